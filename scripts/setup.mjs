@@ -1,0 +1,46 @@
+// Everything the project needs inside its own folder: packages (npm ci, when the lock file changed) and the wasm kernels
+// (when their sources changed). Runs on any Node from 20 on; what runs after it finds Node 24 first on npm's PATH.
+import { spawnSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+const cache = join(root, '.cache')
+mkdirSync(cache, { recursive: true })
+
+function fingerprint(files) {
+  const hash = createHash('sha256')
+  for (const file of files) hash.update(file).update(readFileSync(join(root, file)))
+  return hash.digest('hex')
+}
+
+function step(name, files, produced, run) {
+  const stamp = join(cache, `${name}.stamp`)
+  const want = fingerprint(files)
+  if (existsSync(stamp) && readFileSync(stamp, 'utf8') === want && produced.every((file) => existsSync(join(root, file)))) return
+  process.stderr.write(`setup: ${name}\n`)
+  run()
+  writeFileSync(stamp, want)
+}
+
+function command(program, args) {
+  const done = spawnSync(program, args, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'], encoding: 'utf8' })
+  if (done.status === 0) return
+  process.stderr.write(`${done.stdout ?? ''}${done.stderr ?? ''}${done.error?.message ?? ''}\n`)
+  process.stderr.write(`setup: "${program} ${args.join(' ')}" failed; mend what it says above and run the same command again\n`)
+  process.exit(1)
+}
+
+step('packages', ['package.json', 'package-lock.json'], ['node_modules/koffi', 'node_modules/assemblyscript'], () =>
+  command('npm', ['ci', '--no-audit', '--no-fund', '--include=optional', '--include=dev']),
+)
+
+const kernelSources = readdirSync(join(root, 'src/kernels'))
+  .filter((file) => file.endsWith('.as.ts') || file === 'layout.ts')
+  .map((file) => `src/kernels/${file}`)
+if (kernelSources.some((file) => file.endsWith('.as.ts')))
+  step('kernels', [...kernelSources, 'scripts/build-kernels.mjs'], ['.cache/kernels.wasm'], () =>
+    command('node', ['scripts/build-kernels.mjs']),
+  )

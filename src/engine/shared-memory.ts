@@ -1,0 +1,178 @@
+// The one shared linear memory of the process: a WebAssembly.Memory of up to 4 GiB address space that every thread, TypeScript and
+// the wasm kernels see. The lower part (the control arena) holds pools, queue blocks, tables and counters; above it lies the guest
+// area, where guests' memory files are mapped with MAP_FIXED over the pages that V8 reserved.
+//
+// The rule it must not break: the memory is reserved once and never grows, and a mapping that goes leaves anonymous pages, never a
+// hole. Allocation happens on the control thread only.
+import { addressOf, closeFd, createMemfd, excludeFromDumps, mapAnonymousFixed, mapFixed } from '../linux/files.ts'
+
+const PAGE = 4096
+const WASM_PAGE = 65536
+const HUGE_PAGE = 2 * 1024 * 1024
+const NULL_GUARD = 1024 * 1024 // the kernels' static data and address 0 stay below
+export const CONTROL_BYTES = 256 * 1024 * 1024
+
+/** What another thread needs to use the same memory. Structured-cloneable. */
+export interface SharedMemoryHandle {
+  readonly memory: WebAssembly.Memory
+}
+
+interface Span {
+  start: number
+  length: number
+}
+
+/** First-fit allocator over one address range, with coalescing. Control thread only. */
+export class SpanAllocator {
+  readonly #free: Span[]
+
+  constructor(start: number, length: number) {
+    this.#free = [{ start, length }]
+  }
+
+  /** Reserves `length` bytes aligned so that (result + bias) is a multiple of `alignment`; -1 if there is no room. */
+  take(length: number, alignment: number, bias = 0): number {
+    for (let i = 0; i < this.#free.length; i++) {
+      const span = this.#free[i]!
+      const misalignment = (span.start + bias) % alignment
+      const start = misalignment === 0 ? span.start : span.start + alignment - misalignment
+      const end = start + length
+      if (end > span.start + span.length) continue
+      const rest: Span[] = []
+      if (start > span.start) rest.push({ start: span.start, length: start - span.start })
+      if (end < span.start + span.length) rest.push({ start: end, length: span.start + span.length - end })
+      this.#free.splice(i, 1, ...rest)
+      return start
+    }
+    return -1
+  }
+
+  /** Gives a reserved range back. */
+  give(start: number, length: number): void {
+    let i = this.#free.findIndex((span) => span.start > start)
+    if (i < 0) i = this.#free.length
+    this.#free.splice(i, 0, { start, length })
+    for (const at of [i, i - 1]) {
+      const left = this.#free[at]
+      const right = this.#free[at + 1]
+      if (left && right && left.start + left.length === right.start) {
+        left.length += right.length
+        this.#free.splice(at + 1, 1)
+      }
+    }
+  }
+
+  /** Bytes not reserved. */
+  get available(): number {
+    return this.#free.reduce((sum, span) => sum + span.length, 0)
+  }
+}
+
+/** The shared linear memory, its allocator and the mappings in it. */
+export class SharedMemory {
+  readonly memory: WebAssembly.Memory
+  readonly buffer: ArrayBufferLike
+  /** Native address of linear address 0. */
+  readonly base: number
+  readonly u8: Uint8Array
+  readonly i32: Int32Array
+  readonly u32: Uint32Array
+  readonly f64: Float64Array
+  readonly #control: SpanAllocator
+  readonly #guests: SpanAllocator
+
+  private constructor(memory: WebAssembly.Memory) {
+    this.memory = memory
+    this.buffer = memory.buffer
+    const all = new Uint8Array(memory.buffer)
+    this.base = addressOf(all)
+    // Views cover the control arena only: small indices are fast, and nothing here reaches guest bytes by mistake.
+    const control = Math.min(CONTROL_BYTES, memory.buffer.byteLength / 2)
+    this.u8 = new Uint8Array(memory.buffer, 0, control)
+    this.i32 = new Int32Array(memory.buffer, 0, control >> 2)
+    this.u32 = new Uint32Array(memory.buffer, 0, control >> 2)
+    this.f64 = new Float64Array(memory.buffer, 0, control >> 3)
+    this.#control = new SpanAllocator(NULL_GUARD, control - NULL_GUARD)
+    this.#guests = new SpanAllocator(control, memory.buffer.byteLength - control)
+  }
+
+  /** Reserves the memory: 4 GiB of address space, or less where the machine refuses that. */
+  static create(): SharedMemory {
+    for (const pages of [65536, 32768, 16384]) {
+      try {
+        return new SharedMemory(new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true }))
+      } catch {}
+    }
+    throw new Error('cannot reserve 1 GiB of address space for the switch: raise the limit on address space (ulimit -v)')
+  }
+
+  /** The same memory in another thread; it must not allocate there. */
+  static attach(handle: SharedMemoryHandle): SharedMemory {
+    return new SharedMemory(handle.memory)
+  }
+
+  get handle(): SharedMemoryHandle {
+    return { memory: this.memory }
+  }
+
+  /** Reserves zeroed control memory. Throws if the arena is full. Returns a linear address, never 0. */
+  allocate(bytes: number, alignment = 64): number {
+    const size = Math.ceil(bytes / 64) * 64
+    const at = this.#control.take(size, alignment)
+    if (at < 0) throw new Error(`the control arena has no ${bytes} bytes left: too many ports, queues or processors`)
+    this.u8.fill(0, at, at + size)
+    return at
+  }
+
+  /** Gives control memory back. */
+  free(at: number, bytes: number): void {
+    this.#control.give(at, Math.ceil(bytes / 64) * 64)
+  }
+
+  /** Reserves `bytes` of the guest area at a huge-page boundary; -1 if it does not fit (then the port uses windows). */
+  reserveGuest(bytes: number): number {
+    return this.#guests.take(Math.ceil(bytes / HUGE_PAGE) * HUGE_PAGE, HUGE_PAGE, this.base % HUGE_PAGE)
+  }
+
+  /** Maps `bytes` of `fd` from `offset` at the reserved address `at`. */
+  mapGuest(at: number, bytes: number, fd: number, offset: number): void {
+    mapFixed(this.base + at, bytes, fd, offset)
+    excludeFromDumps(this.base + at, bytes)
+  }
+
+  /** Puts anonymous pages over a mapping and gives its range back. */
+  releaseGuest(at: number, bytes: number): void {
+    const length = Math.ceil(bytes / HUGE_PAGE) * HUGE_PAGE
+    mapAnonymousFixed(this.base + at, length)
+    this.#guests.give(at, length)
+  }
+
+  /** Bytes of guest memory that still fit. */
+  get guestBytesAvailable(): number {
+    return this.#guests.available
+  }
+
+  /** Checks at start that a mapped file is coherent with typed arrays, atomics and a second mapping. Throws if not. */
+  selfTest(): void {
+    const at = this.reserveGuest(HUGE_PAGE)
+    const other = this.reserveGuest(HUGE_PAGE)
+    const fd = createMemfd('vmswitch-self-test', HUGE_PAGE)
+    try {
+      this.mapGuest(at, HUGE_PAGE, fd, 0)
+      this.mapGuest(other, HUGE_PAGE, fd, 0)
+      const here = new Int32Array(this.buffer, at, PAGE >> 2)
+      const there = new Int32Array(this.buffer, other, PAGE >> 2)
+      Atomics.store(here, 7, 0x12345678)
+      if (Atomics.load(there, 7) !== 0x12345678 || Atomics.add(there, 7, 1) !== 0x12345678 || here[7] !== 0x12345679)
+        throw new Error(
+          'memory self-test failed: a file mapped into the shared memory is not coherent; this kernel or Node build cannot run vmswitch',
+        )
+    } finally {
+      closeFd(fd)
+      this.releaseGuest(at, HUGE_PAGE)
+      this.releaseGuest(other, HUGE_PAGE)
+    }
+  }
+}
+
+export { WASM_PAGE }

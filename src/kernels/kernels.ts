@@ -1,0 +1,57 @@
+// What a set of burst kernels does. Two exist: the wasm module compiled from burst.as.ts (rings in linear memory only) and the
+// TypeScript twin (any memory). They must agree to the byte: test/fuzz runs them against each other on hostile rings.
+//
+// Addresses (queue, pool, list) are byte offsets in linear memory. Nothing here allocates. The caller holds the queue's lock.
+
+export interface Kernels {
+  /**
+   * Takes up to `max` (≤ BURST_MAX) frames from the transmit queue `queue` into slots `first`… of `pool`, parses their headers and
+   * fills P_NEEDS; fills Q_NEEDS_SEEN. Does not complete them. A chain that can't be read becomes a slot with PF_DROPPED,
+   * a reason and length 0, so that it is given back by `complete`. A ring that can't be trusted sets Q_STATE and Q_ERROR.
+   * Returns the number of slots filled.
+   */
+  dequeue(queue: number, pool: number, first: number, max: number): number
+  /** Gives slots `first`…`first + count - 1`, taken by the last dequeue, back to the guest. Returns 1 if it wants a notification. */
+  complete(queue: number, pool: number, first: number, count: number): number
+  /**
+   * Copies the `count` packets whose slots stand in the u16 array at linear address `list` into receive buffers of `queue`, in
+   * order, one copy each, and publishes them once. Packets that don't fit are counted in the queue block (Q_NO_BUFFER,
+   * Q_TOO_BIG, Q_BAD_BUFFER). Returns DELIVER_COUNT frames | DELIVER_NOTIFY.
+   * A packet's needs must be within the queue's offloads: segment before.
+   */
+  deliver(queue: number, pool: number, list: number, count: number): number
+  /** Asks the guest to notify us of new buffers. Returns 1 if some came meanwhile: then don't sleep. */
+  arm(queue: number): number
+  /** Tells the guest that we poll. */
+  disarm(queue: number): void
+  /** Parses the header copy of slots `first`…: ether type, tag, addresses' kind, L3/L4 offsets, protocol, ports. */
+  parse(pool: number, first: number, count: number): void
+  /**
+   * Completes the L4 checksum of slot `slot` in software, in its header copy, and clears the need. Returns 1, or 0 if the request
+   * points outside the frame or outside the header copy.
+   */
+  checksum(pool: number, slot: number): number
+  /**
+   * Cuts the TSO or USO packet in slot `slot` into frames of its segment size: fills slots named in the u16 array at `slots`
+   * (at most `room`) whose payload segments point into the original, headers rewritten, checksums complete. Returns how many, or
+   * 0 if it can't be cut (malformed, or more than `room`).
+   */
+  segment(pool: number, slot: number, slots: number, room: number): number
+  /** Copies the bytes `from`…`from + length - 1` of slot `slot`'s frame to linear address `target`. Returns the bytes copied. */
+  copyFrame(pool: number, slot: number, from: number, length: number, target: number): number
+}
+
+/** Memory as the TypeScript twin sees it: linear memory, and windows of at most WINDOW_BYTES for what lies outside it. */
+export interface TwinMemory {
+  readonly linear: ArrayBufferLike
+  readonly windows: Window[]
+  /** Bulk copy between native addresses where one side is foreign; source and target do not overlap. */
+  readonly copyForeign: (target: Window, targetOffset: number, source: Window, sourceOffset: number, length: number) => void
+}
+
+/** A stretch of memory with views of its own. Window 0…3 are the four GiB of linear memory. */
+export interface Window {
+  readonly u8: Uint8Array
+  readonly u16: Uint16Array
+  readonly u32: Uint32Array
+}

@@ -1,0 +1,185 @@
+// The layout of everything that the burst kernels and their TypeScript twins share in linear memory: the packet pool, the queue
+// block of one virtqueue, the region table of one guest. It is compiled twice, by Node and by AssemblyScript, so it holds plain
+// numbers only. All values are byte offsets or counts; everything is little-endian.
+//
+// The rule it must not break: a number here is the only place where that number stands.
+
+// ---- packet pool: structure of arrays, one pool per processor -------------------------------------------------------------
+export const POOL_SLOTS = 1024 // packets a pool holds; slots 0..BURST_SLOTS-1 belong to the burst in work, the others to held packets
+export const BURST_SLOTS = 256 // slots that one turn may use: a dequeued burst and what extensions add to it
+export const BURST_MAX = 64 // packets one dequeue takes at the most
+
+export const HEADER_STRIDE = 256 // bytes of a slot's header area
+export const HEADER_START = 128 // a dequeued frame's copy starts here; the bytes before are headroom for tags and encapsulation
+export const HEADER_COPY = 128 // bytes of a frame that dequeue copies at the most (the rest is payload, left where it is)
+export const SEGMENTS_MAX = 24 // payload segments of one packet
+export const FRAME_MIN = 14 // an Ethernet header
+export const FRAME_MAX = 65562 // 64 KiB of IP packet, an Ethernet header and two tags
+export const VNET_HEADER = 12 // bytes of the virtio-net header that leads each frame in a ring
+export const VNET_STRIDE = 16 // bytes kept for it per slot
+export const ARENA_ENTRIES = 65536 // destination entries of packets that have more than one, per pool and turn
+
+// A frame is its header copy (P_HEADER_LENGTH bytes from the header area at P_HEADER_OFFSET) followed by its payload:
+// P_SEGMENTS = 0: none; 1: P_LENGTH - P_HEADER_LENGTH bytes at P_ADDRESS; more: the segment table.
+export const P_HEADER = 0 // u8[POOL_SLOTS][HEADER_STRIDE]
+export const P_ADDRESS = P_HEADER + POOL_SLOTS * HEADER_STRIDE // u32: payload of a one-segment packet: linear address, or offset in window P_WINDOW
+export const P_LENGTH = P_ADDRESS + POOL_SLOTS * 4 // u32: bytes of the whole frame
+export const P_FLAGS = P_LENGTH + POOL_SLOTS * 4 // u32: PF_*
+export const P_HEAD = P_FLAGS + POOL_SLOTS * 4 // u32: id under which the descriptor chain is given back
+export const P_DESTINATION = P_HEAD + POOL_SLOTS * 4 // u32: the destination entry, if there is one only
+export const P_DESTINATION_OFFSET = P_DESTINATION + POOL_SLOTS * 4 // u32: index of the first entry in the arena, if there are more
+export const P_PACKET_ID = P_DESTINATION_OFFSET + POOL_SLOTS * 4 // u32: running number per processor
+export const P_VSID = P_PACKET_ID + POOL_SLOTS * 4 // u32: virtual subnet id, 0 = none
+export const P_DESTINATION_COUNT = P_VSID + POOL_SLOTS * 4 // u16
+export const P_DESTINATION_ROOM = P_DESTINATION_COUNT + POOL_SLOTS * 2 // u16: entries that the packet's array can hold
+export const P_ETHER_TYPE = P_DESTINATION_ROOM + POOL_SLOTS * 2 // u16, host order, the first after at most two tags
+export const P_VLAN = P_ETHER_TYPE + POOL_SLOTS * 2 // u16: TCI of the outer tag, host order; 0 without PF_TAGGED
+export const P_SOURCE_L4 = P_VLAN + POOL_SLOTS * 2 // u16: TCP/UDP source port, host order; 0 where there is none
+export const P_DESTINATION_L4 = P_SOURCE_L4 + POOL_SLOTS * 2 // u16
+export const P_SOURCE_PORT = P_DESTINATION_L4 + POOL_SLOTS * 2 // u16: switch port the packet came from
+export const P_HEADER_OFFSET = P_SOURCE_PORT + POOL_SLOTS * 2 // u16: where the frame starts in the header area
+export const P_HEADER_LENGTH = P_HEADER_OFFSET + POOL_SLOTS * 2 // u16: bytes of the frame that stand in the header area
+export const P_WINDOW = P_HEADER_LENGTH + POOL_SLOTS * 2 // u16: window of P_ADDRESS for PF_FOREIGN packets
+export const P_CHAIN = P_WINDOW + POOL_SLOTS * 2 // u16: ring elements that the packet's descriptor chain occupies (packed rings)
+export const P_L3 = P_CHAIN + POOL_SLOTS * 2 // u8: offset of the network header from the frame's start
+export const P_L4 = P_L3 + POOL_SLOTS // u8: offset of the transport header, 0 = none or beyond the copy
+export const P_PROTOCOL = P_L4 + POOL_SLOTS // u8: IP protocol after IPv6 extension headers
+export const P_SEGMENTS = P_PROTOCOL + POOL_SLOTS // u8: payload segments
+export const P_SOURCE_NIC = P_SEGMENTS + POOL_SLOTS // u8: NIC index on the source port
+export const P_REASON = P_SOURCE_NIC + POOL_SLOTS // u8: drop reason of a PF_DROPPED packet
+export const P_NEEDS = P_REASON + POOL_SLOTS // u8: OFFLOAD_* that whoever receives the packet must be able to do
+export const P_SPARE = P_NEEDS + POOL_SLOTS // u8
+export const P_VNET = P_SPARE + POOL_SLOTS // u8[POOL_SLOTS][VNET_STRIDE]: flags u8, gso type u8, header length u16, gso size u16, checksum start u16, checksum offset u16, buffers u16
+export const P_SEGMENT = P_VNET + POOL_SLOTS * VNET_STRIDE // {address u32, length u32}[POOL_SLOTS][SEGMENTS_MAX]
+export const P_SEGMENT_WINDOW = P_SEGMENT + POOL_SLOTS * SEGMENTS_MAX * 8 // u16[POOL_SLOTS][SEGMENTS_MAX], PF_FOREIGN packets only
+export const P_ARENA = P_SEGMENT_WINDOW + POOL_SLOTS * SEGMENTS_MAX * 2 // u32[ARENA_ENTRIES]: destination entries
+export const POOL_BYTES = P_ARENA + ARENA_ENTRIES * 4
+
+// Packet flags (P_FLAGS)
+export const PF_DROPPED = 1 << 0 // P_REASON says why
+export const PF_BROADCAST = 1 << 1
+export const PF_MULTICAST = 1 << 2 // group bit of the destination address, broadcast included
+export const PF_IPV4 = 1 << 3
+export const PF_IPV6 = 1 << 4
+export const PF_FRAGMENT = 1 << 5 // an IP fragment, the first one included
+export const PF_TAGGED = 1 << 6 // carries an 802.1Q or 802.1ad tag
+export const PF_FOREIGN = 1 << 7 // payload addresses are offsets in windows, not linear addresses
+export const PF_OWNED = 1 << 8 // payload lies in blocks of the pool's own buffer store
+export const PF_SAFE = 1 << 9 // IsPacketDataSafe: no byte of it can be changed by a guest
+export const PF_ORIGINATED = 1 << 10 // made or cloned by an extension: nothing to complete in a ring
+export const PF_NATIVE_FORWARDING = 1 << 11 // NativeForwardingRequired
+export const PF_DATA_VALID = 1 << 12 // the sender vouches for the checksums
+
+// Destination entries (P_DESTINATION, the arena): NDIS_SWITCH_PORT_DESTINATION in 32 bits
+export const DE_PORT = 0xffff // port id
+export const DE_NIC_SHIFT = 16 // NIC index, 8 bits
+export const DE_EXCLUDED = 1 << 24
+export const DE_PRESERVE_VLAN = 1 << 25
+export const DE_PRESERVE_PRIORITY = 1 << 26
+
+// Offloads, as a packet's needs and as a queue's abilities
+export const OFFLOAD_CHECKSUM = 1 << 0 // L4 checksum not yet computed
+export const OFFLOAD_TSO4 = 1 << 1
+export const OFFLOAD_TSO6 = 1 << 2
+export const OFFLOAD_ECN = 1 << 3 // TSO with CWR set
+export const OFFLOAD_USO = 1 << 4 // UDP segmentation (VIRTIO_NET_HDR_GSO_UDP_L4)
+export const OFFLOAD_MALFORMED = 1 << 7 // never in an ability: the request makes no sense, the packet is dropped
+
+// ---- queue block: one per virtqueue, in shared memory, read by kernels of any processor under Q_LOCK ------------------------
+export const QUEUE_BYTES = 256
+export const Q_LOCK = 0 // i32: 0 free, 1 held; whoever touches the ring holds it
+export const Q_STATE = 4 // u32: 0 stopped, 1 running, 2 broken (Q_ERROR says why)
+export const Q_ERROR = 8 // u32: QE_*
+export const Q_FLAGS = 12 // u32: QF_*
+export const Q_MASK = 16 // u32: size - 1 (split); packed rings may have any size: use Q_SIZE
+export const Q_SIZE = 20 // u32
+export const Q_LAST = 24 // u32: next available index (split, free running 16 bit) or position (packed)
+export const Q_USED = 28 // u32: next used index or position
+export const Q_WRAP = 32 // u32: packed: bit 0 wrap counter of Q_LAST, bit 1 of Q_USED
+export const Q_SIGNALLED = 36 // u32: used index at the last notification (event index)
+export const Q_SIGNALLED_VALID = 40 // u32: 0 until the first notification
+export const Q_OFFLOADS = 44 // u32: transmit: OFFLOAD_* the guest may ask for; receive: OFFLOAD_* it takes
+export const Q_REGIONS = 48 // u32: linear address of the region table
+export const Q_REGION_COUNT = 52 // u32
+// Ring parts: linear address (0 = not in linear memory), then window and offset for the TypeScript engine.
+export const Q_DESC = 56 // split: descriptor table; packed: descriptor ring
+export const Q_DESC_WINDOW = 60
+export const Q_DESC_OFFSET = 64
+export const Q_DRIVER = 68 // split: available ring; packed: driver event suppression
+export const Q_DRIVER_WINDOW = 72
+export const Q_DRIVER_OFFSET = 76
+export const Q_DEVICE = 80 // split: used ring; packed: device event suppression
+export const Q_DEVICE_WINDOW = 84
+export const Q_DEVICE_OFFSET = 88
+export const Q_LOG = 92 // u32: linear address of the dirty log, 0 = off
+export const Q_LOG_SIZE = 96 // u32: its bytes
+export const Q_LOG_RING = 100 // u32: 1 = writes of the device part are logged too
+export const Q_LOG_RING_LOW = 104 // u32: guest physical address of the device part
+export const Q_LOG_RING_HIGH = 108
+export const Q_NO_BUFFER = 112 // u32: frames not delivered for lack of buffers; running, the reader takes differences
+export const Q_TOO_BIG = 116 // u32: frames not delivered: larger than the buffer
+export const Q_BAD_BUFFER = 120 // u32: buffers given back empty: outside guest memory, not writable, or a broken chain
+export const Q_BAD_CHAIN = 124 // u32: transmit chains dropped: outside guest memory, too long, looping, or without a header
+export const Q_CALL = 128 // i32: eventfd that tells the guest, -1 = none
+export const Q_KICK = 132 // i32: eventfd by which the guest tells us, -1 = none (the guest polls, so must we)
+export const Q_PORT = 136 // u32: port id
+export const Q_INDEX = 140 // u32: index of the virtqueue in its device
+export const Q_DESC_BYTES = 144 // u32: bytes from Q_DESC that are inside the guest's region
+export const Q_HEAD_COUNT = 148 // u32: elements consumed by the receive chain in work (packed), scratch
+export const Q_NEEDS_SEEN = 152 // u32: OR of P_NEEDS over the last burst dequeued
+
+export const QS_STOPPED = 0
+export const QS_RUNNING = 1
+export const QS_BROKEN = 2
+
+export const QF_PACKED = 1 << 0
+export const QF_EVENT_INDEX = 1 << 1
+export const QF_MERGEABLE = 1 << 2
+export const QF_INDIRECT = 1 << 3
+export const QF_IN_ORDER = 1 << 4
+export const QF_FOREIGN = 1 << 5 // the guest's memory is not in linear memory: only the TypeScript engine can serve it
+
+// What breaks a queue (it stays stopped until the front-end sets it up anew)
+export const QE_NONE = 0
+export const QE_AVAILABLE_INDEX = 1 // available index ahead of what the ring holds
+export const QE_HEAD = 2 // descriptor index outside the table
+export const QE_PACKED_CHAIN = 3 // packed chain longer than the ring
+
+// ---- region table of one guest ----------------------------------------------------------------------------------------------
+export const REGION_BYTES = 24
+export const REGION_GPA_LOW = 0 // u32
+export const REGION_GPA_HIGH = 4 // u32
+export const REGION_SIZE = 8 // u32: at most WINDOW_BYTES; a larger region is several entries
+export const REGION_BASE = 12 // u32: linear address, 0 = foreign
+export const REGION_WINDOW = 16 // u32: window that holds it, for the TypeScript engine
+export const REGION_OFFSET = 20 // u32: offset of its first byte in that window
+export const REGIONS_MAX = 256
+export const WINDOW_BYTES = 0x40000000 // 1 GiB: typed arrays stay fast only while indices are small
+
+// Virtqueue descriptors
+export const DESC_NEXT = 1
+export const DESC_WRITE = 2
+export const DESC_INDIRECT = 4
+export const DESC_AVAILABLE = 1 << 7 // packed
+export const DESC_USED = 1 << 15 // packed
+
+// virtio-net header
+export const VNET_NEEDS_CSUM = 1
+export const VNET_DATA_VALID = 2
+export const VNET_GSO_NONE = 0
+export const VNET_GSO_TCPV4 = 1
+export const VNET_GSO_UDP = 3
+export const VNET_GSO_TCPV6 = 4
+export const VNET_GSO_UDP_L4 = 5
+export const VNET_GSO_ECN = 0x80
+
+// Drop reasons that kernels set; src/ndis/drop-reasons.ts names them and those above
+export const REASON_NONE = 0
+export const REASON_RUNT = 1
+export const REASON_OVERSIZE = 2
+export const REASON_BAD_CHAIN = 3
+export const REASON_BAD_OFFLOAD = 4
+
+// Result of deliver: frames delivered in the low 16 bits, and whether the guest wants a notification
+export const DELIVER_COUNT = 0xffff
+export const DELIVER_NOTIFY = 1 << 16

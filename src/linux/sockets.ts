@@ -1,0 +1,194 @@
+// Unix sockets with descriptors passed along, which Node's own net and dgram can't do: stream, datagram and packet sockets.
+import { existsSync, lstatSync, unlinkSync } from 'node:fs'
+import { SystemCallError } from './errors.ts'
+import { check, closeFd, EAGAIN, EINTR } from './files.ts'
+import { addressOf, lastErrno, sys } from './libc.ts'
+
+const AF_UNIX = 1
+const SOCK_CLOEXEC = 0o2000000
+const SOCK_NONBLOCK = 0o4000
+const MSG_DONTWAIT = 0x40
+const MSG_NOSIGNAL = 0x4000
+const MSG_CMSG_CLOEXEC = 0x40000000
+const SOL_SOCKET = 1
+const SCM_RIGHTS = 1
+const SO_SNDBUF = 7
+const SO_RCVBUF = 8
+const SO_ERROR = 4
+const UNIX_PATH_MAX = 107
+const CONTROL_HEADER = 16
+/** Descriptors one message may carry (SCM_MAX_FD is 253; vhost-user needs far fewer). */
+export const FDS_MAX = 32
+
+export const SocketType = { stream: 1, datagram: 2, packet: 5 } as const
+export type SocketType = (typeof SocketType)[keyof typeof SocketType]
+
+/** sockaddr_un of a path. Throws if the path is longer than the kernel takes. */
+export function unixAddress(path: string): Buffer {
+  const length = Buffer.byteLength(path)
+  if (length > UNIX_PATH_MAX)
+    throw new SystemCallError(
+      'bind',
+      36,
+      path,
+      `a socket path has at most ${UNIX_PATH_MAX} bytes, this one ${length}: choose a shorter one`,
+    )
+  const address = Buffer.alloc(110)
+  address.writeUInt16LE(AF_UNIX, 0)
+  address.write(path, 2)
+  return address
+}
+
+/** A non-blocking unix socket. */
+export const openSocket = (type: SocketType): number =>
+  check('socket', sys.socket(AF_UNIX, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0))
+
+/** A connected pair of non-blocking unix sockets. */
+export function openSocketPair(type: SocketType): [number, number] {
+  const pair = Buffer.alloc(8)
+  check('socketpair', sys.socketpair(AF_UNIX, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair))
+  return [pair.readInt32LE(0), pair.readInt32LE(4)]
+}
+
+/**
+ * Binds `fd` to `path`. A socket file that nobody listens on (left by a killed process) is replaced; one in use, or a file of
+ * another kind, is an error.
+ */
+export function bindPath(fd: number, path: string, type: SocketType): void {
+  if (existsSync(path)) {
+    if (!lstatSync(path).isSocket())
+      throw new SystemCallError('bind', 98, path, 'the path exists and is not a socket; remove it or choose another')
+    if (isListening(path, type))
+      throw new SystemCallError('bind', 98, path, 'another process listens on this socket; stop it or choose another path')
+    unlinkSync(path)
+  }
+  check('bind', sys.bind(fd, unixAddress(path), 110), path)
+}
+
+function isListening(path: string, type: SocketType): boolean {
+  const probe = openSocket(type)
+  try {
+    return sys.connect(probe, unixAddress(path), 110) === 0 || lastErrno() === EAGAIN
+  } finally {
+    closeFd(probe)
+  }
+}
+
+/** Starts listening at `path` with mode 0600 and returns the listening descriptor. */
+export function listenAt(path: string, backlog = 8): number {
+  const fd = openSocket(SocketType.stream)
+  try {
+    bindPath(fd, path, SocketType.stream)
+    check('listen', sys.listen(fd, backlog), path)
+  } catch (error) {
+    closeFd(fd)
+    throw error
+  }
+  return fd
+}
+
+/** Accepts one connection, or returns -1 if none waits. */
+export function acceptFrom(listener: number): number {
+  const fd = sys.accept4(listener, null, null, SOCK_NONBLOCK | SOCK_CLOEXEC)
+  if (fd >= 0) return fd
+  const errno = lastErrno()
+  if (errno === EAGAIN || errno === EINTR || errno === 103 /* ECONNABORTED */) return -1
+  return check('accept', -1)
+}
+
+/** Connects a new socket of `type` to `path`. Throws ENOENT or ECONNREFUSED while nobody listens. */
+export function connectTo(path: string, type: SocketType): number {
+  const fd = openSocket(type)
+  if (sys.connect(fd, unixAddress(path), 110) === 0) return fd
+  const errno = lastErrno()
+  closeFd(fd)
+  throw new SystemCallError('connect', errno, path, sys.strerror(errno))
+}
+
+/** Connects an existing (datagram) socket. */
+export const connectSocket = (fd: number, path: string): number => check('connect', sys.connect(fd, unixAddress(path), 110), path)
+
+/** Asks for socket buffers of `bytes`; the kernel may grant less. */
+export function setSocketBuffers(fd: number, bytes: number): void {
+  const value = Buffer.alloc(4)
+  value.writeInt32LE(bytes)
+  sys.setsockopt(fd, SOL_SOCKET, SO_SNDBUF, value, 4)
+  sys.setsockopt(fd, SOL_SOCKET, SO_RCVBUF, value, 4)
+}
+
+/** Takes and clears the pending error of a socket (errno, 0 = none). */
+export function socketError(fd: number): number {
+  const value = Buffer.alloc(4)
+  const length = Buffer.alloc(4)
+  length.writeInt32LE(4)
+  sys.getsockopt(fd, SOL_SOCKET, SO_ERROR, value, length)
+  return value.readInt32LE(0)
+}
+
+/** Receives bytes with passed descriptors. One instance per connection; it reuses its buffers. */
+export class FdReceiver {
+  readonly #data: Buffer
+  readonly #vector = Buffer.alloc(16)
+  readonly #control = Buffer.alloc(CONTROL_HEADER + FDS_MAX * 4)
+  readonly #message = Buffer.alloc(56)
+
+  constructor(capacity: number) {
+    this.#data = Buffer.allocUnsafeSlow(capacity)
+    this.#message.writeBigUInt64LE(BigInt(addressOf(this.#vector)), 16)
+    this.#message.writeBigUInt64LE(1n, 24)
+    this.#message.writeBigUInt64LE(BigInt(addressOf(this.#control)), 32)
+    this.#vector.writeBigUInt64LE(BigInt(addressOf(this.#data)), 0)
+  }
+
+  /**
+   * Receives at most `max` bytes. Returns null if nothing waits; `bytes` of length 0 means that the peer has closed. `bytes` is
+   * valid until the next call; the descriptors belong to the caller. `truncated`: the peer passed more descriptors than fit.
+   */
+  receive(fd: number, max: number): { bytes: Buffer; fds: number[]; truncated: boolean } | null {
+    this.#vector.writeBigUInt64LE(BigInt(Math.min(max, this.#data.length)), 8)
+    this.#message.writeBigUInt64LE(BigInt(this.#control.length), 40)
+    this.#message.writeInt32LE(0, 48)
+    const received = sys.recvmsg(fd, this.#message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC)
+    if (received < 0) {
+      const errno = lastErrno()
+      if (errno === EAGAIN || errno === EINTR) return null
+      throw new SystemCallError('recvmsg', errno, `fd ${fd}`, sys.strerror(errno))
+    }
+    const fds: number[] = []
+    const controlLength = Number(this.#message.readBigUInt64LE(40))
+    if (
+      controlLength >= CONTROL_HEADER &&
+      this.#control.readInt32LE(8) === SOL_SOCKET &&
+      this.#control.readInt32LE(12) === SCM_RIGHTS
+    ) {
+      const end = Math.min(Number(this.#control.readBigUInt64LE(0)), controlLength)
+      for (let at = CONTROL_HEADER; at + 4 <= end; at += 4) fds.push(this.#control.readInt32LE(at))
+    }
+    return { bytes: this.#data.subarray(0, received), fds, truncated: (this.#message.readInt32LE(48) & 8) !== 0 }
+  }
+}
+
+/** Sends bytes with descriptors. Returns the bytes sent, or -1 if the socket is full. Throws if the peer is gone. */
+export function sendWithFds(fd: number, data: Uint8Array, fds: readonly number[] = []): number {
+  const vector = Buffer.alloc(16)
+  const controlLength = CONTROL_HEADER + fds.length * 4
+  const control = Buffer.alloc((controlLength + 7) & ~7)
+  const message = Buffer.alloc(56)
+  vector.writeBigUInt64LE(BigInt(addressOf(data)), 0)
+  vector.writeBigUInt64LE(BigInt(data.length), 8)
+  message.writeBigUInt64LE(BigInt(addressOf(vector)), 16)
+  message.writeBigUInt64LE(1n, 24)
+  if (fds.length > 0) {
+    control.writeBigUInt64LE(BigInt(controlLength), 0)
+    control.writeInt32LE(SOL_SOCKET, 8)
+    control.writeInt32LE(SCM_RIGHTS, 12)
+    for (const [i, passed] of fds.entries()) control.writeInt32LE(passed, CONTROL_HEADER + 4 * i)
+    message.writeBigUInt64LE(BigInt(addressOf(control)), 32)
+    message.writeBigUInt64LE(BigInt(control.length), 40)
+  }
+  const sent = sys.sendmsg(fd, message, MSG_DONTWAIT | MSG_NOSIGNAL)
+  if (sent >= 0) return sent
+  const errno = lastErrno()
+  if (errno === EAGAIN || errno === EINTR) return -1
+  throw new SystemCallError('sendmsg', errno, `fd ${fd}`, sys.strerror(errno))
+}
