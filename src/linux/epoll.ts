@@ -5,7 +5,9 @@ import { lastErrno, sys } from './libc.ts'
 const EPOLL_CLOEXEC = 0o2000000
 const EPOLL_CTL_ADD = 1
 const EPOLL_CTL_DEL = 2
+const EPOLL_CTL_MOD = 3
 const EPOLLIN = 1
+const EPOLLOUT = 4
 const EVENTS_MAX = 64
 
 /** A set of descriptors to wait for. Level triggered: the owner drains what it reports. */
@@ -13,15 +15,21 @@ export class EpollSet {
   readonly #epoll = check('epoll_create1', sys.epollCreate1(EPOLL_CLOEXEC))
   readonly #events = Buffer.alloc(EVENTS_MAX * 12)
   readonly #event = Buffer.alloc(12)
-  readonly #members = new Set<number>()
+  readonly #members = new Map<number, number>()
 
-  /** Adds a descriptor to wait for; adding it twice is no error. */
-  add(fd: number): void {
-    if (fd < 0 || this.#members.has(fd)) return
-    this.#event.writeUInt32LE(EPOLLIN, 0)
+  /** Adds a descriptor to wait for, or changes what it waits for: readable, or readable and writable. */
+  add(fd: number, writable = false): void {
+    const events = writable ? EPOLLIN | EPOLLOUT : EPOLLIN
+    const known = this.#members.get(fd)
+    if (fd < 0 || known === events) return
+    this.#event.writeUInt32LE(events, 0)
     this.#event.writeInt32LE(fd, 4)
-    check('epoll_ctl', sys.epollCtl(this.#epoll, EPOLL_CTL_ADD, fd, this.#event), `fd ${fd}`)
-    this.#members.add(fd)
+    check(
+      'epoll_ctl',
+      sys.epollCtl(this.#epoll, known === undefined ? EPOLL_CTL_ADD : EPOLL_CTL_MOD, fd, this.#event),
+      `fd ${fd}`,
+    )
+    this.#members.set(fd, events)
   }
 
   /** Removes a descriptor; one that was closed meanwhile is no error. */

@@ -4,7 +4,7 @@
 //
 // The rule it must not break: the memory is reserved once and never grows, and a mapping that goes leaves anonymous pages, never a
 // hole. Allocation happens on the control thread only.
-import { addressOf, closeFd, createMemfd, excludeFromDumps, mapAnonymousFixed, mapFixed } from '../linux/files.ts'
+import { addressOf, closeFd, createMemfd, excludeFromDumps, mapAnonymousFixed, mapFixed } from './files.ts'
 
 const PAGE = 4096
 const WASM_PAGE = 65536

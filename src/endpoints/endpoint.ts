@@ -1,0 +1,79 @@
+// What connects a switch port to the world, in two halves. The control half lives on the control thread: it opens sockets, speaks
+// protocols and hands out plans. The data half (queue) lives in a processor's thread: it moves bursts of frames between the
+// outside and the packet pool. One compliance suite (compliance.ts) runs against every kind.
+//
+// The rule both must not break: a queue's methods allocate nothing per packet and never block.
+import type { Kernels } from '../kernels/kernels.ts'
+import type { EpollSet } from '../linux/epoll.ts'
+import type { SharedMemory } from '../linux/shared-memory.ts'
+
+export const endpointKinds = ['vhost-user', 'tap', 'stream', 'dgram', 'unix-dgram', 'memory'] as const
+export type EndpointKind = (typeof endpointKinds)[number]
+
+/**
+ * What a processor needs to serve one queue pair of an endpoint: plain, structured-cloneable data. Memory it names (linear
+ * addresses, descriptors) stays valid until the control half has withdrawn the plan and the processor has confirmed.
+ */
+export interface QueuePlan {
+  readonly kind: EndpointKind
+  /** Index of the queue pair in the endpoint. */
+  readonly index: number
+  readonly [detail: string]: unknown
+}
+
+/** Windows of guest memory outside linear memory: index in the twin's table, native address, length. */
+export interface WindowPlan {
+  readonly index: number
+  readonly address: number
+  readonly length: number
+}
+
+/** What the control half tells its owner. */
+export interface EndpointEvents {
+  /** The data path may serve these queue pairs now; an empty list withdraws all. Called again whenever they change. */
+  plans(plans: readonly QueuePlan[], windows: readonly WindowPlan[]): void
+  /** The peer's link came up or went down (for vhost-user: the guest's driver is ready or gone). */
+  link(up: boolean): void
+  /** Something a person should know: a refused message, a lost peer. `code` is stable. */
+  event(code: string, message: string): void
+}
+
+/** The control half. */
+export interface EndpointControl {
+  readonly kind: EndpointKind
+  /** Starts it: listens, connects, opens the device. Throws with what is wrong, where, and what to do. */
+  open(): Promise<void>
+  /** Stops it and gives everything back: descriptors, mappings, socket files, memory. */
+  close(): Promise<void>
+  /** Facts for `status`: engine, negotiated features, memory, queue count, state of each ring. */
+  describe(): Record<string, unknown>
+}
+
+/** What a data half works with, in its processor's thread. */
+export interface QueueContext {
+  readonly memory: SharedMemory
+  /** Kernels for rings in linear memory, and those that can serve any memory. */
+  readonly kernels: { readonly linear: Kernels; readonly any: Kernels }
+  /** Linear address of the processor's packet pool. */
+  readonly pool: number
+}
+
+/** The data half: one queue pair. Slots and lists are as in kernels/layout.ts. */
+export interface EndpointQueue {
+  /** Offloads (OFFLOAD_*) that `deliver` can pass on; the data path does the others in software first. */
+  readonly offloads: number
+  /** Takes up to `max` frames into slots `first`…, parsed (Kernels.parse), P_NEEDS filled. Returns how many. */
+  receive(first: number, max: number): number
+  /** Gives the frames of the last receive back to their owner. Always follows a receive that returned more than 0. */
+  complete(first: number, count: number): void
+  /** Sends the packets whose slots stand in the u16 array at `list`, in order. Returns how many were taken. */
+  deliver(list: number, count: number): number
+  /** Why the last deliver did not take all: the drop reason of those not taken (NDIS drop reasons). */
+  readonly refusal: number
+  /** Before sleeping: registers what to wait for and returns true if there is work already (then the processor stays awake). */
+  arm(epoll: EpollSet): boolean
+  /** After sleeping. */
+  disarm(epoll: EpollSet): void
+  /** Frees what it holds in this thread (descriptors belong to the control half). */
+  close(epoll: EpollSet): void
+}
