@@ -18,6 +18,8 @@ export interface QueuePlan {
   readonly kind: EndpointKind
   /** Index of the queue pair in the endpoint. */
   readonly index: number
+  /** Id of the switch port that its frames come from and go to. */
+  readonly port: number
   readonly [detail: string]: unknown
 }
 
@@ -30,12 +32,27 @@ export interface WindowPlan {
 
 /** What the control half tells its owner. */
 export interface EndpointEvents {
-  /** The data path may serve these queue pairs now; an empty list withdraws all. Called again whenever they change. */
-  plans(plans: readonly QueuePlan[], windows: readonly WindowPlan[]): void
+  /**
+   * The data path may serve these queue pairs now; an empty list withdraws all. Called again whenever they change. Settles when no
+   * processor uses what was withdrawn: only then may the control half close descriptors, free memory or unmap.
+   */
+  plans(plans: readonly QueuePlan[], windows: readonly WindowPlan[]): Promise<void> | void
   /** The peer's link came up or went down (for vhost-user: the guest's driver is ready or gone). */
   link(up: boolean): void
   /** Something a person should know: a refused message, a lost peer. `code` is stable. */
   event(code: string, message: string): void
+}
+
+/** What every control half is given. */
+export interface EndpointComponents {
+  readonly memory: SharedMemory
+  readonly events: EndpointEvents
+}
+
+/** What every control half needs to know of its port; each kind adds its own. */
+export interface EndpointOptions {
+  /** Id of the switch port. */
+  readonly port: number
 }
 
 /** The control half. */
