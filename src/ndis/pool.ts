@@ -1,0 +1,266 @@
+// The packet pool of one processor: structure of arrays in linear memory, as typed views. The kernels fill it, the data path and
+// the extensions read it. Slots 0…BURST_MAX-1 hold the burst in work; SCRATCH… are for segments cut in software; HELD… are for
+// packets that outlive a turn or that extensions made, whose bytes lie in the pool's own store of blocks.
+//
+// The rule it must not break: one processor owns a pool; nothing here allocates after construction.
+
+import type { Kernels } from '../kernels/kernels.ts'
+import {
+  ARENA_ENTRIES,
+  BURST_MAX,
+  BURST_SLOTS,
+  HEADER_START,
+  HEADER_STRIDE,
+  P_ADDRESS,
+  P_ARENA,
+  P_CHAIN,
+  P_DESTINATION,
+  P_DESTINATION_COUNT,
+  P_DESTINATION_L4,
+  P_DESTINATION_OFFSET,
+  P_DESTINATION_ROOM,
+  P_ETHER_TYPE,
+  P_FLAGS,
+  P_HEAD,
+  P_HEADER,
+  P_HEADER_LENGTH,
+  P_HEADER_OFFSET,
+  P_L3,
+  P_L4,
+  P_LENGTH,
+  P_NEEDS,
+  P_PACKET_ID,
+  P_PROTOCOL,
+  P_REASON,
+  P_SEGMENT,
+  P_SEGMENTS,
+  P_SOURCE_L4,
+  P_SOURCE_NIC,
+  P_SOURCE_PORT,
+  P_VLAN,
+  P_VNET,
+  P_VSID,
+  P_WINDOW,
+  PF_FOREIGN,
+  PF_ORIGINATED,
+  PF_OWNED,
+  PF_SAFE,
+  POOL_BYTES,
+  POOL_SLOTS,
+  SEGMENTS_MAX,
+  VNET_STRIDE,
+} from '../kernels/layout.ts'
+
+/** First slot of the segmentation scratch, and how many there are. */
+export const SCRATCH_FIRST = BURST_MAX
+export const SCRATCH_SLOTS = BURST_SLOTS - BURST_MAX
+/** First slot of held and made packets. */
+export const HELD_FIRST = BURST_SLOTS
+
+export const STORE_BLOCK = 4096
+export const STORE_BLOCKS = 2048
+/** Bytes to reserve for a pool with its store. */
+export const POOL_TOTAL_BYTES = POOL_BYTES + STORE_BLOCK + STORE_BLOCKS * STORE_BLOCK
+
+/** Views over one pool; fields are ordinary ones because they are read per packet. */
+export class PacketPool {
+  readonly base: number
+  readonly header8: Uint8Array
+  readonly header16: Uint16Array
+  readonly header32: Uint32Array
+  readonly address: Uint32Array
+  readonly length: Uint32Array
+  readonly flags: Uint32Array
+  readonly head: Uint32Array
+  readonly destination: Uint32Array
+  readonly destinationOffset: Uint32Array
+  readonly packetId: Uint32Array
+  readonly vsid: Uint32Array
+  readonly destinationCount: Uint16Array
+  readonly destinationRoom: Uint16Array
+  readonly etherType: Uint16Array
+  readonly vlan: Uint16Array
+  readonly sourceL4: Uint16Array
+  readonly destinationL4: Uint16Array
+  readonly sourcePort: Uint16Array
+  readonly headerOffset: Uint16Array
+  readonly headerLength: Uint16Array
+  readonly window: Uint16Array
+  readonly chain: Uint16Array
+  readonly l3: Uint8Array
+  readonly l4: Uint8Array
+  readonly protocol: Uint8Array
+  readonly segments: Uint8Array
+  readonly sourceNic: Uint8Array
+  readonly reason: Uint8Array
+  readonly needs: Uint8Array
+  readonly vnet: Uint8Array
+  readonly segment: Uint32Array
+  readonly arena: Uint32Array
+  readonly store: Uint8Array
+  readonly storeBase: number
+  /** Increased when a held slot is freed, so that a stale or forged handle is noticed. */
+  readonly generation = new Uint16Array(POOL_SLOTS)
+  arenaUsed = 0
+  nextPacketId = 1
+  readonly #freeSlots = new Uint16Array(POOL_SLOTS)
+  #freeSlotCount = 0
+  readonly #freeBlocks = new Uint16Array(STORE_BLOCKS)
+  #freeBlockCount = 0
+  readonly #kernels: Kernels
+
+  /** Views a pool of POOL_TOTAL_BYTES at linear address `base`, zeroed by the caller. `kernels` must serve any memory. */
+  constructor(buffer: ArrayBufferLike, base: number, kernels: Kernels) {
+    const n = POOL_SLOTS
+    this.base = base
+    this.#kernels = kernels
+    this.header8 = new Uint8Array(buffer, base + P_HEADER, n * HEADER_STRIDE)
+    this.header16 = new Uint16Array(buffer, base + P_HEADER, (n * HEADER_STRIDE) >> 1)
+    this.header32 = new Uint32Array(buffer, base + P_HEADER, (n * HEADER_STRIDE) >> 2)
+    this.address = new Uint32Array(buffer, base + P_ADDRESS, n)
+    this.length = new Uint32Array(buffer, base + P_LENGTH, n)
+    this.flags = new Uint32Array(buffer, base + P_FLAGS, n)
+    this.head = new Uint32Array(buffer, base + P_HEAD, n)
+    this.destination = new Uint32Array(buffer, base + P_DESTINATION, n)
+    this.destinationOffset = new Uint32Array(buffer, base + P_DESTINATION_OFFSET, n)
+    this.packetId = new Uint32Array(buffer, base + P_PACKET_ID, n)
+    this.vsid = new Uint32Array(buffer, base + P_VSID, n)
+    this.destinationCount = new Uint16Array(buffer, base + P_DESTINATION_COUNT, n)
+    this.destinationRoom = new Uint16Array(buffer, base + P_DESTINATION_ROOM, n)
+    this.etherType = new Uint16Array(buffer, base + P_ETHER_TYPE, n)
+    this.vlan = new Uint16Array(buffer, base + P_VLAN, n)
+    this.sourceL4 = new Uint16Array(buffer, base + P_SOURCE_L4, n)
+    this.destinationL4 = new Uint16Array(buffer, base + P_DESTINATION_L4, n)
+    this.sourcePort = new Uint16Array(buffer, base + P_SOURCE_PORT, n)
+    this.headerOffset = new Uint16Array(buffer, base + P_HEADER_OFFSET, n)
+    this.headerLength = new Uint16Array(buffer, base + P_HEADER_LENGTH, n)
+    this.window = new Uint16Array(buffer, base + P_WINDOW, n)
+    this.chain = new Uint16Array(buffer, base + P_CHAIN, n)
+    this.l3 = new Uint8Array(buffer, base + P_L3, n)
+    this.l4 = new Uint8Array(buffer, base + P_L4, n)
+    this.protocol = new Uint8Array(buffer, base + P_PROTOCOL, n)
+    this.segments = new Uint8Array(buffer, base + P_SEGMENTS, n)
+    this.sourceNic = new Uint8Array(buffer, base + P_SOURCE_NIC, n)
+    this.reason = new Uint8Array(buffer, base + P_REASON, n)
+    this.needs = new Uint8Array(buffer, base + P_NEEDS, n)
+    this.vnet = new Uint8Array(buffer, base + P_VNET, n * VNET_STRIDE)
+    this.segment = new Uint32Array(buffer, base + P_SEGMENT, n * SEGMENTS_MAX * 2)
+    this.arena = new Uint32Array(buffer, base + P_ARENA, ARENA_ENTRIES)
+    this.storeBase = Math.ceil((base + POOL_BYTES) / STORE_BLOCK) * STORE_BLOCK
+    this.store = new Uint8Array(buffer, this.storeBase, STORE_BLOCKS * STORE_BLOCK)
+    for (let slot = POOL_SLOTS - 1; slot >= HELD_FIRST; slot--) this.#freeSlots[this.#freeSlotCount++] = slot
+    for (let block = STORE_BLOCKS - 1; block >= 0; block--) this.#freeBlocks[this.#freeBlockCount++] = block
+  }
+
+  /** Held slots not in use. */
+  get freeSlots(): number {
+    return this.#freeSlotCount
+  }
+
+  /** Store blocks not in use. */
+  get freeBlocks(): number {
+    return this.#freeBlockCount
+  }
+
+  /**
+   * A held slot with room for `length` bytes (header part in the header area, the rest in the store), flagged owned, safe and
+   * originated, source 0, no destinations. Returns the slot, or -1 if slots or blocks ran out. Allocates nothing.
+   */
+  take(length: number, headerLength: number): number {
+    const payload = length - headerLength
+    const blocks = Math.ceil(payload / STORE_BLOCK)
+    if (this.#freeSlotCount === 0 || blocks > this.#freeBlockCount || blocks > SEGMENTS_MAX) return -1
+    const slot = this.#freeSlots[--this.#freeSlotCount]!
+    this.length[slot] = length
+    this.headerLength[slot] = headerLength
+    this.headerOffset[slot] = HEADER_START
+    this.flags[slot] = PF_OWNED | PF_SAFE | PF_ORIGINATED
+    this.segments[slot] = blocks
+    this.sourcePort[slot] = 0
+    this.sourceNic[slot] = 0
+    this.vsid[slot] = 0
+    this.reason[slot] = 0
+    this.needs[slot] = 0
+    this.destinationCount[slot] = 0
+    this.destinationRoom[slot] = 0
+    this.packetId[slot] = this.nextPacketId++ >>> 0
+    this.vnet.fill(0, slot * VNET_STRIDE, (slot + 1) * VNET_STRIDE)
+    let rest = payload
+    for (let i = 0; i < blocks; i++) {
+      const address = this.storeBase + this.#freeBlocks[--this.#freeBlockCount]! * STORE_BLOCK
+      const at = (slot * SEGMENTS_MAX + i) << 1
+      this.segment[at] = address
+      this.segment[at + 1] = rest < STORE_BLOCK ? rest : STORE_BLOCK
+      rest -= STORE_BLOCK
+    }
+    if (blocks > 0) this.address[slot] = this.segment[(slot * SEGMENTS_MAX) << 1]!
+    return slot
+  }
+
+  /** Gives a held slot and its blocks back; its handle becomes stale. */
+  give(slot: number): void {
+    const blocks = this.segments[slot]!
+    if (blocks === 1) this.#freeBlocks[this.#freeBlockCount++] = (this.address[slot]! - this.storeBase) / STORE_BLOCK
+    else
+      for (let i = 0; i < blocks; i++)
+        this.#freeBlocks[this.#freeBlockCount++] = (this.segment[(slot * SEGMENTS_MAX + i) << 1]! - this.storeBase) / STORE_BLOCK
+    this.segments[slot] = 0
+    this.flags[slot] = 0
+    this.generation[slot] = this.generation[slot]! + 1
+    this.#freeSlots[this.#freeSlotCount++] = slot
+  }
+
+  /**
+   * A full private copy of `slot` in a held slot: bytes, parsed fields, source, offload needs, out-of-band data; destinations only
+   * by `copyDestinations`. Returns the new slot, or -1 without room.
+   */
+  copy(slot: number): number {
+    const headerLength = this.headerLength[slot]!
+    const copied = this.take(this.length[slot]!, headerLength)
+    if (copied < 0) return -1
+    this.headerOffset[copied] = this.headerOffset[slot]!
+    this.header8.copyWithin(copied * HEADER_STRIDE, slot * HEADER_STRIDE, (slot + 1) * HEADER_STRIDE)
+    this.vnet.copyWithin(copied * VNET_STRIDE, slot * VNET_STRIDE, (slot + 1) * VNET_STRIDE)
+    const blocks = this.segments[copied]!
+    let from = headerLength
+    for (let i = 0; i < blocks; i++) {
+      const at = (copied * SEGMENTS_MAX + i) << 1
+      this.#kernels.copyFrame(this.base, slot, from, this.segment[at + 1]!, this.segment[at]!)
+      from += this.segment[at + 1]!
+    }
+    this.flags[copied] = (this.flags[slot]! & ~PF_FOREIGN) | PF_OWNED | PF_SAFE | PF_ORIGINATED
+    this.copyFields(copied, slot)
+    return copied
+  }
+
+  /** Copies source, parsed fields and out-of-band data of `from` to `to` (CopyNetBufferListInfo without destinations, ES-426). */
+  copyFields(to: number, from: number): void {
+    this.etherType[to] = this.etherType[from]!
+    this.vlan[to] = this.vlan[from]!
+    this.sourceL4[to] = this.sourceL4[from]!
+    this.destinationL4[to] = this.destinationL4[from]!
+    this.sourcePort[to] = this.sourcePort[from]!
+    this.sourceNic[to] = this.sourceNic[from]!
+    this.l3[to] = this.l3[from]!
+    this.l4[to] = this.l4[from]!
+    this.protocol[to] = this.protocol[from]!
+    this.needs[to] = this.needs[from]!
+    this.vsid[to] = this.vsid[from]!
+  }
+
+  /**
+   * Reserves an array of `room` destination entries for `slot` and keeps those it has (GrowNetBufferListDestinations). Returns
+   * false when the arena of this turn is full (NDIS_STATUS_RESOURCES, ES-417).
+   */
+  growDestinations(slot: number, room: number): boolean {
+    const count = this.destinationCount[slot]!
+    if (this.arenaUsed + room > ARENA_ENTRIES) return false
+    const at = this.arenaUsed
+    this.arenaUsed += room
+    if (this.destinationRoom[slot] === 0) this.arena[at] = this.destination[slot]!
+    else this.arena.copyWithin(at, this.destinationOffset[slot]!, this.destinationOffset[slot]! + count)
+    this.destinationOffset[slot] = at
+    this.destinationRoom[slot] = room
+    return true
+  }
+}
