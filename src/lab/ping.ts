@@ -1,0 +1,39 @@
+// Asks busybox's ping and understands its answer.
+
+export interface PingOptions {
+  /** Requests, 3 without it. */
+  readonly count?: number
+  /** Payload bytes, 56 without it. */
+  readonly bytes?: number
+}
+
+export interface PingResult {
+  readonly sent: number
+  readonly received: number
+  /** Milliseconds; NaN if nothing came back. */
+  readonly minMs: number
+  readonly averageMs: number
+  readonly maxMs: number
+}
+
+const REPLY_WAIT_SECONDS = 3
+
+export function pingCommand(address: string, options: PingOptions): { command: string; timeoutMs: number } {
+  const count = options.count ?? 3
+  const command = `ping -c ${count} -s ${options.bytes ?? 56} -W ${REPLY_WAIT_SECONDS} ${address}`
+  return { command, timeoutMs: (count * (REPLY_WAIT_SECONDS + 1) + 5) * 1000 }
+}
+
+/** Reads the summary of ping: "3 packets transmitted, 3 packets received, …" and "round-trip min/avg/max = 0.5/0.7/1.0 ms". */
+export function parsePing(output: string): PingResult {
+  const counts = /(\d+) packets transmitted, (\d+) packets received/.exec(output)
+  const times = /= ([\d.]+)\/([\d.]+)\/([\d.]+) ms/.exec(output)
+  const time = (index: number): number => (times === null ? Number.NaN : Number(times[index]))
+  return {
+    sent: counts === null ? 0 : Number(counts[1]),
+    received: counts === null ? 0 : Number(counts[2]),
+    minMs: time(1),
+    averageMs: time(2),
+    maxMs: time(3),
+  }
+}
