@@ -1,0 +1,123 @@
+// What depends on several values of a configuration at once: duplicates, references, addresses, lengths of resolved paths.
+import { existsSync } from 'node:fs'
+import type { PathSegment } from './diagnostics.ts'
+import type { Finding } from './explain.ts'
+import { SOCKET_PATH_MAX_BYTES } from './limits.ts'
+import { isMulticastMac, isZeroMac } from './mac.ts'
+import { isModulePath, socketKeys } from './resolve.ts'
+import { didYouMean } from './suggest.ts'
+import type { ResolvedConfig } from './types.ts'
+
+/** Names of the in-box extensions. */
+export const inBoxExtensions = ['capture', 'counters', 'acl', 'mac-guard', 'learning-forward'] as const
+
+type Path = readonly PathSegment[]
+
+/** Findings in a resolved configuration, in the order of the file. */
+export function checkConfig(config: ResolvedConfig): Finding[] {
+  const findings: Finding[] = []
+  const report = (code: string, path: Path, message: string, hint = ''): void => {
+    findings.push({ code, path, key: null, message, hint })
+  }
+
+  /** Remembers where a value was first seen and reports a second time. */
+  const once = (what: string, hint: string): ((value: string, path: Path) => void) => {
+    const seen = new Map<string, string>()
+    return (value, path) => {
+      const before = seen.get(value)
+      if (before === undefined) seen.set(value, ownerText(path))
+      else report('duplicate', path, `the ${what} "${value}" is taken by ${before}`, hint)
+    }
+  }
+
+  const extensionOnce = once('extension', 'each extension stands in the stack once: remove one of the two')
+  for (const [index, { use }] of config.switch.extensions.entries())
+    checkExtension(use, config.switch.extensions[index]!.file, ['switch', 'extensions', index, 'use'])
+
+  function checkExtension(use: string, file: string | null, path: Path): void {
+    extensionOnce(file ?? use, path)
+    if (file !== null) {
+      if (!existsSync(file)) report('no-such-file', path, `there is no file ${file}`, 'paths start beside the configuration file')
+    } else if (!(inBoxExtensions as readonly string[]).includes(use)) {
+      const hint = /[/.]/.test(use) && !isModulePath(use) ? `for a file, write "./${use}"` : didYouMean(use, inBoxExtensions)
+      report('no-such-extension', path, `there is no in-box extension "${use}"`, hint)
+    }
+  }
+
+  const portOnce = once('port name', 'give each port its own name')
+  const macOnce = once('MAC address', 'give each port its own address')
+  const socketOnce = once('socket path', 'give each socket its own path')
+  const interfaceOnce = once('interface', 'give each TAP port its own interface')
+  socketOnce(config.runtime.control, ['runtime', 'control'])
+  checkSocketPath(config.runtime.control, ['runtime', 'control'])
+
+  function checkSocketPath(socket: string, path: Path): void {
+    const length = Buffer.byteLength(socket)
+    if (socket.includes('\0')) report('bad-value', path, 'a path has no zero byte', 'remove it')
+    if (length > SOCKET_PATH_MAX_BYTES)
+      report(
+        'path-too-long',
+        path,
+        `the socket's path has ${length} bytes, Linux allows ${SOCKET_PATH_MAX_BYTES}: ${socket}`,
+        'choose a shorter path, or a shorter runtime.directory',
+      )
+  }
+
+  for (const [index, port] of config.switch.ports.entries()) {
+    const path: Path = ['switch', 'ports', index]
+    portOnce(port.name, [...path, 'name'])
+    if (port.mac !== null) {
+      if (isMulticastMac(port.mac))
+        report('multicast-mac', [...path, 'mac'], `${port.mac} is a group address`, multicastHint(port.mac))
+      else if (isZeroMac(port.mac)) report('zero-mac', [...path, 'mac'], `${port.mac} is no address`, 'choose another one')
+      macOnce(port.mac, [...path, 'mac'])
+    }
+    const endpoint = port.endpoint as Readonly<Record<string, unknown>>
+    for (const key of socketKeys) {
+      const socket = endpoint[key]
+      if (typeof socket !== 'string') continue
+      checkSocketPath(socket, [...path, 'endpoint', key])
+      socketOnce(socket, [...path, 'endpoint', key])
+    }
+    if (port.endpoint.kind === 'tap') interfaceOnce(port.endpoint.interface, [...path, 'endpoint', 'interface'])
+  }
+
+  const guestOnce = once('guest name', 'give each guest its own name')
+  const attachedOnce = once('port', 'attach each guest to its own port')
+  const addressOnce = once('address', 'give each guest its own address')
+  const ports = new Map(config.switch.ports.map((port) => [port.name, port]))
+  for (const [index, guest] of config.guests.entries()) {
+    const path: Path = ['guests', index]
+    guestOnce(guest.name, [...path, 'name'])
+    const port = ports.get(guest.port)
+    if (port === undefined) {
+      const hint = ports.size === 0 ? 'the switch has no ports' : didYouMean(guest.port, [...ports.keys()])
+      report('no-such-port', [...path, 'port'], `there is no port "${guest.port}"`, hint)
+    } else {
+      attachedOnce(guest.port, [...path, 'port'])
+      const pairs = port.endpoint.kind === 'vhost-user' ? port.endpoint.queuePairs : 1
+      if (guest.queues > pairs)
+        report(
+          'too-many-queues',
+          [...path, 'queues'],
+          `the guest wants ${guest.queues} queue pairs, port "${port.name}" has ${pairs}`,
+          port.endpoint.kind === 'vhost-user' ? `set queuePairs: ${guest.queues} at the port` : 'leave queues out',
+        )
+    }
+    if (guest.address !== undefined) addressOnce(guest.address.split('/')[0]!, [...path, 'address'])
+  }
+  return findings
+}
+
+/** `switch.ports[0].mac` → what a person calls it: the entry that holds the value. */
+function ownerText(path: Path): string {
+  const [first, second, index] = path
+  if (first === 'runtime') return 'the control socket'
+  if (first === 'guests') return `guests[${String(second)}]`
+  return `switch.${String(second)}[${String(index)}]`
+}
+
+function multicastHint(mac: string): string {
+  const first = (Number.parseInt(mac.slice(0, 2), 16) & 0xfe) | 0x02
+  return `the lowest bit of the first byte must be 0, for example ${first.toString(16).padStart(2, '0')}${mac.slice(2)}`
+}

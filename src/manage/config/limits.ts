@@ -1,0 +1,23 @@
+// Limits of a configuration. The JSON Schema and the documentation take them from here.
+
+/** Bytes of a configuration file that are read at the most. */
+export const CONFIG_FILE_MAX_BYTES = 1024 * 1024
+/** Characters of a name (switch, port, guest). */
+export const NAME_MAX = 48
+/** Bytes of a unix socket's path that Linux takes (sun_path without its final zero). */
+export const SOCKET_PATH_MAX_BYTES = 107
+/** Characters of a network interface's name (IFNAMSIZ without its final zero). */
+export const INTERFACE_NAME_MAX = 15
+export const PROCESSORS_MAX = 16
+export const PORTS_MAX = 1024
+export const EXTENSIONS_MAX = 64
+export const GUESTS_MAX = 256
+export const QUEUE_PAIRS_MAX = 16
+/** The smallest MTU that IPv4 allows, and the largest that virtio-net's 16-bit field holds. */
+export const MTU_MIN = 68
+export const MTU_MAX = 65535
+export const MAC_TABLE_ENTRIES_MIN = 16
+export const MAC_TABLE_ENTRIES_MAX = 1_048_576
+export const AGEING_SECONDS_MAX = 1_000_000
+export const GUEST_MEMORY_MIB_MIN = 64
+export const GUEST_MEMORY_MIB_MAX = 1_048_576

@@ -1,0 +1,94 @@
+// From the configuration as written to the one that the switch takes: absolute paths, normal forms, the runtime directory.
+//
+// The rule it must not break: nothing is made or changed here; directories are made by whoever starts the switch.
+import { accessSync, constants, existsSync } from 'node:fs'
+import { dirname, isAbsolute, join, resolve } from 'node:path'
+import type { z } from 'zod'
+import { normalizeMac } from './mac.ts'
+import type { configSchema, portSchema } from './schema.ts'
+import type { EndpointConfig, ResolvedConfig, ResolvedPort } from './types.ts'
+
+/** What resolving asks of the machine. */
+export interface ResolveComponents {
+  readonly env: Readonly<Record<string, string | undefined>>
+  readonly cwd: string
+  /** Whether this process could make `directory` and files in it. */
+  canWrite(directory: string): boolean
+}
+
+/** The machine that the process runs on. */
+export const systemComponents = (): ResolveComponents => ({ env: process.env, cwd: process.cwd(), canWrite })
+
+/** Whether the nearest existing ancestor of `directory`, itself included, can be written to. */
+function canWrite(directory: string): boolean {
+  let nearest = directory
+  while (!existsSync(nearest) && dirname(nearest) !== nearest) nearest = dirname(nearest)
+  try {
+    accessSync(nearest, constants.W_OK | constants.X_OK)
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** The directories that hold the runtime directories of switches, in the order of preference. */
+export function runtimeRoots({ env, cwd }: Pick<ResolveComponents, 'env' | 'cwd'>): string[] {
+  const own = env.XDG_RUNTIME_DIR
+  const roots = [join(cwd, '.vmswitch')]
+  roots.unshift(own !== undefined && isAbsolute(own) ? join(own, 'vmswitch') : '/run/vmswitch')
+  return roots
+}
+
+function runtimeDirectory(name: string, components: ResolveComponents): string {
+  const roots = runtimeRoots(components)
+  const root = roots.find((candidate) => components.canWrite(candidate)) ?? roots[roots.length - 1]!
+  return join(root, name)
+}
+
+/** Keys of an endpoint that name unix sockets. */
+export const socketKeys = ['path', 'local', 'remote'] as const
+
+function resolveEndpoint(endpoint: EndpointConfig, directory: string): EndpointConfig {
+  const resolved: Record<string, unknown> = { ...endpoint }
+  for (const key of socketKeys) if (typeof resolved[key] === 'string') resolved[key] = resolve(directory, resolved[key])
+  return resolved as unknown as EndpointConfig
+}
+
+/** A port with absolute socket paths, its address in normal form, and whether it learns. */
+export function resolvePort(port: z.output<typeof portSchema>, directory: string): ResolvedPort {
+  return {
+    name: port.name,
+    mac: port.mac === undefined ? null : normalizeMac(port.mac),
+    macSpoofing: port.macSpoofing,
+    learning: port.learning ?? port.mac === undefined,
+    link: port.link,
+    endpoint: resolveEndpoint(port.endpoint, directory),
+  }
+}
+
+/** Whether `use` names a module and not an in-box extension. */
+export const isModulePath = (use: string): boolean => /^(\.{1,2}\/|\/)/.test(use)
+
+/** `file` is the absolute path of the configuration: module paths and a relative runtime directory start beside it. */
+export function resolveConfig(
+  config: z.output<typeof configSchema>,
+  file: string,
+  components: ResolveComponents,
+): ResolvedConfig {
+  const beside = dirname(file)
+  const { directory: written, control } = config.runtime
+  const directory = written === undefined ? runtimeDirectory(config.switch.name, components) : resolve(beside, written)
+  return {
+    file,
+    switch: {
+      ...config.switch,
+      extensions: config.switch.extensions.map((extension) => ({
+        ...extension,
+        file: isModulePath(extension.use) ? resolve(beside, extension.use) : null,
+      })),
+      ports: config.switch.ports.map((port) => resolvePort(port, directory)),
+    },
+    runtime: { directory, control: resolve(directory, control) },
+    guests: config.guests,
+  }
+}

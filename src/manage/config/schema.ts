@@ -1,0 +1,175 @@
+// The configuration: one documented type, from which the checks, the TypeScript types and the published JSON Schema come.
+//
+// The rule it must not break: what stands here is about one value at a time. What depends on several values (duplicates,
+// references, lengths of resolved paths) is in checks.ts.
+import { z } from 'zod'
+import {
+  AGEING_SECONDS_MAX,
+  EXTENSIONS_MAX,
+  GUEST_MEMORY_MIB_MAX,
+  GUEST_MEMORY_MIB_MIN,
+  GUESTS_MAX,
+  INTERFACE_NAME_MAX,
+  MAC_TABLE_ENTRIES_MAX,
+  MAC_TABLE_ENTRIES_MIN,
+  MTU_MAX,
+  MTU_MIN,
+  NAME_MAX,
+  PORTS_MAX,
+  PROCESSORS_MAX,
+  QUEUE_PAIRS_MAX,
+} from './limits.ts'
+
+const namePattern = new RegExp(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,${NAME_MAX - 1}}$`)
+const macPattern = /^[0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){5}$/
+const interfacePattern = new RegExp(`^[^\\s/]{1,${INTERFACE_NAME_MAX}}$`)
+const ipv4Pattern = /^(25[0-5]|2[0-4]\d|1?\d?\d)(\.(25[0-5]|2[0-4]\d|1?\d?\d)){3}\/(3[0-2]|[12]?\d)$/
+
+/** What a failed pattern means, by pattern: the words that a person reads. */
+export const patternMeanings: ReadonlyMap<string, string> = new Map([
+  [String(namePattern), `a name: letters, digits, ".", "_" and "-", at most ${NAME_MAX} of them, the first a letter or digit`],
+  [String(macPattern), 'a MAC address such as 52:54:00:77:00:01'],
+  [String(interfacePattern), `an interface name of at most ${INTERFACE_NAME_MAX} characters without spaces and slashes`],
+  [String(ipv4Pattern), 'an IPv4 address with its prefix length, such as 10.77.0.1/24'],
+])
+
+const name = z.string().regex(namePattern)
+const socketPath = z.string().min(1)
+const mtu = z.number().int().min(MTU_MIN).max(MTU_MAX)
+const mode = z.enum(['server', 'client'])
+const queueCount = z.number().int().min(1).max(QUEUE_PAIRS_MAX)
+
+const vhostUserEndpoint = z.strictObject({
+  kind: z.literal('vhost-user'),
+  path: socketPath.describe('Unix socket of the vhost-user connection; a relative path starts in the runtime directory.'),
+  mode: mode.default('server').describe('server: the switch listens and the VMM connects; client: the other way round.'),
+  queuePairs: queueCount.default(1).describe('Queue pairs offered to the guest.'),
+  mtu: mtu.default(1500).describe('MTU offered to the guest, in bytes.'),
+  requireSeals: z
+    .boolean()
+    .default(true)
+    .describe('Refuse guest memory whose file could be truncated under the switch (no F_SEAL_SHRINK).'),
+})
+
+const tapEndpoint = z.strictObject({
+  kind: z.literal('tap'),
+  interface: z.string().regex(interfacePattern).describe('Name of the TAP interface; it is made if it does not exist.'),
+  mtu: mtu.default(1500).describe('MTU set on the interface, in bytes.'),
+  queues: queueCount.default(1).describe('Queues of the interface.'),
+})
+
+const streamEndpoint = z.strictObject({
+  kind: z.literal('stream'),
+  path: socketPath.describe('Unix stream socket; each frame follows its length, 4 bytes, big-endian.'),
+  mode: mode.default('server').describe('server: the switch listens; client: the switch connects.'),
+})
+
+const dgramEndpoint = z.strictObject({
+  kind: z.literal('dgram'),
+  local: socketPath.describe('Unix datagram socket that the switch binds; one frame per datagram.'),
+  remote: socketPath.describe('Unix datagram socket of the peer.'),
+})
+
+const unixDgramEndpoint = z.strictObject({
+  kind: z.literal('unix-dgram'),
+  path: socketPath.describe('Unix datagram socket that the switch binds and a libkrun or vfkit class VMM connects to.'),
+})
+
+const memoryEndpoint = z.strictObject({ kind: z.literal('memory') })
+
+export const endpointSchema = z
+  .discriminatedUnion('kind', [vhostUserEndpoint, tapEndpoint, streamEndpoint, dgramEndpoint, unixDgramEndpoint, memoryEndpoint])
+  .describe('What the port is connected to.')
+
+export const portSchema = z.strictObject({
+  name: name.describe('Name of the port.'),
+  mac: z.string().regex(macPattern).optional().describe('MAC address of the NIC behind the port. Without it the port learns.'),
+  macSpoofing: z
+    .enum(['on', 'off'])
+    .default('off')
+    .describe('off: on a port with a MAC address, frames from another source address are dropped.'),
+  learning: z
+    .boolean()
+    .optional()
+    .describe('Learn source addresses on this port. Default: true without a MAC address, false with one.'),
+  link: z.enum(['up', 'down']).default('up').describe('State of the link when the switch starts.'),
+  endpoint: endpointSchema,
+})
+
+export const extensionSchema = z.strictObject({
+  use: z
+    .string()
+    .min(1)
+    .describe('Name of an in-box extension, or the path of a module, starting with ./ or ../ (relative to this file) or /.'),
+  enabled: z.boolean().default(true).describe('Whether the extension takes part from the start.'),
+  onFailure: z
+    .enum(['open', 'closed'])
+    .default('closed')
+    .describe('What happens to packets when the extension fails: open passes them by it, closed drops them.'),
+  options: z.record(z.string(), z.unknown()).default({}).describe('Options of the extension itself.'),
+})
+
+export const switchSchema = z.strictObject({
+  name: name.describe('Name of the switch.'),
+  type: z
+    .enum(['private', 'internal', 'external'])
+    .default('private')
+    .describe('private: guests only; internal: guests and the host; external: guests, the host and the physical network.'),
+  processors: z.number().int().min(1).max(PROCESSORS_MAX).default(1).describe('Threads that move packets.'),
+  extensions: z
+    .array(extensionSchema)
+    .max(EXTENSIONS_MAX)
+    .default([])
+    .describe('The extension stack. Within a class, the order is that in which an incoming packet meets them.'),
+  ports: z.array(portSchema).max(PORTS_MAX).default([]).describe('The ports of the switch.'),
+  macTable: z
+    .strictObject({
+      entries: z
+        .number()
+        .int()
+        .min(MAC_TABLE_ENTRIES_MIN)
+        .max(MAC_TABLE_ENTRIES_MAX)
+        .default(8192)
+        .describe('Addresses that the table holds at the most.'),
+      ageingSeconds: z
+        .number()
+        .int()
+        .min(0)
+        .max(AGEING_SECONDS_MAX)
+        .default(300)
+        .describe('Seconds after which a learned address that sent nothing is forgotten; 0 keeps it.'),
+    })
+    .prefault({})
+    .describe('The table of MAC addresses.'),
+})
+
+export const runtimeSchema = z.strictObject({
+  directory: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      'Directory of sockets and captures. Default: $XDG_RUNTIME_DIR/vmswitch/NAME, else /run/vmswitch/NAME, else .vmswitch/NAME here.',
+    ),
+  control: socketPath.default('control.sock').describe('Control socket; a relative path starts in the runtime directory.'),
+})
+
+export const guestSchema = z.strictObject({
+  name: name.describe('Name of the guest.'),
+  port: name.describe('Port that the guest is attached to.'),
+  kind: z
+    .enum(['auto', 'qemu', 'software'])
+    .default('auto')
+    .describe('qemu: a Linux guest under QEMU; software: a built-in endpoint; auto: qemu where it can run, else software.'),
+  memoryMiB: z.number().int().min(GUEST_MEMORY_MIB_MIN).max(GUEST_MEMORY_MIB_MAX).default(256).describe('Memory, in MiB.'),
+  address: z.string().regex(ipv4Pattern).optional().describe('IPv4 address and prefix length that the guest gives its NIC.'),
+  queues: queueCount.default(1).describe('Queue pairs that the guest uses.'),
+})
+
+export const configSchema = z
+  .strictObject({
+    switch: switchSchema.describe('The switch.'),
+    runtime: runtimeSchema.prefault({}).describe('Where sockets and captures stand.'),
+    guests: z.array(guestSchema).max(GUESTS_MAX).default([]).describe('Guests of a lab, started by `vmswitch up`.'),
+  })
+  .describe('Configuration of one vmswitch.')

@@ -1,0 +1,58 @@
+// Types of the configuration: as a person writes it (Config) and as the switch takes it (ResolvedConfig). This file holds types
+// only, so that the engine and the lab, which stand below this layer, may name them without importing anything from it.
+import type { z } from 'zod'
+import type { configSchema, endpointSchema, guestSchema, portSchema } from './schema.ts'
+
+/** A configuration as written: defaults may be left out. */
+export type Config = z.input<typeof configSchema>
+
+/** A port as written, for example to add one to a running switch. */
+export type PortInput = z.input<typeof portSchema>
+
+/** An endpoint with its defaults filled in. In a ResolvedConfig, its socket paths are absolute. */
+export type EndpointConfig = z.output<typeof endpointSchema>
+export type VhostUserConfig = Extract<EndpointConfig, { kind: 'vhost-user' }>
+export type TapConfig = Extract<EndpointConfig, { kind: 'tap' }>
+export type StreamConfig = Extract<EndpointConfig, { kind: 'stream' }>
+export type DgramConfig = Extract<EndpointConfig, { kind: 'dgram' }>
+export type UnixDgramConfig = Extract<EndpointConfig, { kind: 'unix-dgram' }>
+
+export type GuestConfig = z.output<typeof guestSchema>
+
+export interface ResolvedPort {
+  readonly name: string
+  /** Lower case, separated by colons; null: the port learns. */
+  readonly mac: string | null
+  readonly macSpoofing: 'on' | 'off'
+  readonly learning: boolean
+  readonly link: 'up' | 'down'
+  readonly endpoint: EndpointConfig
+}
+
+export interface ResolvedExtension {
+  /** As written: the in-box name or the path. */
+  readonly use: string
+  /** Absolute path of the module, or null for an in-box extension. */
+  readonly file: string | null
+  readonly enabled: boolean
+  readonly onFailure: 'open' | 'closed'
+  readonly options: Readonly<Record<string, unknown>>
+}
+
+export interface ResolvedSwitch {
+  readonly name: string
+  readonly type: 'private' | 'internal' | 'external'
+  readonly processors: number
+  readonly extensions: readonly ResolvedExtension[]
+  readonly ports: readonly ResolvedPort[]
+  readonly macTable: { readonly entries: number; readonly ageingSeconds: number }
+}
+
+/** A checked configuration with all defaults filled in and all paths absolute. */
+export interface ResolvedConfig {
+  /** Absolute path of the configuration file. */
+  readonly file: string
+  readonly switch: ResolvedSwitch
+  readonly runtime: { readonly directory: string; readonly control: string }
+  readonly guests: readonly GuestConfig[]
+}
