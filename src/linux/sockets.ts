@@ -1,5 +1,6 @@
 // Unix sockets with descriptors passed along, which Node's own net and dgram can't do: stream, datagram and packet sockets.
-import { existsSync, lstatSync, unlinkSync } from 'node:fs'
+import { chmodSync, existsSync, lstatSync, unlinkSync } from 'node:fs'
+import { dirname } from 'node:path'
 import { SystemCallError } from './errors.ts'
 import { check, closeFd, EAGAIN, EINTR } from './files.ts'
 import { addressOf, lastErrno, sys } from './libc.ts'
@@ -16,6 +17,12 @@ const SO_SNDBUF = 7
 const SO_RCVBUF = 8
 const SO_ERROR = 4
 const UNIX_PATH_MAX = 107
+const ENOENT = 2
+const EACCES = 13
+const ENOTDIR = 20
+const EROFS = 30
+const ECONNREFUSED = 111
+const SOCKET_MODE = 0o600
 const CONTROL_HEADER = 16
 /** Descriptors one message may carry (SCM_MAX_FD is 253; vhost-user needs far fewer). */
 export const FDS_MAX = 32
@@ -51,10 +58,11 @@ export function openSocketPair(type: SocketType): [number, number] {
 }
 
 /**
- * Binds `fd` to `path`. A socket file that nobody listens on (left by a killed process) is replaced; one in use, or a file of
- * another kind, is an error.
+ * Binds `fd` to `path` and lets only its owner connect (mode 0600). A socket file that nobody listens on (left by a killed process)
+ * is replaced; one in use, or a file of another kind, is an error.
  */
 export function bindPath(fd: number, path: string, type: SocketType): void {
+  const address = unixAddress(path)
   if (existsSync(path)) {
     if (!lstatSync(path).isSocket())
       throw new SystemCallError('bind', 98, path, 'the path exists and is not a socket; remove it or choose another')
@@ -62,16 +70,45 @@ export function bindPath(fd: number, path: string, type: SocketType): void {
       throw new SystemCallError('bind', 98, path, 'another process listens on this socket; stop it or choose another path')
     unlinkSync(path)
   }
-  check('bind', sys.bind(fd, unixAddress(path), 110), path)
+  if (sys.bind(fd, address, address.length) < 0) {
+    const errno = lastErrno()
+    throw new SystemCallError('bind', errno, path, explainBind(errno, path))
+  }
+  chmodSync(path, SOCKET_MODE)
+}
+
+function explainBind(errno: number, path: string): string {
+  const directory = dirname(path)
+  if (errno === ENOENT || errno === ENOTDIR)
+    return `the directory ${directory} does not exist: create it ("mkdir -p ${directory}")`
+  if (errno === EACCES || errno === EROFS) return `no permission to create a socket in ${directory}: choose another directory`
+  return sys.strerror(errno)
 }
 
 function isListening(path: string, type: SocketType): boolean {
   const probe = openSocket(type)
   try {
-    return sys.connect(probe, unixAddress(path), 110) === 0 || lastErrno() === EAGAIN
+    if (sys.connect(probe, unixAddress(path), 110) === 0) return true
+    const errno = lastErrno()
+    return errno !== ECONNREFUSED && errno !== ENOENT // any other answer came from someone, or is not ours to judge
   } finally {
     closeFd(probe)
   }
+}
+
+/** What tells this socket file from one that another process puts at the same path later; '' if there is none. */
+export function socketIdentity(path: string): string {
+  try {
+    const { dev, ino } = lstatSync(path)
+    return `${dev}:${ino}`
+  } catch {
+    return ''
+  }
+}
+
+/** Removes the socket file at `path` if it is still the one with this identity. */
+export function removeSocket(path: string, identity: string): void {
+  if (identity !== '' && socketIdentity(path) === identity) unlinkSync(path)
 }
 
 /** Starts listening at `path` with mode 0600 and returns the listening descriptor. */
