@@ -17,6 +17,7 @@ export const FRAME_MIN = 14 // an Ethernet header
 export const FRAME_MAX = 65562 // 64 KiB of IP packet, an Ethernet header and two tags
 export const VNET_HEADER = 12 // bytes of the virtio-net header that leads each frame in a ring
 export const VNET_STRIDE = 16 // bytes kept for it per slot
+export const DESCRIPTORS_MAX = 64 // descriptors that one chain may have, those of an indirect table included
 export const ARENA_ENTRIES = 65536 // destination entries of packets that have more than one, per pool and turn
 
 // A frame is its header copy (P_HEADER_LENGTH bytes from the header area at P_HEADER_OFFSET) followed by its payload:
@@ -53,7 +54,13 @@ export const P_VNET = P_SPARE + POOL_SLOTS // u8[POOL_SLOTS][VNET_STRIDE]: flags
 export const P_SEGMENT = P_VNET + POOL_SLOTS * VNET_STRIDE // {address u32, length u32}[POOL_SLOTS][SEGMENTS_MAX]
 export const P_SEGMENT_WINDOW = P_SEGMENT + POOL_SLOTS * SEGMENTS_MAX * 8 // u16[POOL_SLOTS][SEGMENTS_MAX], PF_FOREIGN packets only
 export const P_ARENA = P_SEGMENT_WINDOW + POOL_SLOTS * SEGMENTS_MAX * 2 // u32[ARENA_ENTRIES]: destination entries
-export const POOL_BYTES = P_ARENA + ARENA_ENTRIES * 4
+export const P_SCRATCH = P_ARENA + ARENA_ENTRIES * 4 // what the kernels note down while they work on one packet; nobody else reads it
+export const GATHER_MAX = 256 // stretches of guest memory, and receive buffers, that one delivered packet may fill
+export const PIECE_BYTES = 16 // {address u32, length u32, guest address u64}
+export const CHAIN_BYTES = 16 // {id u32, ring elements u32, bytes written u32, -}
+export const P_PIECES = P_SCRATCH + VNET_STRIDE // after the virtio-net header that goes out
+export const P_CHAINS = P_PIECES + GATHER_MAX * PIECE_BYTES
+export const POOL_BYTES = P_CHAINS + GATHER_MAX * CHAIN_BYTES
 
 // Packet flags (P_FLAGS)
 export const PF_DROPPED = 1 << 0 // P_REASON says why
@@ -69,6 +76,8 @@ export const PF_SAFE = 1 << 9 // IsPacketDataSafe: no byte of it can be changed 
 export const PF_ORIGINATED = 1 << 10 // made or cloned by an extension: nothing to complete in a ring
 export const PF_NATIVE_FORWARDING = 1 << 11 // NativeForwardingRequired
 export const PF_DATA_VALID = 1 << 12 // the sender vouches for the checksums
+export const PARSE_FLAGS = PF_BROADCAST | PF_MULTICAST | PF_IPV4 | PF_IPV6 | PF_FRAGMENT | PF_TAGGED // those that parse sets and clears
+export const IPV6_EXTENSIONS_MAX = 8 // extension headers that parse walks
 
 // Destination entries (P_DESTINATION, the arena): NDIS_SWITCH_PORT_DESTINATION in 32 bits
 export const DE_PORT = 0xffff // port id
@@ -127,6 +136,10 @@ export const Q_INDEX = 140 // u32: index of the virtqueue in its device
 export const Q_DESC_BYTES = 144 // u32: bytes from Q_DESC that are inside the guest's region
 export const Q_HEAD_COUNT = 148 // u32: elements consumed by the receive chain in work (packed), scratch
 export const Q_NEEDS_SEEN = 152 // u32: OR of P_NEEDS over the last burst dequeued
+export const Q_GENERATION = 156 // u32: changes with every start, stop and new eventfd; the data half renews what it derived
+export const Q_DISCARD = 160 // u32: 1 = a transmit ring that is started but disabled: its frames are taken and dropped
+export const Q_ALARM = 164 // i32: eventfd by which the data half tells the control half that the ring broke, -1 = none
+export const Q_INFLIGHT = 168 // u32: linear address of the queue's part of the in-flight region, 0 = none
 
 export const QS_STOPPED = 0
 export const QS_RUNNING = 1
@@ -149,7 +162,7 @@ export const QE_PACKED_CHAIN = 3 // packed chain longer than the ring
 export const REGION_BYTES = 24
 export const REGION_GPA_LOW = 0 // u32
 export const REGION_GPA_HIGH = 4 // u32
-export const REGION_SIZE = 8 // u32: at most WINDOW_BYTES; a larger region is several entries
+export const REGION_SIZE = 8 // u32: at most WINDOW_BYTES; a larger region is several entries, and an entry lies within one window
 export const REGION_BASE = 12 // u32: linear address, 0 = foreign
 export const REGION_WINDOW = 16 // u32: window that holds it, for the TypeScript engine
 export const REGION_OFFSET = 20 // u32: offset of its first byte in that window
