@@ -6,7 +6,7 @@
 import type { Duplex } from 'node:stream'
 import { LabError } from './errors.ts'
 
-/** The guest's line buffer takes this much while its shell is busy. */
+/** The guest's shell reads a request byte by byte: longer things belong into several commands. */
 export const COMMAND_MAX_BYTES = 16 * 1024
 const LINE_MAX_BYTES = 32 * 1024 * 1024
 const DEFAULT_TIMEOUT_MS = 30_000

@@ -37,7 +37,9 @@ done
 nc -ll -p ${GuestPort.echo} -e /bin/cat </dev/null &
 nc -ll -p ${GuestPort.sink} -e /sbin/sink </dev/null &
 nc -ll -p ${GuestPort.receive} -e /sbin/receive </dev/null &
-/sbin/agent </dev/ttyS1 >/dev/ttyS1 2>/dev/ttyS0
+for port in /sys/class/virtio-ports/*; do
+  [ "$(cat $port/name)" = vmswitch.agent ] && /sbin/agent 0<>/dev/\${port##*/} 1>&0 2>/dev/ttyS0
+done
 echo "init: the agent has ended"
 poweroff -f
 `
@@ -62,7 +64,6 @@ rm -f $file
 // One request a line: "id seconds base64-of-command". One answer a line: "= id exit-code base64-of-output". Commands run beside each other;
 // a folder made and removed is the lock that keeps their answers whole.
 export const guestAgent = `#!/bin/sh
-stty raw -echo 115200
 answer() {
   until mkdir /tmp/agent.lock 2>/dev/null; do usleep 2000; done
   printf '= %s %s ' "$1" "$2"

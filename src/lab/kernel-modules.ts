@@ -2,7 +2,7 @@
 // distribution's kernel will do. Pure: it reads through the functions it is given.
 
 /** What the guest can't be without. */
-export const requiredModules = ['virtio_pci', 'virtio_net'] as const
+export const requiredModules = ['virtio_pci', 'virtio_console', 'virtio_net'] as const
 /** What some tests load by hand (`modprobe`): carried if the kernel has them. */
 export const optionalModules = ['8021q', 'bonding', 'vxlan', 'vmxnet3', 'veth', 'tun', 'tls'] as const
 

@@ -154,8 +154,11 @@ export function qemuArguments(hardware: GuestHardware): string[] {
     'chardev:console',
     '-chardev',
     `socket,id=agent,path=${value(hardware.agentSocket)}`,
-    '-serial',
-    'chardev:agent',
+    // Not a serial port: QEMU drops a serial port's bytes when we read slowly, and waits on a virtio one.
+    '-device',
+    'virtio-serial-pci,id=agentbus',
+    '-device',
+    'virtserialport,bus=agentbus.0,chardev=agent,name=vmswitch.agent',
     '-chardev',
     `socket,id=qmp,path=${value(hardware.qmpSocket)}`,
     '-mon',
