@@ -4,7 +4,6 @@
 // The rule it must not break: accessors and actions allocate nothing; header bytes are read from the private copy only, so what
 // was looked at is what is delivered (IsPacketDataSafe for the copied bytes).
 import {
-  BURST_SLOTS,
   DE_EXCLUDED,
   DE_NIC_SHIFT,
   DE_PORT,
@@ -80,12 +79,12 @@ export class Batch {
   singleSource = false
   readonly owner: BatchOwner
 
-  /** `list` is the linear address of a u16 array of BURST_SLOTS * 2 entries in the same memory as the pool. */
-  constructor(buffer: ArrayBufferLike, list: number, pool: PacketPool, owner: BatchOwner) {
+  /** `slots` has BURST_SLOTS * 2 entries; `list` is its linear address, or 0 if no kernel will read it. */
+  constructor(slots: Uint16Array, list: number, pool: PacketPool, owner: BatchOwner) {
     this.pool = pool
     this.owner = owner
     this.list = list
-    this.slots = new Uint16Array(buffer, list, BURST_SLOTS * 2)
+    this.slots = slots
   }
 
   // ---- what a packet is -------------------------------------------------------------------------------------------------

@@ -20,6 +20,8 @@ export const DropReason = {
   peerNotReading: 15,
   allExcluded: 16,
   hairpin: 17,
+  reservedMulticast: 18,
+  sourceNotConnected: 19,
 } as const
 
 export type DropReason = number
@@ -48,4 +50,6 @@ export const dropReasonNames: readonly string[] = [
   'peer-not-reading',
   'all-destinations-excluded',
   'hairpin',
+  'reserved-multicast',
+  'source-not-connected',
 ]

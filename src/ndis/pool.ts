@@ -190,7 +190,7 @@ export class PacketPool {
       const address = this.storeBase + this.#freeBlocks[--this.#freeBlockCount]! * STORE_BLOCK
       const at = (slot * SEGMENTS_MAX + i) << 1
       this.segment[at] = address
-      this.segment[at + 1] = rest < STORE_BLOCK ? rest : STORE_BLOCK
+      this.segment[at + 1] = Math.min(rest, STORE_BLOCK)
       rest -= STORE_BLOCK
     }
     if (blocks > 0) this.address[slot] = this.segment[(slot * SEGMENTS_MAX) << 1]!

@@ -1,0 +1,194 @@
+// Delivery: the packets of a turn sorted by destination port, handed to each port's queue once. What a queue can't take over as
+// metadata (checksums, segmentation) is done in software here, just before.
+//
+// The rule it must not break: order within a port is kept, and every packet not taken is counted with the reason the queue gives.
+
+import type { Kernels } from '../kernels/kernels.ts'
+import { BURST_SLOTS, OFFLOAD_CHECKSUM, OFFLOAD_ECN, OFFLOAD_TSO4, OFFLOAD_TSO6, OFFLOAD_USO } from '../kernels/layout.ts'
+import { DropReason } from '../ndis/drop-reasons.ts'
+import { type PacketPool, SCRATCH_FIRST, SCRATCH_SLOTS } from '../ndis/pool.ts'
+import { type Counters, PortCounter } from './counters.ts'
+
+const SEGMENTATION = OFFLOAD_TSO4 | OFFLOAD_TSO6 | OFFLOAD_USO | OFFLOAD_ECN
+/** Queue pairs of one port that delivery spreads flows over. */
+export const QUEUES_MAX = 16
+
+/** The sending side of an endpoint's queue: see endpoints/endpoint.ts. */
+export interface SinkQueue {
+  readonly offloads: number
+  deliver(list: number, count: number): number
+  readonly refusal: number
+}
+
+/** Bytes of list memory for port ids below `ports`. */
+export const deliveryListBytes = (ports: number): number => (ports + QUEUES_MAX + 1) * BURST_SLOTS * 2
+
+/** Fields are ordinary ones: `add` runs per packet and destination. */
+export class Delivery {
+  private readonly pool: PacketPool
+  private readonly kernels: Kernels
+  private readonly counters: Counters
+  private readonly reasonNames: readonly string[]
+  private readonly lists: Uint16Array
+  private readonly listsAt: number
+  private readonly fill: Uint16Array
+  private readonly bytes: Float64Array
+  private readonly touched: Uint16Array
+  private touchedCount = 0
+  /** Packets of the list in work that software could not finish. */
+  private unfinished = 0
+  private readonly queues: (readonly SinkQueue[])[]
+  private readonly spreadFirst: number
+  private readonly scratch: Uint16Array
+  private readonly scratchAt: number
+
+  /** `listsAt`: linear address of deliveryListBytes(ports) bytes. */
+  constructor(
+    buffer: ArrayBufferLike,
+    listsAt: number,
+    ports: number,
+    pool: PacketPool,
+    kernels: Kernels,
+    counters: Counters,
+    reasonNames: readonly string[],
+  ) {
+    this.pool = pool
+    this.kernels = kernels
+    this.counters = counters
+    this.reasonNames = reasonNames
+    this.listsAt = listsAt
+    this.lists = new Uint16Array(buffer, listsAt, (ports + QUEUES_MAX) * BURST_SLOTS)
+    this.scratchAt = listsAt + (ports + QUEUES_MAX) * BURST_SLOTS * 2
+    this.scratch = new Uint16Array(buffer, this.scratchAt, BURST_SLOTS)
+    this.fill = new Uint16Array(ports + QUEUES_MAX)
+    this.bytes = new Float64Array(ports)
+    this.touched = new Uint16Array(ports)
+    this.queues = Array.from({ length: ports }, () => [])
+    this.spreadFirst = ports
+  }
+
+  /** Sets the queues that frames for `port` go to; none: they are dropped as not connected. */
+  setQueues(port: number, queues: readonly SinkQueue[]): void {
+    this.queues[port] = queues.slice(0, QUEUES_MAX)
+  }
+
+  reasonName(reason: number): string {
+    return this.reasonNames[reason] ?? `reason ${reason}`
+  }
+
+  /** Puts the packet in `slot` on the list of `port`. */
+  add(port: number, slot: number, bytes: number): void {
+    const { fill } = this
+    const count = fill[port]!
+    if (count === 0) this.touched[this.touchedCount++] = port
+    else if (count >= BURST_SLOTS) {
+      this.counters.drop(port, DropReason.noResources, 1)
+      return
+    }
+    this.lists[port * BURST_SLOTS + count] = slot
+    fill[port] = count + 1
+    this.bytes[port] = this.bytes[port]! + bytes
+  }
+
+  /** Delivers all lists. `seen`: the offload needs among the packets. */
+  flush(seen: number): void {
+    for (let t = 0; t < this.touchedCount; t++) {
+      const port = this.touched[t]!
+      const count = this.fill[port]!
+      const bytes = this.bytes[port]!
+      this.fill[port] = 0
+      this.bytes[port] = 0
+      const queues = this.queues[port]!
+      if (queues.length === 1) this.toQueue(queues[0]!, port, port, count, bytes, seen)
+      else if (queues.length === 0) {
+        this.counters.drop(port, DropReason.destinationNotConnected, count)
+        this.counters.port(port, PortCounter.sendDropped, count)
+      } else this.spread(queues, port, count, seen)
+    }
+    this.touchedCount = 0
+  }
+
+  private toQueue(queue: SinkQueue, port: number, listIndex: number, count: number, bytes: number, seen: number): void {
+    const list = this.listsAt + listIndex * BURST_SLOTS * 2
+    const { counters } = this
+    const taken = (seen & ~queue.offloads) === 0 ? queue.deliver(list, count) : this.inSoftware(queue, listIndex, count)
+    counters.port(port, PortCounter.sentFrames, taken)
+    if (taken === count) {
+      counters.port(port, PortCounter.sentBytes, bytes)
+      return
+    }
+    counters.port(port, PortCounter.sentBytes, Math.round((bytes * taken) / count))
+    const refused = count - taken - this.unfinished
+    counters.drop(port, queue.refusal === 0 ? DropReason.receiveBufferFull : queue.refusal, refused)
+    counters.drop(port, DropReason.badOffload, this.unfinished)
+    counters.port(port, PortCounter.sendDropped, count - taken)
+    this.unfinished = 0
+  }
+
+  // Flows are spread over a port's queues; a flow stays on one queue, so its order is kept.
+  private spread(queues: readonly SinkQueue[], port: number, count: number, seen: number): void {
+    const { fill, lists, pool } = this
+    const first = this.spreadFirst
+    for (let i = 0; i < count; i++) {
+      const slot = lists[port * BURST_SLOTS + i]!
+      const index = first + (this.flowHash(slot) % queues.length)
+      lists[index * BURST_SLOTS + fill[index]!] = slot
+      fill[index] = fill[index]! + 1
+    }
+    for (let q = 0; q < queues.length; q++) {
+      const index = first + q
+      const filled = fill[index]!
+      if (filled === 0) continue
+      fill[index] = 0
+      let bytes = 0
+      for (let i = 0; i < filled; i++) bytes += pool.length[lists[index * BURST_SLOTS + i]!]!
+      this.toQueue(queues[q]!, port, index, filled, bytes, seen)
+    }
+  }
+
+  // Addresses and ports of IP packets, MAC addresses of others; 0…2^24.
+  private flowHash(slot: number): number {
+    const { pool } = this
+    const at = slot * 256 + pool.headerOffset[slot]!
+    const l3 = pool.l3[slot]!
+    const from = pool.etherType[slot] === 0x0800 ? at + l3 + 12 : pool.etherType[slot] === 0x86dd ? at + l3 + 8 : at
+    const length = pool.etherType[slot] === 0x0800 ? 8 : pool.etherType[slot] === 0x86dd ? 32 : 12
+    let hash = (pool.sourceL4[slot]! << 16) ^ pool.destinationL4[slot]! ^ pool.protocol[slot]!
+    for (let i = 0; i < length; i++) hash = Math.imul(hash ^ pool.header8[from + i]!, 0x01000193)
+    return (hash ^ (hash >>> 15)) & 0xffffff
+  }
+
+  // Does in software what the queue can't: sums checksums in place, cuts super-frames; in order. Returns the packets taken.
+  private inSoftware(queue: SinkQueue, listIndex: number, count: number): number {
+    const { pool, lists } = this
+    const first = listIndex * BURST_SLOTS
+    let taken = 0
+    let start = 0
+    for (let i = 0; i < count; i++) {
+      const slot = lists[first + i]!
+      const lacking = pool.needs[slot]! & ~queue.offloads
+      if (lacking === 0) continue
+      if ((lacking & SEGMENTATION) === 0) {
+        if ((lacking & ~OFFLOAD_CHECKSUM) === 0 && this.kernels.checksum(pool.base, slot) === 1) continue
+        taken += this.part(queue, listIndex, start, i)
+        start = i + 1
+        this.unfinished++
+        continue
+      }
+      taken += this.part(queue, listIndex, start, i)
+      start = i + 1
+      for (let k = 0; k < SCRATCH_SLOTS; k++) this.scratch[k] = SCRATCH_FIRST + k
+      const pieces = this.kernels.segment(pool.base, slot, this.scratchAt, SCRATCH_SLOTS)
+      if (pieces === 0) {
+        this.unfinished++
+        continue
+      }
+      if (queue.deliver(this.scratchAt, pieces) === pieces) taken++
+    }
+    return taken + this.part(queue, listIndex, start, count)
+  }
+
+  private part(queue: SinkQueue, listIndex: number, start: number, end: number): number {
+    return end > start ? queue.deliver(this.listsAt + (listIndex * BURST_SLOTS + start) * 2, end - start) : 0
+  }
+}

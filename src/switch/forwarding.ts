@@ -1,0 +1,151 @@
+// The switch's own forwarding, when no forwarding extension is enabled (spec 5.3, ES-331): known unicast by VLAN and address, unknown
+// unicast to uplinks and learning ports only, broadcast and multicast to all connected ports, never back to the source. It also
+// enforces the standard source policy (ES-332).
+//
+// The rule it must not break: nothing is allocated per packet; lists of destinations are rebuilt only when the port table changed.
+import { HEADER_STRIDE, PF_BROADCAST, PF_MULTICAST, PF_NATIVE_FORWARDING, PF_TAGGED } from '../kernels/layout.ts'
+import type { Batch } from '../ndis/batch.ts'
+import { DropReason } from '../ndis/drop-reasons.ts'
+import type { PacketPool } from '../ndis/pool.ts'
+import { type Counters, PortCounter } from './counters.ts'
+import type { MacTable } from './mac-table.ts'
+import { PortFlag, type PortTable } from './port-table.ts'
+
+/** What forwarding tells the data path. */
+export interface ForwardingOwner {
+  /** Drops the packet at position `i` for `reason` and reports it at `port`. */
+  refuse(batch: Batch, i: number, reason: number, port: number): void
+}
+
+/** Fields are ordinary ones: `forward` runs per packet. */
+export class Forwarding {
+  private readonly pool: PacketPool
+  private readonly ports: PortTable
+  private readonly macs: MacTable
+  private readonly counters: Counters
+  private readonly owner: ForwardingOwner
+  private generation = -1
+  private readonly flood: Uint16Array
+  private floodCount = 0
+  private readonly unknown: Uint16Array
+  private unknownCount = 0
+  /** Seconds of the switch's clock, for ageing; set by the engine. */
+  nowSeconds = 0
+
+  constructor(pool: PacketPool, ports: PortTable, macs: MacTable, counters: Counters, owner: ForwardingOwner) {
+    this.pool = pool
+    this.ports = ports
+    this.macs = macs
+    this.counters = counters
+    this.owner = owner
+    this.flood = new Uint16Array(ports.ports)
+    this.unknown = new Uint16Array(ports.ports)
+  }
+
+  /** Rebuilds the lists of destinations if a port changed. */
+  refresh(): void {
+    const generation = this.ports.generation
+    if (generation === this.generation) return
+    this.generation = generation
+    this.floodCount = 0
+    this.unknownCount = 0
+    for (let port = 1; port <= this.ports.highest; port++) {
+      if (!this.ports.connected(port)) continue
+      this.flood[this.floodCount++] = port
+      if ((this.ports.flags(port) & PortFlag.unknownUnicast) !== 0) this.unknown[this.unknownCount++] = port
+    }
+  }
+
+  /** Determines the destinations of every packet of the batch; packets without one are dropped with a reason. */
+  forward(batch: Batch): void {
+    const { pool, ports, macs } = this
+    const { slots } = batch
+    const { header32, headerOffset, flags, sourcePort, destination, destinationCount } = pool
+    for (let i = 0; i < batch.length; i++) {
+      const slot = slots[i]!
+      const kind = flags[slot]!
+      if ((kind & PF_NATIVE_FORWARDING) !== 0 && destinationCount[slot] !== 0) continue
+      if ((headerOffset[slot]! & 3) !== 0) this.align(slot)
+      const at = (slot * HEADER_STRIDE + headerOffset[slot]!) >> 2
+      const first = header32[at]!
+      const second = header32[at + 1]!
+      const source = sourcePort[slot]!
+      let vlan = 0
+      if (source !== 0) {
+        const policy = ports.flags(source)
+        vlan = ports.vlan(source)
+        if (vlan === 0 && (kind & PF_TAGGED) !== 0) vlan = pool.vlan[slot]! & 0xfff
+        if ((policy & PortFlag.checkSource) !== 0) {
+          if ((header32[at + 2]! | 0) !== ports.macLow(source) || second >>> 16 !== ports.macHigh(source)) {
+            this.owner.refuse(batch, i, DropReason.macSpoofing, source)
+            continue
+          }
+        } else if ((policy & PortFlag.learn) !== 0 && (second & 0x10000) === 0)
+          macs.learn(header32[at + 2]! | 0, second >>> 16, vlan, source, this.nowSeconds)
+      }
+      if ((kind & PF_MULTICAST) !== 0) {
+        if ((kind & PF_BROADCAST) === 0 && first === 0x00c28001 && (second & 0xf0ff) === 0) {
+          this.owner.refuse(batch, i, DropReason.reservedMulticast, source) // 01-80-C2-00-00-0x never leaves its link (802.1D 7.12.6)
+          continue
+        }
+        this.spread(batch, i, slot, source, this.flood, this.floodCount)
+        continue
+      }
+      const target = macs.lookup((first >>> 16) | (second << 16), first & 0xffff, vlan)
+      if (target < 0) {
+        this.spread(batch, i, slot, source, this.unknown, this.unknownCount)
+        continue
+      }
+      if (target === source) {
+        this.owner.refuse(batch, i, DropReason.hairpin, source)
+        continue
+      }
+      if (!ports.connected(target)) {
+        this.owner.refuse(batch, i, DropReason.destinationNotConnected, target)
+        continue
+      }
+      destination[slot] = target
+      destinationCount[slot] = 1
+      pool.destinationRoom[slot] = 0
+    }
+  }
+
+  // Destinations = the list without the source. One destination stays inline; more take room in the turn's arena.
+  private spread(batch: Batch, i: number, slot: number, source: number, list: Uint16Array, count: number): void {
+    const { pool } = this
+    this.counters.port(source, PortCounter.floodedFrames, 1)
+    if (count <= 2) {
+      const only = count === 0 ? 0 : list[0] !== source ? list[0]! : count === 2 ? list[1]! : 0
+      const both = count === 2 && list[0] !== source && list[1] !== source
+      if (!both) {
+        if (only === 0) {
+          this.owner.refuse(batch, i, DropReason.noDestination, source)
+          return
+        }
+        pool.destination[slot] = only
+        pool.destinationCount[slot] = 1
+        pool.destinationRoom[slot] = 0
+        return
+      }
+    }
+    pool.destinationCount[slot] = 0
+    pool.destinationRoom[slot] = 0
+    if (!pool.growDestinations(slot, count)) {
+      this.owner.refuse(batch, i, DropReason.noResources, source)
+      return
+    }
+    const at = pool.destinationOffset[slot]!
+    let written = 0
+    for (let k = 0; k < count; k++) if (list[k] !== source) pool.arena[at + written++] = list[k]!
+    pool.destinationCount[slot] = written
+  }
+
+  // A header that was moved by an odd number of bytes (an encapsulation) goes to an aligned place: words are read below.
+  private align(slot: number): void {
+    const { header8, headerOffset, headerLength } = this.pool
+    const from = slot * HEADER_STRIDE + headerOffset[slot]!
+    const to = from & ~3
+    header8.copyWithin(to, from, from + headerLength[slot]!)
+    headerOffset[slot] = to - slot * HEADER_STRIDE
+  }
+}

@@ -1,0 +1,104 @@
+// What the data path must know of each port, in shared memory: written by the control thread when a port, connection or policy
+// changes, read by every processor. A generation number tells processors to rebuild what they derive from it.
+import { NicState, PortState } from '../ndis/oids.ts'
+import { macKey } from './mac-table.ts'
+
+const HEADER_WORDS = 16
+const PORT_WORDS = 16
+const GENERATION = 0
+const HIGHEST = 1
+
+const W_PORT_STATE = 0
+const W_NIC_STATE = 1
+const W_FLAGS = 2
+const W_MAC_LOW = 3
+const W_MAC_HIGH = 4
+const W_VLAN = 5
+
+/** Flags of a port. */
+export const PortFlag = {
+  /** The source address must be the connection's (MAC spoofing not allowed). */
+  checkSource: 1,
+  /** Source addresses are learned (spoofing allowed, or an uplink). */
+  learn: 2,
+  /** Frames to unknown unicast addresses go here: learning ports and uplinks. */
+  unknownUnicast: 4,
+  external: 8,
+  /** Administratively down: nothing in, nothing out. */
+  linkDown: 16,
+} as const
+
+export const portTableBytes = (ports: number): number => (HEADER_WORDS + ports * PORT_WORDS) * 4
+
+/** What the control thread sets of a port. */
+export interface PortEntry {
+  readonly portState: PortState
+  readonly nicState: NicState
+  readonly flags: number
+  /** Address of the connection, or undefined. */
+  readonly mac: string | undefined
+  readonly vlan: number
+}
+
+/** The table; port ids are indices, 1…ports-1. */
+export class PortTable {
+  readonly words: Int32Array
+  readonly ports: number
+
+  constructor(buffer: ArrayBufferLike, at: number, ports: number) {
+    this.words = new Int32Array(buffer, at, portTableBytes(ports) >> 2)
+    this.ports = ports
+  }
+
+  /** Changes whenever an entry does. */
+  get generation(): number {
+    return Atomics.load(this.words, GENERATION)
+  }
+
+  /** Highest port id ever used. */
+  get highest(): number {
+    return this.words[HIGHEST]!
+  }
+
+  /** Writes an entry and announces it. Control thread only. */
+  set(port: number, entry: PortEntry): void {
+    const at = HEADER_WORDS + port * PORT_WORDS
+    const key = entry.mac === undefined ? { low: 0, high: 0 } : macKey(entry.mac)
+    this.words[at + W_FLAGS] = entry.flags
+    this.words[at + W_MAC_LOW] = key.low
+    this.words[at + W_MAC_HIGH] = key.high
+    this.words[at + W_VLAN] = entry.vlan
+    Atomics.store(this.words, at + W_PORT_STATE, entry.portState)
+    Atomics.store(this.words, at + W_NIC_STATE, entry.nicState)
+    if (port > this.words[HIGHEST]!) this.words[HIGHEST] = port
+    Atomics.add(this.words, GENERATION, 1)
+  }
+
+  /** Empties an entry. */
+  clear(port: number): void {
+    this.set(port, { portState: PortState.unknown, nicState: NicState.unknown, flags: 0, mac: undefined, vlan: 0 })
+  }
+
+  /** True if the port's connection (index 0) is connected and its link is up: it may be a destination. */
+  connected(port: number): boolean {
+    if (!(port > 0 && port < this.ports)) return false
+    const at = HEADER_WORDS + port * PORT_WORDS
+    return this.words[at + W_NIC_STATE] === NicState.connected && (this.words[at + W_FLAGS]! & PortFlag.linkDown) === 0
+  }
+
+  flags(port: number): number {
+    return this.words[HEADER_WORDS + port * PORT_WORDS + W_FLAGS]!
+  }
+
+  macLow(port: number): number {
+    return this.words[HEADER_WORDS + port * PORT_WORDS + W_MAC_LOW]!
+  }
+
+  macHigh(port: number): number {
+    return this.words[HEADER_WORDS + port * PORT_WORDS + W_MAC_HIGH]!
+  }
+
+  vlan(port: number): number {
+    return this.words[HEADER_WORDS + port * PORT_WORDS + W_VLAN]!
+  }
+}

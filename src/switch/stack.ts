@@ -1,0 +1,174 @@
+// The extension stack of a switch on one processor: its modules in order, and the functions that run a batch through them. For each
+// direction one function is generated when the stack changes, with try/catch round each module: a loop over different modules is
+// thirty times slower. Where code generation is forbidden the loop is used.
+//
+// The rule it must not break: a module that throws harms nobody but itself; the batch goes on as the module's failure policy says.
+import type { Batch } from '../ndis/batch.ts'
+import { DropReason } from '../ndis/drop-reasons.ts'
+import { type Module, rankOf } from './module.ts'
+
+/** What the stack tells the data path. */
+export interface StackOwner {
+  /** Module `index` is about to be called (-1: none). */
+  entered(index: number): void
+  /** A module threw. */
+  failed(module: Module, error: unknown): void
+  /** Drops all packets of the batch, because the module at `index` failed closed. */
+  dropAll(batch: Batch, reason: number): void
+  /** Nanoseconds of a clock, for sampling. */
+  nowNs(): number
+}
+
+type Run = (batch: Batch) => void
+
+const SAMPLE_EVERY = 1024
+
+/** Checks the order within and across classes. Throws with what to do. ES-038, ES-046 */
+export function checkOrder(modules: readonly { name: string; class: Module['class'] }[]): void {
+  for (let i = 1; i < modules.length; i++) {
+    const above = modules[i - 1]!
+    const below = modules[i]!
+    if (rankOf(above.class) > rankOf(below.class))
+      throw new Error(
+        `"${above.name}" (${above.class}) cannot stand above "${below.name}" (${below.class}): the order is capturing, filtering, forwarding; change it within a class only`,
+      )
+  }
+  const forwarding = modules.filter((module) => module.class === 'forwarding')
+  if (forwarding.length > 1)
+    throw new Error(
+      `a switch has at most one forwarding extension enabled, not ${forwarding.map((module) => `"${module.name}"`).join(' and ')}`,
+    )
+}
+
+/** The stack. `modules[0]` is on top: first on ingress, last on egress. */
+export class ExtensionStack {
+  modules: readonly Module[] = []
+  /** Runs a batch down or up the whole stack. */
+  ingress: Run = () => {}
+  egress: Run = () => {}
+  /** True if a running forwarding extension chooses the destinations. */
+  hasForwarding = false
+  /** True if a module wants to see dropped packets. */
+  observesDrops = false
+  private readonly owner: StackOwner
+  private runs = 0
+
+  constructor(owner: StackOwner) {
+    this.owner = owner
+  }
+
+  /** Installs a new list of modules, top first; takes effect with the next batch. */
+  set(modules: readonly Module[]): void {
+    checkOrder(modules.filter((module) => module.enabled))
+    this.modules = modules
+    this.compile()
+  }
+
+  /** Generates the functions anew after a module changed its state. */
+  compile(): void {
+    this.hasForwarding = this.modules.some((module) => module.class === 'forwarding' && module.state === 'running')
+    this.observesDrops = this.modules.some((module) => module.handlers.filtered !== undefined && module.state === 'running')
+    this.ingress = this.sampled('ingress', this.generate('ingress'))
+    this.egress = this.sampled('egress', this.generate('egress'))
+  }
+
+  // Positions to call in a direction: running modules with a handler, and failed ones that drop everything.
+  private positions(direction: 'ingress' | 'egress'): number[] {
+    const wanted: number[] = []
+    for (const [i, module] of this.modules.entries()) {
+      if (!module.enabled) continue
+      const runs = module.state === 'running' && module.handlers[direction] !== undefined
+      if (runs || (module.state === 'failed' && module.onFailure === 'closed')) wanted.push(i)
+    }
+    return direction === 'ingress' ? wanted : wanted.reverse()
+  }
+
+  private generate(direction: 'ingress' | 'egress'): Run {
+    const positions = this.positions(direction)
+    if (positions.length === 0) return () => {}
+    const loop = (batch: Batch): void => {
+      for (const i of positions) if (!this.step(direction, i, batch)) return
+    }
+    const fault = (i: number, error: unknown, batch: Batch): void => this.fault(i, error, batch)
+    const handlers = this.modules.map((module) => module.handlers)
+    const lines = positions.map((i) => {
+      const module = this.modules[i]!
+      if (module.state === 'failed') return `owner.dropAll(batch, ${DropReason.extensionFailed}); return`
+      const rights = module.rights
+      return `owner.entered(${i}); batch.rights = ${rights}
+      try { h${i}.${direction}(batch) } catch (error) { fault(${i}, error, batch) }
+      if (batch.dirty) batch.settle()
+      if (batch.length === 0) { owner.entered(-1); return }`
+    })
+    const names = positions.map((i) => `h${i}`)
+    try {
+      const make = new Function(
+        'owner',
+        'fault',
+        ...names,
+        `'use strict'; return function ${direction}Stack(batch) {\n${lines.join('\n')}\nowner.entered(-1)\n}`,
+      )
+      return make(this.owner, fault, ...positions.map((i) => handlers[i])) as Run
+    } catch {
+      return loop
+    }
+  }
+
+  /** Runs one module on a batch; false if the batch is done. For injected packets, sampling, and where code can't be generated. */
+  private step(direction: 'ingress' | 'egress', i: number, batch: Batch): boolean {
+    const module = this.modules[i]!
+    if (module.state === 'failed' && module.onFailure === 'closed') {
+      this.owner.dropAll(batch, DropReason.extensionFailed)
+      return false
+    }
+    const handler = module.handlers[direction]
+    if (module.state !== 'running' || !module.enabled || handler === undefined) return true
+    this.owner.entered(i)
+    batch.rights = module.rights
+    try {
+      handler.call(module.handlers, batch)
+    } catch (error) {
+      this.fault(i, error, batch)
+    }
+    if (batch.dirty) batch.settle()
+    this.owner.entered(-1)
+    return batch.length > 0
+  }
+
+  /** Runs a batch that joins below (ingress) or above (egress) the module at `index`. */
+  runFrom(direction: 'ingress' | 'egress', index: number, batch: Batch): void {
+    if (direction === 'ingress') for (let i = index + 1; i < this.modules.length && this.step(direction, i, batch); i++);
+    else for (let i = index - 1; i >= 0 && this.step(direction, i, batch); i--);
+  }
+
+  // One burst in SAMPLE_EVERY is timed module by module: a clock reading costs as much as a module.
+  private sampled(direction: 'ingress' | 'egress', run: Run): Run {
+    if (this.positions(direction).length === 0) return run
+    const order = direction === 'ingress' ? this.modules.map((_, i) => i) : this.modules.map((_, i) => i).reverse()
+    return (batch) => {
+      if (++this.runs % SAMPLE_EVERY !== 0) {
+        run(batch)
+        return
+      }
+      for (const i of order) {
+        const packets = batch.length
+        const before = this.owner.nowNs()
+        const goesOn = this.step(direction, i, batch)
+        const module = this.modules[i]!
+        module.sampledNs += this.owner.nowNs() - before
+        module.sampledPackets += packets
+        if (!goesOn) return
+      }
+    }
+  }
+
+  private fault(i: number, error: unknown, batch: Batch): void {
+    const module = this.modules[i]!
+    module.state = 'failed'
+    module.faults++
+    module.lastFault = error instanceof Error ? (error.stack ?? error.message) : String(error)
+    if (module.onFailure === 'closed') this.owner.dropAll(batch, DropReason.extensionFailed)
+    this.owner.failed(module, error)
+    this.compile()
+  }
+}
