@@ -7,6 +7,7 @@ export const O_NONBLOCK = 0o4000
 export const O_CLOEXEC = 0o2000000
 export const F_GETFL = 3
 export const F_SETFL = 4
+export const F_DUPFD_CLOEXEC = 1030
 export const F_ADD_SEALS = 1033
 export const F_GET_SEALS = 1034
 export const F_SEAL_SEAL = 1
@@ -44,6 +45,9 @@ export const openFile = (path: string, flags: number, mode = 0o600): number =>
 export function closeFd(fd: number): void {
   if (fd >= 0) sys.close(fd)
 }
+
+/** Another descriptor of the same open file, close-on-exec. */
+export const duplicateFd = (fd: number): number => check('fcntl', sys.fcntl(fd, F_DUPFD_CLOEXEC, 0), `fd ${fd}`)
 
 /** Sets or clears O_NONBLOCK. */
 export function setNonBlocking(fd: number, on: boolean): void {
