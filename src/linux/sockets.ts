@@ -145,6 +145,22 @@ export function connectTo(path: string, type: SocketType): number {
 /** Connects an existing (datagram) socket. */
 export const connectSocket = (fd: number, path: string): number => check('connect', sys.connect(fd, unixAddress(path), 110), path)
 
+/**
+ * Whether somebody still holds the datagram socket whose sockaddr_un stands in `bytes` from `at` on, `length` bytes. Opens a socket
+ * to find out: for rare events, not for every packet.
+ */
+export function datagramPeerLives(bytes: Uint8Array, at: number, length: number): boolean {
+  const address = Buffer.from(bytes.subarray(at, at + length))
+  const probe = openSocket(SocketType.datagram)
+  try {
+    if (sys.connect(probe, address, address.length) === 0) return true
+    const errno = lastErrno()
+    return errno !== ECONNREFUSED && errno !== ENOENT
+  } finally {
+    closeFd(probe)
+  }
+}
+
 /** Asks for socket buffers of `bytes`; the kernel may grant less. */
 export function setSocketBuffers(fd: number, bytes: number): void {
   const value = Buffer.alloc(4)
