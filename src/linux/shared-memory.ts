@@ -147,6 +147,11 @@ export class SharedMemory {
     this.#guests.give(at, length)
   }
 
+  /** Bytes of control memory that are not reserved. */
+  get controlBytesAvailable(): number {
+    return this.#control.available
+  }
+
   /** Bytes of guest memory that still fit. */
   get guestBytesAvailable(): number {
     return this.#guests.available
