@@ -16,8 +16,11 @@ export type ExtensionClass = 'capturing' | 'filtering' | 'forwarding'
 
 /** A stream of bytes out of the data path, drained to a file by the switch. Never blocks. */
 export interface Sink {
-  /** Writes `length` bytes of `bytes`, all or nothing. Returns false, and counts the loss, if the reader is behind. */
-  write(bytes: Uint8Array, length: number): boolean
+  /**
+   * Writes the first `length` bytes of `bytes` as one record, all or nothing. Returns false, and counts the loss, if the reader is
+   * behind. A `preamble` record (a file header) is repeated at the start of every further file when files are cut.
+   */
+  write(bytes: Uint8Array, length: number, preamble?: boolean): boolean
   /** Bytes that can be written now. */
   readonly room: number
   /** Writes that were refused. */
@@ -89,7 +92,7 @@ export type OidVerdict = undefined | 'forward' | OidCompletion
 /** A byte stream that an extension wants drained, declared from its options. */
 export interface SinkDeclaration {
   readonly name: string
-  /** File, relative to the runtime directory; '-' = standard output. */
+  /** File, relative to the runtime directory; '-' = standard output. Processor N > 0 writes to its own, with `.pN` appended. */
   readonly path: string
   /** Bytes that may wait for the reader; a power of two. Default 4 MiB. */
   readonly bufferBytes?: number

@@ -20,6 +20,14 @@ export interface SinkQueue {
   readonly refusal: number
 }
 
+/** What delivery works with. */
+export interface DeliveryComponents {
+  readonly pool: PacketPool
+  readonly kernels: Kernels
+  readonly counters: Counters
+  readonly reasonName: (reason: number) => string
+}
+
 /** Bytes of list memory for port ids below `ports`. */
 export const deliveryListBytes = (ports: number): number => (ports + QUEUES_MAX + 1) * BURST_SLOTS * 2
 
@@ -28,7 +36,8 @@ export class Delivery {
   private readonly pool: PacketPool
   private readonly kernels: Kernels
   private readonly counters: Counters
-  private readonly reasonNames: readonly string[]
+  /** The name of a drop reason. */
+  readonly reasonName: (reason: number) => string
   private readonly lists: Uint16Array
   private readonly listsAt: number
   private readonly fill: Uint16Array
@@ -43,19 +52,11 @@ export class Delivery {
   private readonly scratchAt: number
 
   /** `listsAt`: linear address of deliveryListBytes(ports) bytes. */
-  constructor(
-    buffer: ArrayBufferLike,
-    listsAt: number,
-    ports: number,
-    pool: PacketPool,
-    kernels: Kernels,
-    counters: Counters,
-    reasonNames: readonly string[],
-  ) {
-    this.pool = pool
-    this.kernels = kernels
-    this.counters = counters
-    this.reasonNames = reasonNames
+  constructor(buffer: ArrayBufferLike, listsAt: number, ports: number, components: DeliveryComponents) {
+    this.pool = components.pool
+    this.kernels = components.kernels
+    this.counters = components.counters
+    this.reasonName = components.reasonName
     this.listsAt = listsAt
     this.lists = new Uint16Array(buffer, listsAt, (ports + QUEUES_MAX) * BURST_SLOTS)
     this.scratchAt = listsAt + (ports + QUEUES_MAX) * BURST_SLOTS * 2
@@ -70,10 +71,6 @@ export class Delivery {
   /** Sets the queues that frames for `port` go to; none: they are dropped as not connected. */
   setQueues(port: number, queues: readonly SinkQueue[]): void {
     this.queues[port] = queues.slice(0, QUEUES_MAX)
-  }
-
-  reasonName(reason: number): string {
-    return this.reasonNames[reason] ?? `reason ${reason}`
   }
 
   /** Puts the packet in `slot` on the list of `port`. */

@@ -12,7 +12,6 @@ import {
   PF_SAFE,
   SEGMENTS_MAX,
 } from '../kernels/layout.ts'
-import { DropReason } from '../ndis/drop-reasons.ts'
 import type { NicParameters, PortParameters, SwitchParameters } from '../ndis/oids.ts'
 import type { PacketPool } from '../ndis/pool.ts'
 import { NdisStatus } from '../ndis/status.ts'
@@ -109,7 +108,7 @@ export function createSwitchHandle(options: HandleOptions, components: HandleCom
     },
     send: (packet) => enqueue(packet, false),
     forward: (packet) => enqueue(packet, true),
-    release(packet, reason = DropReason.none) {
+    release(packet, reason = 'given-up-by-extension') {
       const slot = own(packet)
       if (slot < 0) return NdisStatus.invalidParameter
       if (injections.isHeld(slot)) components.dropped(slot, typeof reason === 'number' ? reason : reasons.number(reason))

@@ -1,0 +1,225 @@
+// Loads extensions on the control thread: imports a module, checks what it exports and its options, and reserves what its instances
+// will use: counters per processor, shared memory, sinks with the files they drain to.
+import { createWriteStream, existsSync, mkdirSync, renameSync, type WriteStream } from 'node:fs'
+import { dirname, resolve } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import type { ExtensionClass, ExtensionDefinition, SinkDeclaration } from '../extension.ts'
+import { closeFd, createEventFd } from '../linux/files.ts'
+import type { SharedMemory } from '../linux/shared-memory.ts'
+import type { FailurePolicy } from '../switch/module.ts'
+import type { ModulePlan } from './messages.ts'
+import { SinkReader, sinkRingBytes } from './sink-ring.ts'
+
+const SINK_BUFFER_BYTES = 4 * 1024 * 1024
+const classes: readonly ExtensionClass[] = ['capturing', 'filtering', 'forwarding']
+const guid = /^\{?[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\}?$/i
+
+/** An extension that can't be used. */
+export class ExtensionError extends Error {
+  override readonly name = 'ExtensionError'
+  readonly code: 'NOT_FOUND' | 'BAD_MODULE' | 'BAD_OPTIONS' | 'REFUSED'
+
+  constructor(code: ExtensionError['code'], message: string) {
+    super(message)
+    this.code = code
+  }
+}
+
+/** How the configuration names an extension. */
+export interface ExtensionUse {
+  readonly name: string
+  /** Module to import: a file: URL. */
+  readonly url: string
+  readonly onFailure: FailurePolicy
+  readonly options: unknown
+}
+
+/** A loaded extension with what was reserved for it. */
+export interface LoadedExtension {
+  readonly use: ExtensionUse
+  readonly definition: ExtensionDefinition
+  readonly key: number
+  /** What a processor attaches. */
+  plan(processor: number): ModulePlan
+  /** Sum over the processors of each declared counter. */
+  counters(): Record<string, number>
+  /** Files that sinks drain to, and the writes lost. */
+  sinks(): { name: string; path: string; lost: number }[]
+  /** Drains the sinks and gives everything back. The modules are detached. */
+  close(): Promise<void>
+}
+
+interface OpenSink {
+  readonly declaration: SinkDeclaration
+  readonly path: string
+  readonly bytes: number
+  readonly rings: { readonly at: number; readonly doorbell: number; readonly reader: SinkReader; readonly file: SinkFile }[]
+}
+
+// The file behind a sink: records are appended as they come; it is cut between records and renamed when it is full.
+class SinkFile {
+  readonly #declaration: SinkDeclaration
+  readonly #path: string
+  #stream: WriteStream | NodeJS.WriteStream
+  #written = 0
+  readonly #preamble: Uint8Array[] = []
+
+  constructor(declaration: SinkDeclaration, path: string) {
+    this.#declaration = declaration
+    this.#path = path
+    this.#stream = this.#open()
+  }
+
+  #open(): WriteStream | NodeJS.WriteStream {
+    if (this.#path === '-') return process.stdout
+    mkdirSync(dirname(this.#path), { recursive: true })
+    return createWriteStream(this.#path, { mode: 0o600 })
+  }
+
+  write(record: Uint8Array, preamble: boolean): void {
+    const limit = this.#declaration.rotateBytes ?? 0
+    if (limit > 0 && this.#path !== '-' && !preamble && this.#written + record.length > limit) this.#rotate()
+    if (preamble) this.#preamble.push(record)
+    this.#written += record.length
+    this.#stream.write(record)
+  }
+
+  #rotate(): void {
+    this.#stream.end()
+    for (let i = (this.#declaration.rotateFiles ?? 1) - 1; i >= 0; i--) {
+      const from = i === 0 ? this.#path : `${this.#path}.${i}`
+      if (existsSync(from)) renameSync(from, `${this.#path}.${i + 1}`)
+    }
+    this.#stream = this.#open()
+    this.#written = 0
+    for (const record of this.#preamble) {
+      this.#written += record.length
+      this.#stream.write(record)
+    }
+  }
+
+  close(): Promise<void> {
+    if (this.#stream === process.stdout) return Promise.resolve()
+    return new Promise((done) => this.#stream.end(done))
+  }
+}
+
+/** Where things are reserved. */
+export interface LoaderComponents {
+  readonly memory: SharedMemory
+  readonly processors: number
+  /** Directory that relative sink paths start in. */
+  readonly directory: string
+}
+
+let nextKey = 1
+
+async function importDefinition(use: ExtensionUse): Promise<ExtensionDefinition> {
+  let exported: { default?: unknown }
+  try {
+    exported = (await import(use.url)) as { default?: unknown }
+  } catch (error) {
+    throw new ExtensionError(
+      'NOT_FOUND',
+      `extension "${use.name}": cannot load ${use.url}: ${error instanceof Error ? error.message : String(error)}`,
+    )
+  }
+  const definition = exported.default as Partial<ExtensionDefinition> | undefined
+  const wrong = (what: string): ExtensionError =>
+    new ExtensionError(
+      'BAD_MODULE',
+      `extension "${use.name}" (${use.url}): ${what}; export default defineExtension({ id, name, version, class, attach })`,
+    )
+  if (definition === undefined || typeof definition !== 'object') throw wrong('the module has no default export')
+  if (typeof definition.id !== 'string' || !guid.test(definition.id)) throw wrong('"id" is not a GUID')
+  if (typeof definition.name !== 'string' || definition.name === '') throw wrong('"name" is missing')
+  if (!classes.includes(definition.class as ExtensionClass)) throw wrong('"class" is not capturing, filtering or forwarding')
+  if (typeof definition.attach !== 'function') throw wrong('"attach" is not a function')
+  return definition as ExtensionDefinition
+}
+
+/** The URL of an extension's module; with `version`, one that the module cache does not know yet (hot reload). */
+export function moduleUrl(file: string, version = 0): string {
+  const url = pathToFileURL(file)
+  if (version > 0) url.searchParams.set('v', String(version))
+  return url.href
+}
+
+/** Loads one extension and reserves what it declares. Throws an ExtensionError that names the extension. */
+export async function loadExtension(use: ExtensionUse, components: LoaderComponents): Promise<LoadedExtension> {
+  const definition = await importDefinition(use)
+  let options: unknown = use.options
+  try {
+    if (definition.parseOptions) options = definition.parseOptions(use.options)
+  } catch (error) {
+    throw new ExtensionError('BAD_OPTIONS', `extension "${use.name}": ${error instanceof Error ? error.message : String(error)}`)
+  }
+  const { memory, processors } = components
+  const key = nextKey++
+  const names = definition.counters ?? []
+  const counterBytes = Math.max(8, names.length * 8)
+  const counters = Array.from({ length: processors }, () => memory.allocate(counterBytes))
+  const shared = Object.entries(definition.shared?.(options) ?? {}).map(([name, bytes]) => ({
+    name,
+    bytes: Math.ceil(bytes / 4) * 4,
+    at: memory.allocate(bytes),
+  }))
+  const sinks = (definition.sinks?.(options) ?? []).map((declaration) => openSink(declaration, components))
+
+  return {
+    use,
+    definition,
+    key,
+    plan: (processor) => ({
+      key,
+      name: use.name,
+      url: use.url,
+      onFailure: use.onFailure,
+      options,
+      counters: { at: counters[processor]!, count: names.length },
+      shared,
+      sinks: sinks.map((sink) => ({
+        name: sink.declaration.name,
+        at: sink.rings[processor]!.at,
+        bytes: sink.bytes,
+        doorbell: sink.rings[processor]!.doorbell,
+      })),
+    }),
+    counters: () =>
+      Object.fromEntries(names.map((name, i) => [name, counters.reduce((sum, at) => sum + memory.f64[(at >> 3) + i]!, 0)])),
+    sinks: () =>
+      sinks.map((sink) => ({
+        name: sink.declaration.name,
+        path: sink.path,
+        lost: sink.rings.reduce((sum, ring) => sum + ring.reader.lost, 0),
+      })),
+    async close() {
+      for (const sink of sinks) {
+        for (const ring of sink.rings) {
+          ring.reader.close()
+          closeFd(ring.doorbell)
+          memory.free(ring.at, sinkRingBytes(sink.bytes))
+          await ring.file.close()
+        }
+      }
+      for (const at of counters) memory.free(at, counterBytes)
+      for (const { at, bytes } of shared) memory.free(at, bytes)
+    },
+  }
+}
+
+function openSink(declaration: SinkDeclaration, components: LoaderComponents): OpenSink {
+  const { memory } = components
+  const bytes = declaration.bufferBytes ?? SINK_BUFFER_BYTES
+  if ((bytes & (bytes - 1)) !== 0)
+    throw new ExtensionError('BAD_MODULE', `sink "${declaration.name}": bufferBytes is ${bytes}, not a power of two`)
+  const path = declaration.path === '-' ? '-' : resolve(components.directory, declaration.path)
+  const rings = Array.from({ length: components.processors }, (_, processor) => {
+    const at = memory.allocate(sinkRingBytes(bytes))
+    const doorbell = createEventFd()
+    const file = new SinkFile(declaration, processor === 0 || path === '-' ? path : `${path}.p${processor}`)
+    const reader = new SinkReader(memory.buffer, at, bytes, doorbell, (record, preamble) => file.write(record, preamble))
+    return { at, doorbell, reader, file }
+  })
+  return { declaration, path, bytes, rings }
+}

@@ -1,0 +1,85 @@
+// What the control thread and the processors say to each other. Everything is structured-cloneable. Each request gets one answer with
+// its number; the doorbell eventfd wakes a processor that sleeps.
+import type { QueuePlan, WindowPlan } from '../endpoints/endpoint.ts'
+import type { OidCompletion, OidRequest } from '../ndis/oids.ts'
+import type { SwitchView } from '../switch/handle.ts'
+import type { FailurePolicy, ModuleState } from '../switch/module.ts'
+
+/** Linear addresses of what all processors share, and of what one has for itself. */
+export interface ProcessorAddresses {
+  readonly pool: number
+  readonly list: number
+  readonly delivery: number
+  readonly counters: number
+  readonly portTable: number
+  readonly macTable: number
+  readonly reasons: number
+}
+
+/** What a processor is started with. */
+export interface ProcessorStart {
+  readonly memory: WebAssembly.Memory
+  readonly kernels: Uint8Array
+  readonly index: number
+  readonly processors: number
+  /** Port ids are below this. */
+  readonly ports: number
+  readonly macEntries: number
+  readonly addresses: ProcessorAddresses
+  readonly doorbell: number
+  /** CLOCK_MONOTONIC in milliseconds when the switch started. */
+  readonly startedMs: number
+  /** Host processor to run on, or -1. */
+  readonly pinTo: number
+  readonly view: SwitchView
+}
+
+/** One module as a processor attaches it. `key` is unique per attach: a reloaded extension gets a new one. */
+export interface ModulePlan {
+  readonly key: number
+  readonly name: string
+  readonly url: string
+  readonly onFailure: FailurePolicy
+  readonly options: unknown
+  /** Linear address and number of the module's counters on this processor. */
+  readonly counters: { readonly at: number; readonly count: number }
+  readonly shared: readonly { readonly name: string; readonly at: number; readonly bytes: number }[]
+  readonly sinks: readonly { readonly name: string; readonly at: number; readonly bytes: number; readonly doorbell: number }[]
+}
+
+export interface ModuleReport {
+  readonly key: number
+  readonly name: string
+  readonly state: ModuleState
+  readonly faults: number
+  readonly lastFault: string
+  readonly breaches: number
+  /** Nanoseconds per packet, sampled; 0 if not yet known. */
+  readonly nsPerPacket: number
+}
+
+export type Request =
+  | { readonly kind: 'prepare'; readonly modules: readonly ModulePlan[] }
+  | { readonly kind: 'commit'; readonly order: readonly number[] }
+  | { readonly kind: 'abandon'; readonly keys: readonly number[] }
+  | {
+      readonly kind: 'queues'
+      readonly port: number
+      readonly plans: readonly QueuePlan[]
+      /** Indices of the plans that this processor polls. */
+      readonly owned: readonly number[]
+      readonly windows: readonly WindowPlan[]
+    }
+  | { readonly kind: 'view'; readonly view: SwitchView }
+  | { readonly kind: 'oid'; readonly request: OidRequest }
+  | { readonly kind: 'outcome'; readonly request: OidRequest; readonly completion: OidCompletion }
+  | { readonly kind: 'modules' }
+  | { readonly kind: 'close' }
+
+export type ToProcessor = { readonly id: number } & Request
+
+export type FromProcessor =
+  | { readonly kind: 'ready' }
+  | { readonly kind: 'answer'; readonly id: number; readonly value: unknown }
+  | { readonly kind: 'error'; readonly id: number; readonly message: string }
+  | { readonly kind: 'report'; readonly module: string; readonly code: string; readonly message: string }

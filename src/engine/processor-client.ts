@@ -1,0 +1,75 @@
+// The control thread's end of one processor: starts its worker, sends requests, awaits answers.
+import { Worker } from 'node:worker_threads'
+import { closeFd, createEventFd, signalEventFd } from '../linux/files.ts'
+import type { FromProcessor, ProcessorStart, Request } from './messages.ts'
+
+interface Pending {
+  resolve(value: unknown): void
+  reject(error: Error): void
+}
+
+/** One processor, seen from outside. */
+export class ProcessorClient {
+  readonly #worker: Worker
+  readonly #doorbell: number
+  readonly #pending = new Map<number, Pending>()
+  #nextId = 1
+  #gone = false
+  /** Settles when the processor runs. */
+  readonly ready: Promise<void>
+
+  constructor(
+    start: Omit<ProcessorStart, 'doorbell'>,
+    report: (module: string, code: string, message: string) => void,
+    lost: (error: Error) => void,
+  ) {
+    this.#doorbell = createEventFd()
+    this.#worker = new Worker(new URL('./worker.ts', import.meta.url), { workerData: { ...start, doorbell: this.#doorbell } })
+    this.ready = new Promise((resolve, reject) => {
+      this.#worker.on('message', (message: FromProcessor) => {
+        if (message.kind === 'ready') resolve()
+        else if (message.kind === 'report') report(message.module, message.code, message.message)
+        else this.#settle(message)
+      })
+      const fail = (error: Error): void => {
+        reject(error)
+        if (this.#gone) return
+        this.#gone = true
+        for (const waiting of this.#pending.values()) waiting.reject(error)
+        this.#pending.clear()
+        lost(error)
+      }
+      this.#worker.on('error', fail)
+      this.#worker.on('exit', (code) => fail(new Error(`processor ${start.index} ended with code ${code}`)))
+    })
+  }
+
+  #settle(message: Extract<FromProcessor, { id: number }>): void {
+    const waiting = this.#pending.get(message.id)
+    this.#pending.delete(message.id)
+    if (message.kind === 'error') waiting?.reject(new Error(message.message))
+    else waiting?.resolve(message.value)
+  }
+
+  /** Sends a request and returns its answer. */
+  request<T = void>(request: Request): Promise<T> {
+    if (this.#gone) return Promise.reject(new Error('the processor is gone'))
+    const id = this.#nextId++
+    return new Promise<T>((resolve, reject) => {
+      this.#pending.set(id, { resolve: resolve as (value: unknown) => void, reject })
+      this.#worker.postMessage({ id, ...request })
+      signalEventFd(this.#doorbell)
+    })
+  }
+
+  /** Stops the processor and waits for its thread to end. */
+  async close(): Promise<void> {
+    if (!this.#gone) {
+      await this.request({ kind: 'close' }).catch(() => undefined)
+      this.#gone = true
+      signalEventFd(this.#doorbell)
+    }
+    await this.#worker.terminate()
+    closeFd(this.#doorbell)
+  }
+}

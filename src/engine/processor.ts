@@ -1,0 +1,245 @@
+// A processor: the data path of one worker thread with its queues, modules and timers, and its run loop. It polls while there is work,
+// spins a little when it ends, then arms notifications and blocks in epoll_wait; it goes back to its event loop after every slice, so
+// that requests, promises and timers advance.
+//
+// The rule it must not break: a slice is bounded, and between two bursts the configuration may change but never within one.
+
+import type { EndpointQueue, QueueContext, QueuePlan, WindowPlan } from '../endpoints/endpoint.ts'
+import { openQueue } from '../endpoints/open-queue.ts'
+import type { Kernels } from '../kernels/kernels.ts'
+import { BURST_SLOTS } from '../kernels/layout.ts'
+import { instantiateKernels } from '../kernels/load.ts'
+import { createTwin } from '../kernels/twin.ts'
+import { EpollSet } from '../linux/epoll.ts'
+import { drainEventFd } from '../linux/files.ts'
+import { SharedMemory } from '../linux/shared-memory.ts'
+import { PacketPool } from '../ndis/pool.ts'
+import { Counters, PortCounter, ProcessorCounter } from '../switch/counters.ts'
+import { DataPath } from '../switch/data-path.ts'
+import { Delivery } from '../switch/delivery.ts'
+import type { SwitchView } from '../switch/handle.ts'
+import { Injections } from '../switch/injections.ts'
+import { MacTable } from '../switch/mac-table.ts'
+import { PortTable } from '../switch/port-table.ts'
+import { ReasonRegistry } from '../switch/reason-registry.ts'
+import { createClock, WallClock } from './clock.ts'
+import type { ProcessorStart } from './messages.ts'
+import { Timers } from './timers.ts'
+import { WindowSet } from './windows.ts'
+
+const SLICE_MS = 2
+const TURNS_PER_LOOK = 16 // rounds over all queues between two looks at the clock
+const SPIN_ROUNDS_BUSY = 400 // empty rounds before sleeping when the last slice was busy
+const SPIN_ROUNDS_IDLE = 10
+const BUSY_BURSTS = 32 // bursts in a slice that make it a busy one
+const SLEEP_MAX_MS = 100
+const SKIP_MAX = 15 // rounds that a queue without frames is left out
+const LATENCY_EVERY = 8 // one burst in so many is timed
+
+interface Source {
+  readonly queue: EndpointQueue
+  readonly port: number
+  readonly skipMax: number
+  skip: number
+  backOff: number
+}
+
+interface PortQueues {
+  readonly queues: EndpointQueue[]
+  readonly sources: Source[]
+}
+
+/** One processor; lives in its worker thread. */
+export class Processor {
+  readonly dataPath: DataPath
+  readonly pool: PacketPool
+  readonly injections: Injections
+  readonly reasons: ReasonRegistry
+  readonly counters: Counters
+  readonly timers: Timers
+  readonly wallClock = new WallClock()
+  readonly nowMs: () => number
+  readonly kernels: Kernels
+  readonly ports: PortTable
+  readonly memory: SharedMemory
+  readonly view: SwitchView
+  readonly #delivery: Delivery
+  readonly #windows: WindowSet
+  readonly #context: QueueContext
+  readonly #epoll = new EpollSet()
+  readonly #doorbell: number
+  readonly #byPort = new Map<number, PortQueues>()
+  #sources: Source[] = []
+  #stopping = false
+  #bursts = 0
+  #armed = false
+
+  constructor(start: ProcessorStart, report: (module: string, code: string, message: string) => void) {
+    const memory = SharedMemory.attach({ memory: start.memory })
+    const { addresses } = start
+    this.memory = memory
+    this.view = { ...start.view }
+    this.nowMs = createClock(start.startedMs)
+    this.timers = new Timers(this.nowMs, (error) => report('switch', 'timer-failed', String(error)))
+    this.#windows = new WindowSet(memory)
+    const any = createTwin(this.#windows)
+    this.kernels = any
+    this.#context = { memory, kernels: { linear: instantiateKernels(start.kernels, memory.memory), any }, pool: addresses.pool }
+    this.pool = new PacketPool(memory.buffer, addresses.pool, any)
+    this.ports = new PortTable(memory.buffer, addresses.portTable, start.ports)
+    this.counters = new Counters(memory.buffer, addresses.counters, start.ports)
+    this.reasons = new ReasonRegistry(memory.buffer, addresses.reasons)
+    this.injections = new Injections(this.pool)
+    const reasonName = (reason: number): string => this.reasons.name(reason)
+    this.#delivery = new Delivery(memory.buffer, addresses.delivery, start.ports, {
+      pool: this.pool,
+      kernels: any,
+      counters: this.counters,
+      reasonName,
+    })
+    this.dataPath = new DataPath({
+      buffer: memory.buffer,
+      pool: this.pool,
+      list: addresses.list,
+      kernels: any,
+      ports: this.ports,
+      macs: new MacTable(memory.buffer, addresses.macTable, start.macEntries, start.ports),
+      counters: this.counters,
+      delivery: this.#delivery,
+      injections: this.injections,
+      nowMs: this.nowMs,
+      report,
+      reasonNumber: (_module, name) => this.reasons.number(name),
+    })
+    this.#doorbell = start.doorbell
+    this.#epoll.add(start.doorbell)
+  }
+
+  /** Counts a packet that a module gave up. */
+  countDropped(slot: number, reason: number): void {
+    const port = this.pool.sourcePort[slot]!
+    this.counters.drop(port, reason, 1)
+    this.counters.port(port, PortCounter.receivedDropped, 1)
+  }
+
+  /** Replaces the queues of a port; those that are gone are closed when this returns. */
+  setQueues(port: number, plans: readonly QueuePlan[], owned: readonly number[], windows: readonly WindowPlan[]): void {
+    this.#wake()
+    const known = this.#byPort.get(port)
+    this.#byPort.delete(port)
+    this.#delivery.setQueues(port, [])
+    this.#sources = this.#sources.filter((source) => source.port !== port)
+    for (const queue of known?.queues ?? []) queue.close(this.#epoll)
+    if (plans.length === 0) return
+    this.#windows.add(windows)
+    const queues = plans.map((plan) => openQueue(plan, this.#context))
+    const sources = owned.map((i) => ({
+      queue: queues[i]!,
+      port,
+      skipMax: plans[i]!.kind === 'vhost-user' ? SKIP_MAX : SKIP_MAX * 4,
+      skip: 0,
+      backOff: 0,
+    }))
+    this.#byPort.set(port, { queues, sources })
+    this.#sources.push(...sources)
+    this.#delivery.setQueues(port, queues)
+  }
+
+  /** Stops the loop after the present slice. */
+  stop(): void {
+    this.#stopping = true
+  }
+
+  /** Runs until `stop`. */
+  async run(): Promise<void> {
+    while (!this.#stopping) {
+      const bursts = this.#slice()
+      if (bursts === 0) this.#sleep()
+      await new Promise<void>((resolve) => setImmediate(resolve))
+    }
+    this.#wake()
+    for (const { queues } of this.#byPort.values()) for (const queue of queues) queue.close(this.#epoll)
+    this.#epoll.close()
+  }
+
+  // Serves all queues until the slice is over or nothing came for a while. Returns the bursts served.
+  #slice(): number {
+    const began = performance.now()
+    const end = began + SLICE_MS
+    const spin = this.#bursts >= BUSY_BURSTS ? SPIN_ROUNDS_BUSY : SPIN_ROUNDS_IDLE
+    this.dataPath.forwarding.nowSeconds = Math.floor(this.nowMs() / 1000)
+    this.timers.run()
+    let bursts = this.dataPath.flushInjections() ? 1 : 0
+    let empty = 0
+    let rounds = 0
+    do {
+      const served = this.#round()
+      bursts += served
+      if (served !== 0) empty = 0
+      else if (++empty >= spin) break
+    } while (++rounds % TURNS_PER_LOOK !== 0 || performance.now() < end)
+    this.#bursts = bursts
+    this.counters.processor(ProcessorCounter.turns, rounds)
+    if (bursts !== 0) this.counters.processor(ProcessorCounter.busyNs, (performance.now() - began) * 1e6)
+    return bursts
+  }
+
+  // One turn of every queue that is not left out for having been empty.
+  #round(): number {
+    const sources = this.#sources
+    const { dataPath, wallClock } = this
+    let served = 0
+    for (let i = 0; i < sources.length; i++) {
+      const source = sources[i]!
+      if (source.skip > 0) {
+        source.skip--
+        continue
+      }
+      wallClock.expire()
+      const timed = ++this.#latencyTick % LATENCY_EVERY === 0
+      const before = timed ? performance.now() : 0
+      if (dataPath.turn(source.queue, source.port) !== 0) {
+        served++
+        source.backOff = 0
+        if (timed) this.counters.latency((performance.now() - before) * 1e6)
+      } else {
+        source.backOff = source.backOff >= source.skipMax ? source.skipMax : source.backOff * 2 + 1
+        source.skip = source.backOff
+      }
+    }
+    return served
+  }
+
+  #latencyTick = 0
+
+  // Arms every queue; if none has work, blocks until one has, a timer is due, or somebody rings.
+  #sleep(): void {
+    if (!this.#armed) {
+      this.#armed = true
+      for (const source of this.#sources)
+        if (source.queue.arm(this.#epoll)) {
+          this.#wake()
+          return
+        }
+    }
+    const timeout = Math.min(SLEEP_MAX_MS, this.timers.untilNextMs())
+    this.counters.processor(ProcessorCounter.sleeps, 1)
+    const ready = this.#epoll.wait(timeout)
+    if (ready === 0) return
+    for (let i = 0; i < ready; i++) if (this.#epoll.ready(i) === this.#doorbell) drainEventFd(this.#doorbell)
+    this.#wake()
+  }
+
+  #wake(): void {
+    if (!this.#armed) return
+    this.#armed = false
+    for (const source of this.#sources) {
+      source.queue.disarm(this.#epoll)
+      source.skip = 0
+      source.backOff = 0
+    }
+  }
+}
+
+/** Bytes of the list memory of one processor. */
+export const LIST_BYTES = BURST_SLOTS * 2 * 2

@@ -1,0 +1,52 @@
+// The entry of a processor's worker thread: starts the processor, answers the control thread's requests, runs the loop.
+import { parentPort, workerData } from 'node:worker_threads'
+import { pinThread } from '../linux/files.ts'
+import type { FromProcessor, ProcessorStart, Request, ToProcessor } from './messages.ts'
+import { ModuleHost } from './module-host.ts'
+import { Processor } from './processor.ts'
+
+const start = workerData as ProcessorStart
+const port = parentPort!
+const send = (message: FromProcessor): void => port.postMessage(message)
+const report = (module: string, code: string, message: string): void => send({ kind: 'report', module, code, message })
+
+if (start.pinTo >= 0) pinThread([start.pinTo])
+const processor = new Processor(start, report)
+const modules = new ModuleHost(processor, start.index, start.processors, report)
+
+async function answer(request: Request): Promise<unknown> {
+  switch (request.kind) {
+    case 'prepare':
+      return modules.prepare(request.modules)
+    case 'commit':
+      return modules.commit(request.order)
+    case 'abandon':
+      return modules.abandon(request.keys)
+    case 'queues':
+      return processor.setQueues(request.port, request.plans, request.owned, request.windows)
+    case 'view':
+      Object.assign(processor.view, request.view)
+      return undefined
+    case 'oid':
+      return modules.oid(request.request)
+    case 'outcome':
+      return modules.outcome(request.request, request.completion)
+    case 'modules':
+      return modules.reports()
+    case 'close':
+      modules.close()
+      processor.stop()
+      return undefined
+  }
+}
+
+port.on('message', (message: ToProcessor) => {
+  answer(message).then(
+    (value) => send({ kind: 'answer', id: message.id, value }),
+    (error: unknown) => send({ kind: 'error', id: message.id, message: error instanceof Error ? error.message : String(error) }),
+  )
+})
+
+send({ kind: 'ready' })
+await processor.run()
+port.close()
