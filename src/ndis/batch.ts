@@ -21,42 +21,15 @@ import {
   PF_SAFE,
   PF_TAGGED,
 } from '../kernels/layout.ts'
+import { type BatchOwner, type PacketHandle, Right } from './batch-owner.ts'
 import type { PacketPool } from './pool.ts'
 
-/** What a module may do to the packets of a batch (spec 5.2). */
-export const Right = {
-  none: 0,
-  drop: 1,
-  exclude: 2,
-  addDestination: 4,
-  modify: 8,
-  clone: 16,
-  hold: 32,
-} as const
+export { type BatchOwner, type PacketHandle, Right } from './batch-owner.ts'
 
 export const PROTOCOL_ICMP = 1
 export const PROTOCOL_TCP = 6
 export const PROTOCOL_UDP = 17
 export const PROTOCOL_ICMP6 = 58
-
-/** A packet that outlives its batch: an opaque number. 0 is never one. */
-export type PacketHandle = number
-
-/** What a batch asks of the data path it runs in. */
-export interface BatchOwner {
-  /** Reason number of a name registered by the module in work; names the module did not register are added. */
-  reasonNumber(name: string): number
-  /** A packet was dropped or a destination excluded: count and report it (ES-360…). `port` is a switch port id. */
-  filtered(slot: number, reason: number, port: number, incoming: boolean): void
-  /** The module in work did what its class or direction forbids. */
-  breach(rule: string, detail: string): void
-  /** True if (port, nic) may be a destination or source now: the connection is connected (ES-429, ES-430). */
-  connected(portId: number, nicIndex: number): boolean
-  /** Private copy of a packet that the module in work keeps; 0 without room. `taken`: the packet leaves the batch (hold). */
-  keep(slot: number, taken: boolean): PacketHandle
-  /** Parses the header copy of a slot anew. */
-  parse(slot: number): void
-}
 
 /** Packets on their way through the stack. Fields are ordinary ones because they are read per packet. */
 export class Batch {
@@ -262,6 +235,20 @@ export class Batch {
     const at = slot * HEADER_STRIDE + this.pool.headerOffset[slot]! + offset
     const h = this.pool.header8
     return ((h[at]! << 24) | (h[at + 1]! << 16) | (h[at + 2]! << 8) | h[at + 3]!) >>> 0
+  }
+
+  /**
+   * Copies bytes `from`…`from + length - 1` of the frame to `target` from index `at`, header and payload alike. Returns how many: less
+   * than `length` where frame or target end. Payload bytes are the guest's own and may change (isDataSafe): a copy for observation,
+   * not for policy. Allocates nothing while `target` stays the same.
+   */
+  copyBytes(i: number, from: number, length: number, target: Uint8Array, at: number): number {
+    const slot = this.slots[i]!
+    const pool = this.pool
+    const count = Math.min(length, pool.length[slot]! - from, target.length - at)
+    if (!(count > 0 && from >= 0 && at >= 0)) return 0
+    const copied = from < pool.headerLength[slot]! ? pool.copyHeader(slot, from, count, target, at) : 0
+    return copied === count ? count : copied + this.owner.copyFrame(slot, from + copied, count - copied, target, at + copied)
   }
 
   // ---- what a module does with it ---------------------------------------------------------------------------------------

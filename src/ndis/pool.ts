@@ -103,6 +103,9 @@ export class PacketPool {
   readonly generation = new Uint16Array(POOL_SLOTS)
   arenaUsed = 0
   nextPacketId = 1
+  // The array that `copyHeader` last wrote to, and a view of it: callers reuse one buffer.
+  private copyTarget: Uint8Array = new Uint8Array(0)
+  private copyView: DataView = new DataView(this.copyTarget.buffer)
   readonly #freeSlots = new Uint16Array(POOL_SLOTS)
   #freeSlotCount = 0
   readonly #freeBlocks = new Uint16Array(STORE_BLOCKS)
@@ -230,6 +233,27 @@ export class PacketPool {
     }
     this.flags[copied] = (this.flags[slot]! & ~PF_FOREIGN) | PF_OWNED | PF_SAFE | PF_ORIGINATED
     this.copyFields(copied, slot)
+    return copied
+  }
+
+  /**
+   * Copies up to `length` bytes of the header copy of `slot`, from offset `from` of the frame (within the copy), to `target[at…]`,
+   * which has room. Returns how many. Allocates nothing while `target` stays the same.
+   */
+  copyHeader(slot: number, from: number, length: number, target: Uint8Array, at: number): number {
+    const count = Math.min(length, this.headerLength[slot]! - from)
+    const header = slot * HEADER_STRIDE + this.headerOffset[slot]! + from
+    let copied = 0
+    if ((header & 3) === 0 && count >= 4) {
+      if (target !== this.copyTarget) {
+        this.copyTarget = target
+        this.copyView = new DataView(target.buffer, target.byteOffset, target.byteLength)
+      }
+      const words = this.header32
+      const view = this.copyView
+      for (; copied + 4 <= count; copied += 4) view.setUint32(at + copied, words[(header + copied) >> 2]!, true)
+    }
+    for (; copied < count; copied++) target[at + copied] = this.header8[header + copied]!
     return copied
   }
 

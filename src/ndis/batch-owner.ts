@@ -1,0 +1,38 @@
+// What a batch asks of the data path that it runs in, and the rights that a module has over the packets of a batch.
+//
+// The rule it must not break: nothing here knows how the data path works; methods called per packet allocate nothing.
+
+/** What a module may do to the packets of a batch (spec 5.2). */
+export const Right = {
+  none: 0,
+  drop: 1,
+  exclude: 2,
+  addDestination: 4,
+  modify: 8,
+  clone: 16,
+  hold: 32,
+} as const
+
+/** A packet that outlives its batch: an opaque number. 0 is never one. */
+export type PacketHandle = number
+
+/** What a batch asks of the data path it runs in. */
+export interface BatchOwner {
+  /** Reason number of a name registered by the module in work; names the module did not register are added. */
+  reasonNumber(name: string): number
+  /** A packet was dropped or a destination excluded: count and report it (ES-360…). `port` is a switch port id. */
+  filtered(slot: number, reason: number, port: number, incoming: boolean): void
+  /** The module in work did what its class or direction forbids. */
+  breach(rule: string, detail: string): void
+  /** True if (port, nic) may be a destination or source now: the connection is connected (ES-429, ES-430). */
+  connected(portId: number, nicIndex: number): boolean
+  /** Private copy of a packet that the module in work keeps; 0 without room. `taken`: the packet leaves the batch (hold). */
+  keep(slot: number, taken: boolean): PacketHandle
+  /** Parses the header copy of a slot anew. */
+  parse(slot: number): void
+  /**
+   * Copies the frame's bytes `from`…`from + length - 1` of a slot to `target[at…]`, wherever they lie. The range is inside frame and
+   * target. Returns the bytes copied.
+   */
+  copyFrame(slot: number, from: number, length: number, target: Uint8Array, at: number): number
+}
