@@ -5,11 +5,26 @@
 import type { Batch, PacketHandle } from './ndis/batch.ts'
 import type { NicParameters, OidCompletion, OidRequest, PortParameters, SwitchParameters } from './ndis/oids.ts'
 
+export { OptionError, OptionReader } from './extension-options.ts'
 export type { Batch, PacketHandle } from './ndis/batch.ts'
 export { PROTOCOL_ICMP, PROTOCOL_ICMP6, PROTOCOL_TCP, PROTOCOL_UDP } from './ndis/batch.ts'
 export type { NicParameters, OidCompletion, OidRequest, PortParameters, SwitchParameters } from './ndis/oids.ts'
 export { NicState, NicType, Oid, oidName, PortState, PortType } from './ndis/oids.ts'
 export { NdisStatus, ndisStatusName } from './ndis/status.ts'
+export {
+  formatIpv4,
+  formatIpv6,
+  formatMac,
+  formatPrefix,
+  type Prefix,
+  parseIpv4,
+  parseIpv6,
+  parseMac,
+  parsePrefix,
+} from './packet/addresses.ts'
+export { EtherType } from './packet/ethernet.ts'
+export { PacketDirection, ReceptionType } from './packet/pcapng.ts'
+export { PcapngWriter } from './packet/pcapng-writer.ts'
 
 /** Where an extension stands in the stack, and what it may do (spec 5.2). */
 export type ExtensionClass = 'capturing' | 'filtering' | 'forwarding'
