@@ -7,7 +7,6 @@
 import type { EndpointQueue, QueueContext, QueuePlan, WindowPlan } from '../endpoints/endpoint.ts'
 import { openQueue } from '../endpoints/open-queue.ts'
 import type { Kernels } from '../kernels/kernels.ts'
-import { BURST_SLOTS } from '../kernels/layout.ts'
 import { instantiateKernels } from '../kernels/load.ts'
 import { createTwin } from '../kernels/twin.ts'
 import { EpollSet } from '../linux/epoll.ts'
@@ -240,6 +239,3 @@ export class Processor {
     }
   }
 }
-
-/** Bytes of the list memory of one processor. */
-export const LIST_BYTES = BURST_SLOTS * 2 * 2

@@ -28,7 +28,7 @@ export interface SourceQueue {
 export interface DataPathComponents {
   readonly buffer: ArrayBufferLike
   readonly pool: PacketPool
-  /** Linear address of a u16 array of BURST_SLOTS * 2 entries. */
+  /** Linear address of DATA_PATH_LIST_BYTES. */
   readonly list: number
   readonly kernels: Kernels
   readonly ports: PortTable
@@ -44,6 +44,11 @@ export interface DataPathComponents {
   readonly reasonNumber: (module: string, name: string) => number
 }
 
+const SCRATCH_BYTES = 2048
+const SLOT_LIST_BYTES = BURST_SLOTS * 2 * 2
+/** Bytes of list and scratch memory of one data path. */
+export const DATA_PATH_LIST_BYTES = SLOT_LIST_BYTES + SCRATCH_BYTES
+
 /** Fields are ordinary ones: they are read per packet. */
 export class DataPath implements BatchOwner {
   readonly stack: ExtensionStack
@@ -54,6 +59,8 @@ export class DataPath implements BatchOwner {
   private readonly delivery: Delivery
   private readonly batch: Batch
   private readonly droppedBatch: Batch
+  private readonly scratch: Uint8Array
+  private readonly scratchAt: number
   private current = -1
 
   constructor(components: DataPathComponents) {
@@ -64,6 +71,8 @@ export class DataPath implements BatchOwner {
     const slots = new Uint16Array(components.buffer, components.list, BURST_SLOTS * 2)
     this.batch = new Batch(slots, components.list, components.pool, this)
     this.droppedBatch = new Batch(new Uint16Array(BURST_SLOTS * 2), 0, components.pool, this)
+    this.scratchAt = components.list + SLOT_LIST_BYTES
+    this.scratch = new Uint8Array(components.buffer, this.scratchAt, SCRATCH_BYTES)
     this.stack = new ExtensionStack({
       entered: (index) => {
         this.current = index
@@ -242,6 +251,19 @@ export class DataPath implements BatchOwner {
     if (copied < 0) return 0
     if (taken) this.counters.processor(ProcessorCounter.held, 1)
     return this.components.injections.own(copied, taken ? slot : -1, this.batch.ingress, this.current)
+  }
+
+  copyFrame(slot: number, from: number, length: number, target: Uint8Array, at: number): number {
+    const { kernels } = this.components
+    const { scratch, scratchAt } = this
+    let copied = 0
+    while (copied < length) {
+      const part = kernels.copyFrame(this.pool.base, slot, from + copied, Math.min(length - copied, scratch.length), scratchAt)
+      if (part === 0) break
+      for (let i = 0; i < part; i++) target[at + copied + i] = scratch[i]!
+      copied += part
+    }
+    return copied
   }
 
   parse(slot: number): void {

@@ -1,0 +1,61 @@
+// Makes the control half of a port's endpoint from its configuration.
+
+import { createDgramEndpoint } from '../endpoints/dgram/dgram-endpoint.ts'
+import type { EndpointComponents, EndpointControl } from '../endpoints/endpoint.ts'
+import { MemoryEndpoint } from '../endpoints/memory/memory-endpoint.ts'
+import { StreamEndpoint } from '../endpoints/stream/stream-endpoint.ts'
+import { TapEndpoint } from '../endpoints/tap/tap-endpoint.ts'
+import { createUnixDgramEndpoint } from '../endpoints/unix-dgram/unix-dgram-endpoint.ts'
+import { createVhostUserControl } from '../endpoints/vhost-user/control.ts'
+import type { WindowAllocator } from '../vhost-user/window-allocator.ts'
+
+/** What a port is connected to; paths are absolute. */
+export type EndpointConfig =
+  | {
+      readonly kind: 'vhost-user'
+      readonly path: string
+      readonly mode: 'server' | 'client'
+      readonly queuePairs: number
+      readonly mtu: number
+      readonly requireSeals: boolean
+    }
+  | { readonly kind: 'tap'; readonly interface: string; readonly mtu: number; readonly queues: number }
+  | { readonly kind: 'stream'; readonly path: string; readonly mode: 'server' | 'client' }
+  | { readonly kind: 'dgram'; readonly local: string; readonly remote: string }
+  | { readonly kind: 'unix-dgram'; readonly path: string }
+  | { readonly kind: 'memory' }
+
+/** MTU of the connection as the configuration has it, in bytes. */
+export const mtuOf = (config: EndpointConfig): number => ('mtu' in config ? config.mtu : 1500)
+
+/** The control half for `config` on switch port `port`; nothing is opened yet. */
+export function createEndpoint(
+  config: EndpointConfig,
+  port: number,
+  components: EndpointComponents & { windows: WindowAllocator },
+): EndpointControl {
+  switch (config.kind) {
+    case 'vhost-user':
+      return createVhostUserControl(
+        {
+          port,
+          path: config.path,
+          mode: config.mode,
+          queuePairsMax: config.queuePairs,
+          mtu: config.mtu,
+          requireSeals: config.requireSeals,
+        },
+        components,
+      )
+    case 'tap':
+      return new TapEndpoint({ port, name: config.interface, mtu: config.mtu, queues: config.queues }, components)
+    case 'stream':
+      return new StreamEndpoint({ port, path: config.path, mode: config.mode }, components)
+    case 'dgram':
+      return createDgramEndpoint({ port, path: config.local, peer: config.remote }, components)
+    case 'unix-dgram':
+      return createUnixDgramEndpoint({ port, path: config.path }, components)
+    case 'memory':
+      return new MemoryEndpoint({ port }, components)
+  }
+}

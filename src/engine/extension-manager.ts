@@ -1,0 +1,228 @@
+// The extensions of a switch on the control thread: which are enabled, in which order, and every change of that while traffic flows.
+//
+// The rule it must not break: a change is prepared on all processors before it is committed on any, so a module that refuses leaves
+// the stack as it was.
+import { checkOrder } from '../switch/stack.ts'
+import {
+  ExtensionError,
+  type ExtensionUse,
+  type LoadedExtension,
+  type LoaderComponents,
+  loadExtension,
+  moduleUrl,
+} from './extension-loader.ts'
+import type { ModulePlan, ModuleReport } from './messages.ts'
+import type { ProcessorSet } from './processor-set.ts'
+
+/** An extension as the configuration has it. */
+export interface ExtensionEntry {
+  readonly name: string
+  /** Absolute path of its module. */
+  readonly file: string
+  readonly enabled: boolean
+  readonly onFailure: 'open' | 'closed'
+  readonly options: unknown
+}
+
+/** What `vmswitch ext` shows. */
+export interface ExtensionStatus {
+  readonly name: string
+  readonly id: string
+  readonly version: string
+  readonly class: string
+  readonly enabled: boolean
+  readonly state: string
+  readonly onFailure: 'open' | 'closed'
+  readonly faults: number
+  readonly lastFault: string
+  readonly breaches: number
+  readonly nsPerPacket: number
+  readonly counters: Record<string, number>
+  readonly sinks: readonly { name: string; path: string; lost: number }[]
+}
+
+interface Slot {
+  entry: ExtensionEntry
+  loaded: LoadedExtension | undefined
+  version: number
+  id: string
+  extensionVersion: string
+  class: 'capturing' | 'filtering' | 'forwarding'
+}
+
+/** The extensions of one switch. Changes run one at a time. */
+export class ExtensionManager {
+  readonly #processors: ProcessorSet
+  readonly #components: LoaderComponents
+  #slots: Slot[] = []
+  #queue: Promise<unknown> = Promise.resolve()
+
+  constructor(processors: ProcessorSet, components: LoaderComponents) {
+    this.#processors = processors
+    this.#components = components
+  }
+
+  #serial<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#queue.then(work)
+    this.#queue = result.catch(() => undefined)
+    return result
+  }
+
+  /** Loads the configured extensions and puts the enabled ones into the stack. */
+  start(entries: readonly ExtensionEntry[]): Promise<void> {
+    return this.#serial(async () => {
+      const slots: Slot[] = []
+      try {
+        for (const entry of entries) {
+          const loaded = await loadExtension(this.#use(entry, 0), this.#components)
+          const { definition } = loaded
+          slots.push({
+            entry,
+            loaded,
+            version: 0,
+            id: definition.id,
+            extensionVersion: definition.version,
+            class: definition.class,
+          })
+        }
+        await this.#change(slots, [])
+      } catch (error) {
+        for (const slot of slots) await slot.loaded?.close()
+        throw error
+      }
+      for (const slot of slots)
+        if (!slot.entry.enabled) {
+          await slot.loaded?.close()
+          slot.loaded = undefined
+        }
+    })
+  }
+
+  #use(entry: ExtensionEntry, version: number): ExtensionUse {
+    return { name: entry.name, url: moduleUrl(entry.file, version), onFailure: entry.onFailure, options: entry.options }
+  }
+
+  // Makes `slots` the stack. `fresh`: those to attach; empty means all enabled ones that are not yet attached.
+  async #change(slots: Slot[], fresh: readonly Slot[]): Promise<void> {
+    const enabled = slots.filter((slot) => slot.entry.enabled && slot.loaded)
+    try {
+      checkOrder(enabled.map((slot) => ({ name: slot.entry.name, class: slot.class })))
+    } catch (error) {
+      throw new ExtensionError('REFUSED', (error as Error).message)
+    }
+    const known = new Set(this.#slots.filter((slot) => slot.entry.enabled && slot.loaded).map((slot) => slot.loaded!.key))
+    const toAttach = fresh.length > 0 ? fresh : enabled.filter((slot) => !known.has(slot.loaded!.key))
+    const plans = (processor: number): ModulePlan[] => toAttach.map((slot) => slot.loaded!.plan(processor))
+    const prepared = await Promise.allSettled(
+      this.#processors.clients.map((client, i) => client.request({ kind: 'prepare', modules: plans(i) })),
+    )
+    const refused = prepared.find((outcome) => outcome.status === 'rejected')
+    if (refused) {
+      await this.#processors.all(() => ({ kind: 'abandon', keys: toAttach.map((slot) => slot.loaded!.key) }))
+      throw new ExtensionError('REFUSED', (refused.reason as Error).message)
+    }
+    await this.#processors.all(() => ({ kind: 'commit', order: enabled.map((slot) => slot.loaded!.key) }))
+    this.#slots = slots
+  }
+
+  #find(name: string): Slot {
+    const slot = this.#slots.find((candidate) => candidate.entry.name === name)
+    if (slot) return slot
+    const names = this.#slots.map((candidate) => candidate.entry.name).join(', ') || 'none'
+    throw new ExtensionError('NOT_FOUND', `this switch has no extension "${name}" (it has: ${names})`)
+  }
+
+  /** Enables or disables an extension (Enable-VMSwitchExtension). */
+  setEnabled(name: string, enabled: boolean): Promise<void> {
+    return this.#serial(async () => {
+      const slot = this.#find(name)
+      if (slot.entry.enabled === enabled) return
+      const next: Slot = { ...slot, entry: { ...slot.entry, enabled } }
+      if (enabled) next.loaded = await loadExtension(this.#use(slot.entry, slot.version), this.#components)
+      try {
+        await this.#change(
+          this.#slots.map((other) => (other === slot ? next : other)),
+          enabled ? [next] : [],
+        )
+      } catch (error) {
+        if (enabled) await next.loaded?.close()
+        throw error
+      }
+      if (!enabled) {
+        await next.loaded?.close()
+        next.loaded = undefined
+      }
+    })
+  }
+
+  /** Puts the extensions into the order of `names`, which must name all of them; within classes only. */
+  reorder(names: readonly string[]): Promise<void> {
+    return this.#serial(async () => {
+      const slots = names.map((name) => this.#find(name))
+      if (new Set(slots).size !== this.#slots.length || slots.length !== this.#slots.length)
+        throw new ExtensionError('REFUSED', `name all extensions once: ${this.#slots.map((slot) => slot.entry.name).join(', ')}`)
+      await this.#change(slots, [])
+    })
+  }
+
+  /** Loads an extension's module anew and swaps it in, between two bursts. The old one stays if the new one refuses. */
+  reload(name: string): Promise<void> {
+    return this.#serial(async () => {
+      const slot = this.#find(name)
+      const version = slot.version + 1
+      const loaded = await loadExtension(this.#use(slot.entry, version), this.#components)
+      const { definition } = loaded
+      const next: Slot = {
+        ...slot,
+        loaded,
+        version,
+        id: definition.id,
+        extensionVersion: definition.version,
+        class: definition.class,
+      }
+      const slots = this.#slots.map((other) => (other === slot ? next : other))
+      if (!slot.entry.enabled) {
+        await loaded.close()
+        next.loaded = undefined
+        this.#slots = slots
+        return
+      }
+      try {
+        await this.#change(slots, [next])
+      } catch (error) {
+        await loaded.close()
+        throw error
+      }
+      await slot.loaded?.close()
+    })
+  }
+
+  /** All extensions, top first, with state and figures. */
+  async status(): Promise<ExtensionStatus[]> {
+    const reports = new Map<number, ModuleReport>((await this.#processors.modules()).map((report) => [report.key, report]))
+    return this.#slots.map((slot) => {
+      const report = slot.loaded ? reports.get(slot.loaded.key) : undefined
+      return {
+        name: slot.entry.name,
+        id: slot.id,
+        version: slot.extensionVersion,
+        class: slot.class,
+        enabled: slot.entry.enabled,
+        state: report?.state ?? 'detached',
+        onFailure: slot.entry.onFailure,
+        faults: report?.faults ?? 0,
+        lastFault: report?.lastFault ?? '',
+        breaches: report?.breaches ?? 0,
+        nsPerPacket: report?.nsPerPacket ?? 0,
+        counters: slot.loaded?.counters() ?? {},
+        sinks: slot.loaded?.sinks() ?? [],
+      }
+    })
+  }
+
+  /** Drains the sinks and gives everything back; the processors have stopped. */
+  async close(): Promise<void> {
+    for (const slot of this.#slots) await slot.loaded?.close()
+    this.#slots = []
+  }
+}

@@ -1,0 +1,371 @@
+// A running switch: shared memory, processors, extensions, ports. `createSwitch` builds one from a checked configuration; the service,
+// the CLI and embedders operate it through the object it returns.
+import { readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { SharedMemory } from '../linux/shared-memory.ts'
+import { DROP_REASONS_MAX } from '../ndis/drop-reasons.ts'
+import { NicType, PortType, SwitchControl } from '../switch/control.ts'
+import { LATENCY_BUCKETS, latencyQuantileNs, PortCounter, ProcessorCounter, portCounterNames } from '../switch/counters.ts'
+import type { SwitchView } from '../switch/handle.ts'
+import { type FdbEntry, MacTable, macTableBytes } from '../switch/mac-table.ts'
+import { PortTable, portTableBytes } from '../switch/port-table.ts'
+import { REASON_REGISTRY_BYTES, ReasonRegistry } from '../switch/reason-registry.ts'
+import { WindowAllocator } from '../vhost-user/window-allocator.ts'
+import { systemMonotonicMs } from './clock.ts'
+import { type EndpointConfig, mtuOf } from './endpoint-factory.ts'
+import { type ExtensionEntry, ExtensionManager, type ExtensionStatus } from './extension-manager.ts'
+import { type PortEvent, PortRunner } from './port-runner.ts'
+import { ProcessorSet } from './processor-set.ts'
+
+/** Port ids of a switch are below this unless the options say otherwise. */
+export const DEFAULT_PORT_LIMIT = 1025
+
+/** A port to create. */
+export interface PortConfig {
+  readonly name: string
+  /** null: the port learns. */
+  readonly mac: string | null
+  readonly macSpoofing: 'on' | 'off'
+  readonly learning: boolean
+  readonly link: 'up' | 'down'
+  readonly endpoint: EndpointConfig
+}
+
+/** A switch to create; everything checked, all paths absolute. */
+export interface SwitchConfig {
+  readonly name: string
+  readonly type: 'private' | 'internal' | 'external'
+  readonly processors: number
+  readonly extensions: readonly ExtensionEntry[]
+  readonly ports: readonly PortConfig[]
+  readonly macTable: { readonly entries: number; readonly ageingSeconds: number }
+  /** Directory in which relative sink paths start. */
+  readonly directory: string
+  /** Pins processor N to host processor pin[N]. */
+  readonly pin?: readonly number[]
+}
+
+export interface SwitchComponents {
+  /** One line about something that happened. */
+  readonly log: (event: { source: string; code: string; message: string }) => void
+  /** The switch can't go on: a processor died. */
+  readonly fatal?: (error: Error) => void
+}
+
+export interface PortStatus {
+  readonly id: number
+  readonly name: string
+  readonly kind: string
+  readonly mac: string | null
+  readonly connected: boolean
+  readonly link: 'up' | 'down'
+  readonly queues: number
+  readonly endpoint: EndpointConfig
+  readonly detail: Record<string, unknown>
+  readonly counters: Record<keyof typeof PortCounter, number>
+}
+
+/** Drops of one port, by reason. */
+export interface PortDrops {
+  readonly port: string
+  readonly reasons: Record<string, number>
+}
+
+/** A port was asked for that the switch does not have. */
+export class UnknownPortError extends Error {
+  override readonly name = 'UnknownPortError'
+  readonly code = 'NO_SUCH_PORT'
+}
+
+const kernelsPath = fileURLToPath(new URL('../../.cache/kernels.wasm', import.meta.url))
+
+function readKernels(): Uint8Array {
+  try {
+    return readFileSync(kernelsPath)
+  } catch {
+    throw new Error(`the kernels are not built (${kernelsPath} is missing): run "npm run setup"`)
+  }
+}
+
+/** A running switch. */
+export class RunningSwitch {
+  readonly config: SwitchConfig
+  readonly #components: SwitchComponents
+  readonly #memory: SharedMemory
+  readonly #windows = new WindowAllocator()
+  readonly #table: PortTable
+  readonly #macs: MacTable
+  readonly #reasons: ReasonRegistry
+  readonly #processors: ProcessorSet
+  readonly #control: SwitchControl
+  readonly #extensions: ExtensionManager
+  readonly #ports = new Map<string, { runner: PortRunner; config: PortConfig }>()
+  readonly #startedMs = systemMonotonicMs()
+  #ageing: NodeJS.Timeout | undefined
+  #closing: Promise<void> | undefined
+
+  constructor(config: SwitchConfig, components: SwitchComponents) {
+    this.config = config
+    this.#components = components
+    const memory = SharedMemory.create()
+    memory.selfTest()
+    this.#memory = memory
+    const ports = Math.max(DEFAULT_PORT_LIMIT, config.ports.length + 1)
+    const macEntries = 2 ** Math.ceil(Math.log2(Math.max(16, config.macTable.entries)))
+    const shared = {
+      portTable: memory.allocate(portTableBytes(ports), 4096),
+      macTable: memory.allocate(macTableBytes(macEntries, ports), 4096),
+      reasons: memory.allocate(REASON_REGISTRY_BYTES, 4096),
+    }
+    this.#table = new PortTable(memory.buffer, shared.portTable, ports)
+    this.#macs = new MacTable(memory.buffer, shared.macTable, macEntries, ports)
+    this.#reasons = new ReasonRegistry(memory.buffer, shared.reasons)
+    const view: SwitchView = {
+      parameters: { switchName: config.name, switchFriendlyName: config.name, numSwitchPorts: 0, isActive: false },
+      ports: [],
+      nics: [],
+    }
+    this.#processors = new ProcessorSet(
+      { processors: config.processors, ports, macEntries, startedMs: this.#startedMs, pin: config.pin ?? [], view },
+      {
+        memory,
+        kernels: readKernels(),
+        shared,
+        report: (module, code, message) => components.log({ source: `extension ${module}`, code, message }),
+        lost: (error) => {
+          components.log({ source: 'switch', code: 'processor-lost', message: error.message })
+          components.fatal?.(error)
+        },
+      },
+    )
+    this.#control = new SwitchControl(
+      { name: config.name, friendlyName: config.name, ports },
+      { table: this.#table, macs: this.#macs, channel: this.#processors },
+    )
+    this.#extensions = new ExtensionManager(this.#processors, {
+      memory,
+      processors: config.processors,
+      directory: config.directory,
+    })
+  }
+
+  /** Attaches the extensions, creates the ports, opens the endpoints. */
+  async start(): Promise<void> {
+    await this.#processors.ready()
+    await this.#extensions.start(this.config.extensions)
+    await this.#control.activate()
+    for (const port of this.config.ports) await this.addPort(port)
+    const { ageingSeconds } = this.config.macTable
+    if (ageingSeconds > 0)
+      this.#ageing = setInterval(
+        () => this.#macs.age(this.#nowSeconds(), ageingSeconds),
+        Math.min(30, Math.max(1, ageingSeconds / 4)) * 1000,
+      )
+    this.#ageing?.unref()
+  }
+
+  #nowSeconds(): number {
+    return Math.floor((systemMonotonicMs() - this.#startedMs) / 1000)
+  }
+
+  /** Creates a port and opens its endpoint; undoes all of it if one step fails. */
+  async addPort(config: PortConfig): Promise<void> {
+    const emulated = config.endpoint.kind !== 'vhost-user'
+    const id = await this.#control.createPort({
+      name: config.name,
+      friendlyName: config.name,
+      type: emulated ? PortType.emulated : PortType.synthetic,
+      nicType: emulated ? NicType.emulated : NicType.synthetic,
+      mac: config.mac ?? undefined,
+      macSpoofing: config.macSpoofing === 'on',
+      learning: config.learning,
+      linkUp: config.link === 'up',
+      mtu: mtuOf(config.endpoint),
+      vmName: config.name,
+    })
+    const runner = new PortRunner(
+      { id, name: config.name, endpoint: config.endpoint },
+      {
+        memory: this.#memory,
+        windows: this.#windows,
+        processors: this.#processors,
+        control: this.#control,
+        event: (event: PortEvent) =>
+          this.#components.log({ source: `port ${event.port}`, code: event.code, message: event.message }),
+      },
+    )
+    try {
+      await runner.open()
+    } catch (error) {
+      await runner.close().catch(() => undefined)
+      await this.#control.deletePort(id)
+      throw error
+    }
+    this.#ports.set(config.name, { runner, config })
+  }
+
+  /** Removes a port: its guest loses the connection, its counters go. */
+  async removePort(name: string): Promise<void> {
+    const { runner } = this.#find(name)
+    this.#ports.delete(name)
+    await runner.close()
+    await this.#control.deletePort(runner.id)
+    for (const counters of this.#processors.counters) counters.clearPort(runner.id)
+  }
+
+  #find(name: string): { runner: PortRunner; config: PortConfig } {
+    const port = this.#ports.get(name)
+    if (port) return port
+    throw new UnknownPortError(
+      `switch "${this.config.name}" has no port "${name}" (it has: ${[...this.#ports.keys()].join(', ') || 'none'})`,
+    )
+  }
+
+  /** Takes a port's link down or up. */
+  setLink(name: string, up: boolean): Promise<void> {
+    return this.#control.setLink(this.#find(name).runner.id, up)
+  }
+
+  #sum(port: number, counter: number): number {
+    return this.#processors.counters.reduce((sum, counters) => sum + counters.readPort(port, counter), 0)
+  }
+
+  /** All ports with state and counters. */
+  ports(): PortStatus[] {
+    return [...this.#ports.values()].map(({ runner, config }) => ({
+      id: runner.id,
+      name: config.name,
+      kind: config.endpoint.kind,
+      mac: config.mac,
+      connected: this.#table.connected(runner.id),
+      link: this.#control.linkUp(runner.id) ? 'up' : 'down',
+      queues: runner.queues,
+      endpoint: config.endpoint,
+      detail: runner.endpoint.describe(),
+      counters: Object.fromEntries(
+        portCounterNames.map((name) => [name, this.#sum(runner.id, PortCounter[name])]),
+      ) as PortStatus['counters'],
+    }))
+  }
+
+  /** Drops by port and reason; ports and reasons without any are left out. */
+  drops(): PortDrops[] {
+    const found: PortDrops[] = []
+    for (const [id, name] of [
+      [0, 'extensions'] as const,
+      ...[...this.#ports.values()].map(({ runner }) => [runner.id, runner.name] as const),
+    ]) {
+      const reasons: Record<string, number> = {}
+      for (let reason = 0; reason < DROP_REASONS_MAX; reason++) {
+        const count = this.#processors.counters.reduce((sum, counters) => sum + counters.readDrop(id, reason), 0)
+        if (count !== 0) reasons[this.#reasons.name(reason)] = count
+      }
+      if (Object.keys(reasons).length > 0) found.push({ port: name, reasons })
+    }
+    return found
+  }
+
+  /** The forwarding database, with port names. */
+  fdb(filter: { port?: string | undefined; vlan?: number | undefined } = {}): (Omit<FdbEntry, 'port'> & { port: string })[] {
+    const id = filter.port === undefined ? undefined : this.#find(filter.port).runner.id
+    return this.#macs
+      .entries(this.#nowSeconds())
+      .filter((entry) => (id === undefined || entry.port === id) && (filter.vlan === undefined || entry.vlan === filter.vlan))
+      .map((entry) => ({ ...entry, port: this.#control.portName(entry.port) }))
+  }
+
+  /** Room and moves of the forwarding database. */
+  fdbStatistics(): ReturnType<MacTable['statistics']> {
+    return this.#macs.statistics()
+  }
+
+  /** Forgets learned addresses; returns how many. */
+  flushFdb(filter: { port?: string | undefined; vlan?: number | undefined } = {}): number {
+    return this.#macs.flush({
+      ...(filter.port === undefined ? {} : { port: this.#find(filter.port).runner.id }),
+      ...(filter.vlan === undefined ? {} : { vlan: filter.vlan }),
+    })
+  }
+
+  extensions(): Promise<ExtensionStatus[]> {
+    return this.#extensions.status()
+  }
+
+  setExtension(name: string, enabled: boolean): Promise<void> {
+    return this.#extensions.setEnabled(name, enabled)
+  }
+
+  reorderExtensions(names: readonly string[]): Promise<void> {
+    return this.#extensions.reorder(names)
+  }
+
+  reloadExtension(name: string): Promise<void> {
+    return this.#extensions.reload(name)
+  }
+
+  /** Figures of the processors: work, sleep, burst latency. */
+  processors(): { index: number; counters: Record<string, number>; latencyNs: { p50: number; p99: number; p999: number } }[] {
+    return this.#processors.counters.map((counters, index) => {
+      const histogram = Float64Array.from({ length: LATENCY_BUCKETS }, (_, bucket) => counters.readLatency()[bucket]!)
+      return {
+        index,
+        counters: Object.fromEntries(
+          Object.entries(ProcessorCounter).map(([name, counter]) => [name, counters.readProcessor(counter)]),
+        ),
+        latencyNs: {
+          p50: latencyQuantileNs(histogram, 0.5),
+          p99: latencyQuantileNs(histogram, 0.99),
+          p999: latencyQuantileNs(histogram, 0.999),
+        },
+      }
+    })
+  }
+
+  /** Milliseconds since the switch was made. */
+  get uptimeMs(): number {
+    return systemMonotonicMs() - this.#startedMs
+  }
+
+  /** Bytes of guest memory that can still be mapped for the wasm engine, and of control memory left. */
+  memory(): { guestBytesAvailable: number; controlBytesAvailable: number } {
+    return { guestBytesAvailable: this.#memory.guestBytesAvailable, controlBytesAvailable: this.#memory.controlBytesAvailable }
+  }
+
+  /** Port id of a port, for tests and tools. */
+  portId(name: string): number {
+    return this.#find(name).runner.id
+  }
+
+  /** The shared memory, for endpoints of the memory kind. */
+  get sharedMemory(): SharedMemory {
+    return this.#memory
+  }
+
+  /** The control half of a port's endpoint. */
+  endpoint(name: string): PortRunner['endpoint'] {
+    return this.#find(name).runner.endpoint
+  }
+
+  /** Stops everything and gives everything back. */
+  close(): Promise<void> {
+    this.#closing ??= (async () => {
+      clearInterval(this.#ageing)
+      for (const name of [...this.#ports.keys()]) await this.removePort(name).catch(() => undefined)
+      await this.#processors.close()
+      await this.#extensions.close()
+    })()
+    return this.#closing
+  }
+}
+
+/** Builds and starts a switch. If a step fails, everything done so far is undone. */
+export async function createSwitch(config: SwitchConfig, components: SwitchComponents): Promise<RunningSwitch> {
+  const running = new RunningSwitch(config, components)
+  try {
+    await running.start()
+  } catch (error) {
+    await running.close()
+    throw error
+  }
+  return running
+}

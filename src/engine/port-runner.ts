@@ -1,0 +1,114 @@
+// One port with its endpoint: when the endpoint's queues and link come and go, the port's connection follows (NIC_CONNECT and
+// NIC_DISCONNECT), and the processors get or lose the queues.
+//
+// The rule it must not break: what a plan names is given up only after every processor has let go of it.
+import type { EndpointControl, QueuePlan, WindowPlan } from '../endpoints/endpoint.ts'
+import type { SharedMemory } from '../linux/shared-memory.ts'
+import type { SwitchControl } from '../switch/control.ts'
+import type { WindowAllocator } from '../vhost-user/window-allocator.ts'
+import { createEndpoint, type EndpointConfig } from './endpoint-factory.ts'
+import type { ProcessorSet } from './processor-set.ts'
+
+/** Something that happened on a port. */
+export interface PortEvent {
+  readonly port: string
+  readonly code: string
+  readonly message: string
+}
+
+export interface PortRunnerOptions {
+  readonly id: number
+  readonly name: string
+  readonly endpoint: EndpointConfig
+}
+
+export interface PortRunnerComponents {
+  readonly memory: SharedMemory
+  readonly windows: WindowAllocator
+  readonly processors: ProcessorSet
+  readonly control: SwitchControl
+  readonly event: (event: PortEvent) => void
+}
+
+/** A port and its endpoint. */
+export class PortRunner {
+  readonly id: number
+  readonly name: string
+  readonly endpoint: EndpointControl
+  readonly config: EndpointConfig
+  readonly #components: PortRunnerComponents
+  #plans: readonly QueuePlan[] = []
+  #linkUp = false
+  #closed = false
+  #steps: Promise<unknown> = Promise.resolve()
+
+  constructor(options: PortRunnerOptions, components: PortRunnerComponents) {
+    this.id = options.id
+    this.name = options.name
+    this.config = options.endpoint
+    this.#components = components
+    const { memory, windows } = components
+    this.endpoint = createEndpoint(options.endpoint, options.id, {
+      memory,
+      windows,
+      events: {
+        plans: (plans, planWindows) => this.#setPlans(plans, planWindows),
+        link: (up) => {
+          this.#linkUp = up
+          this.#follow()
+        },
+        event: (code, message) => components.event({ port: this.name, code, message }),
+      },
+    })
+  }
+
+  get linkUp(): boolean {
+    return this.#linkUp
+  }
+
+  get queues(): number {
+    return this.#plans.length
+  }
+
+  // Queue pair N of port P is polled by processor (P + N) mod processors: a port's pairs are spread, and so are ports.
+  async #setPlans(plans: readonly QueuePlan[], windows: readonly WindowPlan[]): Promise<void> {
+    this.#plans = plans
+    const { clients } = this.#components.processors
+    const owned = (processor: number): number[] =>
+      plans.map((_, i) => i).filter((i) => (this.id - 1 + plans[i]!.index) % clients.length === processor)
+    await Promise.all(
+      clients.map((client, processor) =>
+        client.request({ kind: 'queues', port: this.id, plans, owned: owned(processor), windows }).catch((error: Error) => {
+          this.#components.event({ port: this.name, code: 'queues-failed', message: error.message })
+        }),
+      ),
+    )
+    this.#follow()
+  }
+
+  // The connection is connected while the link is up and there are queues.
+  #follow(): void {
+    if (this.#closed) return
+    const { control, event } = this.#components
+    this.#steps = this.#steps.then(async () => {
+      try {
+        if (this.#linkUp && this.#plans.length > 0) await control.connect(this.id)
+        else await control.disconnect(this.id)
+      } catch (error) {
+        if (!this.#closed) event({ port: this.name, code: 'connect-refused', message: (error as Error).message })
+      }
+    })
+  }
+
+  /** Opens the endpoint. Throws with what is wrong. */
+  open(): Promise<void> {
+    return this.endpoint.open()
+  }
+
+  /** Closes the endpoint; its queues are withdrawn from the processors before it gives anything back. */
+  async close(): Promise<void> {
+    this.#closed = true
+    await this.#steps
+    await this.endpoint.close()
+  }
+}

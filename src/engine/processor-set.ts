@@ -1,0 +1,109 @@
+// All processors of a switch as one: starts them over one shared memory, spreads requests, carries OIDs to the authoritative one.
+import { availableParallelism } from 'node:os'
+import type { SharedMemory } from '../linux/shared-memory.ts'
+import type { OidCompletion, OidRequest } from '../ndis/oids.ts'
+import { POOL_TOTAL_BYTES } from '../ndis/pool.ts'
+import type { OidChannel } from '../switch/control.ts'
+import { Counters, countersBytes } from '../switch/counters.ts'
+import { DATA_PATH_LIST_BYTES } from '../switch/data-path.ts'
+import { deliveryListBytes } from '../switch/delivery.ts'
+import type { SwitchView } from '../switch/handle.ts'
+import type { ModuleReport, ProcessorAddresses, Request } from './messages.ts'
+import { ProcessorClient } from './processor-client.ts'
+
+export interface ProcessorSetOptions {
+  readonly processors: number
+  /** Port ids are below this. */
+  readonly ports: number
+  readonly macEntries: number
+  readonly startedMs: number
+  /** Pins processor N to host processor pin[N]. */
+  readonly pin: readonly number[]
+  readonly view: SwitchView
+}
+
+export interface ProcessorSetComponents {
+  readonly memory: SharedMemory
+  readonly kernels: Uint8Array
+  readonly shared: Pick<ProcessorAddresses, 'portTable' | 'macTable' | 'reasons'>
+  readonly report: (module: string, code: string, message: string) => void
+  /** A processor died: the switch can't go on. */
+  readonly lost: (error: Error) => void
+}
+
+/** The processors of one switch. */
+export class ProcessorSet implements OidChannel {
+  readonly clients: readonly ProcessorClient[]
+  readonly counters: readonly Counters[]
+
+  constructor(options: ProcessorSetOptions, components: ProcessorSetComponents) {
+    const { memory, shared } = components
+    const addresses = Array.from({ length: options.processors }, () => ({
+      ...shared,
+      pool: memory.allocate(POOL_TOTAL_BYTES, 4096),
+      list: memory.allocate(DATA_PATH_LIST_BYTES, 4096),
+      delivery: memory.allocate(deliveryListBytes(options.ports), 4096),
+      counters: memory.allocate(countersBytes(options.ports), 4096),
+    }))
+    this.counters = addresses.map((own) => new Counters(memory.buffer, own.counters, options.ports))
+    const cpus = availableParallelism()
+    this.clients = addresses.map(
+      (own, index) =>
+        new ProcessorClient(
+          {
+            memory: memory.memory,
+            kernels: components.kernels,
+            index,
+            processors: options.processors,
+            ports: options.ports,
+            macEntries: options.macEntries,
+            addresses: own,
+            startedMs: options.startedMs,
+            pinTo: (options.pin[index] ?? -1) < cpus ? (options.pin[index] ?? -1) : -1,
+            view: options.view,
+          },
+          components.report,
+          components.lost,
+        ),
+    )
+  }
+
+  /** Settles when all run. */
+  async ready(): Promise<void> {
+    await Promise.all(this.clients.map((client) => client.ready))
+  }
+
+  /** Sends a request to all and waits for all. */
+  async all(request: (processor: number) => Request): Promise<void> {
+    await Promise.all(this.clients.map((client, i) => client.request(request(i))))
+  }
+
+  async issue(request: OidRequest): Promise<OidCompletion> {
+    const completion = await this.clients[0]!.request<OidCompletion>({ kind: 'oid', request })
+    await Promise.all(this.clients.slice(1).map((client) => client.request({ kind: 'outcome', request, completion })))
+    return completion
+  }
+
+  publish(view: SwitchView): void {
+    for (const client of this.clients) client.request({ kind: 'view', view }).catch(() => undefined)
+  }
+
+  /** Module states of processor 0, faults of all. */
+  async modules(): Promise<ModuleReport[]> {
+    const reports = await Promise.all(this.clients.map((client) => client.request<ModuleReport[]>({ kind: 'modules' })))
+    return reports[0]!.map((first, i) => {
+      const all = reports.map((own) => own[i]!)
+      const worst = all.find((own) => own.state === 'failed') ?? first
+      return {
+        ...worst,
+        faults: all.reduce((sum, own) => sum + own.faults, 0),
+        breaches: all.reduce((sum, own) => sum + own.breaches, 0),
+      }
+    })
+  }
+
+  /** Stops all. */
+  async close(): Promise<void> {
+    await Promise.all(this.clients.map((client) => client.close()))
+  }
+}
