@@ -50,7 +50,7 @@ test('a guest runs commands beside each other and tells their exit codes and out
   assert.equal(many.split('\n').length, 20_000)
   const hung = await guest.run('sleep 60', { timeoutMs: 1_000 })
   assert.equal(hung.code, 137)
-  assert.deepEqual(await guest.qmp.execute('query-status'), { status: 'running', singlestep: false, running: true })
+  assert.partialDeepStrictEqual(await guest.qmp.execute('query-status'), { status: 'running', running: true })
   await assert.rejects(guest.qmp.execute('no-such-command'), { code: 'qmp-failed' })
   await assert.rejects(guest.run('x'.repeat(20_000)), { code: 'guest-command-too-long' })
 })
