@@ -113,9 +113,9 @@ guests:
   test('with an unknown key in an endpoint is refused with the keys of its kind', () => {
     complains(
       'switch: { name: a, ports: [{ name: b, endpoint: { kind: tap, interface: t0, queuePairs: 2 } }] }',
-      'lab.yaml:1:76: switch.ports[0].endpoint: unknown key "queuePairs"',
+      'lab.yaml:1:77: switch.ports[0].endpoint: unknown key "queuePairs"',
       '  1 | switch: { name: a, ports: [{ name: b, endpoint: { kind: tap, interface: t0, queuePairs: 2 } }] }',
-      '    |                                                                            ^^^^^^^^^^',
+      '    |                                                                             ^^^^^^^^^^',
       '  known here: kind, interface, mtu, queues',
     )
   })

@@ -1,0 +1,117 @@
+// `npm test`: runs the suite group by group with Node's own test runner and says at the end what passed, failed and was skipped.
+//   node scripts/test.mjs [--only GROUP]… [FILE…]     GROUP: unit, conformance, fuzz, peers, guests
+//
+// The rule it must not break: nothing is passed over in silence, and nothing hangs. What a machine can't run is a skipped test
+// with a reason; every file has a time limit, and so has the whole suite.
+import { spawnSync } from 'node:child_process'
+import fs, { existsSync } from 'node:fs'
+import { join, relative } from 'node:path'
+import { run } from 'node:test'
+import { spec } from 'node:test/reporters'
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+import { Tally } from './test-tally.mjs'
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+const own = join(root, 'node_modules/.bin/node')
+const NODE_MAJOR_MIN = 24
+/** The whole suite ends by then, whatever hangs. */
+const SUITE_LIMIT_SECONDS = 20 * 60
+
+/** Files run side by side only where they don't share devices, namespaces or both cores. */
+const groups = [
+  { name: 'unit', patterns: ['src/**/*.test.ts', 'scripts/**/*.test.mjs'], concurrency: 2, limitSeconds: 60, packages: false },
+  { name: 'conformance', patterns: ['test/conformance/**/*.test.ts'], concurrency: 2, limitSeconds: 120, packages: false },
+  { name: 'fuzz', patterns: ['test/fuzz/**/*.test.ts'], concurrency: 2, limitSeconds: 180, packages: false },
+  { name: 'peers', patterns: ['test/peers/**/*.test.ts'], concurrency: 1, limitSeconds: 300, packages: true },
+  { name: 'guests', patterns: ['test/guests/**/*.test.ts'], concurrency: 1, limitSeconds: 300, packages: true },
+]
+
+if (Number(process.versions.node.split('.')[0]) < NODE_MAJOR_MIN) {
+  if (!existsSync(own)) {
+    console.error(
+      `test: Node ${process.versions.node} is too old, at least ${NODE_MAJOR_MIN} is needed; "npm test" brings its own`,
+    )
+    process.exit(2)
+  }
+  const again = spawnSync(own, process.argv.slice(1), { stdio: 'inherit' })
+  process.exit(again.status ?? 1)
+}
+
+const { names, files } = options()
+const started = performance.now()
+const deadline = AbortSignal.timeout(SUITE_LIMIT_SECONDS * 1000)
+const tally = new Tally()
+for (const group of groups) if (names.includes(group.name)) await runGroup(group)
+
+for (const line of tally.report((performance.now() - started) / 1000)) console.log(line)
+if (deadline.aborted) console.log(`test: stopped after ${SUITE_LIMIT_SECONDS} seconds, the limit of the whole suite`)
+process.exit(tally.failed || deadline.aborted ? 1 : 0)
+
+function options() {
+  const known = groups.map((group) => group.name)
+  try {
+    const { values, positionals } = parseArgs({
+      options: { only: { type: 'string', multiple: true } },
+      allowPositionals: true,
+    })
+    const only = (values.only ?? known).flatMap((value) => value.split(','))
+    for (const name of only)
+      if (!known.includes(name)) throw new Error(`there is no group "${name}"; groups: ${known.join(', ')}`)
+    for (const file of positionals) if (!existsSync(join(root, file))) throw new Error(`there is no file ${file}`)
+    return { names: only, files: positionals.map((file) => join(root, file)) }
+  } catch (error) {
+    console.error(`test: ${error.message}`)
+    console.error('usage: node scripts/test.mjs [--only GROUP]… [FILE…]')
+    process.exit(2)
+  }
+}
+
+async function runGroup({ name, patterns, concurrency, limitSeconds, packages }) {
+  const all = patterns.flatMap((pattern) => fs.globSync(pattern, { cwd: root })).map((file) => join(root, file))
+  const chosen = (files.length === 0 ? all : all.filter((file) => files.includes(file))).sort()
+  if (chosen.length === 0) {
+    if (files.length === 0) console.log(`\n== ${name}: no files`)
+    return
+  }
+  console.log(`\n== ${name}: ${chosen.length} ${chosen.length === 1 ? 'file' : 'files'}`)
+  if (packages) await installPackages()
+  const from = performance.now()
+  const stream = run({
+    files: chosen,
+    cwd: root,
+    concurrency,
+    isolation: 'process',
+    timeout: limitSeconds * 1000,
+    signal: deadline,
+  })
+  stream.on('test:pass', (event) => tally.passes(event, name, place(event)))
+  stream.on('test:fail', (event) => tally.fails(event, name, place(event)))
+  stream.on('test:summary', (summary) => {
+    if (summary.file === undefined) tally.counts(summary.counts)
+  })
+  await new Promise((resolve, reject) => {
+    const report = stream.compose(new spec())
+    report.on('data', (chunk) => process.stdout.write(chunk))
+    report.on('end', resolve)
+    report.on('error', reject)
+  })
+  console.log(`== ${name}: ${((performance.now() - from) / 1000).toFixed(1)} s`)
+}
+
+function place(event) {
+  return event.file === undefined ? '' : relative(root, event.file)
+}
+
+/** Installs what the tests with real peers and guests need, once. Where that is not possible, the tests themselves say so. */
+async function installPackages() {
+  installPackages.done ??= (async () => {
+    const { ensurePackages } = await import('./system-packages.mjs')
+    await ensurePackages()
+  })()
+  try {
+    await installPackages.done
+  } catch (error) {
+    console.log(`test: system packages could not be installed: ${error.message}`)
+  }
+}
