@@ -69,7 +69,6 @@ export class DatagramQueue implements EndpointQueue {
   refusal: number = DropReason.none
   readonly plan: DatagramPlan
   readonly memory: SharedMemory
-  readonly context: QueueContext
   readonly filler: SlotFiller
   readonly gatherer: Gatherer
   readonly fd: number
@@ -82,11 +81,10 @@ export class DatagramQueue implements EndpointQueue {
     const { memory, kernels, pool } = context
     this.plan = plan
     this.memory = memory
-    this.context = context
     this.fd = plan.fd
     this.area = plan.area
     this.learn = plan.learn
-    this.filler = new SlotFiller(memory, pool, plan.port)
+    this.filler = new SlotFiller(memory, kernels.linear, pool, plan.port)
     this.gatherer = new Gatherer(memory, pool, kernels.any, plan.area + AREA_BOUNCE, BOUNCE_BYTES)
   }
 
@@ -122,7 +120,7 @@ export class DatagramQueue implements EndpointQueue {
       if (stranger) filler.drop(slot, DropReason.sourceNotConnected)
       count++
     }
-    if (count > 0) this.context.kernels.linear.parse(this.context.pool, first, count)
+    filler.finish(first, count)
     return count
   }
 

@@ -30,7 +30,7 @@ export class MemoryQueue implements EndpointQueue {
     this.context = context
     this.offloads = plan.offloads
     this.doorbell = plan.toSwitch.doorbell
-    this.filler = new SlotFiller(context.memory, context.pool, plan.port)
+    this.filler = new SlotFiller(context.memory, context.kernels.linear, context.pool, plan.port)
     this.reader = new RingReader(context.memory, plan.toSwitch)
     this.writer = new RingWriter(context.memory, plan.toPeer)
   }
@@ -45,7 +45,7 @@ export class MemoryQueue implements EndpointQueue {
       filler.copyAndDescribe(first + count, entryFrame(entry), reader.length)
       count++
     }
-    if (count > 0) this.context.kernels.linear.parse(this.context.pool, first, count)
+    filler.finish(first, count)
     return count
   }
 

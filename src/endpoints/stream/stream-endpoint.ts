@@ -22,7 +22,7 @@ import { STREAM_AREA_BYTES, type StreamPlan } from './stream-queue.ts'
 
 /** What is asked for as a socket's buffers, in bytes: room for a burst while the peer sleeps. */
 const SOCKET_BUFFER_BYTES = 1024 * 1024
-const RECONNECT_FIRST_MS = 50
+const RECONNECT_FIRST_MS = 20
 const RECONNECT_MAX_MS = 2000
 
 export interface StreamOptions extends EndpointOptions {
@@ -114,10 +114,14 @@ export class StreamEndpoint implements EndpointControl {
       this.#retry = null
       this.#steps.start(async () => {
         if (!this.#opened || this.#fd >= 0) return
-        const fd = tryConnect(this.#options.path)
-        if (fd >= 0) return this.#serve(fd)
         this.#retryMs = Math.min(this.#retryMs * 2, RECONNECT_MAX_MS)
-        this.#seekPeer()
+        let fd = -1
+        try {
+          fd = tryConnect(this.#options.path)
+        } finally {
+          if (fd < 0) this.#seekPeer() // after an error too: whoever causes it can cure it
+        }
+        if (fd >= 0) await this.#serve(fd)
       })
     }, this.#retryMs)
   }

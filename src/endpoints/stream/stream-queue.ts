@@ -81,7 +81,7 @@ export class StreamQueue implements EndpointQueue {
     this.receiveEnd = this.receiveStart + RECEIVE_BYTES
     this.head = this.receiveStart
     this.tail = this.receiveStart
-    this.filler = new SlotFiller(memory, pool, plan.port)
+    this.filler = new SlotFiller(memory, kernels.linear, pool, plan.port)
     this.gatherer = new Gatherer(memory, pool, kernels.any, plan.area + AREA_BOUNCE, BOUNCE_BYTES)
   }
 
@@ -89,7 +89,7 @@ export class StreamQueue implements EndpointQueue {
     if (this.residueEnd > this.residueSent) this.flushResidue()
     let count = this.take(first, max)
     if (count === 0 && !this.finished && this.fill()) count = this.take(first, max)
-    if (count > 0) this.context.kernels.linear.parse(this.context.pool, first, count)
+    this.filler.finish(first, count)
     return count
   }
 

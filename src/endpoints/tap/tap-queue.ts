@@ -44,7 +44,6 @@ export class TapQueue implements EndpointQueue {
   readonly memory: SharedMemory
   readonly filler: SlotFiller
   readonly gatherer: Gatherer
-  readonly parse: (pool: number, first: number, count: number) => void
   readonly pool: number
   readonly iovecs: number
   readonly fd: number
@@ -58,14 +57,13 @@ export class TapQueue implements EndpointQueue {
     this.fd = plan.fd
     this.offloads = plan.offloads
     this.iovecs = plan.area + AREA_IOVECS
-    this.filler = new SlotFiller(memory, pool, plan.port)
+    this.filler = new SlotFiller(memory, kernels.linear, pool, plan.port)
     this.gatherer = new Gatherer(memory, pool, kernels.any, plan.area + AREA_BOUNCE, FRAME_BUFFER)
-    this.parse = (start, first, count) => kernels.linear.parse(start, first, count)
   }
 
   receive(first: number, max: number): number {
     if (this.failed) return 0
-    const { gatherer, filler, iovecs, pool } = this
+    const { gatherer, filler, iovecs } = this
     const vectors = gatherer.base + iovecs
     const limit = Math.min(max, TAP_BURST)
     let count = 0
@@ -83,7 +81,7 @@ export class TapQueue implements EndpointQueue {
       filler.describe(slot, bytes > VNET_HEADER ? bytes - VNET_HEADER : 0, buffer)
       count++
     }
-    if (count > 0) this.parse(pool, first, count)
+    filler.finish(first, count)
     return count
   }
 

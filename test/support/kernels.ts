@@ -1,0 +1,28 @@
+// The kernels over a test's memory: wasm for linear memory, the TypeScript twin for any.
+import { readFileSync } from 'node:fs'
+import type { Kernels } from '../../src/kernels/kernels.ts'
+import { instantiateKernels } from '../../src/kernels/load.ts'
+import { createTwin, linearWindows } from '../../src/kernels/twin.ts'
+import type { SharedMemory } from '../../src/linux/shared-memory.ts'
+
+const WASM = new URL('../../.cache/kernels.wasm', import.meta.url)
+
+/** Both sets of kernels. Throws if the wasm module was not built. */
+export function makeKernels(memory: SharedMemory): { linear: Kernels; any: Kernels } {
+  const twin = createTwin({
+    linear: memory.buffer,
+    windows: linearWindows(memory.buffer),
+    copyForeign() {
+      throw new Error('these tests have no memory outside linear memory')
+    },
+  })
+  return { linear: instantiateKernels(readKernels(), memory.memory), any: twin }
+}
+
+function readKernels(): Uint8Array {
+  try {
+    return readFileSync(WASM)
+  } catch (cause) {
+    throw new Error('the wasm kernels are not built: run "npm run build:kernels"', { cause })
+  }
+}
