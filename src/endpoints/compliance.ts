@@ -5,11 +5,12 @@ import assert from 'node:assert/strict'
 import { readdirSync } from 'node:fs'
 import { describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { DataHalf } from '../../test/support/data-half.ts'
-import { isTestFrame, testFrame } from '../../test/support/frames.ts'
 import { BURST_MAX, PF_DROPPED, REASON_RUNT } from '../kernels/layout.ts'
+import type { EpollSet } from '../linux/epoll.ts'
+import type { SharedMemory } from '../linux/shared-memory.ts'
 import { DropReason } from '../ndis/drop-reasons.ts'
-import type { EndpointComponents, EndpointControl } from './endpoint.ts'
+import { isTestFrame, testFrame } from './compliance-frames.ts'
+import type { EndpointComponents, EndpointControl, EndpointEvents, EndpointQueue, QueuePlan } from './endpoint.ts'
 
 /** The other side of an endpoint. */
 export interface CompliancePeer {
@@ -21,13 +22,36 @@ export interface CompliancePeer {
   vanish(): void
 }
 
+/** A processor's side of an endpoint: test/support/data-half.ts is one. */
+export interface ComplianceHalf {
+  readonly memory: SharedMemory
+  readonly epoll: EpollSet
+  readonly events: EndpointEvents
+  readonly linkUp: boolean
+  readonly plans: readonly QueuePlan[]
+  readonly queues: readonly EndpointQueue[]
+  /** Frames taken so far, dropped ones without bytes. */
+  readonly inbox: { readonly bytes: Buffer; readonly flags: number; readonly reason: number }[]
+  /** The first queue pair. */
+  queue(): EndpointQueue
+  /** One receive and complete. Returns how many frames went to the inbox. */
+  take(max?: number): number
+  /** Delivers frames whose payload lies in `segments` pieces. Returns how many were taken. */
+  deliver(frames: readonly Uint8Array[], options?: { segments?: number }): number
+  /** Works like a processor until `done` returns true; throws if that takes too long. */
+  until(done: () => boolean, what: string): Promise<void>
+  close(): void
+}
+
 export interface EndpointHarness<Control extends EndpointControl = EndpointControl> {
   /** Why this machine can't run the suite; undefined if it can. */
   readonly skip?: string | undefined
+  /** A fresh processor's side. */
+  half(): ComplianceHalf
   /** A fresh endpoint, not yet open. Called several times, one at a time. */
   create(components: EndpointComponents): Control
   /** A peer for an open endpoint. `half` works meanwhile; the suite waits for the link. */
-  connect(control: Control, half: DataHalf): CompliancePeer | Promise<CompliancePeer>
+  connect(control: Control, half: ComplianceHalf): CompliancePeer | Promise<CompliancePeer>
   /** Frame lengths to try (default: 14 to 9014). */
   readonly lengths?: readonly number[]
   /** False where the peer always reads (a kernel interface). */
@@ -184,7 +208,7 @@ export function endpointCompliance<Control extends EndpointControl>(name: string
     test('close gives every descriptor and all memory back', async () => {
       await withPeer(harness, async () => {}) // what the process opens once and keeps
       const descriptors = readdirSync('/proc/self/fd').length
-      const half = new DataHalf()
+      const half = harness.half()
       half.close()
       const room = controlRoom(half)
       for (let round = 0; round < ROUNDS; round++)
@@ -212,7 +236,7 @@ export function endpointCompliance<Control extends EndpointControl>(name: string
 
     for (const refusal of harness.refusals ?? [])
       test(`open refuses ${refusal.title} with a remedy`, async () => {
-        const half = new DataHalf()
+        const half = harness.half()
         const control = refusal.create({ memory: half.memory, events: half.events })
         const descriptors = readdirSync('/proc/self/fd').length
         await assert.rejects(control.open(), (error: Error) => {
@@ -228,7 +252,7 @@ export function endpointCompliance<Control extends EndpointControl>(name: string
 
 interface Session<Control> {
   readonly control: Control
-  readonly half: DataHalf
+  readonly half: ComplianceHalf
   readonly peer: CompliancePeer
   reconnect(control: Control): Promise<CompliancePeer>
 }
@@ -237,7 +261,7 @@ async function withPeer<Control extends EndpointControl>(
   harness: EndpointHarness<Control>,
   run: (session: Session<Control>) => Promise<void>,
 ): Promise<void> {
-  const half = new DataHalf()
+  const half = harness.half()
   const control = harness.create({ memory: half.memory, events: half.events })
   const peers: CompliancePeer[] = []
   const reconnect = async (of: Control): Promise<CompliancePeer> => {
@@ -259,12 +283,12 @@ async function withPeer<Control extends EndpointControl>(
 const burst = (seed: number, length: (i: number) => number): Buffer[] =>
   Array.from({ length: BURST_MAX }, (_, i) => testFrame(length(i), seed + i))
 
-const arrived = (half: DataHalf): Buffer[] =>
+const arrived = (half: ComplianceHalf): Buffer[] =>
   half.inbox.filter((frame) => (frame.flags & PF_DROPPED) === 0 && isTestFrame(frame.bytes)).map((frame) => frame.bytes)
 
 /** Sends frames, letting the switch take some whenever the peer can't go on. */
 async function sendAll(
-  half: DataHalf,
+  half: ComplianceHalf,
   peer: CompliancePeer,
   frames: readonly Uint8Array[],
   relieve: () => void = () => half.take(),
@@ -281,7 +305,7 @@ async function sendAll(
 
 /** Delivers frames, letting the peer read whenever it does not take all. Returns what the peer heard. */
 async function exchange(
-  half: DataHalf,
+  half: ComplianceHalf,
   peer: CompliancePeer,
   frames: readonly Uint8Array[],
   options: { segments?: number } = {},
@@ -299,7 +323,7 @@ async function exchange(
 }
 
 /** Reads what the peer has been sent, up to `count` frames or until nothing comes any more; the queue flushes what it kept back. */
-async function drain(half: DataHalf, peer: CompliancePeer, count: number): Promise<Uint8Array[]> {
+async function drain(half: ComplianceHalf, peer: CompliancePeer, count: number): Promise<Uint8Array[]> {
   const heard: Uint8Array[] = []
   for (let silent = 0; heard.length < count && silent < 50; silent++) {
     half.take()
@@ -323,6 +347,6 @@ function assertFrames(actual: readonly Uint8Array[], expected: readonly Uint8Arr
 }
 
 /** Free control memory, found by how much can be taken: proof that nothing leaks. */
-function controlRoom(half: DataHalf): number {
+function controlRoom(half: ComplianceHalf): number {
   return half.memory.controlBytesAvailable
 }

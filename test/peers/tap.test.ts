@@ -4,6 +4,7 @@ import { spawnSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { describe, test } from 'node:test'
 import { endpointCompliance } from '../../src/endpoints/compliance.ts'
+import { testFrame } from '../../src/endpoints/compliance-frames.ts'
 import { TapEndpoint, type TapOptions } from '../../src/endpoints/tap/tap-endpoint.ts'
 import {
   OFFLOAD_CHECKSUM,
@@ -16,7 +17,6 @@ import {
 import { interfaceAddress, interfaceIsUp, interfaceMtu } from '../../src/linux/tap.ts'
 import { DropReason } from '../../src/ndis/drop-reasons.ts'
 import { DataHalf } from '../support/data-half.ts'
-import { testFrame } from '../support/frames.ts'
 import { whyNoTap } from '../support/machine.ts'
 import { PacketPeer } from '../support/packet-peer.ts'
 
@@ -32,6 +32,7 @@ const ip = (...args: string[]): void => {
 const quiet = (): void => writeFileSync(`/proc/sys/net/ipv6/conf/${name}/disable_ipv6`, '1')
 
 endpointCompliance('tap', {
+  half: () => new DataHalf(),
   skip,
   create: (components) => new TapEndpoint({ port: 5, name, mtu: 9000 }, components),
   connect() {

@@ -1,7 +1,8 @@
 // A raw packet socket on an interface of the host, for tests: the other side of a TAP.
+
+import { isTestFrame, TEST_ETHER_TYPE } from '../../src/endpoints/compliance-frames.ts'
 import { closeFd } from '../../src/linux/files.ts'
 import { lastErrno, sys } from '../../src/linux/libc.ts'
-import { isTestFrame, TEST_ETHER_TYPE } from './frames.ts'
 
 const AF_PACKET = 17
 const SOCK_RAW = 3

@@ -3,12 +3,12 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { DataHalf } from '../../../test/support/data-half.ts'
-import { testFrame } from '../../../test/support/frames.ts'
 import { DatagramPeer } from '../../../test/support/socket-peers.ts'
 import { temporaryDirectory } from '../../../test/support/temp-dir.ts'
 import { FRAME_MAX, PF_DROPPED } from '../../kernels/layout.ts'
 import { DropReason } from '../../ndis/drop-reasons.ts'
 import { endpointCompliance } from '../compliance.ts'
+import { testFrame } from '../compliance-frames.ts'
 import { createDgramEndpoint } from './dgram-endpoint.ts'
 
 const directory = temporaryDirectory()
@@ -17,6 +17,7 @@ const peerPath = join(directory, 'qemu.sock')
 const newPeer = (): DatagramPeer => new DatagramPeer({ path: peerPath, to: path, connect: false })
 
 endpointCompliance('dgram', {
+  half: () => new DataHalf(),
   create: (components) => createDgramEndpoint({ port: 3, path, peer: peerPath }, components),
   connect: newPeer,
   refusals: [

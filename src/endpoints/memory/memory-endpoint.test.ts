@@ -1,7 +1,9 @@
+import { DataHalf } from '../../../test/support/data-half.ts'
 import { endpointCompliance } from '../compliance.ts'
 import { MemoryEndpoint } from './memory-endpoint.ts'
 
 endpointCompliance('memory', {
+  half: () => new DataHalf(),
   create: (components) => new MemoryEndpoint({ port: 7 }, components),
   connect(control) {
     const peer = control.peer()

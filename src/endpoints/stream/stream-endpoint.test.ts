@@ -4,13 +4,13 @@ import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { DataHalf } from '../../../test/support/data-half.ts'
-import { testFrame } from '../../../test/support/frames.ts'
 import { StreamPeer } from '../../../test/support/socket-peers.ts'
 import { temporaryDirectory } from '../../../test/support/temp-dir.ts'
 import { FRAME_MAX } from '../../kernels/layout.ts'
 import { closeFd } from '../../linux/files.ts'
 import { listenAt } from '../../linux/sockets.ts'
 import { endpointCompliance } from '../compliance.ts'
+import { testFrame } from '../compliance-frames.ts'
 import { StreamEndpoint } from './stream-endpoint.ts'
 
 const directory = temporaryDirectory()
@@ -27,6 +27,7 @@ const missing = {
 }
 
 endpointCompliance('stream server', {
+  half: () => new DataHalf(),
   create: (components) => new StreamEndpoint({ port: 3, path }, components),
   connect: () => StreamPeer.connect(path),
   refusals: [
@@ -46,6 +47,7 @@ endpointCompliance('stream server', {
 
 let listener = -1
 endpointCompliance('stream client', {
+  half: () => new DataHalf(),
   create(components) {
     closeFd(listener)
     listener = -1

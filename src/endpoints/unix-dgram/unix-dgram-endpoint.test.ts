@@ -3,12 +3,12 @@ import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { DataHalf } from '../../../test/support/data-half.ts'
-import { testFrame } from '../../../test/support/frames.ts'
 import { DatagramPeer } from '../../../test/support/socket-peers.ts'
 import { temporaryDirectory } from '../../../test/support/temp-dir.ts'
 import { PF_DROPPED } from '../../kernels/layout.ts'
 import { DropReason } from '../../ndis/drop-reasons.ts'
 import { endpointCompliance } from '../compliance.ts'
+import { testFrame } from '../compliance-frames.ts'
 import { createUnixDgramEndpoint } from './unix-dgram-endpoint.ts'
 
 const directory = temporaryDirectory()
@@ -18,11 +18,13 @@ const newPeer = (greet: boolean): DatagramPeer =>
   new DatagramPeer({ path: join(directory, `guest-${peers++}.sock`), to: path, connect: true, greet })
 
 endpointCompliance('unix-dgram with a greeting (vfkit)', {
+  half: () => new DataHalf(),
   create: (components) => createUnixDgramEndpoint({ port: 3, path }, components),
   connect: () => newPeer(true),
 })
 
 endpointCompliance('unix-dgram without a greeting (libkrun)', {
+  half: () => new DataHalf(),
   create: (components) => createUnixDgramEndpoint({ port: 3, path }, components),
   async connect(_control, half) {
     const peer = newPeer(false)
