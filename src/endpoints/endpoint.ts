@@ -34,7 +34,8 @@ export interface WindowPlan {
 export interface EndpointEvents {
   /**
    * The data path may serve these queue pairs now; an empty list withdraws all. Called again whenever they change. Settles when no
-   * processor uses what was withdrawn: only then may the control half close descriptors, free memory or unmap.
+   * processor uses what was withdrawn, and all know the windows: only then may the control half close descriptors, free memory or
+   * unmap, and let rings in new windows run. Windows may come before the plans that need them.
    */
   plans(plans: readonly QueuePlan[], windows: readonly WindowPlan[]): Promise<void> | void
   /** The peer's link came up or went down (for vhost-user: the guest's driver is ready or gone). */

@@ -34,6 +34,9 @@ export function ringParts(size: number, packed: boolean, eventIndex: boolean): R
   }
 }
 
+/** The base of a packed ring that was never used: position 0, wrap counters 1, in both halves. */
+export const PACKED_START = 0x8000_8000
+
 /** Where the device stands in a packed ring: position and wrap counter. */
 export interface PackedPosition {
   readonly index: number

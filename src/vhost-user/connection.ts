@@ -1,0 +1,246 @@
+// One vhost-user connection: cuts the byte stream into messages with their descriptors, checks them against the table, hands them to
+// the back-end one by one and sends the answers.
+//
+// The rule it must not break: a descriptor that came in is either taken by the handler or closed here, on every path; and a peer
+// that misbehaves loses this connection, never more.
+import { SystemCallError } from '../linux/errors.ts'
+import { closeFd, type Watcher, watchFd } from '../linux/files.ts'
+import { FDS_MAX, FdReceiver, sendWithFds } from '../linux/sockets.ts'
+import {
+  checkHeader,
+  checkMessage,
+  encode,
+  FLAG_NEED_REPLY,
+  FLAG_REPLY,
+  HEADER_BYTES,
+  hasProtocolFeature,
+  type MessageHeader,
+  ruleOf,
+} from './messages.ts'
+
+const RECEIVE_BYTES = 4096
+/** Messages handled before other connections get their turn. */
+const MESSAGES_PER_TURN = 64
+
+/** A request can't be served; it is answered with an error, and the connection lives on unless an answer with content was due. */
+export class RefusedError extends Error {
+  override readonly name = 'RefusedError'
+  readonly code: string
+
+  constructor(code: string, message: string) {
+    super(message)
+    this.code = code
+  }
+}
+
+/** The descriptors of one message. Those not taken are closed when the message is done. */
+export class PassedFds {
+  readonly #fds: number[]
+
+  constructor(fds: number[]) {
+    this.#fds = fds
+  }
+
+  /** Hands descriptor `i` over to the caller; -1 if there is none. */
+  take(i: number): number {
+    const fd = this.#fds[i] ?? -1
+    if (fd >= 0) this.#fds[i] = -1
+    return fd
+  }
+
+  /** Looks at descriptor `i` without taking it. */
+  peek(i: number): number {
+    return this.#fds[i] ?? -1
+  }
+
+  get count(): number {
+    return this.#fds.length
+  }
+
+  closeRest(): void {
+    for (const fd of this.#fds.splice(0)) closeFd(fd)
+  }
+}
+
+/** An answer with content. Its descriptors are closed once they are sent. */
+export interface Answer {
+  readonly payload: Uint8Array
+  readonly fds?: readonly number[]
+}
+
+export interface ConnectionOwner {
+  /** Protocol features negotiated so far. */
+  readonly protocolFeatures: bigint
+  /** Serves one checked request. Returns the answer where the request has one. Throws RefusedError. */
+  handle(request: number, payload: Buffer, fds: PassedFds): Answer | null
+  /** The connection is gone; `reason` is null when the peer closed it in good order. */
+  closed(reason: string | null): void
+  /** Something worth telling a person. */
+  event(code: string, message: string): void
+}
+
+/** A connection to one front-end. It owns the socket. */
+export class Connection {
+  readonly #fd: number
+  readonly #owner: ConnectionOwner
+  readonly #receiver = new FdReceiver(RECEIVE_BYTES)
+  #watcher: Watcher | null
+  #message = Buffer.alloc(HEADER_BYTES)
+  #filled = 0
+  #fds: number[] = []
+  #unsent: Buffer | null = null
+  #open = true
+
+  constructor(fd: number, owner: ConnectionOwner) {
+    this.#fd = fd
+    this.#owner = owner
+    this.#watcher = watchFd(fd, () => this.poll())
+  }
+
+  get isOpen(): boolean {
+    return this.#open
+  }
+
+  /** Handles what has arrived. Called by the event loop; calling it in between is harmless. */
+  poll(): void {
+    try {
+      for (let handled = 0; this.#open && !this.#unsent && handled < MESSAGES_PER_TURN; handled++) if (!this.#receive()) return
+    } catch (error) {
+      if (!(error instanceof SystemCallError)) throw error
+      this.close(error.message)
+    }
+  }
+
+  /** Closes the connection and tells the owner once. */
+  close(reason: string | null): void {
+    if (!this.#open) return
+    this.#open = false
+    this.#watcher?.close()
+    this.#watcher = null
+    for (const fd of this.#fds.splice(0)) closeFd(fd)
+    closeFd(this.#fd)
+    this.#owner.closed(reason)
+  }
+
+  /** Receives until one message is complete and serves it. Returns false if nothing more waits. */
+  #receive(): boolean {
+    while (this.#open) {
+      const part = this.#receiver.receive(this.#fd, this.#message.length - this.#filled)
+      if (!part) return false
+      this.#fds.push(...part.fds)
+      if (part.truncated || this.#fds.length > FDS_MAX) {
+        this.close(`a message came with more than ${FDS_MAX} descriptors`)
+        return false
+      }
+      if (part.bytes.length === 0) {
+        this.close(this.#filled === 0 ? null : `the front-end closed the connection ${this.#filled} bytes into a message`)
+        return false
+      }
+      part.bytes.copy(this.#message, this.#filled)
+      this.#filled += part.bytes.length
+      if (this.#filled < this.#message.length) continue
+      if (this.#filled === HEADER_BYTES && !this.#expectPayload()) return false
+      if (this.#filled === this.#message.length) {
+        this.#serve()
+        return this.#open
+      }
+    }
+    return false
+  }
+
+  #header(): MessageHeader {
+    return {
+      request: this.#message.readUInt32LE(0),
+      flags: this.#message.readUInt32LE(4),
+      bytes: this.#message.readUInt32LE(8),
+    }
+  }
+
+  #expectPayload(): boolean {
+    const header = this.#header()
+    const violation = checkHeader(header)
+    if (violation) {
+      this.close(violation.text)
+      return false
+    }
+    if (header.bytes > 0) {
+      const whole = Buffer.alloc(HEADER_BYTES + header.bytes)
+      this.#message.copy(whole)
+      this.#message = whole
+    }
+    return true
+  }
+
+  #serve(): void {
+    const header = this.#header()
+    const payload = this.#message.subarray(HEADER_BYTES)
+    const fds = new PassedFds(this.#fds)
+    this.#fds = []
+    this.#message = Buffer.alloc(HEADER_BYTES)
+    this.#filled = 0
+    try {
+      const violation = checkMessage(header, payload, fds.count, this.#owner.protocolFeatures)
+      if (violation?.severity === 'disconnect') this.close(violation.text)
+      else if (violation) this.#refused(header, 'vhost-user-refused', violation.text)
+      else this.#answer(header, this.#owner.handle(header.request, payload, fds))
+    } catch (error) {
+      // A fault of our own, too, costs this port its connection and no more.
+      if (error instanceof RefusedError) this.#refused(header, error.code, error.message)
+      else if (error instanceof SystemCallError) this.#refused(header, 'vhost-user-refused', error.message)
+      else this.close(`serving request ${header.request} failed: ${error instanceof Error ? error.stack : String(error)}`)
+    } finally {
+      fds.closeRest()
+    }
+  }
+
+  #refused(header: MessageHeader, code: string, text: string): void {
+    this.#owner.event(code, text)
+    if (ruleOf(header.request)?.replies) this.close(`${ruleOf(header.request)?.name} can't be answered: ${text}`)
+    else this.#acknowledge(header, 1n)
+  }
+
+  #answer(header: MessageHeader, answer: Answer | null): void {
+    try {
+      if (!this.#open) return
+      if (answer) this.#send(encode.message(header.request, FLAG_REPLY, answer.payload), answer.fds)
+      else this.#acknowledge(header, 0n)
+    } finally {
+      for (const fd of answer?.fds ?? []) closeFd(fd)
+    }
+  }
+
+  #acknowledge(header: MessageHeader, status: bigint): void {
+    const asked = (header.flags & FLAG_NEED_REPLY) !== 0 && hasProtocolFeature(this.#owner.protocolFeatures, 'replyAck')
+    if (asked && this.#open) this.#send(encode.message(header.request, FLAG_REPLY, encode.u64(status)))
+  }
+
+  /** Sends; while the peer doesn't read, nothing more is taken from it, so what waits here is one answer at most. */
+  #send(message: Buffer, fds: readonly number[] = []): void {
+    const sent = sendWithFds(this.#fd, message, fds)
+    if (sent === message.length) return
+    if (sent < 0 && fds.length > 0) {
+      this.close('the front-end does not read its answers')
+      return
+    }
+    this.#unsent = message.subarray(Math.max(sent, 0))
+    this.#watch('writable')
+  }
+
+  #flush(): void {
+    if (!this.#unsent) return
+    try {
+      const sent = sendWithFds(this.#fd, this.#unsent)
+      if (sent < 0) return
+      this.#unsent = sent < this.#unsent.length ? this.#unsent.subarray(sent) : null
+      if (!this.#unsent) this.#watch('readable')
+    } catch (error) {
+      if (!(error instanceof SystemCallError)) throw error
+      this.close(error.message)
+    }
+  }
+
+  #watch(mode: 'readable' | 'writable'): void {
+    this.#watcher?.close()
+    this.#watcher = watchFd(this.#fd, mode === 'readable' ? () => this.poll() : () => this.#flush(), mode)
+  }
+}

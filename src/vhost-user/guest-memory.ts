@@ -1,0 +1,133 @@
+// The memory of the guest behind one port: takes the regions that the front-end's requests name, decides on which side they are
+// mapped (linear memory, or windows outside it), and replaces one memory table by the next.
+//
+// The rule it must not break: the next table is complete before the old one goes; only a guest that fits in place of its old table but
+// not beside it stands still meanwhile.
+import { closeFd, duplicateFd } from '../linux/files.ts'
+import type { SharedMemory } from '../linux/shared-memory.ts'
+import { type PassedFds, RefusedError } from './connection.ts'
+import { extentsOf } from './mapping.ts'
+import { MemoryTable } from './memory-table.ts'
+import { decode, REGION_DESCRIPTION_BYTES, type RegionDescription } from './messages.ts'
+import { checkRegion, inspectMemoryFile, type Region } from './regions.ts'
+import type { WindowAllocator } from './window-allocator.ts'
+
+export interface GuestMemoryOptions {
+  /** Refuse memory whose file could shrink. */
+  readonly requireSeals: boolean
+  /** Regions one guest may have. */
+  readonly slotsMax: number
+}
+
+export interface GuestMemoryComponents {
+  readonly memory: SharedMemory
+  readonly windows: WindowAllocator
+  /** Puts a table in force, with all rings of the guest locked, after calling `adopt` under these locks. */
+  readonly install: (table: MemoryTable, adopt: () => void) => void
+  readonly event: (code: string, message: string) => void
+}
+
+/** Regions of one guest, and where they are mapped. */
+export class GuestMemory {
+  readonly #options: GuestMemoryOptions
+  readonly #components: GuestMemoryComponents
+  #table: MemoryTable
+
+  constructor(options: GuestMemoryOptions, components: GuestMemoryComponents) {
+    this.#options = options
+    this.#components = components
+    this.#table = MemoryTable.empty(components)
+  }
+
+  /** The table in force. */
+  get table(): MemoryTable {
+    return this.#table
+  }
+
+  /** SET_MEM_TABLE: these regions and no others. Throws RefusedError or SystemCallError; then the old table stays in force. */
+  set(payload: Buffer, fds: PassedFds): void {
+    const regions: Region[] = []
+    for (let i = 0; i < payload.readUInt32LE(0); i++)
+      regions.push(this.#check(decode.region(payload, 8 + REGION_DESCRIPTION_BYTES * i), fds.peek(i)))
+    this.#replace(regions)
+  }
+
+  /** ADD_MEM_REG. Throws RefusedError or SystemCallError. */
+  add(description: RegionDescription, fds: PassedFds): void {
+    if (this.#table.regions.length >= this.#options.slotsMax)
+      throw new RefusedError('memory-too-many-regions', `all ${this.#options.slotsMax} memory slots are in use`)
+    this.#replace([...this.#table.regions, this.#check(description, fds.peek(0))])
+  }
+
+  /** REM_MEM_REG: the region with these addresses and this size; its offset in the file is ignored. Throws RefusedError. */
+  remove({ guestAddress, size, userAddress }: RegionDescription): void {
+    const kept = this.#table.regions.filter(
+      (region) =>
+        BigInt(region.guestAddress) !== guestAddress ||
+        BigInt(region.bytes) !== size ||
+        BigInt(region.userAddress) !== userAddress,
+    )
+    if (kept.length === this.#table.regions.length)
+      throw new RefusedError(
+        'memory-region',
+        `no memory region 0x${guestAddress.toString(16)} (+0x${size.toString(16)}) to remove`,
+      )
+    this.#replace(kept)
+  }
+
+  /** Unmaps all. */
+  clear(): void {
+    this.#install(MemoryTable.empty(this.#components))
+  }
+
+  /** Facts for `status`. */
+  describe(): Record<string, unknown>[] {
+    return this.#table.regions.map(({ guestAddress, bytes, file }) => ({ guestAddress, bytes, sealed: file.sealed }))
+  }
+
+  #check(description: RegionDescription, fd: number): Region {
+    return checkRegion(description, inspectMemoryFile(fd, this.#options.requireSeals))
+  }
+
+  #replace(regions: readonly Region[]): void {
+    const known = new Set(this.#table.regions.map(({ file }) => file.identity))
+    if (regions.some(({ file }) => !file.sealed && !known.has(file.identity)))
+      this.#components.event(
+        'memory-not-sealed',
+        'guest memory lies in a file that could shrink: if its owner truncates it, the switch dies of SIGBUS; a sealed memfd (memory-backend-memfd) avoids that',
+      )
+    this.#install(this.#build(regions))
+  }
+
+  #build(regions: readonly Region[]): MemoryTable {
+    const { memory } = this.#components
+    const fits = 'it fits the shared linear memory'
+    const inside = MemoryTable.build(regions, 'inside', fits, this.#table, this.#components)
+    if (inside) return inside
+    const needed = extentsOf(regions).reduce((sum, { start, end }) => sum + end - start, 0)
+    const reason = `it needs ${megabytes(needed)}, and ${megabytes(memory.guestBytesAvailable)} of the shared linear memory are free`
+    const fitsInPlace = this.#table.linearBytes > 0 && needed <= memory.guestBytesAvailable + this.#table.linearBytes
+    if (!fitsInPlace) return MemoryTable.build(regions, 'outside', reason, this.#table, this.#components)!
+    // The old table's files stay open, since the new one may lie in them.
+    const kept = regions.map((region) => ({ ...region, file: { ...region.file, fd: duplicateFd(region.file.fd) } }))
+    try {
+      this.clear()
+      return (
+        MemoryTable.build(kept, 'inside', fits, this.#table, this.#components) ??
+        MemoryTable.build(kept, 'outside', reason, this.#table, this.#components)!
+      )
+    } finally {
+      for (const { file } of kept) closeFd(file.fd)
+    }
+  }
+
+  #install(next: MemoryTable): void {
+    const old = this.#table
+    this.#components.install(next, () => {
+      this.#table = next
+    })
+    old.release()
+  }
+}
+
+const megabytes = (bytes: number): string => `${Math.ceil(bytes / 2 ** 20)} MiB`
