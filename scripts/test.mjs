@@ -6,6 +6,7 @@
 import { spawnSync } from 'node:child_process'
 import fs, { existsSync } from 'node:fs'
 import { join, relative } from 'node:path'
+import { finished } from 'node:stream/promises'
 import { run } from 'node:test'
 import { spec } from 'node:test/reporters'
 import { fileURLToPath } from 'node:url'
@@ -77,26 +78,46 @@ async function runGroup({ name, patterns, concurrency, limitSeconds, packages })
   console.log(`\n== ${name}: ${chosen.length} ${chosen.length === 1 ? 'file' : 'files'}`)
   if (packages) await installPackages()
   const from = performance.now()
-  const stream = run({
-    files: chosen,
-    cwd: root,
-    concurrency,
-    isolation: 'process',
-    timeout: limitSeconds * 1000,
-    signal: deadline,
-  })
-  stream.on('test:pass', (event) => tally.passes(event, name, place(event)))
-  stream.on('test:fail', (event) => tally.fails(event, name, place(event)))
-  stream.on('test:summary', (summary) => {
-    if (summary.file === undefined) tally.counts(summary.counts)
-  })
-  await new Promise((resolve, reject) => {
-    const report = stream.compose(new spec())
-    report.on('data', (chunk) => process.stdout.write(chunk))
-    report.on('end', resolve)
-    report.on('error', reject)
-  })
+  const report = new spec()
+  report.on('data', (chunk) => process.stdout.write(chunk))
+  const waiting = [...chosen]
+  const lane = async () => {
+    for (let file = waiting.shift(); file !== undefined; file = waiting.shift())
+      await runFile(file, report, name, limitSeconds, concurrency === 1)
+  }
+  await Promise.all(Array.from({ length: concurrency }, lane))
+  report.end()
+  await finished(report)
   console.log(`== ${name}: ${((performance.now() - from) / 1000).toFixed(1)} s`)
+}
+
+/**
+ * Runs one file in its own process, which is ended at the limit: node:test's own time limit ends tests, not a process that still
+ * holds something open. With `live`, its results are shown as they come; else in one piece, since other files run beside it.
+ */
+async function runFile(file, report, group, limitSeconds, live) {
+  const limit = AbortSignal.timeout(limitSeconds * 1000)
+  const events = []
+  const stream = run({
+    files: [file],
+    cwd: root,
+    isolation: 'process',
+    // A little earlier, so that a hanging test is named before its process is stopped.
+    timeout: limitSeconds * 900,
+    signal: AbortSignal.any([limit, deadline]),
+  })
+  for await (const event of stream) {
+    const { type, data } = event
+    if (type === 'test:pass') tally.passes(data, group, place(data))
+    else if (type === 'test:fail') tally.fails(data, group, place(data))
+    else if (type === 'test:summary' && data.file === undefined) tally.counts(data.counts)
+    // Each file's own summary would bury the results; the counts come once, at the end.
+    if (type === 'test:summary' || (type === 'test:diagnostic' && data.file === undefined)) continue
+    if (live) report.write(event)
+    else events.push(event)
+  }
+  for (const event of events) report.write(event)
+  if (limit.aborted) console.log(`test: ${relative(root, file)} was stopped: it did not end within ${limitSeconds} s`)
 }
 
 function place(event) {
