@@ -1,0 +1,85 @@
+// The control API from its other side: a SwitchHost whose calls go through the control socket.
+import { request } from 'node:http'
+import { ControlError } from './control-errors.ts'
+import type { RemoteSwitchHost } from './host.ts'
+
+const TIMEOUT_MS = 30_000
+const ANSWER_MAX_BYTES = 64 * 1024 * 1024
+
+interface Answer {
+  readonly status: number
+  readonly text: string
+}
+
+/**
+ * The switch behind the control socket `path`. Every call throws ControlError: with the server's own code, or `not-running` (no
+ * socket, or nobody listens), `not-permitted`, `no-answer`.
+ */
+export function connectControl(path: string, timeoutMs = TIMEOUT_MS): RemoteSwitchHost {
+  const call = async <T>(method: string, route: string, body?: unknown): Promise<T> => {
+    const { status, text } = await exchange(path, method, route, body, timeoutMs)
+    let data: unknown
+    try {
+      data = JSON.parse(text)
+    } catch {
+      throw new ControlError('no-answer', `${path} did not answer as a vmswitch does (HTTP ${status})`, status)
+    }
+    if (status < 400) return data as T
+    const { code, message } = data as { code?: unknown; message?: unknown }
+    throw new ControlError(String(code ?? 'internal'), String(message ?? `HTTP ${status}`), status)
+  }
+  const segment = encodeURIComponent
+  return {
+    status: () => call('GET', '/v1/status'),
+    ports: () => call('GET', '/v1/ports'),
+    fdb: ({ vlan, port }) => {
+      const query = new URLSearchParams()
+      if (vlan !== undefined) query.set('vlan', String(vlan))
+      if (port !== undefined) query.set('port', port)
+      return call('GET', query.size === 0 ? '/v1/fdb' : `/v1/fdb?${query}`)
+    },
+    flushFdb: async (filter) => (await call<{ flushed: number }>('POST', '/v1/fdb/flush', filter)).flushed,
+    extensions: () => call('GET', '/v1/extensions'),
+    setExtension: ({ name, enabled }) => call('PATCH', `/v1/extensions/${segment(name)}`, { enabled }),
+    reorderExtensions: (names) => call('PUT', '/v1/extensions', { names }),
+    replaceExtension: (name) => call('POST', `/v1/extensions/${segment(name)}/reload`, {}),
+    counters: () => call('GET', '/v1/counters'),
+    drops: () => call('GET', '/v1/drops'),
+    addPort: (port) => call('POST', '/v1/ports', port),
+    removePort: async (name) => {
+      await call('DELETE', `/v1/ports/${segment(name)}`)
+    },
+    setLink: (name, up) => call('PATCH', `/v1/ports/${segment(name)}`, { link: up ? 'up' : 'down' }),
+  }
+}
+
+function exchange(path: string, method: string, route: string, body: unknown, timeoutMs: number): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const payload = body === undefined ? undefined : JSON.stringify(body)
+    const headers =
+      payload === undefined ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(payload) }
+    const outgoing = request({ socketPath: path, method, path: route, headers, agent: false, timeout: timeoutMs }, (incoming) => {
+      const chunks: Buffer[] = []
+      let length = 0
+      incoming.on('data', (chunk: Buffer) => {
+        length += chunk.length
+        if (length > ANSWER_MAX_BYTES) incoming.destroy(new ControlError('no-answer', `the answer of ${path} does not end`))
+        else chunks.push(chunk)
+      })
+      incoming.on('end', () => resolve({ status: incoming.statusCode ?? 0, text: Buffer.concat(chunks).toString('utf8') }))
+      incoming.on('error', (error) => reject(unreached(path, error)))
+    })
+    outgoing.on('timeout', () => outgoing.destroy(new ControlError('no-answer', `${path} did not answer within ${timeoutMs} ms`)))
+    outgoing.on('error', (error) => reject(unreached(path, error)))
+    outgoing.end(payload)
+  })
+}
+
+function unreached(path: string, error: NodeJS.ErrnoException): ControlError {
+  if (error instanceof ControlError) return error
+  if (error.code === 'ENOENT' || error.code === 'ECONNREFUSED' || error.code === 'ENOTSOCK')
+    return new ControlError('not-running', `no switch runs at ${path}`)
+  if (error.code === 'EACCES' || error.code === 'EPERM')
+    return new ControlError('not-permitted', `no permission to open ${path}: run this as the user who started the switch`)
+  return new ControlError('no-answer', `${path} did not answer: ${error.message}`)
+}

@@ -1,0 +1,185 @@
+// The control API: HTTP with JSON on a unix socket of mode 0600, a thin coat over SwitchHost. docs/configuration.md lists the routes.
+//
+// The rule it must not break: whoever can open the socket owns the switch, so nobody but its owner can.
+import { chmodSync, lstatSync, mkdirSync, unlinkSync } from 'node:fs'
+import { createServer, type Server } from 'node:http'
+import { createConnection } from 'node:net'
+import { dirname } from 'node:path'
+import { getRequestListener } from '@hono/node-server'
+import { type Context, Hono } from 'hono'
+import { bodyLimit } from 'hono/body-limit'
+import { z } from 'zod'
+import { pathText } from './config/diagnostics.ts'
+import { explainIssues } from './config/explain.ts'
+import { SOCKET_PATH_MAX_BYTES } from './config/limits.ts'
+import { portSchema } from './config/schema.ts'
+import { ControlError, problemOf } from './control-errors.ts'
+import type { HostLog, SwitchHost } from './host.ts'
+
+const BODY_MAX_BYTES = 1024 * 1024
+const REQUEST_TIMEOUT_MS = 10_000
+const SOCKET_MODE = 0o600
+const DIRECTORY_MODE = 0o700
+const VLAN_MAX = 4094
+
+const filterSchema = z.strictObject({
+  vlan: z.number().int().min(0).max(VLAN_MAX).optional(),
+  port: z.string().min(1).optional(),
+})
+const extensionChange = z.strictObject({ enabled: z.boolean() })
+const orderSchema = z.strictObject({ names: z.array(z.string().min(1)) })
+const linkChange = z.strictObject({ link: z.enum(['up', 'down']) })
+
+/** The routes, apart from any socket. */
+export function controlRoutes(host: SwitchHost, log: HostLog): Hono {
+  const app = new Hono()
+  app.use(
+    bodyLimit({ maxSize: BODY_MAX_BYTES, onError: () => refuse('too-large', `a request has at most ${BODY_MAX_BYTES} bytes`) }),
+  )
+  app.onError((error, context) => {
+    const { problem, status } = problemOf(error)
+    if (status === 500)
+      log.error(`control: ${context.req.method} ${context.req.path}: ${problem.message}`, { stack: error.stack })
+    return context.json(problem, status)
+  })
+  app.notFound((context) =>
+    context.json({ code: 'no-such-route', message: `there is no ${context.req.method} ${context.req.path}` }, 404),
+  )
+
+  app.get('/v1/status', async (context) => context.json(await host.status()))
+  app.get('/v1/ports', async (context) => context.json(await host.ports()))
+  app.post('/v1/ports', async (context) => context.json(await host.addPort(await body(context, portSchema)), 201))
+  app.delete('/v1/ports/:name', async (context) => {
+    await host.removePort(context.req.param('name'))
+    return context.json({})
+  })
+  app.patch('/v1/ports/:name', async (context) => {
+    const { link } = await body(context, linkChange)
+    return context.json(await host.setLink(context.req.param('name'), link === 'up'))
+  })
+  app.get('/v1/fdb', async (context) => {
+    const { vlan, ...rest } = context.req.query()
+    return context.json(await host.fdb(check(filterSchema, { ...rest, ...(vlan === undefined ? {} : { vlan: Number(vlan) }) })))
+  })
+  app.post('/v1/fdb/flush', async (context) => context.json({ flushed: await host.flushFdb(await body(context, filterSchema)) }))
+  app.get('/v1/extensions', async (context) => context.json(await host.extensions()))
+  app.put('/v1/extensions', async (context) =>
+    context.json(await host.reorderExtensions((await body(context, orderSchema)).names)),
+  )
+  app.patch('/v1/extensions/:name', async (context) => {
+    const { enabled } = await body(context, extensionChange)
+    return context.json(await host.setExtension({ name: context.req.param('name'), enabled }))
+  })
+  app.post('/v1/extensions/:name/reload', async (context) => context.json(await host.replaceExtension(context.req.param('name'))))
+  app.get('/v1/counters', async (context) => context.json(await host.counters()))
+  app.get('/v1/drops', async (context) => context.json(await host.drops()))
+  return app
+}
+
+function refuse(code: string, message: string): never {
+  throw new ControlError(code, message)
+}
+
+async function body<T extends z.ZodType>(context: Context, schema: T): Promise<z.output<T>> {
+  const text = await context.req.text()
+  let data: unknown
+  try {
+    data = JSON.parse(text)
+  } catch {
+    return refuse('bad-request', 'the body of the request is not JSON')
+  }
+  return check(schema, data)
+}
+
+function check<T extends z.ZodType>(schema: T, data: unknown): z.output<T> {
+  const parsed = schema.safeParse(data)
+  if (parsed.success) return parsed.data
+  const [first] = explainIssues(schema, data, parsed.error.issues)
+  const where = first === undefined ? '' : pathText(first.path)
+  const text = first === undefined ? parsed.error.message : `${where === '' ? '' : `${where}: `}${first.message}`
+  return refuse('bad-request', first?.hint ? `${text}; ${first.hint}` : text)
+}
+
+/** A control server that listens. */
+export interface ControlServer {
+  readonly path: string
+  /** Stops listening, ends open connections, and removes the socket file. */
+  close(): Promise<void>
+}
+
+/**
+ * Serves `host` at the unix socket `path`. Throws ControlError `socket-in-use` if another process listens there, `socket-blocked`
+ * if the path is something else, `socket-path-too-long`; a socket that a killed process left behind is replaced.
+ */
+export async function startControlServer(
+  options: { readonly path: string },
+  components: { readonly host: SwitchHost; readonly log: HostLog },
+): Promise<ControlServer> {
+  const { path } = options
+  await claimSocketPath(path)
+  const server = createServer(getRequestListener(controlRoutes(components.host, components.log).fetch))
+  server.requestTimeout = REQUEST_TIMEOUT_MS
+  server.headersTimeout = REQUEST_TIMEOUT_MS
+  await listen(server, path)
+  return {
+    path,
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve())
+        server.closeAllConnections()
+      }),
+  }
+}
+
+/** Makes the directory and removes a socket that nobody listens on. Throws if `path` can't be used. */
+export async function claimSocketPath(path: string): Promise<void> {
+  const length = Buffer.byteLength(path)
+  if (length > SOCKET_PATH_MAX_BYTES)
+    throw new ControlError(
+      'socket-path-too-long',
+      `${path} has ${length} bytes, a socket's path at most ${SOCKET_PATH_MAX_BYTES}: choose a shorter runtime.directory`,
+    )
+  mkdirSync(dirname(path), { recursive: true, mode: DIRECTORY_MODE })
+  const facts = lstatSync(path, { throwIfNoEntry: false })
+  if (facts === undefined) return
+  if (!facts.isSocket())
+    throw new ControlError('socket-blocked', `${path} exists and is no socket: remove it or choose another runtime.control`)
+  if (await isAnswered(path))
+    throw new ControlError(
+      'socket-in-use',
+      `a switch already runs at ${path}: stop it (Ctrl-C where it runs), or give this one another switch.name`,
+    )
+  unlinkSync(path)
+}
+
+/** Whether a process accepts connections at the unix socket `path`. */
+export function isAnswered(path: string): Promise<boolean> {
+  return new Promise((resolve, reject) => {
+    const probe = createConnection(path)
+    probe.once('connect', () => {
+      probe.destroy()
+      resolve(true)
+    })
+    probe.once('error', (error: NodeJS.ErrnoException) => {
+      if (error.code === 'ECONNREFUSED' || error.code === 'ENOENT') resolve(false)
+      else if (error.code === 'EAGAIN') resolve(true)
+      else reject(error)
+    })
+  })
+}
+
+/** Listens at `path`, with its mode right from the first moment: binding happens within `listen`, under the mask. */
+function listen(server: Server, path: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (error) =>
+      reject(new ControlError('socket-failed', `the control socket can't be opened: ${error.message}`)),
+    )
+    const mask = process.umask(0o777 & ~SOCKET_MODE)
+    try {
+      server.listen(path, () => resolve())
+    } finally {
+      process.umask(mask)
+    }
+    if (server.listening) chmodSync(path, SOCKET_MODE)
+  })
+}
