@@ -46,9 +46,9 @@ export interface VhostUserPlan extends QueuePlan {
   readonly generation: number
 }
 
-/** Makes the data half of `plan` in a processor's thread. Nothing is touched before the first call. */
-export const createVhostUserQueue = (plan: VhostUserPlan, context: QueueContext): EndpointQueue =>
-  new VhostUserQueue(plan, context)
+/** The data half of `plan`, which a vhost-user control half made, in the calling processor's thread. */
+export const openVhostUserQueue = (plan: QueuePlan, context: QueueContext): EndpointQueue =>
+  new VhostUserQueue(plan as VhostUserPlan, context)
 
 // Ordinary fields: `#private` ones double the cost of access on the hot path.
 class VhostUserQueue implements EndpointQueue {
