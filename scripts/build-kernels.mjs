@@ -13,6 +13,7 @@ const flags = [
   '--runtime',
   'stub',
   '--importMemory',
+  '--noExportMemory',
   '--sharedMemory',
   '--initialMemory',
   '1',

@@ -1,0 +1,11 @@
+// The wasm module of the burst kernels: exactly the functions of Kernels (kernels.ts), for rings in linear memory.
+//
+// The rule it must not break: it holds no data in linear memory. Every thread instantiates it over the same memory; what it notes
+// down stands in wasm globals, which are per instance, or in the caller's pool.
+export { copyFrame } from './copy.as'
+export { checksum } from './checksum.as'
+export { arm, disarm } from './notify.as'
+export { parse } from './parse.as'
+export { deliver } from './receive.as'
+export { segment } from './segment.as'
+export { complete, dequeue } from './transmit.as'
