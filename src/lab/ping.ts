@@ -5,6 +5,8 @@ export interface PingOptions {
   readonly count?: number
   /** Payload bytes, 56 without it. */
   readonly bytes?: number
+  /** Milliseconds to wait for an answer, rounded up to seconds; 3 s without it. */
+  readonly timeoutMs?: number
 }
 
 export interface PingResult {
@@ -16,12 +18,13 @@ export interface PingResult {
   readonly maxMs: number
 }
 
-const REPLY_WAIT_SECONDS = 3
+export const PING_TIMEOUT_MS = 3_000
 
 export function pingCommand(address: string, options: PingOptions): { command: string; timeoutMs: number } {
   const count = options.count ?? 3
-  const command = `ping -c ${count} -s ${options.bytes ?? 56} -W ${REPLY_WAIT_SECONDS} ${address}`
-  return { command, timeoutMs: (count * (REPLY_WAIT_SECONDS + 1) + 5) * 1000 }
+  const waitSeconds = Math.ceil((options.timeoutMs ?? PING_TIMEOUT_MS) / 1000)
+  const command = `ping -c ${count} -s ${options.bytes ?? 56} -W ${waitSeconds} ${address}`
+  return { command, timeoutMs: (count * (waitSeconds + 1) + 5) * 1000 }
 }
 
 /** Reads the summary of ping: "3 packets transmitted, 3 packets received, …" and "round-trip min/avg/max = 0.5/0.7/1.0 ms". */

@@ -56,6 +56,7 @@ export class QemuGuest {
   #waiting: Waiting[] = []
   #startedAtMs = 0
   #bootMs = 0
+  #stopped = false
 
   constructor(options: QemuGuestOptions) {
     this.#options = options
@@ -105,12 +106,14 @@ export class QemuGuest {
         consoleFile: this.consoleFile,
         extraArguments: options.extraArguments ?? [],
       })
+      this.#checkNotStopped()
       this.#startedAtMs = performance.now()
       this.#child = await startChild(options.program ?? QEMU_PROGRAM, args, {
         name: options.name,
         runDirectory: options.runDirectory,
         logFile: this.logFile,
       })
+      this.#checkNotStopped()
       this.#agent = new GuestAgent(options.name, await this.#unlessExited(agent.socket))
       this.#qmp = new QmpClient(
         await this.#unlessExited(qmp.socket),
@@ -160,6 +163,7 @@ export class QemuGuest {
 
   /** Ends the guest: asks QEMU, then kills it. May be called at any time, more than once. */
   async stop(): Promise<void> {
+    this.#stopped = true
     for (const waiting of this.#waiting) waiting.close()
     this.#waiting = []
     const child = this.#child
@@ -171,6 +175,11 @@ export class QemuGuest {
     clearTimeout(force)
     this.#qmp?.close()
     for (const kind of ['agent', 'qmp']) await rm(join(this.#options.runDirectory, `${this.name}.${kind}`), { force: true })
+  }
+
+  /** A guest may be stopped while it starts: then it goes no further. */
+  #checkNotStopped(): void {
+    if (this.#stopped) throw new LabError('interrupted', `${this.name}: stopped before it was up`)
   }
 
   #needAgent(): GuestAgent {

@@ -52,7 +52,7 @@ export class SoftwareGuest {
   readonly #components: SoftwareGuestComponents
   readonly #neighbours: Neighbours
   readonly #ipv6: Ipv6Responder
-  readonly #pings = new Map<number, (roundTripMs: number) => void>()
+  readonly #pings = new Map<number, (answeredAtMs: number | null) => void>()
   readonly #pingIdentifier: number
   #nextPing = 1
   #nextIdentification = 1
@@ -107,23 +107,22 @@ export class SoftwareGuest {
     const { promise, resolve } = Promise.withResolvers<number | null>()
     const sequence = this.#nextPing++ & 0xffff
     const sentAtMs = clock.nowMs()
-    const cancel = clock.after(options.timeoutMs, () => {
-      this.#pings.delete(sequence)
-      resolve(null)
-    })
-    this.#pings.set(sequence, (atMs) => {
+    const settle = (answeredAtMs: number | null) => {
       cancel()
       this.#pings.delete(sequence)
-      resolve(atMs - sentAtMs)
-    })
+      resolve(answeredAtMs === null ? null : answeredAtMs - sentAtMs)
+    }
+    const cancel = clock.after(options.timeoutMs, () => settle(null))
+    this.#pings.set(sequence, settle)
     const payload = Buffer.alloc(options.bytes ?? 56, 0x5a)
     const request = buildIcmpEcho({ type: IcmpType.echoRequest, identifier: this.#pingIdentifier, sequence, payload })
     this.#sendIp(parseAddress(address), IpProtocol.icmp, request)
     return promise
   }
 
-  /** Ends all connections and timers. */
+  /** Ends all connections, pings and timers. */
   close(): void {
+    for (const settle of [...this.#pings.values()]) settle(null)
     this.tcp.close()
     this.#neighbours.close()
   }
