@@ -1,0 +1,101 @@
+// A forwarding extension: a learning switch. It stands here to be used, and to be copied by authors of forwarding extensions: it
+// shows each duty of one, with the rule it comes from.
+//
+// The rule it must not break: every packet that it passes down has a destination that is connected (ES-316, ES-317, ES-320).
+import { defineExtension, NdisStatus, type NicParameters, Oid } from '../../extension.ts'
+import { AddressTable, addressTableBytes } from './address-table.ts'
+import { CONNECTIONS_BYTES, Connections } from './connections.ts'
+import { type LearningForwardOptions, parseLearningForwardOptions } from './options.ts'
+
+export const ForwardCounter = { forwarded: 0, flooded: 1, notLearned: 2 } as const
+
+export default defineExtension<LearningForwardOptions>({
+  id: '7b0b6d0e-5f0c-4c56-9b7e-0d3c1f9f6a05',
+  name: 'learning-forward',
+  version: '1.0.0',
+  class: 'forwarding',
+  description: 'Forwards by learned addresses',
+  counters: ['forwarded', 'flooded', 'not-learned'],
+  shared: ({ entries }) => ({ addresses: addressTableBytes(entries), connections: CONNECTIONS_BYTES }),
+  parseOptions: parseLearningForwardOptions,
+  attach(sw, options) {
+    const addresses = new AddressTable(sw.shared('addresses'), options.entries, options.ageingSeconds)
+    const preserve = { vlan: options.preserveVlan, priority: options.preservePriority }
+    const connections = new Connections(sw.shared('connections'), preserve)
+    const noDestination = sw.registerReason('learning-forward: no destination')
+    const notConnected = sw.registerReason('learning-forward: destination not connected')
+    const hairpin = sw.registerReason('learning-forward: destination is the source')
+    const { counters } = sw
+    // A module that is attached to an active switch reads what is there already; later changes come as OIDs.
+    if (sw.processor === 0) connections.reset(sw.nics())
+
+    return {
+      ingress(batch) {
+        const now = Math.floor(sw.now() / 1000)
+        connections.refresh()
+        for (let i = 0; i < batch.length; i++) {
+          // The switch forwards these itself; a forwarding extension may filter them but not direct them (spec 5.10).
+          if (batch.isNativeForwardingRequired(i)) continue
+          const source = batch.sourcePortId(i)
+          const vlan = batch.vlanId(i)
+          const sourceHigh = batch.sourceMacHigh(i)
+          // Port 0 is an extension that originated the packet: there is nothing to learn from it.
+          if (
+            source !== 0 &&
+            (sourceHigh & 0x100) === 0 &&
+            !addresses.learn(sourceHigh, batch.sourceMacLow(i), vlan, source, now)
+          )
+            counters[ForwardCounter.notLearned] = counters[ForwardCounter.notLearned]! + 1
+
+          const isGroup = batch.isMulticast(i)
+          const target = isGroup ? 0 : addresses.lookup(batch.destinationMacHigh(i), batch.destinationMacLow(i), vlan, now)
+          if (target !== 0) {
+            if (target === source) batch.drop(i, hairpin)
+            else if (!connections.isConnected(target))
+              batch.drop(i, notConnected) // ES-321
+            else if (
+              batch.addDestination(
+                i,
+                target,
+                connections.nicIndex(target),
+                connections.preservesVlan(target),
+                connections.preservesPriority(target),
+              )
+            )
+              counters[ForwardCounter.forwarded] = counters[ForwardCounter.forwarded]! + 1
+            else batch.drop(i, notConnected)
+            continue
+          }
+
+          // Unknown, broadcast and multicast: to every connected port but the source.
+          const { flood, floodCount } = connections
+          let added = 0
+          for (let n = 0; n < floodCount; n++) {
+            const port = flood[n]!
+            if (port === source || !connections.isConnected(port)) continue
+            const vlanKept = connections.preservesVlan(port)
+            if (batch.addDestination(i, port, connections.nicIndex(port), vlanKept, connections.preservesPriority(port))) added++
+          }
+          if (added === 0)
+            batch.drop(i, noDestination) // ES-317
+          else counters[ForwardCounter.flooded] = counters[ForwardCounter.flooded]! + 1
+        }
+      },
+      oid({ oid, payload }) {
+        // Before the request goes on: from then on the connection must not be used (ES-320).
+        if (sw.processor === 0 && oid === Oid.nicDisconnect) {
+          const nic = payload as NicParameters
+          connections.disconnect(nic)
+          if (!connections.isConnected(nic.portId)) addresses.forget(nic.portId)
+        }
+        return undefined
+      },
+      oidComplete({ oid, payload }, { status }) {
+        // After it came back: a connection may be used when NIC_CONNECT has completed (spec 3.2).
+        if (sw.processor !== 0 || status !== NdisStatus.success) return
+        if (oid === Oid.nicConnect) connections.connect(payload as NicParameters)
+        else if (oid === Oid.portDelete) addresses.forget((payload as NicParameters).portId)
+      },
+    }
+  },
+})
