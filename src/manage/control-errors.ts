@@ -6,7 +6,7 @@ const statusByCode = {
   'no-such-port': 404,
   'no-such-extension': 404,
   'port-exists': 409,
-  'not-possible': 409,
+  refused: 409,
   'too-large': 413,
   internal: 500,
 } as const

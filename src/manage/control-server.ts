@@ -1,25 +1,22 @@
 // The control API: HTTP with JSON on a unix socket of mode 0600, a thin coat over SwitchHost. docs/configuration.md lists the routes.
 //
 // The rule it must not break: whoever can open the socket owns the switch, so nobody but its owner can.
-import { chmodSync, lstatSync, mkdirSync, unlinkSync } from 'node:fs'
+import { chmodSync } from 'node:fs'
 import { createServer, type Server } from 'node:http'
-import { createConnection } from 'node:net'
-import { dirname } from 'node:path'
 import { getRequestListener } from '@hono/node-server'
 import { type Context, Hono } from 'hono'
 import { bodyLimit } from 'hono/body-limit'
 import { z } from 'zod'
 import { pathText } from './config/diagnostics.ts'
 import { explainIssues } from './config/explain.ts'
-import { SOCKET_PATH_MAX_BYTES } from './config/limits.ts'
 import { portSchema } from './config/schema.ts'
 import { ControlError, problemOf } from './control-errors.ts'
-import type { HostLog, SwitchHost } from './host.ts'
+import type { EventLog, SwitchHost } from './host.ts'
+import { claimSocketPath } from './socket-path.ts'
 
 const BODY_MAX_BYTES = 1024 * 1024
 const REQUEST_TIMEOUT_MS = 10_000
 const SOCKET_MODE = 0o600
-const DIRECTORY_MODE = 0o700
 const VLAN_MAX = 4094
 
 const filterSchema = z.strictObject({
@@ -31,7 +28,7 @@ const orderSchema = z.strictObject({ names: z.array(z.string().min(1)) })
 const linkChange = z.strictObject({ link: z.enum(['up', 'down']) })
 
 /** The routes, apart from any socket. */
-export function controlRoutes(host: SwitchHost, log: HostLog): Hono {
+export function controlRoutes(host: SwitchHost, log: EventLog): Hono {
   const app = new Hono()
   app.use(
     bodyLimit({ maxSize: BODY_MAX_BYTES, onError: () => refuse('too-large', `a request has at most ${BODY_MAX_BYTES} bytes`) }),
@@ -39,7 +36,11 @@ export function controlRoutes(host: SwitchHost, log: HostLog): Hono {
   app.onError((error, context) => {
     const { problem, status } = problemOf(error)
     if (status === 500)
-      log.error(`control: ${context.req.method} ${context.req.path}: ${problem.message}`, { stack: error.stack })
+      log({
+        source: 'control',
+        code: 'internal',
+        message: `${context.req.method} ${context.req.path}: ${error.stack ?? problem.message}`,
+      })
     return context.json(problem, status)
   })
   app.notFound((context) =>
@@ -113,7 +114,7 @@ export interface ControlServer {
  */
 export async function startControlServer(
   options: { readonly path: string },
-  components: { readonly host: SwitchHost; readonly log: HostLog },
+  components: { readonly host: SwitchHost; readonly log: EventLog },
 ): Promise<ControlServer> {
   const { path } = options
   await claimSocketPath(path)
@@ -129,43 +130,6 @@ export async function startControlServer(
         server.closeAllConnections()
       }),
   }
-}
-
-/** Makes the directory and removes a socket that nobody listens on. Throws if `path` can't be used. */
-export async function claimSocketPath(path: string): Promise<void> {
-  const length = Buffer.byteLength(path)
-  if (length > SOCKET_PATH_MAX_BYTES)
-    throw new ControlError(
-      'socket-path-too-long',
-      `${path} has ${length} bytes, a socket's path at most ${SOCKET_PATH_MAX_BYTES}: choose a shorter runtime.directory`,
-    )
-  mkdirSync(dirname(path), { recursive: true, mode: DIRECTORY_MODE })
-  const facts = lstatSync(path, { throwIfNoEntry: false })
-  if (facts === undefined) return
-  if (!facts.isSocket())
-    throw new ControlError('socket-blocked', `${path} exists and is no socket: remove it or choose another runtime.control`)
-  if (await isAnswered(path))
-    throw new ControlError(
-      'socket-in-use',
-      `a switch already runs at ${path}: stop it (Ctrl-C where it runs), or give this one another switch.name`,
-    )
-  unlinkSync(path)
-}
-
-/** Whether a process accepts connections at the unix socket `path`. */
-export function isAnswered(path: string): Promise<boolean> {
-  return new Promise((resolve, reject) => {
-    const probe = createConnection(path)
-    probe.once('connect', () => {
-      probe.destroy()
-      resolve(true)
-    })
-    probe.once('error', (error: NodeJS.ErrnoException) => {
-      if (error.code === 'ECONNREFUSED' || error.code === 'ENOENT') resolve(false)
-      else if (error.code === 'EAGAIN') resolve(true)
-      else reject(error)
-    })
-  })
 }
 
 /** Listens at `path`, with its mode right from the first moment: binding happens within `listen`, under the mask. */

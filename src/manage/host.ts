@@ -1,8 +1,8 @@
 // What a running switch offers to those who manage it: the contract between the engine, which implements it, and the control API
-// and command line, which use it. This file holds types only, so that the engine may name them.
+// and command line, which use it. This file holds types only.
 //
 // The rule it must not break: everything here survives JSON. Counters are numbers (exact up to 2^53), times ISO 8601 in UTC.
-import type { PortInput } from './config/types.ts'
+import type { EndpointConfig, PortInput } from './config/types.ts'
 
 type Answer<T> = T | Promise<T>
 
@@ -12,26 +12,27 @@ export interface PortCounters {
   readonly receivedBytes: number
   readonly sentFrames: number
   readonly sentBytes: number
-  /** Frames dropped on their way from or to this port, all reasons together. */
-  readonly droppedFrames: number
+  /** Frames from this port that were dropped, all reasons together. */
+  readonly receivedDropped: number
+  /** Frames on their way to this port that were dropped. */
+  readonly sendDropped: number
+  readonly receivedMulticast: number
+  /** Frames from this port that went to all ports, since their destination was not known. */
+  readonly floodedFrames: number
 }
 
 /** Nanoseconds that bursts spent in the switch: quantiles of the histogram that is always on. */
 export interface Latency {
-  readonly bursts: number
-  readonly p50Ns: number
-  readonly p99Ns: number
-  readonly p999Ns: number
-  readonly maxNs: number
+  readonly p50: number
+  readonly p99: number
+  readonly p999: number
 }
 
+/** One data-path thread. */
 export interface ProcessorStatus {
   readonly id: number
-  readonly state: 'polling' | 'sleeping' | 'stopped'
-  /** Names of the ports that it serves. */
-  readonly ports: readonly string[]
-  readonly frames: number
-  readonly latency: Latency
+  readonly latencyNs: Latency
+  readonly counters: Readonly<Record<string, number>>
 }
 
 export interface SwitchStatus {
@@ -40,18 +41,22 @@ export interface SwitchStatus {
   readonly version: string
   readonly pid: number
   readonly startedAt: string
-  /** Configuration file, or null. */
-  readonly file: string | null
+  readonly uptimeSeconds: number
+  /** Configuration file. */
+  readonly file: string
   readonly runtimeDirectory: string
   readonly control: string
   readonly processors: readonly ProcessorStatus[]
-  readonly ports: { readonly total: number; readonly up: number }
-  readonly extensions: { readonly total: number; readonly running: number; readonly failed: number }
-  readonly macTable: { readonly entries: number; readonly capacity: number; readonly ageingSeconds: number }
+  readonly ports: { readonly total: number; readonly connected: number }
+  readonly extensions: { readonly total: number; readonly enabled: number; readonly failed: number }
+  readonly macTable: { readonly used: number; readonly capacity: number; readonly ageingSeconds: number }
+  readonly receivedFrames: number
   readonly droppedFrames: number
-  readonly memory: { readonly residentBytes: number; readonly guestBytes: number }
-  /** Other facts, by name. */
-  readonly details: Readonly<Record<string, unknown>>
+  readonly memory: {
+    readonly residentBytes: number
+    /** Guest memory that can still be served by the wasm engine; guests beyond it are served by the TypeScript one. */
+    readonly guestBytesAvailable: number
+  }
 }
 
 export interface PortStatus {
@@ -65,24 +70,15 @@ export interface PortStatus {
   readonly link: 'up' | 'down'
   /** Whether a peer is there and ready: a guest's driver, a connected VMM. */
   readonly connected: boolean
-  readonly processor: number
-  /** What moves the port's packets: wasm kernels, their TypeScript twins, or system calls. */
-  readonly engine: string
-  readonly endpoint: EndpointStatus
+  /** Queue pairs in service. */
+  readonly queues: number
+  /** What moves the port's packets: `wasm`, `typescript` (guest memory outside the shared one), or null for a copied endpoint. */
+  readonly engine: string | null
+  /** The endpoint as configured, with absolute paths. */
+  readonly endpoint: EndpointConfig
+  /** What the endpoint tells of itself: negotiated features, memory, rings. */
+  readonly detail: Readonly<Record<string, unknown>>
   readonly counters: PortCounters
-}
-
-/** Kind and addresses of the endpoint as configured, with absolute paths, and what its control half tells of itself. */
-export interface EndpointStatus {
-  readonly kind: string
-  readonly path?: string
-  readonly mode?: 'server' | 'client'
-  readonly queuePairs?: number
-  readonly mtu?: number
-  readonly interface?: string
-  readonly local?: string
-  readonly remote?: string
-  readonly [detail: string]: unknown
 }
 
 export interface FdbEntry {
@@ -104,26 +100,32 @@ export interface ExtensionStatus {
   readonly name: string
   readonly id: string
   readonly version: string
-  readonly class: 'capturing' | 'filtering' | 'forwarding'
+  /** capturing, filtering or forwarding. */
+  readonly class: string
   readonly enabled: boolean
   readonly state: string
   readonly onFailure: 'open' | 'closed'
-  /** Absolute path of the module; null for an in-box extension. */
-  readonly file: string | null
-  /** Times that it threw, and what it said last. */
+  /** Times that it threw, and what it said last (empty: never). */
   readonly faults: number
-  readonly lastFault: string | null
+  readonly lastFault: string
+  /** Breaches of the contract for extensions. */
+  readonly breaches: number
+  /** Sampled nanoseconds per packet. */
+  readonly nsPerPacket: number
   readonly counters: Readonly<Record<string, number>>
+  /** Files that it writes, and the writes lost because the disk was behind. */
+  readonly sinks: readonly { readonly name: string; readonly path: string; readonly lost: number }[]
 }
 
 export interface CountersReport {
   readonly takenAt: string
-  readonly ports: readonly ({ readonly name: string } & PortCounters)[]
+  readonly ports: readonly { readonly name: string; readonly counters: PortCounters }[]
   readonly extensions: readonly { readonly name: string; readonly counters: Readonly<Record<string, number>> }[]
-  readonly latency: Latency
+  readonly processors: readonly ProcessorStatus[]
 }
 
 export interface DropCount {
+  /** Name of the port, or `extensions` for packets that extensions made. */
   readonly port: string
   readonly reason: string
   readonly frames: number
@@ -131,7 +133,7 @@ export interface DropCount {
 
 /**
  * A running switch. Every call may fail with an error that has a stable `code`; those named here have their own HTTP status, see
- * control-errors.ts: no-such-port, no-such-extension, port-exists, bad-request, not-possible.
+ * control-errors.ts: no-such-port, no-such-extension, port-exists, bad-request, refused.
  */
 export interface SwitchHost {
   status(): Answer<SwitchStatus>
@@ -157,14 +159,12 @@ export type RemoteSwitchHost = {
   readonly [Call in keyof SwitchHost]: (...args: Parameters<SwitchHost[Call]>) => Promise<Awaited<ReturnType<SwitchHost[Call]>>>
 }
 
-/** Where a switch tells what happens. `details` are structured facts that go with the message. */
-export interface HostLog {
-  info(message: string, details?: Readonly<Record<string, unknown>>): void
-  warn(message: string, details?: Readonly<Record<string, unknown>>): void
-  error(message: string, details?: Readonly<Record<string, unknown>>): void
+/** Something that happened. `code` is stable; `source` says where, such as `port alpha`. */
+export interface SwitchEvent {
+  readonly source: string
+  readonly code: string
+  readonly message: string
 }
 
-/** What `createSwitch(config, components)` is given beside the configuration. */
-export interface HostComponents {
-  readonly log: HostLog
-}
+/** Where a switch tells what happens. */
+export type EventLog = (event: SwitchEvent) => void

@@ -30,12 +30,10 @@ export function checkConfig(config: ResolvedConfig): Finding[] {
     }
   }
 
-  const extensionOnce = once('extension', 'each extension stands in the stack once: remove one of the two')
-  for (const [index, { use }] of config.switch.extensions.entries())
-    checkExtension(use, config.switch.extensions[index]!.file, ['switch', 'extensions', index, 'use'])
-
-  function checkExtension(use: string, file: string | null, path: Path): void {
-    extensionOnce(file ?? use, path)
+  const extensionOnce = once('extension', 'each extension has its own name, that of its file: remove or rename one of the two')
+  for (const [index, { name, use, file }] of config.switch.extensions.entries()) {
+    const path: Path = ['switch', 'extensions', index, 'use']
+    extensionOnce(name, path)
     if (file !== null) {
       if (!existsSync(file)) report('no-such-file', path, `there is no file ${file}`, 'paths start beside the configuration file')
     } else if (!(inBoxExtensions as readonly string[]).includes(use)) {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { after, describe, test } from 'node:test'
 import { ConfigError } from './diagnostics.ts'
 import { checkSource, loadConfig } from './load.ts'
@@ -48,7 +48,14 @@ guests:
         type: 'private',
         processors: 1,
         extensions: [
-          { use: 'capture', file: null, enabled: true, onFailure: 'closed', options: { file: 'captures/lab0.pcapng' } },
+          {
+            name: 'capture',
+            use: 'capture',
+            file: null,
+            enabled: true,
+            onFailure: 'closed',
+            options: { file: 'captures/lab0.pcapng' },
+          },
         ],
         ports: [
           {
@@ -80,6 +87,21 @@ guests:
       runtime: { directory: '/run/vmswitch/lab0', control: '/run/vmswitch/lab0/control.sock' },
       guests: [{ name: 'one', port: 'alpha', kind: 'auto', memoryMiB: 256, address: '10.77.0.1/24', queues: 1 }],
     })
+  })
+
+  test('names an extension after its file, or after its folder', () => {
+    const directory = mkdtempSync(join(tmpdir(), 'vmswitch-names-'))
+    after(() => rmSync(directory, { recursive: true }))
+    for (const name of ['block.ts', 'index.ts']) writeFileSync(join(directory, name), '')
+    const text = `switch:\n  name: l\n  extensions: [{ use: ./block.ts }, { use: ${directory}/index.ts }]\n`
+    const { extensions } = checkSource(parseYaml('lab.yaml', text), join(directory, 'lab.yaml'), machine).switch
+    assert.deepEqual(
+      extensions.map((extension) => [extension.name, extension.file]),
+      [
+        ['block', join(directory, 'block.ts')],
+        [basename(directory), join(directory, 'index.ts')],
+      ],
+    )
   })
 
   test('has its runtime directory where this user can write', () => {

@@ -2,7 +2,7 @@
 //
 // The rule it must not break: nothing is made or changed here; directories are made by whoever starts the switch.
 import { accessSync, constants, existsSync } from 'node:fs'
-import { dirname, isAbsolute, join, resolve } from 'node:path'
+import { basename, dirname, isAbsolute, join, parse, resolve } from 'node:path'
 import type { z } from 'zod'
 import { normalizeMac } from './mac.ts'
 import type { configSchema, portSchema } from './schema.ts'
@@ -69,6 +69,13 @@ export function resolvePort(port: z.output<typeof portSchema>, directory: string
 /** Whether `use` names a module and not an in-box extension. */
 export const isModulePath = (use: string): boolean => /^(\.{1,2}\/|\/)/.test(use)
 
+/** `./policies/block-telnet.ts` and `./block-telnet/index.ts` are both called `block-telnet`. */
+function extensionName(use: string): string {
+  if (!isModulePath(use)) return use
+  const { name, dir } = parse(use)
+  return name === 'index' && basename(dir) !== '' && !/^\.+$/.test(basename(dir)) ? basename(dir) : name
+}
+
 /** `file` is the absolute path of the configuration: module paths and a relative runtime directory start beside it. */
 export function resolveConfig(
   config: z.output<typeof configSchema>,
@@ -84,6 +91,7 @@ export function resolveConfig(
       ...config.switch,
       extensions: config.switch.extensions.map((extension) => ({
         ...extension,
+        name: extensionName(extension.use),
         file: isModulePath(extension.use) ? resolve(beside, extension.use) : null,
       })),
       ports: config.switch.ports.map((port) => resolvePort(port, directory)),

@@ -30,6 +30,8 @@ export interface ResolvedPort {
 }
 
 export interface ResolvedExtension {
+  /** The in-box name, or the module's file or folder name without its ending; unique in the switch. */
+  readonly name: string
   /** As written: the in-box name or the path. */
   readonly use: string
   /** Absolute path of the module, or null for an in-box extension. */

@@ -1,0 +1,148 @@
+// A SwitchHost without a switch: two ports, two extensions, everything answered from memory. For tests of what stands on SwitchHost.
+import { ControlError } from './control-errors.ts'
+import type { ExtensionStatus, PortCounters, PortStatus, SwitchHost } from './host.ts'
+
+const counters: PortCounters = {
+  receivedFrames: 1_234_567,
+  receivedBytes: 98_765_432,
+  sentFrames: 7,
+  sentBytes: 448,
+  receivedDropped: 3,
+  sendDropped: 0,
+  receivedMulticast: 1,
+  floodedFrames: 2,
+}
+
+/** A fake host, and the calls made to it. */
+export interface FakeHost {
+  readonly host: SwitchHost
+  readonly calls: string[]
+}
+
+const extensionOf = (name: string, kind: string): ExtensionStatus => ({
+  name,
+  id: '{00000000-0000-4000-8000-000000000001}',
+  version: '1.0.0',
+  class: kind,
+  enabled: true,
+  state: 'running',
+  onFailure: 'closed',
+  faults: 0,
+  lastFault: '',
+  breaches: 0,
+  nsPerPacket: 1.5,
+  counters: { seen: 12 },
+  sinks: [],
+})
+
+/** A host with the ports alpha (vhost-user) and beta (tap), and the extensions capture and acl. */
+export function fakeHost(): FakeHost {
+  const calls: string[] = []
+  const ports: PortStatus[] = [
+    {
+      name: 'alpha',
+      id: 1,
+      mac: '52:54:00:77:00:01',
+      macSpoofing: 'off',
+      learning: false,
+      link: 'up',
+      connected: true,
+      queues: 1,
+      engine: 'wasm',
+      endpoint: { kind: 'vhost-user', path: '/run/l/alpha.sock', mode: 'server', queuePairs: 1, mtu: 1500, requireSeals: true },
+      detail: { engine: 'wasm' },
+      counters,
+    },
+    {
+      name: 'beta',
+      id: 2,
+      mac: null,
+      macSpoofing: 'off',
+      learning: true,
+      link: 'up',
+      connected: false,
+      queues: 1,
+      engine: null,
+      endpoint: { kind: 'tap', interface: 'vsw0', mtu: 1500, queues: 1 },
+      detail: {},
+      counters: { ...counters, receivedFrames: 0, receivedBytes: 0 },
+    },
+  ]
+  let extensions = [extensionOf('capture', 'capturing'), extensionOf('acl', 'filtering')]
+  const port = (name: string): PortStatus => {
+    const found = ports.find((candidate) => candidate.name === name)
+    if (found === undefined) throw new ControlError('no-such-port', `switch "lab0" has no port "${name}"`)
+    return found
+  }
+  const note = (call: string, argument?: unknown): void => {
+    calls.push(argument === undefined ? call : `${call} ${JSON.stringify(argument)}`)
+  }
+  const host: SwitchHost = {
+    status: () => ({
+      name: 'lab0',
+      type: 'private',
+      version: '0.1.0',
+      pid: 4242,
+      startedAt: '2026-01-02T03:04:05.000Z',
+      uptimeSeconds: 3723,
+      file: '/etc/lab.yaml',
+      runtimeDirectory: '/run/l',
+      control: '/run/l/control.sock',
+      processors: [{ id: 0, latencyNs: { p50: 1100, p99: 4200, p999: 16_000 }, counters: { frames: 1_234_567 } }],
+      ports: { total: 2, connected: 1 },
+      extensions: { total: 2, enabled: 2, failed: 0 },
+      macTable: { used: 2, capacity: 8192, ageingSeconds: 300 },
+      receivedFrames: 1_234_567,
+      droppedFrames: 6,
+      memory: { residentBytes: 123_000_000, guestBytesAvailable: 4_000_000_000 },
+    }),
+    ports: () => ports,
+    fdb: (filter) => {
+      note('fdb', filter)
+      return [
+        { vlan: 0, mac: '52:54:00:77:00:01', port: 'alpha', kind: 'static', ageSeconds: null },
+        { vlan: 0, mac: '02:00:00:00:00:05', port: 'beta', kind: 'learned', ageSeconds: 12 },
+      ]
+    },
+    flushFdb: (filter) => {
+      note('flushFdb', filter)
+      return 1
+    },
+    extensions: () => extensions,
+    setExtension: ({ name, enabled }) => {
+      note('setExtension', { name, enabled })
+      extensions = extensions.map((extension) => (extension.name === name ? { ...extension, enabled } : extension))
+      const found = extensions.find((extension) => extension.name === name)
+      if (found === undefined) throw new ControlError('no-such-extension', `switch "lab0" has no extension "${name}"`)
+      return found
+    },
+    reorderExtensions: (names) => {
+      note('reorderExtensions', names)
+      throw new ControlError('refused', 'capturing extensions stand above filtering ones')
+    },
+    replaceExtension: (name) => {
+      note('replaceExtension', name)
+      throw new TypeError('a defect')
+    },
+    counters: () => ({
+      takenAt: '2026-01-02T03:04:05.000Z',
+      ports: ports.map(({ name, counters: of }) => ({ name, counters: of })),
+      extensions: extensions.map(({ name, counters: of }) => ({ name, counters: of })),
+      processors: [{ id: 0, latencyNs: { p50: 1100, p99: 4200, p999: 16_000 }, counters: { bursts: 40_000, frames: 1_234_567 } }],
+    }),
+    drops: () => [{ port: 'alpha', reason: 'mac-spoofing', frames: 3 }],
+    addPort: (input) => {
+      note('addPort', input)
+      return { ...port('alpha'), name: input.name }
+    },
+    removePort: (name) => {
+      port(name)
+      note('removePort', name)
+    },
+    setLink: (name, up) => {
+      note('setLink', { name, up })
+      return { ...port(name), link: up ? 'up' : 'down' }
+    },
+  }
+  return { host, calls }
+}

@@ -1,0 +1,199 @@
+// A running switch as those who manage it see it: SwitchHost over the engine's object. Translates names, codes and shapes; decides
+// nothing of its own.
+import { readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import type { RunningSwitch } from '../engine/host.ts'
+import { checkConfig } from './config/checks.ts'
+import { resolvePort } from './config/resolve.ts'
+import { portSchema } from './config/schema.ts'
+import type { ResolvedConfig, ResolvedExtension, ResolvedPort } from './config/types.ts'
+import { ControlError } from './control-errors.ts'
+import type { ExtensionStatus, FdbFilter, PortStatus, ProcessorStatus, SwitchHost } from './host.ts'
+
+/** What the engine is told to build. */
+export function engineConfig(config: ResolvedConfig): ConstructorParameters<typeof RunningSwitch>[0] {
+  const { name, type, processors, ports, macTable, extensions } = config.switch
+  return {
+    name,
+    type,
+    processors,
+    ports,
+    macTable,
+    extensions: extensions.map((extension) => ({
+      name: extension.name,
+      file: extensionFile(extension),
+      enabled: extension.enabled,
+      onFailure: extension.onFailure,
+      options: extension.options,
+    })),
+    directory: config.runtime.directory,
+  }
+}
+
+const extensionFile = ({ file, name }: ResolvedExtension): string =>
+  file ?? fileURLToPath(new URL(`../extensions/${name}/index.ts`, import.meta.url))
+
+/** Version of this package. */
+export function packageVersion(): string {
+  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8')
+  return (JSON.parse(text) as { version: string }).version
+}
+
+/** Manages `running`, which was made from `config`. */
+export function manageSwitch(running: RunningSwitch, config: ResolvedConfig): SwitchHost {
+  const version = packageVersion()
+  const settings = new Map(config.switch.ports.map((port) => [port.name, port]))
+  const startedAt = new Date(Date.now() - running.uptimeMs).toISOString()
+
+  const ports = (): PortStatus[] => running.ports().map((port) => portStatus(port, settings.get(port.name)))
+  const port = (name: string): PortStatus => {
+    const found = ports().find((candidate) => candidate.name === name)
+    if (found === undefined) throw new ControlError('no-such-port', `switch "${config.switch.name}" has no port "${name}"`)
+    return found
+  }
+  const processors = (): ProcessorStatus[] =>
+    running.processors().map(({ index, latencyNs, counters }) => ({ id: index, latencyNs, counters }))
+  const extension = async (name: string): Promise<ExtensionStatus> => {
+    const found = (await running.extensions()).find((candidate) => candidate.name === name)
+    if (found === undefined)
+      throw new ControlError('no-such-extension', `switch "${config.switch.name}" has no extension "${name}"`)
+    return found
+  }
+  const knownPort = ({ port: name }: FdbFilter): void => {
+    if (name !== undefined) port(name)
+  }
+
+  return {
+    status: async () => {
+      const all = ports()
+      const extensions = await running.extensions()
+      const { used, capacity } = running.fdbStatistics()
+      return {
+        name: config.switch.name,
+        type: config.switch.type,
+        version,
+        pid: process.pid,
+        startedAt,
+        uptimeSeconds: Math.floor(running.uptimeMs / 1000),
+        file: config.file,
+        runtimeDirectory: config.runtime.directory,
+        control: config.runtime.control,
+        processors: processors(),
+        ports: { total: all.length, connected: all.filter(({ connected }) => connected).length },
+        extensions: {
+          total: extensions.length,
+          enabled: extensions.filter(({ enabled }) => enabled).length,
+          failed: extensions.filter(({ state }) => state === 'failed').length,
+        },
+        macTable: { used, capacity, ageingSeconds: config.switch.macTable.ageingSeconds },
+        receivedFrames: sum(all, ({ counters }) => counters.receivedFrames),
+        droppedFrames: sum(all, ({ counters }) => counters.receivedDropped + counters.sendDropped),
+        memory: { residentBytes: process.memoryUsage.rss(), guestBytesAvailable: running.memory().guestBytesAvailable },
+      }
+    },
+    ports,
+    fdb: (filter) => {
+      knownPort(filter)
+      return running.fdb(filter).map(({ vlan, mac, port: owner, static: isStatic, ageSeconds }) => ({
+        vlan,
+        mac,
+        port: owner,
+        kind: isStatic ? 'static' : 'learned',
+        ageSeconds: isStatic ? null : ageSeconds,
+      }))
+    },
+    flushFdb: (filter) => {
+      knownPort(filter)
+      return running.flushFdb(filter)
+    },
+    extensions: () => running.extensions(),
+    setExtension: ({ name, enabled }) =>
+      translated(async () => {
+        await extension(name)
+        await running.setExtension(name, enabled)
+        return extension(name)
+      }),
+    reorderExtensions: (names) =>
+      translated(async () => {
+        for (const name of names) await extension(name)
+        await running.reorderExtensions(names)
+        return running.extensions()
+      }),
+    replaceExtension: (name) =>
+      translated(async () => {
+        await extension(name)
+        await running.reloadExtension(name)
+        return extension(name)
+      }),
+    counters: async () => ({
+      takenAt: new Date().toISOString(),
+      ports: ports().map(({ name, counters }) => ({ name, counters })),
+      extensions: (await running.extensions()).map(({ name, counters }) => ({ name, counters })),
+      processors: processors(),
+    }),
+    drops: () =>
+      running
+        .drops()
+        .flatMap(({ port: name, reasons }) =>
+          Object.entries(reasons).map(([reason, frames]) => ({ port: name, reason, frames })),
+        ),
+    addPort: (input) =>
+      translated(async () => {
+        const added = resolvePort(portSchema.parse(input), config.runtime.directory)
+        if (ports().some(({ name }) => name === added.name))
+          throw new ControlError('port-exists', `switch "${config.switch.name}" already has a port "${added.name}"`)
+        const grown = { ...config, switch: { ...config.switch, ports: [...settings.values(), added] }, guests: [] }
+        const [finding] = checkConfig(grown)
+        if (finding !== undefined) throw new ControlError('bad-request', `${finding.message}; ${finding.hint}`)
+        await running.addPort(added)
+        settings.set(added.name, added)
+        return port(added.name)
+      }),
+    removePort: (name) =>
+      translated(async () => {
+        port(name)
+        await running.removePort(name)
+        settings.delete(name)
+      }),
+    setLink: (name, up) =>
+      translated(async () => {
+        port(name)
+        await running.setLink(name, up)
+        return port(name)
+      }),
+  }
+}
+
+const sum = <T>(items: readonly T[], of: (item: T) => number): number => items.reduce((total, item) => total + of(item), 0)
+
+type EnginePort = ReturnType<RunningSwitch['ports']>[number]
+
+function portStatus(port: EnginePort, settings: ResolvedPort | undefined): PortStatus {
+  const { id, name, mac, connected, link, queues, endpoint, detail, counters } = port
+  return {
+    id,
+    name,
+    mac,
+    macSpoofing: settings?.macSpoofing ?? 'off',
+    learning: settings?.learning ?? mac === null,
+    link,
+    connected,
+    queues,
+    engine: typeof detail.engine === 'string' ? detail.engine : null,
+    endpoint,
+    detail,
+    counters,
+  }
+}
+
+/** The engine's codes (NOT_FOUND) as the API has them (not-found); what needs a code and has none gets `refused`. */
+async function translated<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work()
+  } catch (error) {
+    if (!(error instanceof Error) || !('code' in error) || typeof error.code !== 'string') throw error
+    if (/^[A-Z]+(_[A-Z]+)*$/.test(error.code) && !/^E[A-Z0-9]+$/.test(error.code))
+      throw new ControlError(error.code.toLowerCase().replaceAll('_', '-'), error.message)
+    throw error
+  }
+}
