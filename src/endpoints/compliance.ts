@@ -210,14 +210,14 @@ export function endpointCompliance<Control extends EndpointControl>(name: string
       const descriptors = readdirSync('/proc/self/fd').length
       const half = harness.half()
       half.close()
-      const room = controlRoom(half)
+      const room = half.memory.controlBytesAvailable
       for (let round = 0; round < ROUNDS; round++)
         await withPeer(harness, async ({ half: inner, peer }) => {
           peer.send(testFrame(64, round))
           inner.deliver([testFrame(64, round)])
         })
       assert.equal(readdirSync('/proc/self/fd').length, descriptors)
-      assert.equal(controlRoom(half), room)
+      assert.equal(half.memory.controlBytesAvailable, room)
     })
 
     test('an endpoint can be opened again after it was closed, and closed twice', () =>
@@ -233,6 +233,33 @@ export function endpointCompliance<Control extends EndpointControl>(name: string
         const frames = [testFrame(64, 1), testFrame(1514, 2)]
         assertFrames(await exchange(half, again, frames), frames)
       }))
+
+    test('an endpoint whose plans no processor takes gives everything back', async () => {
+      const half = harness.half()
+      const descriptors = readdirSync('/proc/self/fd').length
+      const room = half.memory.controlBytesAvailable
+      const events: EndpointEvents = {
+        ...half.events,
+        async plans(plans) {
+          if (plans.length > 0) throw new Error('no processor')
+        },
+      }
+      const control = harness.create({ memory: half.memory, events })
+      const peer = await control.open().then(
+        () => harness.connect(control, half), // a server serves from its first peer on
+        (error: Error) => {
+          assert.equal(error.message, 'no processor')
+          return null
+        },
+      )
+      await sleep(20)
+      peer?.vanish()
+      await control.close()
+      assert.equal(half.linkUp, false)
+      assert.equal(half.memory.controlBytesAvailable, room)
+      assert.equal(readdirSync('/proc/self/fd').length, descriptors)
+      half.close()
+    })
 
     for (const refusal of harness.refusals ?? [])
       test(`open refuses ${refusal.title} with a remedy`, async () => {
@@ -344,9 +371,4 @@ function assertFrames(actual: readonly Uint8Array[], expected: readonly Uint8Arr
   )
   for (const [i, frame] of expected.entries())
     assert.ok(Buffer.compare(actual[i]!, frame) === 0, `frame ${i} of ${frame.length} bytes differs`)
-}
-
-/** Free control memory, found by how much can be taken: proof that nothing leaks. */
-function controlRoom(half: ComplianceHalf): number {
-  return half.memory.controlBytesAvailable
 }

@@ -17,7 +17,7 @@ import {
 import { interfaceAddress, interfaceIsUp, interfaceMtu } from '../../src/linux/tap.ts'
 import { DropReason } from '../../src/ndis/drop-reasons.ts'
 import { DataHalf } from '../support/data-half.ts'
-import { whyNoTap } from '../support/machine.ts'
+import { asNobody, whyNoTap } from '../support/machine.ts'
 import { PacketPeer } from '../support/packet-peer.ts'
 
 const skip = whyNoTap()
@@ -89,6 +89,13 @@ describe('tap endpoint', { skip: skip ?? false }, () => {
       const second = new TapEndpoint({ port: 6, name }, { memory: half.memory, events: half.events })
       await assert.rejects(second.open(), /EBUSY.*another process holds this TAP/)
     }))
+
+  test('a user without the capability is told how to create one', async () => {
+    const half = new DataHalf()
+    const control = new TapEndpoint({ port: 6, name }, { memory: half.memory, events: half.events })
+    await asNobody(() => assert.rejects(control.open(), /EPERM.*CAP_NET_ADMIN.*ip tuntap add dev/))
+    half.close()
+  })
 
   test('without a name the kernel chooses one', () =>
     withTap({ name: '' }, async (_half, control) => assert.match(String(control.describe().interface), /^tap\d+$/)))

@@ -82,12 +82,14 @@ export class DataHalf {
     this.#payload = memory.allocate(PAYLOAD_BYTES)
     this.#list = memory.allocate(LIST_BYTES)
     this.#u16 = new Uint16Array(memory.buffer, 0, memory.u8.length >> 1)
-    this.context = { memory, kernels: makeKernels(memory), pool }
+    const kernels = makeKernels(memory)
+    this.context = { memory, kernels, pool }
     this.events = {
       plans: (plans, windows) => {
         for (const queue of this.queues) queue.close(this.epoll)
         this.plans = plans
         this.windows = windows
+        kernels.windows.add(windows)
         this.queues = plans.map((plan) => openQueue(plan, this.context))
       },
       link: (up) => {

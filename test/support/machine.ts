@@ -12,3 +12,16 @@ export function whyNoTap(): string | undefined {
   }
   return undefined
 }
+
+const NOBODY = 65534
+
+/** Runs `work` without root's capabilities where the process has them; as it is where it has none. */
+export async function asNobody(work: () => Promise<void>): Promise<void> {
+  if (process.getuid?.() !== 0) return work()
+  process.seteuid?.(NOBODY)
+  try {
+    await work()
+  } finally {
+    process.seteuid?.(0)
+  }
+}

@@ -67,42 +67,52 @@ export class DatagramEndpoint implements EndpointControl {
     const { path, peer, port } = this.#options
     const { memory, events } = this.#components
     const peerAddress = peer === undefined ? null : unixAddress(peer)
-    const fd = openSocket(SocketType.datagram)
+    this.#fd = openSocket(SocketType.datagram)
     try {
-      bindPath(fd, path, SocketType.datagram)
+      bindPath(this.#fd, path, SocketType.datagram)
       this.#identity = socketIdentity(path)
-      setSocketBuffers(fd, SOCKET_BUFFER_BYTES)
+      setSocketBuffers(this.#fd, SOCKET_BUFFER_BYTES)
       this.#area = memory.allocate(DATAGRAM_AREA_BYTES)
+      if (peerAddress) {
+        memory.u8.set(peerAddress, this.#area + PEER_ADDRESS)
+        memory.u32[(this.#area + PEER_LENGTH) >> 2] = peerAddress.length
+      }
+      const desk = new TroubleDesk(memory, (trouble, detail) => this.#onTrouble(trouble, detail))
+      this.#desk = desk
+      const plan: DatagramPlan = {
+        kind: this.kind,
+        index: 0,
+        port,
+        fd: this.#fd,
+        area: this.#area,
+        learn: !peerAddress,
+        ...desk.plan,
+      }
+      await events.plans([plan], [])
     } catch (error) {
-      closeFd(fd)
-      removeSocket(path, this.#identity)
+      this.#release()
       throw error
     }
-    this.#fd = fd
-    if (peerAddress) {
-      memory.u8.set(peerAddress, this.#area + PEER_ADDRESS)
-      memory.u32[(this.#area + PEER_LENGTH) >> 2] = peerAddress.length
-    }
-    const desk = new TroubleDesk(memory, (trouble, detail) => this.#onTrouble(trouble, detail))
-    this.#desk = desk
-    const plan: DatagramPlan = { kind: this.kind, index: 0, port, fd, area: this.#area, learn: !peerAddress, ...desk.plan }
-    await events.plans([plan], [])
     // A peer whose address is configured can be sent to at once; one that must introduce itself can't.
     if (peerAddress) this.#setLink(true)
   }
 
   async #close(): Promise<void> {
     if (this.#fd < 0) return
-    const { memory, events } = this.#components
     this.#setLink(false)
-    await events.plans([], [])
+    await this.#components.events.plans([], [])
+    this.#release()
+  }
+
+  #release(): void {
     closeFd(this.#fd)
     removeSocket(this.#options.path, this.#identity)
     this.#desk?.close()
-    memory.free(this.#area, DATAGRAM_AREA_BYTES)
+    if (this.#area > 0) this.#components.memory.free(this.#area, DATAGRAM_AREA_BYTES)
     this.#fd = -1
     this.#identity = ''
     this.#desk = null
+    this.#area = 0
   }
 
   #onTrouble(trouble: Trouble, detail: number): void {

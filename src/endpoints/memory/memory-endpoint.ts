@@ -22,6 +22,7 @@ export class MemoryEndpoint implements EndpointControl {
   readonly #options: MemoryOptions
   readonly #components: EndpointComponents
   #handles: MemoryPeerHandle[] = []
+  #rings: RingPlan[] = []
 
   constructor(options: MemoryOptions, components: EndpointComponents) {
     this.#options = options
@@ -42,15 +43,10 @@ export class MemoryEndpoint implements EndpointControl {
 
   async close(): Promise<void> {
     if (this.#handles.length === 0) return
-    const { events, memory } = this.#components
+    const { events } = this.#components
     events.link(false)
     await events.plans([], [])
-    for (const { toSwitch, toPeer } of this.#handles)
-      for (const ring of [toSwitch, toPeer]) {
-        closeFd(ring.doorbell)
-        memory.free(ring.at, ringMemory(ring.capacity))
-      }
-    this.#handles = []
+    this.#release()
   }
 
   /** What a peer of queue pair `index` needs in another thread. Throws before open. */
@@ -71,6 +67,17 @@ export class MemoryEndpoint implements EndpointControl {
   }
 
   #makeRing(capacity: number): RingPlan {
-    return { at: this.#components.memory.allocate(ringMemory(capacity)), capacity, doorbell: createEventFd() }
+    const ring = { at: this.#components.memory.allocate(ringMemory(capacity)), capacity, doorbell: createEventFd() }
+    this.#rings.push(ring)
+    return ring
+  }
+
+  #release(): void {
+    for (const ring of this.#rings) {
+      closeFd(ring.doorbell)
+      this.#components.memory.free(ring.at, ringMemory(ring.capacity))
+    }
+    this.#rings = []
+    this.#handles = []
   }
 }

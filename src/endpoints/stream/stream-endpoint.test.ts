@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict'
-import { existsSync, readdirSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
+import fc from 'fast-check'
 import { DataHalf } from '../../../test/support/data-half.ts'
+import { asNobody } from '../../../test/support/machine.ts'
 import { StreamPeer } from '../../../test/support/socket-peers.ts'
 import { temporaryDirectory } from '../../../test/support/temp-dir.ts'
 import { FRAME_MAX } from '../../kernels/layout.ts'
@@ -126,6 +128,30 @@ describe('stream endpoint', () => {
       assert.ok(half.inbox.every(({ bytes }) => bytes.equals(frame)))
     }))
 
+  test('whatever the pieces in which frames arrive, they come out whole, and garbage ends the connection only', async () => {
+    const run = fc.asyncProperty(
+      fc.array(fc.integer({ min: 14, max: 3000 }), { minLength: 1, maxLength: 40 }),
+      fc.array(fc.integer({ min: 1, max: 5000 }), { minLength: 1, maxLength: 20 }),
+      fc.uint8Array({ maxLength: 64 }),
+      (lengths, cuts, garbage) =>
+        withServer(async (half, peer) => {
+          const frames = lengths.map((length, i) => testFrame(length, i))
+          const prefixed = frames.flatMap((frame) => [Buffer.from([0, 0, frame.length >> 8, frame.length & 0xff]), frame])
+          const wire = Buffer.concat([...prefixed, Buffer.from([0xff, ...garbage])])
+          for (let at = 0, i = 0; at < wire.length; i++) {
+            const end = at + cuts[i % cuts.length]!
+            while (!peer.sendBytes(wire.subarray(at, end))) half.take()
+            half.take(1 + (i % 7))
+            at = end
+          }
+          await half.until(() => half.inbox.length >= frames.length, 'the frames')
+          assert.ok(frames.every((frame, i) => half.inbox[i]!.bytes.equals(frame)))
+          if (garbage.length >= 3) await half.until(() => !half.linkUp, 'the end of the connection')
+        }),
+    )
+    await fc.assert(run, { numRuns: 60 })
+  })
+
   test('a queue that keeps a part of a frame back sleeps until the peer reads, then sends the rest', () =>
     withServer(async (half, peer) => {
       const frames = Array.from({ length: 40 }, (_, i) => testFrame(9014, i))
@@ -169,6 +195,15 @@ describe('stream endpoint', () => {
     await assert.rejects(second.open(), /another process listens on this socket; stop it or choose another path/)
     await first.close()
     assert.ok(!existsSync(busyPath))
+    half.close()
+  })
+
+  test('a directory without permission is named in the error', async () => {
+    const locked = join(directory, 'locked')
+    mkdirSync(locked, { mode: 0o500 })
+    const half = new DataHalf()
+    const control = new StreamEndpoint({ port: 3, path: join(locked, 's') }, { memory: half.memory, events: half.events })
+    await asNobody(() => assert.rejects(control.open(), /EACCES.*no permission to create a socket in .*locked/))
     half.close()
   })
 

@@ -70,20 +70,23 @@ export class StreamEndpoint implements EndpointControl {
   async #open(): Promise<void> {
     if (this.#opened) return
     const { path, mode = 'server' } = this.#options
-    const { memory } = this.#components
-    if (mode === 'server') {
-      this.#listener = listenAt(path)
-      this.#identity = socketIdentity(path)
-    }
-    const first = mode === 'client' ? tryConnect(path) : -1
+    const { memory, events } = this.#components
     this.#opened = true
-    this.#area = memory.allocate(STREAM_AREA_BYTES)
-    this.#desk = new TroubleDesk(memory, (trouble, detail) => this.#steps.start(() => this.#onTrouble(trouble, detail)))
-    if (first >= 0) await this.#serve(first)
-    else if (mode === 'client') {
-      this.#components.events.event('waiting-for-peer', `nobody listens at ${path} yet: trying again until somebody does`)
-      this.#seekPeer()
-    } else this.#seekPeer()
+    try {
+      if (mode === 'server') {
+        this.#listener = listenAt(path)
+        this.#identity = socketIdentity(path)
+      }
+      this.#area = memory.allocate(STREAM_AREA_BYTES)
+      this.#desk = new TroubleDesk(memory, (trouble, detail) => this.#steps.start(() => this.#onTrouble(trouble, detail)))
+      const fd = mode === 'client' ? tryConnect(path) : -1
+      if (fd >= 0) return await this.#serve(fd)
+    } catch (error) {
+      await this.#close()
+      throw error
+    }
+    if (mode === 'client') events.event('waiting-for-peer', `nobody listens at ${path} yet: trying again until somebody does`)
+    this.#seekPeer()
   }
 
   async #close(): Promise<void> {
@@ -100,7 +103,8 @@ export class StreamEndpoint implements EndpointControl {
     this.#identity = ''
     this.#desk?.close()
     this.#desk = null
-    this.#components.memory.free(this.#area, STREAM_AREA_BYTES)
+    if (this.#area > 0) this.#components.memory.free(this.#area, STREAM_AREA_BYTES)
+    this.#area = 0
   }
 
   /** Waits for the next peer, by listening or by trying again after a while. */
@@ -146,7 +150,13 @@ export class StreamEndpoint implements EndpointControl {
     this.#retryMs = RECONNECT_FIRST_MS
     desk.clear()
     const plan: StreamPlan = { kind: 'stream', index: 0, port: this.#options.port, fd, area: this.#area, ...desk.plan }
-    await events.plans([plan], [])
+    try {
+      await events.plans([plan], [])
+    } catch (error) {
+      this.#fd = -1
+      closeFd(fd)
+      throw error
+    }
     events.link(true)
   }
 
