@@ -43,9 +43,12 @@ export async function demonstrate(
     write('fewer than two guests have addresses: nothing to show')
     return
   }
+  const timeoutMs = options.pingTimeoutMs ?? PING_TIMEOUT_MS
   for (const [index, from] of addressed.entries()) {
     const to = addressed[(index + 1) % addressed.length]
-    const result = await from.ping(to.address, { count: PINGS, timeoutMs: options.pingTimeoutMs ?? PING_TIMEOUT_MS })
+    // The first answer waits for addresses to be found: it is not the network's round trip.
+    await from.ping(to.address, { count: 1, timeoutMs })
+    const result = await from.ping(to.address, { count: PINGS, timeoutMs })
     write(formatPing(from.name, to.name, result))
     if (result.received === 0) throw new LabError('check-failed', `${from.name} can't reach ${to.name} (${to.address})`)
   }

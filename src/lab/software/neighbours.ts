@@ -7,8 +7,9 @@ import { ArpOperation, type ArpPacket, buildArp } from './wire.ts'
 
 const ENTRIES_MAX = 256
 const FRESH_MS = 60_000
-const RETRY_MS = 1_000
-const TRIES_MAX = 3
+/** The wait for an answer doubles with each question: 0.1 s, 0.2 s, … */
+const FIRST_RETRY_MS = 100
+const TRIES_MAX = 5
 const WAITING_MAX = 16
 
 interface Neighbour {
@@ -98,7 +99,7 @@ export class Neighbours {
   }
 
   #ask(address: Uint8Array, key: string, neighbour: Neighbour, attempt: number): void {
-    neighbour.cancelRetry = this.#components.clock.after(RETRY_MS, () => {
+    neighbour.cancelRetry = this.#components.clock.after(FIRST_RETRY_MS * 2 ** (attempt - 1), () => {
       neighbour.cancelRetry = null
       if (attempt < TRIES_MAX) this.#ask(address, key, neighbour, attempt + 1)
       else this.#table.delete(key)
