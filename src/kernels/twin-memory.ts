@@ -25,6 +25,10 @@ export const WINDOW_SHIFT = 30
 export const WINDOW_MASK = WINDOW_BYTES - 1
 const WORD_COPY_MAX = 256 // up to here a loop over words beats the call of copyWithin
 
+// A ring may lie across the border of two windows: rings have windows of their own, which overlap by half.
+const RING_SHIFT = 29
+const RING_STEP = 1 << RING_SHIFT
+
 const REGION_WORDS = REGION_BYTES >> 2
 
 /** Views over `length` bytes of `buffer` from `offset` (a multiple of 4; at most WINDOW_BYTES). */
@@ -56,6 +60,7 @@ export class TwinState {
   readonly u16: Uint16Array
   readonly u32: Uint32Array
   readonly all: Uint8Array
+  readonly rings: Window[] = []
   readonly copyForeign: TwinMemory['copyForeign']
   // Region table in use (indices of 32-bit words) and the result of translate.
   table = 0
@@ -116,6 +121,8 @@ export class TwinState {
     this.u32 = first.u32
     this.ring = first
     this.all = new Uint8Array(memory.linear)
+    const bytes = memory.linear.byteLength
+    for (let at = 0; at < bytes; at += RING_STEP) this.rings.push(windowOf(memory.linear, at, Math.min(WINDOW_BYTES, bytes - at)))
     this.copyForeign = memory.copyForeign
   }
 }
@@ -235,12 +242,12 @@ export function copy(s: TwinState, tw: number, t: number, fw: number, f: number,
   for (; i < n; i++) to[t + i] = from[f + i]!
 }
 
-/** Window of the ring part whose three words begin at word index `part`; its offset goes to `s.at`. */
+/** Window of the part of a ring whose three words begin at word index `part`; its offset goes to `s.at`. */
 export function ringPart(s: TwinState, part: number): Window {
   const linear = s.u32[part]! | 0
   if (linear !== 0) {
-    s.at = linear & WINDOW_MASK
-    return s.windows[linear >>> WINDOW_SHIFT]!
+    s.at = linear & (RING_STEP - 1)
+    return s.rings[linear >>> RING_SHIFT]!
   }
   s.at = s.u32[part + 2]! | 0
   return s.windows[s.u32[part + 1]!]!

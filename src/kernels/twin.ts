@@ -16,7 +16,7 @@ export { LINEAR_WINDOWS, linearWindows, windowOf } from './twin-memory.ts'
 
 /**
  * Kernels over `memory`. Queue blocks, pools, region tables and lists must lie in the first GiB of linear memory, 4-byte aligned; a
- * region entry, and each part of a ring, within one window. `memory.windows` is read at each use: windows may be added later.
+ * region entry, and each part of a ring outside linear memory, within one window. `memory.windows` is read at each use: windows may be added later.
  */
 export function createTwin(memory: TwinMemory): Kernels {
   const s = new TwinState(memory)
