@@ -27,11 +27,16 @@ export interface GuestMemoryComponents {
   readonly event: (code: string, message: string) => void
 }
 
+const isSame = (region: Region, { guestAddress, size, userAddress }: RegionDescription): boolean =>
+  BigInt(region.guestAddress) === guestAddress && BigInt(region.bytes) === size && BigInt(region.userAddress) === userAddress
+
 /** Regions of one guest, and where they are mapped. */
 export class GuestMemory {
   readonly #options: GuestMemoryOptions
   readonly #components: GuestMemoryComponents
   #table: MemoryTable
+  /** How often a region was added beyond once, by its guest address. */
+  readonly #repeats = new Map<bigint, number>()
 
   constructor(options: GuestMemoryOptions, components: GuestMemoryComponents) {
     this.#options = options
@@ -47,36 +52,51 @@ export class GuestMemory {
   /** SET_MEM_TABLE: these regions and no others. Throws RefusedError or SystemCallError; then the old table stays in force. */
   set(payload: Buffer, fds: PassedFds): void {
     const regions: Region[] = []
+    this.#repeats.clear()
     for (let i = 0; i < payload.readUInt32LE(0); i++)
       regions.push(this.#check(decode.region(payload, 8 + REGION_DESCRIPTION_BYTES * i), fds.peek(i)))
     this.#replace(regions)
   }
 
-  /** ADD_MEM_REG. Throws RefusedError or SystemCallError. */
+  /**
+   * ADD_MEM_REG. A front-end with several queue pairs may add the very same region once per pair (QEMU up to 7.2 does): it then
+   * counts as many times. Throws RefusedError or SystemCallError.
+   */
   add(description: RegionDescription, fds: PassedFds): void {
+    const again = this.#table.regions.find((region) => isSame(region, description))
+    if (again) {
+      const file = inspectMemoryFile(fds.peek(0), this.#options.requireSeals)
+      if (file.identity !== again.file.identity || BigInt(again.fileOffset) !== description.fileOffset)
+        throw new RefusedError(
+          'memory-region',
+          `memory region 0x${description.guestAddress.toString(16)} is added again with another file`,
+        )
+      const key = description.guestAddress
+      this.#repeats.set(key, (this.#repeats.get(key) ?? 0) + 1)
+      return
+    }
     if (this.#table.regions.length >= this.#options.slotsMax)
       throw new RefusedError('memory-too-many-regions', `all ${this.#options.slotsMax} memory slots are in use`)
     this.#replace([...this.#table.regions, this.#check(description, fds.peek(0))])
   }
 
   /** REM_MEM_REG: the region with these addresses and this size; its offset in the file is ignored. Throws RefusedError. */
-  remove({ guestAddress, size, userAddress }: RegionDescription): void {
-    const kept = this.#table.regions.filter(
-      (region) =>
-        BigInt(region.guestAddress) !== guestAddress ||
-        BigInt(region.bytes) !== size ||
-        BigInt(region.userAddress) !== userAddress,
-    )
+  remove(description: RegionDescription): void {
+    const { guestAddress, size } = description
+    const kept = this.#table.regions.filter((region) => !isSame(region, description))
     if (kept.length === this.#table.regions.length)
       throw new RefusedError(
         'memory-region',
         `no memory region 0x${guestAddress.toString(16)} (+0x${size.toString(16)}) to remove`,
       )
-    this.#replace(kept)
+    const repeats = this.#repeats.get(guestAddress) ?? 0
+    if (repeats > 0) this.#repeats.set(guestAddress, repeats - 1)
+    else this.#replace(kept)
   }
 
   /** Unmaps all. */
   clear(): void {
+    this.#repeats.clear()
     this.#install(MemoryTable.empty(this.#components))
   }
 

@@ -25,6 +25,8 @@ interface Side {
 interface Network {
   readonly vmswitch: RunningSwitch
   readonly guests: [QemuGuest, QemuGuest]
+  /** Another guest in the place of one that is gone. */
+  readonly spawn: (index: 0 | 1) => QemuGuest
   readonly log: string[]
 }
 
@@ -70,7 +72,8 @@ async function network(context: TestContext, alpha: Side = {}, beta: Side = {}):
     await bench.close()
     await vmswitch.close()
   })
-  const guests = sides.map(({ side, name, mac, address, backend }) => {
+  const spawn = (index: 0 | 1): QemuGuest => {
+    const { side, name, mac, address, backend } = sides[index]!
     const nic: NicOptions = {
       mac,
       address,
@@ -84,10 +87,11 @@ async function network(context: TestContext, alpha: Side = {}, beta: Side = {}):
       ...(side.queues === undefined ? {} : { processors: side.queues }),
       ...(side.memoryMiB === undefined ? {} : { memoryMiB: side.memoryMiB }),
     })
-  }) as [QemuGuest, QemuGuest]
+  }
+  const guests: [QemuGuest, QemuGuest] = [spawn(0), spawn(1)]
   await Promise.all(guests.map((guest) => guest.start()))
   await Promise.all(guests.map((guest) => guest.ready()))
-  return { vmswitch, guests, log }
+  return { vmswitch, guests, spawn, log }
 }
 
 async function exchange({ vmswitch, guests, log }: Network): Promise<void> {
@@ -144,7 +148,7 @@ test(
   'a guest that dies in the middle of a transfer harms nobody, and one that comes back is served again',
   options,
   async (context) => {
-    const { vmswitch, guests } = await network(context)
+    const { vmswitch, guests, spawn } = await network(context)
     const [alpha, beta] = guests
     await alpha.ping('10.77.0.2')
     const flood = alpha.run('dd if=/dev/zero bs=64k count=4000 2>/dev/null | nc 10.77.0.2 5001', { timeoutMs: 5_000 })
