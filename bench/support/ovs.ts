@@ -1,0 +1,105 @@
+// Open vSwitch with the DPDK datapath as a rival: its own database, sockets and logs in a directory of the benchmark, nothing of the
+// machine's own Open vSwitch touched.
+import { spawnSync } from 'node:child_process'
+import { existsSync, mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { BenchError } from '../benchmark.ts'
+import { Child } from './child.ts'
+import type { ProcessorPair } from './processors.ts'
+import type { Scope } from './scope.ts'
+
+const START_MS = 15_000
+const COMMAND_SECONDS = 15
+const SCHEMA = '/usr/share/openvswitch/vswitch.ovsschema'
+const BRIDGE = 'vmswbench0'
+
+/** Megabytes of huge pages that it takes. */
+export const OVS_MEMORY_MIB = 512
+/** Debian's place of the daemon with DPDK. */
+export const OVS_PROGRAM = '/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk'
+
+/** A running Open vSwitch. */
+export interface Ovs {
+  /** The forwarding process. */
+  readonly daemon: Child
+  /** Sockets that the generator listens on. */
+  readonly sockets: readonly [string, string]
+}
+
+/** Starts one with a bridge of two vhost-user ports and the action NORMAL. */
+export async function startOvs(directory: string, processors: ProcessorPair, scope: Scope): Promise<Ovs> {
+  mkdirSync(directory, { recursive: true })
+  const at = (name: string): string => join(directory, name)
+  const env = { ...process.env, OVS_RUNDIR: directory, OVS_DBDIR: directory, OVS_LOGDIR: directory, OVS_SYSCONFDIR: directory }
+  const run = (program: string, args: readonly string[]): void => {
+    const done = spawnSync(program, args, { env, encoding: 'utf8' })
+    if (done.status === 0) return
+    const why = (done.stderr ?? '').trim() || done.error?.message || `code ${done.status}`
+    throw new BenchError('CHILD_FAILED', `ovs: ${program} ${args.join(' ')}: ${why}`)
+  }
+  const database = `unix:${at('db.sock')}`
+  const configure = (args: readonly string[], wait = true): void =>
+    run('ovs-vsctl', [`--db=${database}`, `--timeout=${COMMAND_SECONDS}`, ...(wait ? [] : ['--no-wait']), ...args])
+  const appears = async (child: Child, path: string): Promise<void> => {
+    const timer = setInterval(() => {
+      if (existsSync(path)) present.resolve()
+    }, 50)
+    const present = Promise.withResolvers<void>()
+    try {
+      await Promise.race([present.promise, child.until(path, START_MS, () => undefined)])
+    } finally {
+      clearInterval(timer)
+    }
+  }
+
+  run('ovsdb-tool', ['create', at('conf.db'), SCHEMA])
+  const server = new Child(
+    {
+      name: 'ovsdb-server',
+      program: 'ovsdb-server',
+      args: [at('conf.db'), `--remote=punix:${at('db.sock')}`, `--unixctl=${at('ovsdb.ctl')}`, `--log-file=${at('ovsdb.log')}`],
+      env,
+      processor: processors.generator,
+    },
+    scope,
+  )
+  await appears(server, at('db.sock'))
+  configure(['init'], false)
+  configure(
+    [
+      'set',
+      'Open_vSwitch',
+      '.',
+      'other_config:dpdk-init=true',
+      'other_config:dpdk-extra="--no-pci --no-telemetry --in-memory"',
+      `other_config:dpdk-lcore-mask=0x${(2 ** processors.generator).toString(16)}`,
+      `other_config:pmd-cpu-mask=0x${(2 ** processors.switch).toString(16)}`,
+      `other_config:dpdk-socket-mem="${OVS_MEMORY_MIB}"`,
+    ],
+    false,
+  )
+  const daemon = new Child(
+    {
+      name: 'ovs',
+      program: OVS_PROGRAM,
+      args: [database, `--unixctl=${at('vswitchd.ctl')}`, `--log-file=${at('vswitchd.log')}`],
+      env,
+      processor: processors.generator,
+    },
+    scope,
+  )
+  const sockets = [at('p0.sock'), at('p1.sock')] as const
+  configure(['add-br', BRIDGE, '--', 'set', 'bridge', BRIDGE, 'datapath_type=netdev', 'fail_mode=secure'])
+  configure(
+    sockets.flatMap((path, i) => [
+      ...(i === 0 ? [] : ['--']),
+      ...['add-port', BRIDGE, `p${i}`, '--', 'set', 'Interface', `p${i}`],
+      ...['type=dpdkvhostuserclient', `options:vhost-server-path=${path}`, 'options:n_rxq=1'],
+    ]),
+  )
+  const bridge = `unix:${at(`${BRIDGE}.mgmt`)}`
+  run('ovs-ofctl', ['add-flow', bridge, 'actions=NORMAL'])
+  // An unknown address would also go to the bridge's own interface, a system call per frame: not what is compared here.
+  run('ovs-ofctl', ['mod-port', bridge, BRIDGE, 'no-flood'])
+  return { daemon, sockets }
+}

@@ -1,0 +1,93 @@
+// A switch with two vhost-user ports in a process of its own: what the benchmarks load. Its options come as JSON in the first argument.
+// It prints one JSON line when it listens, answers the line "counters" on standard input with another, and ends with its input.
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import { createSwitch, type SwitchConfig } from '../src/engine/host.ts'
+import { type InBoxExtensionName, inBoxExtensionUrl } from '../src/extensions/catalog.ts'
+
+/** Which extensions are loaded: none, or counters, an ACL of 100 rules and the MAC guard. */
+export type StackName = 'none' | 'three'
+
+export interface SwitchProcessOptions {
+  readonly stack: StackName
+  readonly sockets: readonly [string, string]
+  /** Host processor of the data path. */
+  readonly processor: number
+  readonly directory: string
+}
+
+/** What every frame of testpmd's flowgen has as source address, on both ports. */
+const GENERATOR_MAC = '00:01:02:03:04:00'
+const RULES = 100
+const portNames = ['left', 'right'] as const
+
+// Half of the rules are told apart by their ports alone, the others match the frames in all but one address: those are looked up.
+// Flowgen sends UDP from port 1000 to 1001, from 10.254.0.0 to addresses from 10.253.0.0 on; none of it is denied.
+const rules = Array.from({ length: RULES }, (_, i) =>
+  i % 2 === 0
+    ? { action: 'deny', protocol: 'udp', destinationPorts: 2000 + i }
+    : { action: 'deny', protocol: 'udp', destinationPorts: '1-65535', sourcePrefix: `10.252.${i}.0/24` },
+)
+
+const extension = (name: InBoxExtensionName, options: unknown): SwitchConfig['extensions'][number] => ({
+  name,
+  file: fileURLToPath(inBoxExtensionUrl(name)!),
+  enabled: true,
+  onFailure: 'closed',
+  options,
+})
+
+const stacks: Record<StackName, SwitchConfig['extensions']> = {
+  none: [],
+  three: [
+    extension('counters', {}),
+    extension('acl', { default: 'allow', rules }),
+    extension('mac-guard', { allow: { left: [GENERATOR_MAC], right: [GENERATOR_MAC] }, unknown: 'drop' }),
+  ],
+}
+
+const options = JSON.parse(process.argv[2] ?? '{}') as SwitchProcessOptions
+
+const running = await createSwitch(
+  {
+    name: 'bench',
+    type: 'private',
+    processors: 1,
+    extensions: stacks[options.stack],
+    ports: portNames.map((name, i) => ({
+      name,
+      mac: null,
+      macSpoofing: 'on',
+      learning: true,
+      link: 'up',
+      endpoint: {
+        kind: 'vhost-user',
+        path: options.sockets[i]!,
+        mode: 'server',
+        queuePairs: 1,
+        mtu: 1500,
+        requireSeals: false, // memfds of huge pages have none
+      },
+    })),
+    macTable: { entries: 4096, ageingSeconds: 300 },
+    directory: options.directory,
+    pin: [options.processor],
+  },
+  {
+    log: ({ source, code, message }) => process.stderr.write(`${source}: ${code}: ${message}\n`),
+    fatal: () => process.exit(1),
+  },
+)
+process.stdout.write(`${JSON.stringify({ listening: options.sockets })}\n`)
+
+for await (const line of createInterface({ input: process.stdin }))
+  if (line === 'counters') {
+    const counters = {
+      ports: running.ports().map(({ name, queues, detail, counters: figures }) => ({ name, queues, detail, ...figures })),
+      drops: running.drops(),
+      processors: running.processors(),
+      extensions: await running.extensions(),
+    }
+    process.stdout.write(`${JSON.stringify({ counters })}\n`)
+  }
+await running.close()

@@ -1,0 +1,36 @@
+// One window of measurement: a switch and its generator run for a while, alone, and the generator says what came back.
+import { setTimeout as sleep } from 'node:timers/promises'
+import { readThreadTimes, waitingShare } from '../support/thread-time.ts'
+import type { Pair } from './rivals.ts'
+
+/** Until caches, rings and branch predictors have got used to the new load. */
+const SETTLE_MS = 300
+/** A polling thread that had to wait longer than this for its processor was disturbed. */
+const DISTURBED_SHARE = 0.05
+
+export interface Window {
+  readonly packetsPerSecond: number
+  /** True if other work of the machine took a good part of one of the two processors. */
+  readonly disturbed: boolean
+}
+
+/** Runs the pair with frames of `bytes` for `seconds`; it is paused before and after. */
+export async function measureWindow(pair: Pair, bytes: number, seconds: number): Promise<Window> {
+  const { switch: child, generator } = pair
+  child.resume()
+  generator.child.resume()
+  generator.send(bytes)
+  await sleep(SETTLE_MS)
+  await generator.receivedPerSecond()
+  const before = [readThreadTimes(child.pid), readThreadTimes(generator.child.pid)] as const
+  await sleep(seconds * 1000)
+  const packetsPerSecond = await generator.receivedPerSecond()
+  const waited = Math.max(
+    waitingShare(before[0], readThreadTimes(child.pid)),
+    waitingShare(before[1], readThreadTimes(generator.child.pid)),
+  )
+  await generator.stop()
+  generator.child.pause()
+  child.pause()
+  return { packetsPerSecond, disturbed: waited > DISTURBED_SHARE }
+}

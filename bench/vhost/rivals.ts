@@ -1,0 +1,90 @@
+// The switches that are compared: ours with and without extensions, DPDK's testpmd, Open vSwitch. Each is started with a generator of
+// its own, and paused with it while another is measured.
+//
+// The rule it must not break: all run on the same two processors, with rings and buffers of the same size, and never two at a time.
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Child } from '../support/child.ts'
+import { OVS_MEMORY_MIB, startOvs } from '../support/ovs.ts'
+import { startOwnSwitch } from '../support/own-switch.ts'
+import type { ProcessorPair } from '../support/processors.ts'
+import type { Scope } from '../support/scope.ts'
+import { Generator, startForwarder, TESTPMD_MEMORY_MIB } from '../support/testpmd.ts'
+import type { StackName } from '../switch-process.ts'
+
+export type RivalName = 'ext0' | 'ext3' | 'testpmd' | 'ovs'
+
+/** Something that forwards between two vhost-user ports. */
+export interface Rival {
+  readonly name: RivalName
+  readonly title: string
+  /** System packages beside the generator's. */
+  readonly packages: readonly string[]
+  /** Megabytes of huge pages of the switch itself. */
+  readonly memoryMiB: number
+  readonly start: (place: Place, scope: Scope) => Promise<Pair>
+}
+
+/** Where a rival runs. */
+export interface Place {
+  readonly directory: string
+  readonly processors: ProcessorPair
+}
+
+/** A switch and its generator, both running. */
+export interface Pair {
+  readonly switch: Child
+  readonly generator: Generator
+}
+
+const lcores = ({ generator }: ProcessorPair): { forwarding: number; main: number } => ({
+  forwarding: generator,
+  main: generator,
+})
+
+const own = (name: 'ext0' | 'ext3', stack: StackName, title: string): Rival => ({
+  name,
+  title,
+  packages: [],
+  memoryMiB: 0,
+  async start({ directory, processors }, scope) {
+    mkdirSync(directory, { recursive: true })
+    const sockets = [join(directory, '0.sock'), join(directory, '1.sock')] as const
+    const child = await startOwnSwitch({ name, stack, sockets, processors, directory }, scope)
+    const generator = await Generator.start({ name, sockets, listens: false, lcores: lcores(processors) }, scope)
+    return { switch: child, generator }
+  },
+})
+
+/** All, in the order in which they are measured. */
+export const rivals: readonly Rival[] = [
+  own('ext0', 'none', 'vmswitch, no extension'),
+  own('ext3', 'three', 'vmswitch, counters + ACL of 100 rules + MAC guard'),
+  {
+    name: 'testpmd',
+    title: 'testpmd io (C, no look-up)',
+    packages: [],
+    memoryMiB: TESTPMD_MEMORY_MIB,
+    async start({ directory, processors }, scope) {
+      mkdirSync(directory, { recursive: true })
+      const sockets = [join(directory, '0.sock'), join(directory, '1.sock')] as const
+      const child = await startForwarder(sockets, { forwarding: processors.switch, main: processors.generator }, scope)
+      const generator = await Generator.start({ name: 'testpmd', sockets, listens: false, lcores: lcores(processors) }, scope)
+      return { switch: child, generator }
+    },
+  },
+  {
+    name: 'ovs',
+    title: 'OVS-DPDK, NORMAL',
+    packages: ['openvswitch-switch-dpdk'],
+    memoryMiB: OVS_MEMORY_MIB,
+    async start({ directory, processors }, scope) {
+      const ovs = await startOvs(directory, processors, scope)
+      const generator = await Generator.start(
+        { name: 'ovs', sockets: ovs.sockets, listens: true, lcores: lcores(processors) },
+        scope,
+      )
+      return { switch: ovs.daemon, generator }
+    },
+  },
+]
