@@ -1,0 +1,54 @@
+// `vmswitch ports`: every port with its endpoint, state and counters.
+import type { EndpointConfig } from '../../manage/config/types.ts'
+import type { CommandContext } from '../command-context.ts'
+import { count } from '../units.ts'
+
+/** Where the endpoint is, in one word: a path or an interface. */
+export function endpointPlace(endpoint: EndpointConfig): string {
+  switch (endpoint.kind) {
+    case 'tap':
+      return endpoint.interface
+    case 'dgram':
+      return endpoint.local
+    case 'memory':
+      return ''
+    default:
+      return endpoint.path
+  }
+}
+
+export async function ports({ terminal, connect }: CommandContext): Promise<void> {
+  const answer = await (await connect()).ports()
+  if (terminal.json) return terminal.data(answer)
+  terminal.table(
+    [
+      { title: 'ID', align: 'right' },
+      { title: 'PORT', flexible: true },
+      { title: 'LINK' },
+      { title: 'PEER' },
+      { title: 'MAC' },
+      { title: 'KIND' },
+      { title: 'QUEUES', align: 'right' },
+      { title: 'ENGINE' },
+      { title: 'RECEIVED', align: 'right' },
+      { title: 'SENT', align: 'right' },
+      { title: 'DROPPED', align: 'right' },
+      { title: 'ENDPOINT', flexible: true },
+    ],
+    answer.map((port) => [
+      String(port.id),
+      port.name,
+      port.link,
+      port.connected ? 'yes' : 'no',
+      port.mac ?? 'learns',
+      port.endpoint.kind,
+      String(port.queues),
+      port.engine ?? '-',
+      count(port.counters.receivedFrames),
+      count(port.counters.sentFrames),
+      count(port.counters.receivedDropped + port.counters.sendDropped),
+      endpointPlace(port.endpoint),
+    ]),
+    'the switch has no ports',
+  )
+}

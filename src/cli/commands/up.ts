@@ -1,0 +1,148 @@
+// `vmswitch up FILE`: starts the switch, its control socket and the guests of the lab, and stops all of it at Ctrl-C.
+//
+// The rule it must not break: whatever it started is stopped when it returns, however it returns.
+import { mkdirSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import type { RunningSwitch } from '../../engine/host.ts'
+import type { LabPlan } from '../../lab/plan.ts'
+import { loadConfig } from '../../manage/config/load.ts'
+import type { ResolvedConfig } from '../../manage/config/types.ts'
+import type { EventLog, SwitchHost } from '../../manage/host.ts'
+import { claimSocketPath } from '../../manage/socket-path.ts'
+import { engineConfig, manageSwitch } from '../../manage/switch-host.ts'
+import type { CommandContext } from '../command-context.ts'
+import { CliError, ExitCode } from '../exit.ts'
+import type { Terminal } from '../terminal.ts'
+import { endpointPlace } from './ports.ts'
+
+export interface UpOptions {
+  /** Return when the lab has shown what it shows, or at once where there are no guests. */
+  readonly once: boolean
+  readonly guests: boolean
+}
+
+const cacheDirectory = fileURLToPath(new URL('../../../.cache', import.meta.url))
+const DIRECTORY_MODE = 0o700
+
+/** Returns the exit code. */
+export async function up(context: CommandContext, file: string, options: UpOptions): Promise<number> {
+  const { terminal } = context
+  const written = await loadConfig(file)
+  await claimSocketPath(written.runtime.control)
+  const { catchInterrupts, processInterrupts } = await import('../../lab/interrupt.ts')
+  const interrupt = catchInterrupts(processInterrupts((line) => terminal.note(line)))
+  try {
+    const plan = options.guests && written.guests.length > 0 ? await makePlan(written, context) : null
+    if (interrupt.signal.aborted) return ExitCode.interrupted
+    return await runSwitch(plan?.config ?? written, plan, options, terminal, interrupt.signal)
+  } finally {
+    interrupt.release()
+  }
+}
+
+async function makePlan(config: ResolvedConfig, { terminal, env }: CommandContext): Promise<LabPlan> {
+  const { planLab, systemQemuGround } = await import('../../lab/plan.ts')
+  const progress = (line: string): void => say(terminal, line)
+  return planLab(config, {
+    progress,
+    qemuGround: () => systemQemuGround({ cacheDirectory, accelerator: env.VMSWITCH_ACCELERATOR }, { progress }),
+  })
+}
+
+async function runSwitch(
+  config: ResolvedConfig,
+  plan: LabPlan | null,
+  options: UpOptions,
+  terminal: Terminal,
+  interrupt: AbortSignal,
+): Promise<number> {
+  mkdirSync(config.runtime.directory, { recursive: true, mode: DIRECTORY_MODE })
+  const log: EventLog = ({ source, code, message }) =>
+    terminal.json ? say(terminal, message, { source, code }) : terminal.note(`${source}: ${message} (${code})`)
+  const lost = Promise.withResolvers<never>()
+  lost.promise.catch(() => {})
+  const { createSwitch } = await import('../../engine/host.ts')
+  const running = await createSwitch(engineConfig(config), { log, fatal: (error) => lost.reject(error) })
+  const stops: (() => Promise<void>)[] = [() => running.close()]
+  try {
+    const host = manageSwitch(running, config)
+    const { startControlServer } = await import('../../manage/control-server.ts')
+    const server = await startControlServer({ path: config.runtime.control }, { host, log })
+    stops.unshift(() => server.close())
+    announce(terminal, config)
+    const work = plan === null ? hold(options, interrupt) : runPlan(plan, { options, terminal, interrupt, running, host, config })
+    return await Promise.race([work, lost.promise])
+  } finally {
+    for (const stop of stops) await stop()
+  }
+}
+
+/** Without guests: until Ctrl-C, or not at all. */
+function hold({ once }: UpOptions, interrupt: AbortSignal): Promise<number> {
+  if (once || interrupt.aborted) return Promise.resolve(ExitCode.ok)
+  return new Promise((resolve) => {
+    const alive = setInterval(() => {}, 60_000)
+    interrupt.addEventListener('abort', () => {
+      clearInterval(alive)
+      resolve(ExitCode.ok)
+    })
+  })
+}
+
+interface PlanParts {
+  readonly options: UpOptions
+  readonly terminal: Terminal
+  readonly interrupt: AbortSignal
+  readonly running: RunningSwitch
+  readonly host: SwitchHost
+  readonly config: ResolvedConfig
+}
+
+async function runPlan(plan: LabPlan, { options, terminal, interrupt, running, host, config }: PlanParts): Promise<number> {
+  const { runLab } = await import('../../lab/lab.ts')
+  const captures = (await host.extensions()).flatMap(({ sinks }) => sinks.map(({ path }) => path))
+  const switchUnderLab = {
+    portSocket: (name: string): string => {
+      const endpoint = running.ports().find((port) => port.name === name)?.endpoint
+      if (endpoint === undefined || !('path' in endpoint)) throw new CliError('no-such-port', `port "${name}" has no socket`)
+      return endpoint.path
+    },
+    describe: () => ({ name: config.switch.name, controlSocket: config.runtime.control, captures }),
+    counters: () =>
+      running.ports().map(({ name, counters }) => ({
+        port: name,
+        receivedFrames: counters.receivedFrames,
+        sentFrames: counters.sentFrames,
+        droppedFrames: counters.receivedDropped + counters.sendDropped,
+      })),
+  }
+  const { exitCode, reason } = await runLab(
+    plan,
+    { once: options.once },
+    { switchUnderLab, write: (line) => say(terminal, line), interrupt },
+  )
+  if (reason !== null) say(terminal, reason)
+  return exitCode
+}
+
+/** A line of what happens: text for a person; with --json, one object per line. */
+function say(terminal: Terminal, message: string, more: Readonly<Record<string, unknown>> = {}): void {
+  terminal.line(terminal.json ? JSON.stringify({ event: 'message', message, ...more }) : message)
+}
+
+function announce(terminal: Terminal, config: ResolvedConfig): void {
+  const { name, type, processors, ports } = config.switch
+  if (terminal.json) {
+    const sockets = ports.map((port) => ({ name: port.name, endpoint: port.endpoint }))
+    terminal.line(JSON.stringify({ event: 'ready', switch: name, control: config.runtime.control, ports: sockets }))
+    return
+  }
+  terminal.line(`switch ${name} (${type}) runs on ${processors} ${processors === 1 ? 'processor' : 'processors'}`)
+  const rows = [
+    ['control', '', config.runtime.control],
+    ...ports.map((port) => [port.name, port.endpoint.kind, endpointPlace(port.endpoint)]),
+  ]
+  const widths = [0, 1].map((i) => Math.max(...rows.map((row) => row[i]!.length)))
+  for (const [first, second, third] of rows)
+    terminal.line(`  ${first!.padEnd(widths[0]!)}  ${second!.padEnd(widths[1]!)}  ${third}`.trimEnd())
+}

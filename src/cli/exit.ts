@@ -1,0 +1,47 @@
+// Exit codes of the command line, and the error that carries one.
+
+export const ExitCode = {
+  ok: 0,
+  /** The command was understood, and failed. */
+  failed: 1,
+  /** Wrong arguments, or a configuration that can't be used. */
+  usage: 2,
+  /** No switch runs, or it can't be reached. */
+  notRunning: 3,
+  /** Ended by Ctrl-C before the work was done. */
+  interrupted: 130,
+} as const
+export type ExitCode = (typeof ExitCode)[keyof typeof ExitCode]
+
+/** An error for a person: what is wrong, and, in `hint`, what to do. `code` is stable. */
+export class CliError extends Error {
+  override readonly name = 'CliError'
+  readonly code: string
+  readonly exitCode: number
+  readonly hint: string
+
+  constructor(code: string, message: string, hint = '', exitCode: number = ExitCode.failed) {
+    super(message)
+    this.code = code
+    this.hint = hint
+    this.exitCode = exitCode
+  }
+}
+
+/** Exit code, stable code, message and hint of whatever was thrown. */
+export function explainFailure(error: unknown): { exitCode: number; code: string; message: string; hint: string } {
+  if (error instanceof CliError) {
+    const { exitCode, code, message, hint } = error
+    return { exitCode, code, message, hint }
+  }
+  const message = error instanceof Error ? error.message : String(error)
+  const code = error instanceof Error && 'code' in error ? String(error.code) : 'internal'
+  if (error instanceof Error && error.name === 'ConfigError') return { exitCode: ExitCode.usage, code, message, hint: '' }
+  if (code === 'not-running') return { exitCode: ExitCode.notRunning, code, message, hint: howToStart }
+  if (code === 'not-permitted' || code === 'no-answer') return { exitCode: ExitCode.notRunning, code, message, hint: '' }
+  if (code === 'internal' && error instanceof Error)
+    return { exitCode: ExitCode.failed, code, message: process.env.VMSWITCH_DEBUG ? (error.stack ?? message) : message, hint: '' }
+  return { exitCode: ExitCode.failed, code, message, hint: '' }
+}
+
+export const howToStart = 'start one: vmswitch up FILE, for example: vmswitch up examples/two-guests.yaml'

@@ -1,0 +1,141 @@
+// The command line's grammar: commands, arguments, options. What a command does is in commands/, loaded when it is called.
+import { Argument, Command, CommanderError, InvalidArgumentError, Option } from 'commander'
+import { type CommandContext, type CommonOptions, processContext } from './command-context.ts'
+
+const vmmNames = ['qemu', 'cloud-hypervisor', 'crosvm', 'firecracker', 'libkrun'] as const
+const MEMORY_MIB_MAX = 1_048_576
+const VLAN_MAX = 4094
+
+export { CommanderError }
+
+/** A whole number from `min` to `max`, or an error that says so. */
+function whole(min: number, max: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text)
+    if (!/^\d+$/.test(text) || value < min || value > max)
+      throw new InvalidArgumentError(`a whole number from ${min} to ${max} is needed.`)
+    return value
+  }
+}
+
+const exitCodes = `
+Exit codes: 0 done; 1 failed; 2 wrong arguments or configuration; 3 no switch runs or it can't be reached; 130 interrupted.
+Environment: VMSWITCH_CONTROL is the control socket to use; NO_COLOR turns colour off; VMSWITCH_DEBUG=1 shows where errors come from.`
+
+/** What a command returns: an exit code, or nothing for 0. */
+type Work = (context: CommandContext) => Promise<unknown>
+
+/** The whole grammar. `finish` gets the exit code of the command that ran. */
+export function createProgram(version: string, finish: (exitCode: number) => void): Command {
+  const program = new Command('vmswitch')
+    .description('An extensible switch for virtual machines, in user space')
+    .version(version, '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'print this')
+    .helpCommand('help [command]', 'print the help of a command')
+    .addHelpText('after', exitCodes)
+    .enablePositionalOptions()
+    .showSuggestionAfterError()
+    .exitOverride()
+
+  const json = (): Option => new Option('--json', 'answer in JSON')
+  const socket = (): Option =>
+    new Option('--socket <path>', 'control socket; default: $VMSWITCH_CONTROL, else the switch started last')
+  const run = async (command: Command, work: Work): Promise<void> => {
+    const exitCode = await work(processContext(command.optsWithGlobals<CommonOptions>()))
+    finish(typeof exitCode === 'number' ? exitCode : 0)
+  }
+  /** A command that asks a running switch. */
+  const asks = (parent: Command, usage: string, description: string): Command =>
+    parent.command(usage).description(description).addOption(json()).addOption(socket()).enablePositionalOptions()
+
+  program
+    .command('up')
+    .description('start a switch, and the guests of its lab')
+    .argument('<file>', 'configuration, YAML or TypeScript')
+    .option('--once', 'stop when the guests have shown that they reach each other')
+    .option('--no-guests', 'start the switch only')
+    .addOption(json())
+    .action(async (file: string, options: { once?: boolean; guests: boolean }, command: Command) =>
+      run(command, async (context) =>
+        (await import('./commands/up.ts')).up(context, file, { once: options.once === true, guests: options.guests }),
+      ),
+    )
+
+  asks(program, 'status', 'show a running switch').action((_: unknown, command: Command) =>
+    run(command, async (context) => (await import('./commands/status.ts')).status(context)),
+  )
+  asks(program, 'ports', 'show the ports').action((_: unknown, command: Command) =>
+    run(command, async (context) => (await import('./commands/ports.ts')).ports(context)),
+  )
+
+  const filters = (command: Command): Command =>
+    command.option('--vlan <id>', 'of this VLAN only', whole(0, VLAN_MAX)).option('--port <name>', 'of this port only')
+  type Filters = { vlan?: number; port?: string }
+  const fdb = filters(asks(program, 'fdb', 'show which address is behind which port')).action(
+    (options: Filters, command: Command) =>
+      run(command, async (context) =>
+        (await import('./commands/fdb.ts')).fdb(context, { vlan: options.vlan, port: options.port }),
+      ),
+  )
+  filters(asks(fdb, 'flush', 'forget learned addresses')).action((options: Filters, command: Command) =>
+    run(command, async (context) =>
+      (await import('./commands/fdb.ts')).flushFdb(context, { vlan: options.vlan, port: options.port }),
+    ),
+  )
+
+  const ext = asks(program, 'ext', 'show the extension stack').action((_: unknown, command: Command) =>
+    run(command, async (context) => (await import('./commands/ext.ts')).listExtensions(context)),
+  )
+  for (const enabled of [true, false])
+    asks(ext, enabled ? 'enable' : 'disable', `${enabled ? 'enable' : 'disable'} an extension`)
+      .argument('<name>')
+      .action((name: string, _: unknown, command: Command) =>
+        run(command, async (context) => (await import('./commands/ext.ts')).setExtension(context, name, enabled)),
+      )
+  asks(ext, 'reorder', 'put the extensions into another order, each class in itself')
+    .argument('<names...>', 'all extensions in their new order')
+    .action((names: string[], _: unknown, command: Command) =>
+      run(command, async (context) => (await import('./commands/ext.ts')).reorderExtensions(context, names)),
+    )
+  asks(ext, 'reload', 'load an extension anew from its file, while traffic flows')
+    .argument('<name>')
+    .action((name: string, _: unknown, command: Command) =>
+      run(command, async (context) => (await import('./commands/ext.ts')).reloadExtension(context, name)),
+    )
+
+  asks(program, 'counters', 'show what passed').action((_: unknown, command: Command) =>
+    run(command, async (context) => (await import('./commands/counters.ts')).counters(context)),
+  )
+  asks(program, 'drops', 'show what was dropped, and why').action((_: unknown, command: Command) =>
+    run(command, async (context) => (await import('./commands/counters.ts')).drops(context)),
+  )
+
+  type VmmOptions = { vmm: (typeof vmmNames)[number]; memory: number; config?: string }
+  asks(program, 'qemu-args', 'print what to give a VMM to attach its guest to a port')
+    .argument('<port>')
+    .addOption(new Option('--vmm <name>', 'the VMM').choices(vmmNames).default('qemu'))
+    .option('--memory <MiB>', 'memory of the guest, in MiB', whole(1, MEMORY_MIB_MAX), 512)
+    .option('--config <file>', 'take the port from a configuration instead of from a running switch')
+    .action((port: string, { vmm, memory, config }: VmmOptions, command: Command) =>
+      run(command, async (context) =>
+        (await import('./commands/qemu-args.ts')).vmmArguments(context, port, { vmm, memoryMiB: memory, config }),
+      ),
+    )
+
+  program
+    .command('check')
+    .description('say whether a configuration can be used')
+    .addArgument(new Argument('<file>', 'configuration, YAML or TypeScript'))
+    .addOption(json())
+    .action((file: string, _: unknown, command: Command) =>
+      run(command, async (context) => (await import('./commands/check.ts')).check(context, file)),
+    )
+  program
+    .command('schema')
+    .description('print the JSON Schema of configurations')
+    .addOption(json())
+    .action((_: unknown, command: Command) =>
+      run(command, async (context) => (await import('./commands/check.ts')).schema(context)),
+    )
+  return program
+}
