@@ -89,7 +89,7 @@ export class AddressClasses {
 
   // The last stretch that begins at or before the address.
   private set4(address: number): number {
-    const { starts4 } = this
+    const starts4 = this.starts4
     let low = 0
     let high = starts4.length
     while (high - low > 1) {

@@ -50,11 +50,6 @@ class Decider {
     this.unreadableReason = options.unreadable === 'pass' ? ALLOW : sw.registerReason('acl: unreadable headers')
   }
 
-  /** Whether packets in this direction must be looked at. */
-  get decides(): boolean {
-    return this.program.rules.length > 0 || this.defaultVerdict !== ALLOW || this.fragmentReason !== ALLOW
-  }
-
   /** The reason to drop packet `i`, or ALLOW, at switch port `port`. Allocates nothing. */
   decide(batch: Batch, i: number, port: number): number {
     const { counters, program } = this
@@ -120,6 +115,7 @@ export default defineExtension<AclOptions>({
     }
     for (const { portId, portName } of sw.ports()) setPort(portId, portName)
 
+    // The default action is for directions that have rules; without any rules, for ingress.
     const handlers: ExtensionHandlers = {
       oidComplete({ oid, payload }) {
         if (oid !== Oid.portCreate && oid !== Oid.portDelete) return
@@ -127,7 +123,7 @@ export default defineExtension<AclOptions>({
         setPort(portId, oid === Oid.portCreate ? portName : undefined)
       },
     }
-    if (ingress.decides)
+    if (egress.program.rules.length === 0 || ingress.program.rules.length > 0)
       handlers.ingress = (batch) => {
         for (let i = 0; i < batch.length; i++) {
           const port = batch.sourcePortId(i)
@@ -136,7 +132,7 @@ export default defineExtension<AclOptions>({
           if (verdict !== ALLOW) batch.drop(i, verdict)
         }
       }
-    if (egress.decides)
+    if (egress.program.rules.length > 0)
       handlers.egress = (batch) => {
         for (let i = 0; i < batch.length; i++) {
           if (batch.sourcePortId(i) === 0) continue

@@ -126,7 +126,12 @@ export class AclProgram {
 
   /** Index of the first rule that matches packet `i` at switch port `port`, or -1. Allocates nothing. */
   match(batch: Batch, i: number, port: number): number {
-    const { words, protocolSets, portSets, etherType, sourcePort, destinationPort } = this
+    const words = this.words
+    const protocolSets = this.protocolSets
+    const portSets = this.portSets
+    const etherType = this.etherType
+    const sourcePort = this.sourcePort
+    const destinationPort = this.destinationPort
     const protocol = batch.protocol(i)
     const portsReadable = batch.transportOffset(i) !== 0 && hasPorts(protocol)
     const protocolAt = this.protocolTable[protocol]! * words

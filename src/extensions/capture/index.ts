@@ -6,6 +6,8 @@ import { defineExtension, type ExtensionHandlers, Oid, PacketDirection, type Por
 import { type CaptureOptions, parseCaptureOptions } from './options.ts'
 import { Recorder } from './recorder.ts'
 
+export { CaptureCounter } from './recorder.ts'
+
 export default defineExtension<CaptureOptions>({
   id: '7b0b6d0e-5f0c-4c56-9b7e-0d3c1f9f6a01',
   name: 'capture',

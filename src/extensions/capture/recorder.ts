@@ -1,5 +1,5 @@
-// Turns packets into pcapng blocks in a sink: one section per file, one interface per switch port, described when its first packet
-// is recorded.
+// Turns packets into pcapng blocks in a sink: one section, one interface per switch port, described when its first packet is recorded.
+// Both are preambles: where the sink is cut in files, each file begins with them.
 //
 // The rules it must not break: nothing is allocated per packet, and no packet block is written whose interface block did not get
 // into the sink before it.
@@ -32,8 +32,7 @@ export class Recorder {
   private readonly comments = new Map<string, Uint8Array>()
   private readonly queue: number
   private described = 0
-  private sectionBytes = 0
-  private inSection = false
+  private inSection: boolean
 
   constructor(sw: SwitchHandle, options: CaptureOptions) {
     this.sw = sw
@@ -45,15 +44,14 @@ export class Recorder {
       this.wanted = new Uint8Array(0x10000)
       for (const etherType of options.etherTypes) this.wanted[etherType] = 1
     }
-    this.startSection()
+    this.inSection = this.startSection()
   }
 
-  /** Call once per batch, before its packets: sets their time, and starts the next file when this one is full. */
+  /** Call once per batch, before its packets: sets their time. */
   begin(): void {
     const { wallClock } = this.sw
     this.writer.setTime(wallClock.seconds, wallClock.nanoseconds)
-    const { rotateBytes } = this.options
-    if (!this.inSection || (rotateBytes !== 0 && this.sectionBytes >= rotateBytes)) this.startSection()
+    if (!this.inSection) this.inSection = this.startSection()
   }
 
   /** Copies packet `i` to where blocks are built. Returns the bytes kept, or -1 if the packet is not wanted. */
@@ -86,7 +84,6 @@ export class Recorder {
       counters[CaptureCounter.lost] = counters[CaptureCounter.lost]! + 1
       return
     }
-    this.sectionBytes += length
     counters[CaptureCounter.packets] = counters[CaptureCounter.packets]! + 1
     counters[CaptureCounter.bytes] = counters[CaptureCounter.bytes]! + length
   }
@@ -106,13 +103,8 @@ export class Recorder {
     this.interfaces[port] = UNKNOWN
   }
 
-  private startSection(): void {
-    const length = this.writer.section('vmswitch')
-    this.inSection = this.sink.write(this.writer.bytes, length, true)
-    this.sectionBytes = length
-    if (this.described === 0) return
-    this.described = 0
-    for (let port = 0; port < PORT_IDS; port++) if (this.interfaces[port]! > 0) this.interfaces[port] = UNKNOWN
+  private startSection(): boolean {
+    return this.sink.write(this.writer.bytes, this.writer.section('vmswitch'), true)
   }
 
   // Writes the interface of a port, or finds that it is not to be captured. UNKNOWN if the sink has no room now.
@@ -129,8 +121,7 @@ export class Recorder {
       `port ${port} of switch ${this.sw.parameters().switchName}`,
       this.macOf(port),
     )
-    if (!this.sink.write(this.writer.bytes, length)) return UNKNOWN
-    this.sectionBytes += length
+    if (!this.sink.write(this.writer.bytes, length, true)) return UNKNOWN
     this.interfaces[port] = ++this.described
     return this.described
   }

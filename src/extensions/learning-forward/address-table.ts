@@ -41,7 +41,8 @@ export class AddressTable {
 
   // Index of the entry of an address, or -1.
   private find(low: number, key: number): number {
-    const { words, mask } = this
+    const words = this.words
+    const mask = this.mask
     let slot = this.first(low, key)
     for (let probe = 0; probe < PROBES; probe++, slot++) {
       const at = (slot & mask) * ENTRY_WORDS
@@ -73,7 +74,9 @@ export class AddressTable {
   }
 
   private insert(low: number, key: number, port: number, now: number): boolean {
-    const { words, mask, counts } = this
+    const words = this.words
+    const mask = this.mask
+    const counts = this.counts
     const mine = words[counts + port]!
     let best = -1
     let slot = this.first(low, key)
