@@ -133,7 +133,7 @@ export class BackEnd {
     }
   }
 
-  /** The front-end is gone: forgets all it has set. Resolves when processors have confirmed that. */
+  /** The front-end is gone: forgets all it has set, at once. Resolves when processors have confirmed that. */
   async reset(): Promise<void> {
     this.#rings.reset()
     this.#features = 0n
@@ -401,16 +401,18 @@ export class BackEnd {
       this.#published = published
       this.#told = { table, count }
       const done = this.#components.owner.pairs(pairs, [...table.windows])
-      if (!this.#windowsConfirmed) {
-        if (done) void done.then(() => this.#confirm(table, count))
-        else this.#confirm(table, count)
-      }
+      if (done)
+        done.then(
+          () => this.#confirm(table, count),
+          (error: unknown) => this.#components.owner.event('plans-failed', `processors did not take over the queues: ${error}`),
+        )
+      else this.#confirm(table, count)
     }
     this.#updateLink()
   }
 
   #confirm(table: MemoryTable, count: number): void {
-    if (this.#memory.table !== table || knows(this.#confirmed, table, count)) return
+    if (this.#memory.table !== table || count === 0 || knows(this.#confirmed, table, count)) return
     this.#confirmed = { table, count }
     this.#rings.update(this.#rings.all, () => {})
     this.#conclude()

@@ -19,6 +19,8 @@ import {
 } from './messages.ts'
 
 const RECEIVE_BYTES = 4096
+/** Refused requests after which a front-end has nothing more to say that matters. */
+const REFUSALS_MAX = 256
 /** Messages handled before other connections get their turn. */
 const MESSAGES_PER_TURN = 64
 
@@ -90,6 +92,7 @@ export class Connection {
   #fds: number[] = []
   #unsent: Buffer | null = null
   #open = true
+  #refusals = 0
 
   constructor(fd: number, owner: ConnectionOwner) {
     this.#fd = fd
@@ -195,7 +198,8 @@ export class Connection {
 
   #refused(header: MessageHeader, code: string, text: string): void {
     this.#owner.event(code, text)
-    if (ruleOf(header.request)?.replies) this.close(`${ruleOf(header.request)?.name} can't be answered: ${text}`)
+    if (++this.#refusals >= REFUSALS_MAX) this.close(`${REFUSALS_MAX} requests were refused`)
+    else if (ruleOf(header.request)?.replies) this.close(`${ruleOf(header.request)?.name} can't be answered: ${text}`)
     else this.#acknowledge(header, 1n)
   }
 

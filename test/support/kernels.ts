@@ -1,22 +1,17 @@
 // The kernels over a test's memory: wasm for linear memory, the TypeScript twin for any.
 import { readFileSync } from 'node:fs'
+import { WindowSet } from '../../src/engine/windows.ts'
 import type { Kernels } from '../../src/kernels/kernels.ts'
 import { instantiateKernels } from '../../src/kernels/load.ts'
-import { createTwin, linearWindows } from '../../src/kernels/twin.ts'
+import { createTwin } from '../../src/kernels/twin.ts'
 import type { SharedMemory } from '../../src/linux/shared-memory.ts'
 
 const WASM = new URL('../../.cache/kernels.wasm', import.meta.url)
 
-/** Both sets of kernels. Throws if the wasm module was not built. */
-export function makeKernels(memory: SharedMemory): { linear: Kernels; any: Kernels } {
-  const twin = createTwin({
-    linear: memory.buffer,
-    windows: linearWindows(memory.buffer),
-    copyForeign() {
-      throw new Error('these tests have no memory outside linear memory')
-    },
-  })
-  return { linear: instantiateKernels(readKernels(), memory.memory), any: twin }
+/** Both sets of kernels, and the windows of memory outside that the second one sees. Throws if the wasm module was not built. */
+export function makeKernels(memory: SharedMemory): { linear: Kernels; any: Kernels; windows: WindowSet } {
+  const windows = new WindowSet(memory)
+  return { linear: instantiateKernels(readKernels(), memory.memory), any: createTwin(windows), windows }
 }
 
 function readKernels(): Uint8Array {

@@ -56,7 +56,7 @@ export interface SetUpOptions {
 }
 
 export class FrontEnd {
-  readonly #fd: number
+  #fd: number
   readonly #receiver = new FdReceiver(65536)
   #received = Buffer.alloc(0)
   #receivedFds: number[] = []
@@ -283,6 +283,7 @@ export class FrontEnd {
   /** Closes the connection as a dying process would. */
   disconnect(): void {
     closeFd(this.#fd)
+    this.#fd = -1
   }
 
   /** Closes the connection and gives all memory and descriptors back. */
