@@ -5,9 +5,9 @@
 import type { Batch, PacketHandle } from './ndis/batch.ts'
 import type { NicParameters, OidCompletion, OidRequest, PortParameters, SwitchParameters } from './ndis/oids.ts'
 
-export { OptionError, OptionReader } from './extension-options.ts'
 export type { Batch, PacketHandle } from './ndis/batch.ts'
 export { PROTOCOL_ICMP, PROTOCOL_ICMP6, PROTOCOL_TCP, PROTOCOL_UDP } from './ndis/batch.ts'
+export { OptionError, OptionReader } from './ndis/module-options.ts'
 export type { NicParameters, OidCompletion, OidRequest, PortParameters, SwitchParameters } from './ndis/oids.ts'
 export { NicState, NicType, Oid, oidName, PortState, PortType } from './ndis/oids.ts'
 export { NdisStatus, ndisStatusName } from './ndis/status.ts'

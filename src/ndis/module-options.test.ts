@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { type OptionError, OptionReader } from './extension-options.ts'
+import { type OptionError, OptionReader } from './module-options.ts'
 
 test('options are read by kind, and those not given are undefined', () => {
   const reader = new OptionReader({ file: 'a', size: 5, on: false, kind: 'x', ports: ['p', 'q'], one: 'r', nothing: null })

@@ -1,4 +1,5 @@
-// Reads the options of an extension: what the configuration says under `options`. Part of the public API for authors.
+// Reads the options of an extension (what FilterSetModuleOptions is for): what the configuration says under `options`. Part of the
+// public API for authors.
 //
 // The rule it must not break: an option that is wrong, or that nobody asked for, is an error that says which one, what is wrong
 // and what would be right; nothing is guessed.
