@@ -139,7 +139,7 @@ function announce(terminal: Terminal, config: ResolvedConfig): void {
   }
   terminal.line(`switch ${name} (${type}) runs on ${processors} ${processors === 1 ? 'processor' : 'processors'}`)
   const rows = [
-    ['control', '', config.runtime.control],
+    ['control', 'HTTP', config.runtime.control],
     ...ports.map((port) => [port.name, port.endpoint.kind, endpointPlace(port.endpoint)]),
   ]
   const widths = [0, 1].map((i) => Math.max(...rows.map((row) => row[i]!.length)))

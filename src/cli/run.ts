@@ -1,0 +1,33 @@
+// Runs the command line and turns whatever comes of it into an exit code.
+//
+// The rule it must not break: every error ends in one message for a person (with --json: one object) and a documented exit code.
+import { readFileSync } from 'node:fs'
+import { ExitCode, explainFailure } from './exit.ts'
+import { CommanderError, createProgram } from './program.ts'
+
+/** Runs the command line that this process was started with. Sets the exit code; never throws. */
+export async function run(): Promise<void> {
+  // `vmswitch ports | head` ends when head does.
+  process.stdout.on('error', (error: NodeJS.ErrnoException) =>
+    process.exit(error.code === 'EPIPE' ? ExitCode.ok : ExitCode.failed),
+  )
+  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8')
+  const { version } = JSON.parse(text) as { version: string }
+  const program = createProgram(version, (exitCode) => {
+    process.exitCode = exitCode
+  })
+  try {
+    await program.parseAsync()
+  } catch (error) {
+    process.exitCode = report(error)
+  }
+}
+
+function report(error: unknown): number {
+  // The grammar's own errors have been printed already.
+  if (error instanceof CommanderError) return error.exitCode === 0 ? ExitCode.ok : ExitCode.usage
+  const { exitCode, code, message, hint } = explainFailure(error)
+  if (process.argv.includes('--json')) process.stdout.write(`${JSON.stringify({ error: { code, message, hint } }, null, 2)}\n`)
+  else process.stderr.write(`vmswitch: ${message}\n${hint === '' ? '' : `${hint.replace(/^/gm, '  ')}\n`}`)
+  return exitCode
+}
