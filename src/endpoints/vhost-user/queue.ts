@@ -58,10 +58,10 @@ class VhostUserQueue implements EndpointQueue {
   private readonly pool: number
   private readonly linear: Kernels
   private readonly any: Kernels
-  private readonly u16: Uint16Array
+  readonly u16: Uint16Array
   private readonly u32: Uint32Array
   private readonly i32: Int32Array
-  private readonly flags: number
+  readonly flags: number
   /** Which kernels serve the burst between receive and complete. */
   private burst: Kernels
   private armed = false
@@ -240,8 +240,8 @@ class UsedRecord {
   private at = 0
   private words: Uint16Array = new Uint16Array(0)
   private bytes: Uint8Array = new Uint8Array(0)
-  private readonly u32: Uint32Array
-  private readonly queue: number
+  readonly u32: Uint32Array
+  readonly queue: number
   private readonly buffer: ArrayBufferLike
 
   constructor(u32: Uint32Array, queue: number, buffer: ArrayBufferLike) {
