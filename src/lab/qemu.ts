@@ -56,7 +56,9 @@ export class QemuGuest {
   #waiting: Waiting[] = []
   #startedAtMs = 0
   #bootMs = 0
-  #stopped = false
+  /** The start that is under way or done, until the guest is stopped. */
+  #started: Promise<void> | null = null
+  #stopAsked = false
 
   constructor(options: QemuGuestOptions) {
     this.#options = options
@@ -81,8 +83,23 @@ export class QemuGuest {
     return this.#child.exited
   }
 
-  /** Starts QEMU. Returns as soon as its process runs and its protocol answers; the guest boots on. */
+  /**
+   * Starts QEMU. Returns as soon as its process runs and its protocol answers; the guest boots on. A stopped guest can be started
+   * again.
+   */
   async start(): Promise<void> {
+    if (this.#started !== null) throw new LabError('guest-exited', `${this.name} has been started already; stop it first`)
+    this.#stopAsked = false
+    this.#started = this.#launch()
+    try {
+      await this.#started
+    } catch (error) {
+      await this.#end()
+      throw error
+    }
+  }
+
+  async #launch(): Promise<void> {
     const options = this.#options
     const socketPath = (kind: string) => join(options.runDirectory, `${options.name}.${kind}`)
     await Promise.all(
@@ -92,38 +109,31 @@ export class QemuGuest {
     this.#waiting.push(agent)
     const qmp = await acceptOne(socketPath('qmp'))
     this.#waiting.push(qmp)
-    try {
-      const args = qemuArguments({
-        name: options.name,
-        image: options.image,
-        memoryMiB: options.memoryMiB ?? DEFAULT_MEMORY_MIB,
-        processors: options.processors ?? 1,
-        nics: options.nics,
-        accelerator: options.accelerator,
-        qemuMajor: await qemuMajor(options.program),
-        agentSocket: agent.path,
-        qmpSocket: qmp.path,
-        consoleFile: this.consoleFile,
-        extraArguments: options.extraArguments ?? [],
-      })
-      this.#checkNotStopped()
-      this.#startedAtMs = performance.now()
-      this.#child = await startChild(options.program ?? QEMU_PROGRAM, args, {
-        name: options.name,
-        runDirectory: options.runDirectory,
-        logFile: this.logFile,
-      })
-      this.#checkNotStopped()
-      this.#agent = new GuestAgent(options.name, await this.#unlessExited(agent.socket))
-      this.#qmp = new QmpClient(
-        await this.#unlessExited(qmp.socket),
-        options.onEvent === undefined ? {} : { onEvent: options.onEvent },
-      )
-      await this.#unlessExited(this.#qmp.negotiate())
-    } catch (error) {
-      await this.stop()
-      throw error
-    }
+    const args = qemuArguments({
+      name: options.name,
+      image: options.image,
+      memoryMiB: options.memoryMiB ?? DEFAULT_MEMORY_MIB,
+      processors: options.processors ?? 1,
+      nics: options.nics,
+      accelerator: options.accelerator,
+      qemuMajor: await qemuMajor(options.program),
+      agentSocket: agent.path,
+      qmpSocket: qmp.path,
+      consoleFile: this.consoleFile,
+      extraArguments: options.extraArguments ?? [],
+    })
+    this.#checkNotStopped()
+    this.#startedAtMs = performance.now()
+    this.#child = await startChild(options.program ?? QEMU_PROGRAM, args, {
+      name: options.name,
+      runDirectory: options.runDirectory,
+      logFile: this.logFile,
+    })
+    this.#checkNotStopped()
+    this.#agent = new GuestAgent(options.name, await this.#unlessExited(agent.socket))
+    const events = options.onEvent === undefined ? {} : { onEvent: options.onEvent }
+    this.#qmp = new QmpClient(await this.#unlessExited(qmp.socket), events)
+    await this.#unlessExited(this.#qmp.negotiate())
   }
 
   /** Waits until the guest's init is through. Throws `guest-exited` or `guest-boot-timeout` with the tail of its logs. */
@@ -163,7 +173,17 @@ export class QemuGuest {
 
   /** Ends the guest: asks QEMU, then kills it. May be called at any time, more than once. */
   async stop(): Promise<void> {
-    this.#stopped = true
+    this.#stopAsked = true
+    const started = this.#started
+    if (started === null) return
+    // A guest that is starting fails at its next step, at the latest when its QEMU is gone.
+    await this.#end()
+    await started.catch(() => {})
+    await this.#end()
+    this.#started = null
+  }
+
+  async #end(): Promise<void> {
     for (const waiting of this.#waiting) waiting.close()
     this.#waiting = []
     const child = this.#child
@@ -174,12 +194,13 @@ export class QemuGuest {
     await child.exited
     clearTimeout(force)
     this.#qmp?.close()
+    this.#qmp = null
     for (const kind of ['agent', 'qmp']) await rm(join(this.#options.runDirectory, `${this.name}.${kind}`), { force: true })
   }
 
   /** A guest may be stopped while it starts: then it goes no further. */
   #checkNotStopped(): void {
-    if (this.#stopped) throw new LabError('interrupted', `${this.name}: stopped before it was up`)
+    if (this.#stopAsked) throw new LabError('interrupted', `${this.name}: stopped before it was up`)
   }
 
   #needAgent(): GuestAgent {

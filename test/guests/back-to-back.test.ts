@@ -1,6 +1,6 @@
 // Two real guests on QEMU's own sockets, without a switch: what fails here is the lab's fault, not the switch's.
 import assert from 'node:assert/strict'
-import { readFileSync } from 'node:fs'
+import { globSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { LabError } from '../../src/lab/errors.ts'
@@ -80,4 +80,20 @@ test('a QEMU that refuses its arguments says so at once, with its own words', op
     guest.start(),
     (error) => error instanceof LabError && error.code === 'guest-exited' && /no-such-device/.test(error.message),
   )
+})
+
+test('a guest stopped while it starts leaves nothing, and a stopped guest starts again', options, async (context) => {
+  const bench = await GuestBench.open(tests)
+  context.after(() => bench.close())
+  const guest = bench.guest({ name: 'fickle', nics: [] })
+  const started = assert.rejects(guest.start(), LabError)
+  await guest.stop()
+  await started
+  assert.deepEqual(globSync('fickle.{pid,agent,qmp}', { cwd: bench.directory }), [])
+  await guest.start()
+  await assert.rejects(guest.start(), /started already/)
+  await guest.ready()
+  assert.equal(await guest.check('hostname'), 'fickle')
+  await guest.stop()
+  await guest.stop()
 })
