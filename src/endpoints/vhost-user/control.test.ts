@@ -267,7 +267,7 @@ describe('descriptors', () => {
       const region = { fd: memory, guestAddress: 0n, userAddress: USER_BASE, bytes: 64 * MiB, fileOffset: 0n }
       const before = { fds: descriptors(), maps: mappings(), room: half.memory.guestBytesAvailable }
       const start = (frontEnd: FrontEnd, i: number) => {
-        const used = i % 10 === 0 ? { ...region, fd: large, bytes: 8 * GiB } : region
+        const used = i % 100 === 0 ? { ...region, fd: large, bytes: 8 * GiB } : region
         const messages: [string, Buffer, number[]][] = [
           ['SET_PROTOCOL_FEATURES', encode.u64(1n << 12n), []],
           ['SET_FEATURES', encode.u64(MODERN), []],
