@@ -127,6 +127,8 @@ function place(event) {
 /** Installs what the tests with real peers and guests need, once. Where that is not possible, the tests themselves say so. */
 async function installPackages() {
   installPackages.done ??= (async () => {
+    // Where nobody can be asked, as in CI, running the tests is the consent to what they need.
+    if (process.stdin.isTTY !== true) process.env.VMSWITCH_YES ??= '1'
     const { ensurePackages } = await import('./system-packages.mjs')
     await ensurePackages()
   })()
