@@ -5,7 +5,7 @@ import { access, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { LabError } from './errors.ts'
-import type { GuestImage } from './images.ts'
+import { type GuestImage, guestFolder } from './images.ts'
 import { QemuGuest, qemuMajor } from './qemu.ts'
 import type { Accelerator } from './qemu-arguments.ts'
 
@@ -19,21 +19,21 @@ export interface AcceleratorChoice {
   readonly reason: string
 }
 
-/** The accelerator to use. `VMSWITCH_ACCEL=kvm|tcg` in the environment overrides the probe. */
+/** The accelerator to use. `VMSWITCH_ACCELERATOR=kvm|tcg` in the environment overrides the probe. */
 export async function chooseAccelerator(
   options: { cacheDirectory: string; image: GuestImage; override?: string | undefined },
   components: { progress: (line: string) => void },
 ): Promise<AcceleratorChoice> {
   const { override } = options
-  if (override === 'kvm' || override === 'tcg') return { accelerator: override, reason: 'chosen by VMSWITCH_ACCEL' }
+  if (override === 'kvm' || override === 'tcg') return { accelerator: override, reason: 'chosen by VMSWITCH_ACCELERATOR' }
   if (override !== undefined && override !== '')
-    throw new LabError('check-failed', `VMSWITCH_ACCEL=${override}: it can be kvm or tcg; unset it to let the lab find out`)
+    throw new LabError('check-failed', `VMSWITCH_ACCELERATOR=${override}: it can be kvm or tcg; unset it to let the lab find out`)
   try {
     await access(DEVICE, constants.R_OK | constants.W_OK)
   } catch {
     return { accelerator: 'tcg', reason: `${DEVICE} is missing or not open to this user` }
   }
-  const file = join(options.cacheDirectory, 'kvm.json')
+  const file = join(guestFolder(options.cacheDirectory), 'kvm.json')
   const key = [readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim(), options.image.release, await qemuMajor()].join(' ')
   const known = await readKnown(file, key)
   if (known !== null) return describe(known)

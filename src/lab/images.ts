@@ -23,6 +23,9 @@ import {
 import { findKernelPackages, unpackPackages } from './kernel-package.ts'
 import { findProgram } from './run-program.ts'
 
+/** Where in the project's cache folder the guests' things are. */
+export const guestFolder = (cacheDirectory: string): string => join(cacheDirectory, 'guest')
+
 export interface GuestImage {
   /** Path of the kernel (bzImage). */
   readonly kernel: string
@@ -46,12 +49,12 @@ const MODULE_MAX_BYTES = 64 * 1024 * 1024
 const ELF_MAGIC = 0x7f454c46
 const PT_INTERP = 3
 
-/** The image, made if the cache does not hold it yet. `progress` gets a line before each step that takes seconds. */
+/** The image, made if the project's cache folder does not hold it yet. `progress` gets a line before each step that takes seconds. */
 export async function ensureGuestImage(
   options: { cacheDirectory: string },
   components: { progress: (line: string) => void },
 ): Promise<GuestImage> {
-  const folder = options.cacheDirectory
+  const folder = guestFolder(options.cacheDirectory)
   await mkdir(folder, { recursive: true })
   const kernelFolder = join(folder, 'kernel')
   let stored = await readStored(kernelFolder)

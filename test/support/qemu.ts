@@ -8,7 +8,7 @@ import { ensureGuestImage, type GuestImage } from '../../src/lab/images.ts'
 import { QEMU_PROGRAM, QemuGuest, type QemuGuestOptions } from '../../src/lab/qemu.ts'
 import { findProgram } from '../../src/lab/run-program.ts'
 
-const cacheDirectory = fileURLToPath(new URL('../../.cache/guest', import.meta.url))
+const cacheDirectory = fileURLToPath(new URL('../../.cache', import.meta.url))
 
 export type GuestTests =
   | { readonly skip: string }
@@ -21,7 +21,7 @@ export async function prepareGuestTests(): Promise<GuestTests> {
   try {
     const progress = (line: string) => process.stderr.write(`guests: ${line}\n`)
     const image = await ensureGuestImage({ cacheDirectory }, { progress })
-    const choice = await chooseAccelerator({ cacheDirectory, image, override: process.env.VMSWITCH_ACCEL }, { progress })
+    const choice = await chooseAccelerator({ cacheDirectory, image, override: process.env.VMSWITCH_ACCELERATOR }, { progress })
     return { skip: false, image, choice }
   } catch (error) {
     return { skip: `no guest image: ${(error as Error).message}` }
