@@ -438,6 +438,33 @@ describe('guest memory', () => {
       assert.deepEqual(port.codes(), [])
     }))
 
+  test('a memory table that changes under load costs another port nothing', () =>
+    withPort({}, (other) =>
+      withPort({}, async (port) => {
+        const changing = await port.start()
+        const steady = await other.start()
+        let sent = 0
+        let heard = 0
+        for (let round = 0; round < 30; round++) {
+          const changed = round % 2 ? changing.share() : changing.tell('SET_MEM_TABLE', FrontEnd.table([]), [])
+          for (let i = 0; i < 20; i++) {
+            changing.send(testFrame(64, i))
+            assert.ok(steady.send(testFrame(64 + (sent % 1000), sent++)))
+            assert.equal(other.half.deliver([testFrame(64, heard)]), 1)
+            if (port.half.queues.length > 0) port.half.deliver([testFrame(64, i)])
+            port.half.take()
+            other.half.take()
+            await sleep(0)
+            heard += steady.receive().length
+          }
+          await changed
+        }
+        await other.half.until(() => other.half.inbox.length === sent, 'every frame of the other port')
+        assert.equal(heard, sent)
+        assert.deepEqual(other.codes(), [])
+      }),
+    ))
+
   test('a ring outside its region, crossing its end, or misaligned is refused and not touched', () =>
     withPort({}, async (port) => {
       const frontEnd = await port.start()

@@ -149,6 +149,15 @@ describe('a vhost-user queue', () => {
       sys.close(fresh)
     }))
 
+  test('asks no guest to kick when it adds receive buffers: nobody waits for that', () =>
+    withPort({}, async ({ half, start }) => {
+      const frontEnd = await start({ features: featureMask('version1', 'mergeableBuffers', 'protocolFeatures') })
+      const flags = () => frontEnd.view(frontEnd.rings[0]!.device, 2).getUint16(0, true)
+      assert.equal(flags(), 0)
+      half.deliver([testFrame(64, 1)])
+      assert.equal(flags(), 1)
+    }))
+
   test('stays awake for a guest that polls instead of kicking', () =>
     withPort({}, async ({ half, start }) => {
       const frontEnd = await start()
