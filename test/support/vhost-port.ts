@@ -1,5 +1,7 @@
 // A vhost-user port with a processor's side and no engine, for tests: control half, data half, and front-ends that are closed with it.
+import assert from 'node:assert/strict'
 import { join } from 'node:path'
+import { testFrame } from '../../src/endpoints/compliance-frames.ts'
 import type { EndpointControl } from '../../src/endpoints/endpoint.ts'
 import { createVhostUserControl, type VhostUserOptions } from '../../src/endpoints/vhost-user/control.ts'
 import { WindowAllocator } from '../../src/vhost-user/window-allocator.ts'
@@ -82,4 +84,14 @@ export async function withPort(options: Partial<VhostUserOptions>, work: (port: 
     await control.close()
     half.close()
   }
+}
+
+/** Frames pass in both directions. */
+export async function passes({ half }: VhostPort, frontEnd: FrontEnd): Promise<void> {
+  half.inbox.length = 0
+  assert.ok(frontEnd.send(testFrame(1500, 7)))
+  await half.until(() => half.inbox.length > 0, 'a frame of the guest')
+  assert.deepEqual(half.inbox[0]!.bytes, testFrame(1500, 7))
+  assert.equal(half.deliver([testFrame(3000, 8)]), 1)
+  assert.deepEqual(frontEnd.receive(), [testFrame(3000, 8)])
 }
