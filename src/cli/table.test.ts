@@ -36,6 +36,6 @@ test('colour does not move columns', () => {
       undefined,
       paint,
     ),
-    ['PORT  FRAMES  KIND', '<a>        <1>  <x>', 'b          2  y'],
+    ['PORT  FRAMES  KIND', '<a>          <1>  <x>', 'b          2  y'],
   )
 })
