@@ -22,14 +22,12 @@ import {
   PF_TAGGED,
 } from '../kernels/layout.ts'
 import { type BatchOwner, type PacketHandle, Right } from './batch-owner.ts'
+import { DROP_REASONS_MAX } from './drop-reasons.ts'
 import type { PacketPool } from './pool.ts'
+import { PROTOCOL_TCP, PROTOCOL_UDP } from './protocols.ts'
 
 export { type BatchOwner, type PacketHandle, Right } from './batch-owner.ts'
-
-export const PROTOCOL_ICMP = 1
-export const PROTOCOL_TCP = 6
-export const PROTOCOL_UDP = 17
-export const PROTOCOL_ICMP6 = 58
+export { PROTOCOL_ICMP, PROTOCOL_ICMP6, PROTOCOL_TCP, PROTOCOL_UDP } from './protocols.ts'
 
 /** Packets on their way through the stack. Fields are ordinary ones because they are read per packet. */
 export class Batch {
@@ -258,18 +256,37 @@ export class Batch {
    * ReportFilteredNetBufferLists). `reason` is a name or a number from `registerReason`. ES-305, ES-306, ES-344.
    */
   drop(i: number, reason: number | string): void {
-    if ((this.rights & Right.drop) === 0) {
-      this.owner.breach('ES-306', 'a capturing extension dropped a packet')
-      return
-    }
+    if (!this.may(i, Right.drop, 'ES-306', 'a capturing extension dropped a packet')) return
     const slot = this.slots[i]!
-    const flags = this.pool.flags[slot]!
-    if ((flags & PF_DROPPED) !== 0) return
-    this.pool.flags[slot] = flags | PF_DROPPED
-    const number = typeof reason === 'number' ? reason : this.owner.reasonNumber(reason)
-    this.pool.reason[slot] = number
+    if ((this.pool.flags[slot]! & PF_DROPPED) !== 0) return
+    const number = this.numberOf(reason)
+    this.takeOut(slot, number)
+    if (this.ingress)
+      this.owner.filtered(slot, number, this.pool.sourcePort[slot]!, true) // ES-364
+    else
+      for (let k = 0; k < this.pool.destinationCount[slot]!; k++) {
+        const entry = this.entry(slot, k)
+        if ((entry & DE_EXCLUDED) === 0) this.owner.filtered(slot, number, entry & DE_PORT, false) // ES-365
+      }
+  }
+
+  // True if the module in work has the right; its breach is reported if not.
+  private may(i: number, right: number, rule: string, breach: string): boolean {
+    if ((this.rights & right) !== 0) return i >= 0 && i < this.length // positions outside name slots of other packets
+    this.owner.breach(rule, breach)
+    return false
+  }
+
+  // Numbers that nobody registered would be counted somewhere else: the last one stands for them.
+  private numberOf(reason: number | string): number {
+    if (typeof reason !== 'number') return this.owner.reasonNumber(reason)
+    return Number.isInteger(reason) && reason >= 0 && reason < DROP_REASONS_MAX ? reason : DROP_REASONS_MAX - 1
+  }
+
+  private takeOut(slot: number, reason: number): void {
+    this.pool.flags[slot] = this.pool.flags[slot]! | PF_DROPPED
+    this.pool.reason[slot] = reason
     this.dirty = true
-    this.owner.filtered(slot, number, this.pool.sourcePort[slot]!, this.ingress)
   }
 
   /** True if the packet was dropped earlier in this handler. */
@@ -282,12 +299,9 @@ export class Batch {
     return this.pool.destinationCount[this.slots[i]!]!
   }
 
-  private entryIndex(slot: number, k: number): number {
-    return this.pool.destinationOffset[slot]! + k
-  }
-
   private entry(slot: number, k: number): number {
-    return this.pool.destinationRoom[slot] === 0 ? this.pool.destination[slot]! : this.pool.arena[this.entryIndex(slot, k)]!
+    const { pool } = this
+    return pool.destinationRoom[slot] === 0 ? pool.destination[slot]! : pool.arena[pool.destinationOffset[slot]! + k]!
   }
 
   /** Port id of destination `k` (0…destinationCount-1). */
@@ -310,30 +324,20 @@ export class Batch {
    * last one drops the packet. ES-309, ES-346.
    */
   exclude(i: number, k: number, reason: number | string): void {
-    if (this.ingress || (this.rights & Right.exclude) === 0) {
-      this.owner.breach(
-        this.ingress ? 'ES-346' : 'ES-309',
-        'exclusion of a destination is for filtering and forwarding extensions on egress',
-      )
-      return
-    }
+    const { pool, ingress } = this
+    const breach = 'exclusion of a destination is for filtering and forwarding extensions on egress'
+    if (!this.may(i, ingress ? Right.none : Right.exclude, ingress ? 'ES-346' : 'ES-309', breach)) return
     const slot = this.slots[i]!
-    const count = this.pool.destinationCount[slot]!
-    if (!(k >= 0 && k < count)) return
+    const count = pool.destinationCount[slot]!
+    if (!(k >= 0 && k < count) || (pool.flags[slot]! & PF_DROPPED) !== 0) return
     const entry = this.entry(slot, k)
     if ((entry & DE_EXCLUDED) !== 0) return
-    if (this.pool.destinationRoom[slot] === 0) this.pool.destination[slot] = entry | DE_EXCLUDED
-    else this.pool.arena[this.entryIndex(slot, k)] = entry | DE_EXCLUDED
-    const number = typeof reason === 'number' ? reason : this.owner.reasonNumber(reason)
-    for (let other = 0; other < count; other++)
-      if ((this.entry(slot, other) & DE_EXCLUDED) === 0) {
-        this.owner.filtered(slot, number, entry & DE_PORT, false)
-        return
-      }
-    this.pool.flags[slot] = this.pool.flags[slot]! | PF_DROPPED
-    this.pool.reason[slot] = number
-    this.dirty = true
+    if (pool.destinationRoom[slot] === 0) pool.destination[slot] = entry | DE_EXCLUDED
+    else pool.arena[pool.destinationOffset[slot]! + k] = entry | DE_EXCLUDED
+    const number = this.numberOf(reason)
     this.owner.filtered(slot, number, entry & DE_PORT, false)
+    for (let other = 0; other < count; other++) if ((this.entry(slot, other) & DE_EXCLUDED) === 0) return
+    this.takeOut(slot, number) // ES-358
   }
 
   /**
@@ -341,18 +345,18 @@ export class Batch {
    * nothing, if the connection is not connected (A005) or the turn has no room left (NDIS_STATUS_RESOURCES). ES-328, ES-411, ES-412.
    */
   addDestination(i: number, portId: number, nicIndex = 0, preserveVlan = false, preservePriority = false): boolean {
-    if (!this.ingress || (this.rights & Right.addDestination) === 0) {
-      this.owner.breach(this.ingress ? 'ES-412' : 'ES-328', 'only a forwarding extension adds destinations, and on ingress')
-      return false
-    }
+    const { pool, ingress } = this
+    const breach = 'only a forwarding extension adds destinations, and on ingress'
+    if (!this.may(i, ingress ? Right.addDestination : Right.none, ingress ? 'ES-412' : 'ES-328', breach)) return false
     if (!this.owner.connected(portId, nicIndex)) return false // ES-430, ES-441
     const slot = this.slots[i]!
-    const pool = this.pool
     const count = pool.destinationCount[slot]!
     const entry =
       portId | (nicIndex << DE_NIC_SHIFT) | (preserveVlan ? DE_PRESERVE_VLAN : 0) | (preservePriority ? DE_PRESERVE_PRIORITY : 0)
-    if (count === 0 && pool.destinationRoom[slot] === 0) pool.destination[slot] = entry
-    else {
+    if (count === 0) {
+      pool.destination[slot] = entry
+      pool.destinationRoom[slot] = 0 // what the slot's last packet left there names a stretch of the arena that others use now
+    } else {
       const room = pool.destinationRoom[slot]!
       if (count >= room && !pool.growDestinations(slot, room === 0 ? 8 : room * 2)) return false
       pool.arena[pool.destinationOffset[slot]! + count] = entry
@@ -366,13 +370,9 @@ export class Batch {
    * and modify" of the contract without a clone. Ingress only, not for capturing extensions (ES-307, ES-347).
    */
   setU8(i: number, offset: number, value: number): boolean {
-    if (!this.ingress || (this.rights & Right.modify) === 0) {
-      this.owner.breach(
-        this.ingress ? 'ES-307' : 'ES-347',
-        'packet data may be changed by filtering and forwarding extensions on ingress only',
-      )
-      return false
-    }
+    const { ingress } = this
+    const breach = 'packet data may be changed by filtering and forwarding extensions on ingress only'
+    if (!this.may(i, ingress ? Right.modify : Right.none, ingress ? 'ES-307' : 'ES-347', breach)) return false
     const slot = this.slots[i]!
     if (!(offset >= 0 && offset < this.pool.headerLength[slot]!)) return false
     this.pool.header8[slot * HEADER_STRIDE + this.pool.headerOffset[slot]! + offset] = value
@@ -398,17 +398,11 @@ export class Batch {
    * `SwitchHandle.release`. Returns its handle, or 0 if the pool has no room (then the packet goes on).
    */
   hold(i: number): PacketHandle {
-    if ((this.rights & Right.hold) === 0) {
-      this.owner.breach('ES-306', 'a capturing extension must not hold packets back')
-      return 0
-    }
+    if (!this.may(i, Right.hold, 'ES-306', 'a capturing extension must not hold packets back')) return 0
     const slot = this.slots[i]!
     if ((this.pool.flags[slot]! & PF_DROPPED) !== 0) return 0
     const handle = this.owner.keep(slot, true)
-    if (handle === 0) return 0
-    this.pool.flags[slot] = this.pool.flags[slot]! | PF_DROPPED
-    this.pool.reason[slot] = 0
-    this.dirty = true
+    if (handle !== 0) this.takeOut(slot, 0)
     return handle
   }
 
@@ -417,11 +411,8 @@ export class Batch {
    * `SwitchHandle.send`. Returns its handle, or 0 without room. ES-310.
    */
   clone(i: number): PacketHandle {
-    if ((this.rights & Right.clone) === 0) {
-      this.owner.breach('ES-310', 'a capturing extension must not clone packets')
-      return 0
-    }
-    return this.owner.keep(this.slots[i]!, false)
+    const may = this.may(i, Right.clone, 'ES-310', 'a capturing extension must not clone packets')
+    return may ? this.owner.keep(this.slots[i]!, false) : 0
   }
 
   // ---- for the stack ----------------------------------------------------------------------------------------------------

@@ -31,6 +31,19 @@ export const Oid = {
   portUpdated: 0x00010295,
 } as const
 
+/** Announcements that no extension may complete: it forwards them (ES-248). */
+export const alwaysForwarded: ReadonlySet<number> = new Set([
+  Oid.portUpdated,
+  Oid.portTeardown,
+  Oid.portDelete,
+  Oid.nicConnect,
+  Oid.nicUpdated,
+  Oid.nicDisconnect,
+  Oid.nicDelete,
+  Oid.nicSaveComplete,
+  Oid.nicRestoreComplete,
+])
+
 export const StatusIndication = {
   switchPortRemoveVf: 0xc0241001,
   switchNicStatus: 0xc0241002,

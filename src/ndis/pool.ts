@@ -41,6 +41,7 @@ import {
   P_VNET,
   P_VSID,
   P_WINDOW,
+  PF_DROPPED,
   PF_FOREIGN,
   PF_ORIGINATED,
   PF_OWNED,
@@ -231,7 +232,7 @@ export class PacketPool {
       this.#kernels.copyFrame(this.base, slot, from, this.segment[at + 1]!, this.segment[at]!)
       from += this.segment[at + 1]!
     }
-    this.flags[copied] = (this.flags[slot]! & ~PF_FOREIGN) | PF_OWNED | PF_SAFE | PF_ORIGINATED
+    this.flags[copied] = (this.flags[slot]! & ~(PF_FOREIGN | PF_DROPPED)) | PF_OWNED | PF_SAFE | PF_ORIGINATED
     this.copyFields(copied, slot)
     return copied
   }

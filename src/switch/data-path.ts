@@ -59,6 +59,7 @@ export class DataPath implements BatchOwner {
   private readonly delivery: Delivery
   private readonly batch: Batch
   private readonly droppedBatch: Batch
+  private readonly droppedReasons = new Uint8Array(BURST_SLOTS * 2)
   private readonly scratch: Uint8Array
   private readonly scratchAt: number
   private current = -1
@@ -77,12 +78,7 @@ export class DataPath implements BatchOwner {
       entered: (index) => {
         this.current = index
       },
-      failed: (module, error) =>
-        components.report(
-          module.name,
-          'extension-failed',
-          error instanceof Error ? (error.stack ?? error.message) : String(error),
-        ),
+      failed: (module) => this.failed(this.current, module),
       dropAll: (batch, reason) => this.dropAll(batch, reason),
       nowNs: () => components.nowMs() * 1e6,
     })
@@ -231,7 +227,9 @@ export class DataPath implements BatchOwner {
     this.counters.port(port, incoming ? PortCounter.receivedDropped : PortCounter.sendDropped, 1)
     if (this.stack.observesDrops) {
       const { droppedBatch } = this
-      if (droppedBatch.length < droppedBatch.slots.length) droppedBatch.slots[droppedBatch.length++] = slot
+      if (droppedBatch.length >= droppedBatch.slots.length) return
+      this.droppedReasons[droppedBatch.length] = reason // the slot has one place only: it may lose several destinations
+      droppedBatch.slots[droppedBatch.length++] = slot
     }
   }
 
@@ -243,7 +241,7 @@ export class DataPath implements BatchOwner {
   }
 
   connected(portId: number, nicIndex: number): boolean {
-    return nicIndex <= 1 && this.components.ports.connected(portId)
+    return this.components.ports.usable(portId, nicIndex)
   }
 
   keep(slot: number, taken: boolean): PacketHandle {
@@ -293,19 +291,28 @@ export class DataPath implements BatchOwner {
     batch.dirty = false
   }
 
+  // A module that failed gives nothing back any more: what it holds goes on past it, or is dropped.
+  private failed(index: number, module: Module): void {
+    const reason = module.onFailure === 'open' ? DropReason.none : DropReason.extensionFailed
+    this.components.injections.surrender(index, reason === DropReason.none, (slot) => {
+      const port = this.pool.sourcePort[slot]!
+      this.counters.drop(port, reason, 1)
+      this.counters.port(port, PortCounter.receivedDropped, 1)
+    })
+    this.components.report(module.name, 'extension-failed', module.lastFault)
+  }
+
   private showDropped(): void {
     const { droppedBatch } = this
-    const reason = (i: number): string => this.delivery.reasonName(this.pool.reason[droppedBatch.slots[i]!]!)
-    for (const module of this.stack.modules) {
+    const reason = (i: number): string => this.delivery.reasonName(this.droppedReasons[i]!)
+    for (const [index, module] of this.stack.modules.entries()) {
       if (module.state !== 'running' || !module.enabled || module.handlers.filtered === undefined) continue
       droppedBatch.rights = 0
       try {
         module.handlers.filtered(droppedBatch, reason)
       } catch (error) {
-        module.state = 'failed'
-        module.faults++
-        module.lastFault = String(error)
-        this.components.report(module.name, 'extension-failed', String(error))
+        module.fail(error)
+        this.failed(index, module)
         this.stack.compile()
       }
     }

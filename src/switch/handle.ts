@@ -90,18 +90,22 @@ export function createSwitchHandle(options: HandleOptions, components: HandleCom
     wallClock: components.wallClock,
     every: components.every,
     originate(frame) {
-      if (frame.length < FRAME_MIN || frame.length > FRAME_MAX) return 0
+      // ES-053, ES-055: a module that is not in the stack has no place to send from.
+      const module = position()
+      if (module < 0 || frame.length < FRAME_MIN || frame.length > FRAME_MAX) return 0
       const slot = pool.take(frame.length, Math.min(frame.length, HEADER_COPY))
       if (slot < 0) return 0
       fill(pool, slot, frame)
       components.kernels.parse(pool.base, slot, 1)
-      pool.flags[slot] = pool.flags[slot]! | PF_OWNED | PF_SAFE | PF_ORIGINATED // ES-353: safe
-      return injections.own(slot, -1, true, position())
+      pool.flags[slot] = pool.flags[slot]! | PF_OWNED | PF_SAFE | PF_ORIGINATED // ES-380
+      return injections.own(slot, -1, true, module)
     },
     setSource(packet, portId, nicIndex = 0) {
       const slot = own(packet)
-      if (slot < 0) return NdisStatus.invalidParameter
-      if (portId !== 0 && !(nicIndex <= 1 && ports.connected(portId))) return NdisStatus.invalidParameter // ES-429, ES-440
+      // ES-371: held packets are not the module's own.
+      if (slot < 0 || injections.isHeld(slot)) return NdisStatus.invalidParameter
+      const allowed = portId === 0 ? nicIndex === 0 : ports.usable(portId, nicIndex)
+      if (!allowed) return NdisStatus.invalidParameter // ES-429, ES-440
       pool.sourcePort[slot] = portId
       pool.sourceNic[slot] = nicIndex
       return NdisStatus.success
@@ -111,7 +115,7 @@ export function createSwitchHandle(options: HandleOptions, components: HandleCom
     release(packet, reason = 'given-up-by-extension') {
       const slot = own(packet)
       if (slot < 0) return NdisStatus.invalidParameter
-      if (injections.isHeld(slot)) components.dropped(slot, typeof reason === 'number' ? reason : reasons.number(reason))
+      if (injections.isHeld(slot)) components.dropped(slot, reasons.resolve(reason))
       injections.drop(slot)
       return NdisStatus.success
     },

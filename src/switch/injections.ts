@@ -45,6 +45,13 @@ export class Injections {
     if (original >= 0 && !ingress) {
       const { pool } = this
       const count = pool.destinationCount[original]!
+      if (count === 1) {
+        // One destination has its place in the slot itself: most packets need no array.
+        const inline = pool.destinationRoom[original] === 0
+        pool.destination[slot] = inline ? pool.destination[original]! : pool.arena[pool.destinationOffset[original]!]!
+        pool.destinationCount[slot] = 1
+        return this.handle(slot)
+      }
       const kept = new Uint32Array(count)
       for (let k = 0; k < count; k++)
         kept[k] =
@@ -107,24 +114,49 @@ export class Injections {
 
   /**
    * The stack changed: module indices are mapped (`map(old)` → new index or -1). Held packets of a module that left go on from its
-   * place (`fallback(old)`), its own unsent ones are freed.
+   * place, its own unsent ones are freed. `above(old)`: new index of the nearest module above that is still there, or -1.
    */
-  remap(map: (module: number) => number, fallback: (module: number) => number): void {
-    for (let slot = HELD_FIRST; slot < POOL_SLOTS; slot++) {
-      if (this.state[slot] === 0) continue
+  remap(map: (module: number) => number, above: (module: number) => number): void {
+    // Below the module above on ingress; on egress that module is the next one to see it.
+    const place = (module: number, ingress: boolean): number => above(module) + (ingress ? 0 : 1)
+    for (let i = 0; i < this.pending; i++) {
+      const at = (this.head + i) % POOL_SLOTS
+      const module = this.queueModule[at]!
+      const moved = map(module)
+      this.queueModule[at] = moved >= 0 ? moved : place(module, this.queueIngress[at] === 1)
+    }
+    for (const slot of this.inOrder()) {
       const module = this.owner[slot]!
       const moved = map(module)
       if (moved >= 0) this.owner[slot] = moved
       else if (this.state[slot] === HELD) {
-        this.owner[slot] = fallback(module)
+        this.owner[slot] = place(module, this.heldOnIngress[slot] === 1)
         this.enqueue(slot)
       } else this.drop(slot)
     }
-    for (let i = 0; i < this.pending; i++) {
-      const at = (this.head + i) % POOL_SLOTS
-      const moved = map(this.queueModule[at]!)
-      this.queueModule[at] = moved >= 0 ? moved : fallback(this.queueModule[at]!)
+  }
+
+  /**
+   * Takes everything from module `module`, which failed: held packets go on from where they were taken (`goOn`), or are freed after
+   * `dropped` was told; its own unsent ones are freed.
+   */
+  surrender(module: number, goOn: boolean, dropped: (slot: number) => void): void {
+    for (const slot of this.inOrder()) {
+      if (this.owner[slot] !== module) continue
+      if (this.state[slot] === HELD && goOn) {
+        this.enqueue(slot)
+        continue
+      }
+      if (this.state[slot] === HELD) dropped(slot)
+      this.drop(slot)
     }
+  }
+
+  // Packets that modules own, in the order in which they were taken.
+  private inOrder(): number[] {
+    const found: number[] = []
+    for (let slot = HELD_FIRST; slot < POOL_SLOTS; slot++) if (this.state[slot] !== 0) found.push(slot)
+    return found.sort((a, b) => (this.pool.packetId[a]! - this.pool.packetId[b]!) | 0)
   }
 
   /** Packets that modules hold. */

@@ -18,7 +18,7 @@ const classRights: Readonly<Record<ExtensionClass, number>> = {
   forwarding: Right.drop | Right.exclude | Right.addDestination | Right.modify | Right.clone | Right.hold,
 }
 
-/** The position of a class in the stack: capturing above filtering above forwarding. ES-038 */
+/** The position of a class in the stack: capturing above filtering above forwarding. ES-011 */
 export const rankOf = (extensionClass: ExtensionClass): number => classRank[extensionClass]
 
 /** A module in the stack. */
@@ -45,7 +45,10 @@ export class Module {
     this.onFailure = onFailure
     this.handle = handle
     this.rights = classRights[definition.class]
-    this.handlers = definition.attach(handle, options)
+    const handlers: unknown = definition.attach(handle, options)
+    if (typeof handlers !== 'object' || handlers === null || 'then' in handlers)
+      throw new Error('"attach" must return an object of handlers, at once: { ingress(batch) { … } }')
+    this.handlers = handlers
   }
 
   get class(): ExtensionClass {
@@ -57,6 +60,13 @@ export class Module {
     this.state = 'restarting'
     this.handlers.restart?.()
     this.state = 'running'
+  }
+
+  /** The module threw: it is called no more, and its packets go as its failure policy says. */
+  fail(error: unknown): void {
+    this.state = 'failed'
+    this.faults++
+    this.lastFault = error instanceof Error ? (error.stack ?? error.message) : String(error)
   }
 
   pause(): void {

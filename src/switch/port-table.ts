@@ -81,9 +81,14 @@ export class PortTable {
 
   /** True if the port's connection (index 0) is connected and its link is up: it may be a destination. */
   connected(port: number): boolean {
-    if (!(port > 0 && port < this.ports)) return false
+    if (!(port > 0 && port < this.ports && port === Math.trunc(port))) return false
     const at = HEADER_WORDS + port * PORT_WORDS
     return this.words[at + W_NIC_STATE] === NicState.connected && (this.words[at + W_FLAGS]! & PortFlag.linkDown) === 0
+  }
+
+  /** True if (port, nicIndex) may be a source or destination: index 0, or 1 on the external port (ES-322, ES-323). */
+  usable(port: number, nicIndex: number): boolean {
+    return (nicIndex === 0 || (nicIndex === 1 && (this.flags(port) & PortFlag.external) !== 0)) && this.connected(port)
   }
 
   flags(port: number): number {
