@@ -2,13 +2,13 @@
 // which makes the guests' image, starts everything, and stops it at Ctrl-C.
 import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
+import { constants } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { ensurePackages, labPackages } from './system-packages.mjs'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const NODE_MAJOR_MIN = 24
-const FORCED_EXIT_CODES = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 }
 
 const own = join(root, 'node_modules/.bin/node')
 const node = Number(process.versions.node.split('.')[0]) >= NODE_MAJOR_MIN ? process.execPath : own
@@ -38,4 +38,4 @@ child.on('error', (error) => {
   console.error(`start: ${error.message}`)
   process.exit(1)
 })
-child.on('exit', (code, signal) => process.exit(code ?? FORCED_EXIT_CODES[signal] ?? 1))
+child.on('exit', (code, signal) => process.exit(code ?? 128 + constants.signals[signal]))
