@@ -95,8 +95,7 @@ export async function ensurePackages(names = testPackages, { why = 'the tests', 
   }
   install(missing)
   const left = missingPackages(names)
-  if (left.length > 0)
-    say(`still missing: ${left.join(', ')}; what apt-get says above tells why. Again by hand: ${installCommand(left)}`)
+  if (left.length > 0) say(`still missing: ${left.join(', ')}; to see why, run: ${installCommand(left)}`)
   return { missing: left }
 }
 
