@@ -31,6 +31,9 @@ export function be16(p: usize): u32 {
   return ((v & 0xff) << 8) | (v >> 8)
 }
 
+// Little-endian: ether type 0x0800, version 4, five words of header.
+const PLAIN_IPV4: u32 = 0x450008
+
 @inline
 function isTag(etherType: u32): bool {
   return etherType == 0x8100 || etherType == 0x88a8 || etherType == 0x9100
@@ -77,7 +80,16 @@ export function parseHeader(pool: usize, k: u32, h: usize, n: u32, flags: u32): 
   let l4: u32 = 0
   let ip: u32 = 0
   let ports: u32 = 0
-  if (n >= 14) {
+  if (n >= 38 && (load<u32>(h, 12) & 0xffffff) == PLAIN_IPV4 && (load<u8>(h) & 1) == 0) {
+    // What most frames are, read in fewer steps: unicast, no tag, IPv4 without options.
+    flags |= PF_IPV4
+    l3 = 14
+    etherType = 0x0800
+    ip = <u32>load<u8>(h, 23)
+    const offset = be16(h + 20)
+    if (offset & 0x3fff) flags |= PF_FRAGMENT
+    if ((offset & 0x1fff) == 0) l4 = 34
+  } else if (n >= 14) {
     const a = load<u32>(h)
     if (a & 1) {
       flags |= PF_MULTICAST
@@ -116,8 +128,8 @@ export function parseHeader(pool: usize, k: u32, h: usize, n: u32, flags: u32): 
         if (fragment) flags |= PF_FRAGMENT
       }
     }
-    if (l4 != 0 && (ip == 6 || ip == 17 || ip == 132)) ports = load<u32>(h + l4)
   }
+  if (l4 != 0 && (ip == 6 || ip == 17 || ip == 132)) ports = load<u32>(h + l4)
   store<u32>(k4, flags, P_FLAGS)
   store<u16>(k2, <u16>etherType, P_ETHER_TYPE)
   store<u16>(k2, <u16>vlan, P_VLAN)

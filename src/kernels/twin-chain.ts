@@ -2,7 +2,11 @@
 //
 // The rule it must not break: a guest's field is read once, and every walk is bounded (DESCRIPTORS_MAX, the ring's size).
 import type { Window } from './kernels.ts'
-import {
+import * as layout from './layout.ts'
+import { copy, load32, ringPart, type TwinState, translate, translatePart, WINDOW_SHIFT } from './twin-memory.ts'
+
+// V8 folds a module's own constants into the code and loads imported ones at each use: these are per packet.
+const {
   DESC_INDIRECT,
   DESC_NEXT,
   DESC_WRITE,
@@ -27,8 +31,7 @@ import {
   SEGMENTS_MAX,
   VNET_HEADER,
   VNET_STRIDE,
-} from './layout.ts'
-import { copy, load32, ringPart, type TwinState, translate, translatePart, WINDOW_SHIFT } from './twin-memory.ts'
+} = layout
 
 /** Fault of `walk`: a packed chain that never ends breaks the ring. */
 export const ENDLESS = -1

@@ -2,7 +2,12 @@
 //
 // The rule it must not break: the sum is written into the header copy only, where the offload request was checked to point.
 import type { Window } from './kernels.ts'
-import {
+import * as layout from './layout.ts'
+import { segmentLength, segmentPlace } from './twin-copy.ts'
+import type { TwinState } from './twin-memory.ts'
+
+// V8 folds a module's own constants into the code and loads imported ones at each use: these are per packet.
+const {
   HEADER_STRIDE,
   OFFLOAD_CHECKSUM,
   OFFLOAD_TSO4,
@@ -14,9 +19,7 @@ import {
   P_SEGMENTS,
   P_VNET,
   VNET_STRIDE,
-} from './layout.ts'
-import { segmentLength, segmentPlace } from './twin-copy.ts'
-import type { TwinState } from './twin-memory.ts'
+} = layout
 
 const CHUNK = 16384 // words whose sum still is a small integer
 

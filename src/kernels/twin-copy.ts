@@ -1,6 +1,10 @@
 // Copies a stretch of a frame, wherever its bytes stand, to linear memory: the twin of copy.as.ts. Also where a packet's payload
 // stands, for the other twins.
-import {
+import * as layout from './layout.ts'
+import { copy, type TwinState, WINDOW_MASK, WINDOW_SHIFT } from './twin-memory.ts'
+
+// V8 folds a module's own constants into the code and loads imported ones at each use: these are per packet.
+const {
   HEADER_STRIDE,
   P_ADDRESS,
   P_FLAGS,
@@ -13,8 +17,7 @@ import {
   P_WINDOW,
   PF_FOREIGN,
   SEGMENTS_MAX,
-} from './layout.ts'
-import { copy, type TwinState, WINDOW_MASK, WINDOW_SHIFT } from './twin-memory.ts'
+} = layout
 
 /** Window of payload segment `i` of slot `k` (the only one if `count` is 1); its offset goes to `s.at`. */
 export function segmentPlace(s: TwinState, pool: number, k: number, i: number, count: number): number {

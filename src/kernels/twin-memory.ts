@@ -4,7 +4,10 @@
 // The rule it must not break: no address that a guest wrote is used before `translate` has found it, with its length, inside that
 // guest's own table.
 import type { TwinMemory, Window } from './kernels.ts'
-import {
+import * as layout from './layout.ts'
+
+// V8 folds a module's own constants into the code and loads imported ones at each use: these are per packet.
+const {
   GATHER_MAX,
   Q_FLAGS,
   Q_REGION_COUNT,
@@ -17,7 +20,7 @@ import {
   REGION_SIZE,
   REGION_WINDOW,
   WINDOW_BYTES,
-} from './layout.ts'
+} = layout
 
 /** Windows 0…3 stand for the four GiB of linear memory. */
 export const LINEAR_WINDOWS = 4

@@ -3,7 +3,11 @@
 // The rule it must not break: entries become visible to the guest by one atomic store per batch, and a full fence stands between
 // that store and the read of what the guest asked for. (Atomics are sequentially consistent: that is the fence.)
 import type { Window } from './kernels.ts'
-import {
+import * as layout from './layout.ts'
+import { ringPart, type TwinState, WINDOW_MASK, WINDOW_SHIFT } from './twin-memory.ts'
+
+// V8 folds a module's own constants into the code and loads imported ones at each use: these are per packet.
+const {
   DESC_AVAILABLE,
   DESC_USED,
   DESC_WRITE,
@@ -35,8 +39,7 @@ import {
   REGION_OFFSET,
   REGION_SIZE,
   REGION_WINDOW,
-} from './layout.ts'
-import { ringPart, type TwinState, WINDOW_MASK, WINDOW_SHIFT } from './twin-memory.ts'
+} = layout
 
 const LAPS = DESC_AVAILABLE | DESC_USED
 

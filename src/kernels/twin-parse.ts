@@ -1,7 +1,11 @@
 // Reads the header copy of a slot into the pool's arrays: the twin of parse.as.ts.
 //
 // The rule it must not break: it looks at the header copy alone, never at guest memory and never beyond the copy's length.
-import {
+import * as layout from './layout.ts'
+import type { TwinState } from './twin-memory.ts'
+
+// V8 folds a module's own constants into the code and loads imported ones at each use: these are per packet.
+const {
   HEADER_STRIDE,
   IPV6_EXTENSIONS_MAX,
   P_DESTINATION_L4,
@@ -21,8 +25,10 @@ import {
   PF_IPV6,
   PF_MULTICAST,
   PF_TAGGED,
-} from './layout.ts'
-import type { TwinState } from './twin-memory.ts'
+} = layout
+
+// Little-endian: ether type 0x0800, version 4, five words of header.
+const PLAIN_IPV4 = 0x450008
 
 function isTag(etherType: number): boolean {
   return etherType === 0x8100 || etherType === 0x88a8 || etherType === 0x9100
@@ -57,7 +63,7 @@ function ipv6Transport(s: TwinState, h: number, at: number, n: number, next: num
 
 /** Parses the `n` bytes at `h` into slot `k`; `flags` are the slot's other flags. */
 export function parseHeader(s: TwinState, pool: number, k: number, h: number, n: number, flags: number): void {
-  const u8 = s.u8
+  const { u8, u16, u32 } = s
   let etherType = 0
   let vlan = 0
   let l3 = 0
@@ -65,7 +71,16 @@ export function parseHeader(s: TwinState, pool: number, k: number, h: number, n:
   let ip = 0
   let source = 0
   let destination = 0
-  if (n >= 14) {
+  if (n >= 38 && (h & 3) === 0 && (u32[(h >> 2) + 3]! << 8) >>> 8 === PLAIN_IPV4 && (u8[h]! & 1) === 0) {
+    // What most frames are, read in fewer steps: unicast, no tag, IPv4 without options.
+    flags |= PF_IPV4
+    l3 = 14
+    etherType = 0x0800
+    ip = u8[h + 23]!
+    const offset = (u8[h + 20]! << 8) | u8[h + 21]!
+    if ((offset & 0x3fff) !== 0) flags |= PF_FRAGMENT
+    if ((offset & 0x1fff) === 0) l4 = 34
+  } else if (n >= 14) {
     if ((u8[h]! & 1) !== 0) {
       flags |= PF_MULTICAST
       if ((u8[h]! & u8[h + 1]! & u8[h + 2]! & u8[h + 3]! & u8[h + 4]! & u8[h + 5]!) === 0xff) flags |= PF_BROADCAST
@@ -103,18 +118,18 @@ export function parseHeader(s: TwinState, pool: number, k: number, h: number, n:
         if (s.fragment) flags |= PF_FRAGMENT
       }
     }
-    if (l4 !== 0 && (ip === 6 || ip === 17 || ip === 132)) {
-      const t = h + l4
-      source = (u8[t]! << 8) | u8[t + 1]!
-      destination = (u8[t + 2]! << 8) | u8[t + 3]!
-    }
+  }
+  if (l4 !== 0 && (ip === 6 || ip === 17 || ip === 132)) {
+    const t = h + l4
+    source = (u8[t]! << 8) | u8[t + 1]!
+    destination = (u8[t + 2]! << 8) | u8[t + 3]!
   }
   const k2 = (pool >> 1) + k
-  s.u32[((pool + P_FLAGS) >> 2) + k] = flags
-  s.u16[k2 + (P_ETHER_TYPE >> 1)] = etherType
-  s.u16[k2 + (P_VLAN >> 1)] = vlan
-  s.u16[k2 + (P_SOURCE_L4 >> 1)] = source
-  s.u16[k2 + (P_DESTINATION_L4 >> 1)] = destination
+  u32[((pool + P_FLAGS) >> 2) + k] = flags
+  u16[k2 + (P_ETHER_TYPE >> 1)] = etherType
+  u16[k2 + (P_VLAN >> 1)] = vlan
+  u16[k2 + (P_SOURCE_L4 >> 1)] = source
+  u16[k2 + (P_DESTINATION_L4 >> 1)] = destination
   u8[pool + P_L3 + k] = l3
   u8[pool + P_L4 + k] = l4
   u8[pool + P_PROTOCOL + k] = ip
