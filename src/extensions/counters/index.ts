@@ -63,19 +63,32 @@ function classOf(batch: Batch, i: number): number {
   return etherType === EtherType.arp ? ARP : etherType === EtherType.lldp ? LLDP : OTHER
 }
 
-function add(counters: Float64Array, at: number, bytes: number): void {
-  counters[at] = counters[at]! + 1
+function add(counters: Float64Array, at: number, frames: number, bytes: number): void {
+  counters[at] = counters[at]! + frames
   counters[at + 1] = counters[at + 1]! + bytes
 }
 
+// Frames of a burst are mostly of one class: they are summed up before they are written.
 function count(batch: Batch, counters: Float64Array, base: number): void {
+  let running = OTHER
+  let frames = 0
+  let sum = 0
   for (let i = 0; i < batch.length; i++) {
     const bytes = batch.frameLength(i)
-    add(counters, base + classOf(batch, i) * 2, bytes)
-    if (batch.isMulticast(i)) add(counters, base + (batch.isBroadcast(i) ? BROADCAST : MULTICAST) * 2, bytes)
-    if (batch.isTagged(i)) add(counters, base + TAGGED * 2, bytes)
-    if (batch.segmentSize(i) !== 0) add(counters, base + SUPER_FRAMES * 2, bytes)
+    const found = classOf(batch, i)
+    if (found !== running) {
+      if (frames !== 0) add(counters, base + running * 2, frames, sum)
+      running = found
+      frames = 0
+      sum = 0
+    }
+    frames++
+    sum += bytes
+    if (batch.isMulticast(i)) add(counters, base + (batch.isBroadcast(i) ? BROADCAST : MULTICAST) * 2, 1, bytes)
+    if (batch.isTagged(i)) add(counters, base + TAGGED * 2, 1, bytes)
+    if (batch.segmentSize(i) !== 0) add(counters, base + SUPER_FRAMES * 2, 1, bytes)
   }
+  if (frames !== 0) add(counters, base + running * 2, frames, sum)
 }
 
 export default defineExtension({

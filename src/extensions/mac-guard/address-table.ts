@@ -24,6 +24,9 @@ const CHANGING = 4
 const GUARDED = 16 // and the number of addresses
 
 export class AddressTable {
+  /** The address that `readFirst` found. */
+  firstHigh = 0
+  firstLow = 0
   private readonly words: Int32Array
 
   constructor(words: Int32Array) {
@@ -46,6 +49,18 @@ export class AddressTable {
       if (Atomics.load(words, row + STATE) === state) return found
     }
     return REFUSED
+  }
+
+  /** Reads the first address of a port into `firstHigh` and `firstLow`. False if it has none, or they are being changed. */
+  readFirst(port: number): boolean {
+    if (port >= TABLE_PORTS) return false
+    const { words } = this
+    const row = port * ROW_WORDS
+    const state = Atomics.load(words, row + STATE)
+    if ((state & KIND) <= GUARDED) return false
+    this.firstHigh = words[row + FIRST]!
+    this.firstLow = words[row + FIRST + 1]! >>> 0
+    return Atomics.load(words, row + STATE) === state
   }
 
   private write(port: number, kind: number): void {

@@ -43,12 +43,20 @@ export default defineExtension<MacGuardOptions>({
     return {
       ingress(batch) {
         let checked = 0
+        let portBefore = 0
+        let hasFirst = false
         for (let i = 0; i < batch.length; i++) {
           const port = batch.sourcePortId(i)
           if (port === 0) continue // ES-341: packets of extensions bypass port policies
           const high = batch.sourceMacHigh(i)
           const low = batch.sourceMacLow(i)
           checked++
+          // Packets of a burst mostly come from one port, and from its own address.
+          if (port !== portBefore) {
+            portBefore = port
+            hasFirst = table.readFirst(port)
+          }
+          if (hasFirst && low === table.firstLow && high === table.firstHigh) continue
           if ((high & 0x100) !== 0) {
             counters[GuardCounter.groupSource] = counters[GuardCounter.groupSource]! + 1
             batch.drop(i, groupSource)
