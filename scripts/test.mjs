@@ -39,6 +39,9 @@ if (Number(process.versions.node.split('.')[0]) < NODE_MAJOR_MIN) {
   process.exit(again.status ?? 1)
 }
 
+// Every file is a process of its own; what Node makes of the sources is kept between them.
+process.env.NODE_COMPILE_CACHE ??= join(root, '.cache/node')
+
 const { names, files } = options()
 const started = performance.now()
 const deadline = AbortSignal.timeout(SUITE_LIMIT_SECONDS * 1000)
