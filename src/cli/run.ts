@@ -27,7 +27,7 @@ function report(error: unknown): number {
   // The grammar's own errors have been printed already.
   if (error instanceof CommanderError) return error.exitCode === 0 ? ExitCode.ok : ExitCode.usage
   const { exitCode, code, message, hint } = explainFailure(error)
-  if (process.argv.includes('--json')) process.stdout.write(`${JSON.stringify({ error: { code, message, hint } }, null, 2)}\n`)
+  if (process.argv.includes('--json')) process.stdout.write(`${JSON.stringify({ error: { code, message, hint } })}\n`)
   else process.stderr.write(`vmswitch: ${message}\n${hint === '' ? '' : `${hint.replace(/^/gm, '  ')}\n`}`)
   return exitCode
 }
