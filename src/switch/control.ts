@@ -97,7 +97,7 @@ export class SwitchControl {
     return result
   }
 
-  /** NetEventSwitchActivate: the configuration is complete and may be queried. ES-121 */
+  /** NetEventSwitchActivate: the configuration is complete and may be queried. ES-074 */
   activate(): Promise<void> {
     return this.#serial(async () => {
       this.#active = true
@@ -124,17 +124,19 @@ export class SwitchControl {
       const port: PortRecord = { id, options, portState: PortState.created, nicState: NicState.unknown, linkUp: options.linkUp }
       await this.#issueOrThrow(Oid.portCreate, this.#portParameters(port), `port "${options.name}"`) // ES-116
       this.#ports.set(id, port)
+      let connection = false
       try {
         port.nicState = NicState.created
         await this.#issueOrThrow(Oid.nicCreate, this.#nicParameters(port), `the connection of port "${options.name}"`) // ES-184
+        connection = true
         if (options.mac !== undefined && !this.#macs.addStatic(options.mac, 0, id))
           throw new SwitchControlError(
             'FDB_FULL',
             `no room for ${options.mac} in the forwarding database; set switch.macTable.entries higher`,
           )
       } catch (error) {
-        const created = error instanceof SwitchControlError && error.code === 'FDB_FULL'
-        await this.#remove(port, created)
+        if (!connection) port.nicState = NicState.unknown // ES-183
+        await this.#remove(port, connection)
         throw error
       }
       this.#write(port)
@@ -152,7 +154,7 @@ export class SwitchControl {
     throw new SwitchControlError('TOO_MANY_PORTS', `switch "${this.#options.name}" has its ${this.#options.ports - 1} ports`)
   }
 
-  /** NIC_CONNECT: the adapter is operational. From created or, again, from disconnected through a new connection (S4 → S5 → S2). */
+  /** NIC_CONNECT: the adapter is operational. From created or, again, through a new connection (S4 → S5 → S2, ES-103). */
   connect(id: number): Promise<void> {
     return this.#serial(async () => {
       const port = this.#record(id)
@@ -160,14 +162,23 @@ export class SwitchControl {
       if (port.nicState === NicState.disconnected) {
         port.nicState = NicState.deleted
         await this.#issue(Oid.nicDelete, this.#nicParameters(port))
-        port.nicState = NicState.created
-        await this.#issueOrThrow(Oid.nicCreate, this.#nicParameters(port), `the connection of port "${port.options.name}"`)
       }
+      if (port.nicState === NicState.deleted) await this.#createNicAgain(port)
       if (port.nicState !== NicState.created) throw this.#wrongState(port, Oid.nicConnect)
       port.nicState = NicState.connected
       await this.#issue(Oid.nicConnect, this.#nicParameters(port))
       this.#write(port)
     })
+  }
+
+  async #createNicAgain(port: PortRecord): Promise<void> {
+    port.nicState = NicState.created
+    try {
+      await this.#issueOrThrow(Oid.nicCreate, this.#nicParameters(port), `the connection of port "${port.options.name}"`)
+    } catch (error) {
+      port.nicState = NicState.deleted // ES-183
+      throw error
+    }
   }
 
   /** NIC_DISCONNECT: no new packets or references from now on. */

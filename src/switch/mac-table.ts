@@ -32,7 +32,7 @@ export const macTableBytes = (entries: number, ports: number): number => (HEADER
 /** The two words of a MAC address as the table and the data path use them: octets 2…5 and octets 0…1, both little-endian. */
 export function macKey(mac: string): { low: number; high: number } {
   const octets = mac.split(':').map((octet) => Number.parseInt(octet, 16))
-  if (octets.length !== 6 || octets.some((octet) => !(octet >= 0 && octet <= 255)))
+  if (!/^([0-9a-f]{1,2}:){5}[0-9a-f]{1,2}$/i.test(mac))
     throw new Error(`"${mac}" is not a MAC address (six octets in hexadecimal, separated by colons)`)
   const [a, b, c, d, e, f] = octets as [number, number, number, number, number, number]
   return { low: c | (d << 8) | (e << 16) | (f << 24), high: a | (b << 8) }
@@ -114,12 +114,13 @@ export class MacTable {
   private move(low: number, key: number, port: number, now: number): boolean {
     if (!this.tryLock()) return false
     const at = this.find(low, key)
-    if (at >= 0 && this.words[at + 2] !== port) {
+    const movable = at >= 0 && (this.words[at + 1]! & KEY_STATIC) === 0
+    if (movable && this.words[at + 2] !== port) {
       this.write(at, low, key, port, now)
       this.words[MOVES] = this.words[MOVES]! + 1
     }
     this.unlock()
-    return at >= 0
+    return movable
   }
 
   // Overwrites the entry at `at`. The lock is held.
@@ -143,6 +144,11 @@ export class MacTable {
 
   private insert(low: number, key: number, port: number, now: number): boolean {
     if (!this.tryLock()) return false
+    if (this.find(low, key) >= 0) {
+      // Another processor learned it meanwhile: a second entry would outlive the first and mislead.
+      this.unlock()
+      return this.learn(low, key & 0xffff, (key >> 16) & 0xfff, port, now)
+    }
     const words = this.words
     const full = words[this.countsAt + port]! >= this.quota
     let free = NOT_FOUND

@@ -2,6 +2,7 @@
 // handle that the extension works with.
 import type { ExtensionClass, ExtensionDefinition, ExtensionHandlers, SwitchHandle } from '../extension.ts'
 import { Right } from '../ndis/batch.ts'
+import { describeError } from './describe-error.ts'
 
 /** States of spec section 9.4, and `failed` for a module that threw. */
 export type ModuleState = 'detached' | 'attaching' | 'paused' | 'restarting' | 'running' | 'pausing' | 'failed'
@@ -66,7 +67,7 @@ export class Module {
   fail(error: unknown): void {
     this.state = 'failed'
     this.faults++
-    this.lastFault = error instanceof Error ? (error.stack ?? error.message) : String(error)
+    this.lastFault = describeError(error)
   }
 
   pause(): void {
