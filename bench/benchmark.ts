@@ -11,6 +11,8 @@ export interface BenchOptions {
   readonly rounds: number | undefined
   /** A short run with coarse figures, to see that everything works. */
   readonly quick: boolean
+  /** Real-time priority for what is measured, so that other work of a busy machine disturbs less. It starves that work. */
+  readonly exclusive: boolean
 }
 
 export interface BenchComponents {
@@ -30,10 +32,11 @@ export interface BenchResult {
   readonly [figure: string]: number | string
 }
 
-/** A ratio that a benchmark must reach, and whether it did; `met` is null where it could not be measured. */
+/** What a ratio must be, and whether it is; `met` is null where it could not be measured. */
 export interface Floor {
   readonly ratio: string
-  readonly atLeast: number
+  readonly atLeast?: number
+  readonly atMost?: number
   readonly met: boolean | null
 }
 

@@ -1,9 +1,11 @@
 // A switch with two vhost-user ports in a process of its own: what the benchmarks load. Its options come as JSON in the first argument.
-// It prints one JSON line when it listens, answers the line "counters" on standard input with another, and ends with its input.
+// It prints one JSON line when it listens, answers the lines "counters", "heap" and "collect" on standard input with another each, and
+// ends with its input.
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { createSwitch, type SwitchConfig } from '../src/engine/host.ts'
 import { type InBoxExtensionName, inBoxExtensionUrl } from '../src/extensions/catalog.ts'
+import { askHeap } from './alloc/heap-question.ts'
 
 /** Which extensions are loaded: none, or counters, an ACL of 100 rules and the MAC guard. */
 export type StackName = 'none' | 'three'
@@ -78,16 +80,19 @@ const running = await createSwitch(
     fatal: () => process.exit(1),
   },
 )
-process.stdout.write(`${JSON.stringify({ listening: options.sockets })}\n`)
+const say = (answer: Record<string, unknown>): boolean => process.stdout.write(`${JSON.stringify(answer)}\n`)
 
-for await (const line of createInterface({ input: process.stdin }))
-  if (line === 'counters') {
-    const counters = {
-      ports: running.ports().map(({ name, queues, detail, counters: figures }) => ({ name, queues, detail, ...figures })),
-      drops: running.drops(),
-      processors: running.processors(),
-      extensions: await running.extensions(),
-    }
-    process.stdout.write(`${JSON.stringify({ counters })}\n`)
-  }
+say({ listening: options.sockets })
+for await (const line of createInterface({ input: process.stdin })) {
+  if (line === 'heap' || line === 'collect') say({ heap: await askHeap(line === 'collect') })
+  if (line === 'counters')
+    say({
+      counters: {
+        ports: running.ports().map(({ name, queues, detail, counters }) => ({ name, queues, detail, ...counters })),
+        drops: running.drops(),
+        processors: running.processors(),
+        extensions: await running.extensions(),
+      },
+    })
+}
 await running.close()

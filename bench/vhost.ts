@@ -44,6 +44,7 @@ interface Plan {
   readonly rounds: number
   readonly seconds: number
   readonly warmUpSeconds: number
+  readonly exclusive: boolean
 }
 
 const windowKey = (name: RivalName, bytes: number): string => `${name} ${bytes}`
@@ -96,7 +97,8 @@ async function measureAll(
       for (const [name, pair] of pairs) {
         signal.throwIfAborted()
         try {
-          const window = await measureWindow(pair, bytes, round === 0 ? plan.warmUpSeconds : plan.seconds)
+          const seconds = round === 0 ? plan.warmUpSeconds : plan.seconds
+          const window = await measureWindow(pair, { bytes, seconds, exclusive: plan.exclusive && round > 0 })
           line.push(`${name} ${bytes} B ${(window.packetsPerSecond / 1e6).toFixed(2)}${window.disturbed ? '*' : ''}`)
           if (window.packetsPerSecond === 0)
             throw new BenchError('NOT_FORWARDING', `${name} forwarded no frame of ${bytes} bytes`)
@@ -135,6 +137,7 @@ async function run(options: BenchOptions, components: BenchComponents): ReturnTy
     rounds: options.rounds ?? (options.quick ? QUICK.rounds : ROUNDS),
     seconds: options.seconds ?? (options.quick ? QUICK.seconds : WINDOW_SECONDS),
     warmUpSeconds: options.quick ? QUICK_WARM_UP_SECONDS : WARM_UP_SECONDS,
+    exclusive: options.exclusive,
   }
   const machine = describeMachine()
   const processors = chooseProcessors()
@@ -165,6 +168,7 @@ async function run(options: BenchOptions, components: BenchComponents): ReturnTy
       return { ratio, atLeast, met: reached === null ? null : reached >= atLeast }
     })
     const notes = [
+      ...(plan.exclusive ? ['the polling threads ran with real-time priority'] : []),
       `${plan.rounds} windows of ${plan.seconds} s for each figure; generator on processor ${processors.generator}, switch on ${processors.switch}`,
       'medians; windows in which other work took more than 5 % of a processor are left out where at least 3 others remain',
     ]

@@ -1,5 +1,6 @@
 // The switch under test as a process of its own, started by `../switch-process.ts`.
 import { fileURLToPath } from 'node:url'
+import type { HeapAnswer } from '../alloc/heap-question.ts'
 import type { StackName, SwitchProcessOptions } from '../switch-process.ts'
 import { Child } from './child.ts'
 import type { ProcessorPair } from './processors.ts'
@@ -41,10 +42,20 @@ export async function startOwnSwitch(options: OwnSwitchOptions, scope: Scope): P
   return child
 }
 
-/** Asks a running switch for its counters: see `switch-process.ts`. */
-export async function askCounters(child: Child): Promise<Record<string, unknown>> {
-  child.forget()
-  child.tell('counters')
-  const line = await child.until('counters', ANSWER_MS, (output) => /^\{"counters".*\}\n/m.exec(output)?.[0])
-  return (JSON.parse(line) as { counters: Record<string, unknown> }).counters
+/** Counters of a running switch, as `switch-process.ts` sends them. */
+export interface SwitchFigures {
+  readonly processors: readonly { readonly counters: Readonly<Record<'frames' | 'bursts' | 'sleeps', number>> }[]
 }
+
+async function ask<T>(child: Child, command: string, member: string): Promise<T> {
+  child.forget()
+  child.tell(command)
+  const line = await child.until(member, ANSWER_MS, (output) => new RegExp(`^\\{"${member}".*\\}\\n`, 'm').exec(output)?.[0])
+  return (JSON.parse(line) as Record<string, T>)[member]!
+}
+
+/** Asks a running switch for its counters. */
+export const askCounters = (child: Child): Promise<SwitchFigures> => ask(child, 'counters', 'counters')
+
+/** Asks for the heap of a switch's processor, after a collection or as it is. It runs with `alloc/heap-hook.ts`. */
+export const askHeap = (child: Child, collect: boolean): Promise<HeapAnswer> => ask(child, collect ? 'collect' : 'heap', 'heap')

@@ -1,5 +1,5 @@
 // A report as text for a person.
-import type { BenchReport } from '../benchmark.ts'
+import type { BenchReport, Floor } from '../benchmark.ts'
 
 function table(rows: readonly (readonly string[])[]): string[] {
   const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]!.length)))
@@ -11,6 +11,8 @@ function table(rows: readonly (readonly string[])[]): string[] {
 const show = (value: number | string): string =>
   typeof value === 'number' && !Number.isInteger(value) ? value.toFixed(2) : String(value)
 
+const limitOf = ({ atLeast, atMost }: Floor): string => (atLeast === undefined ? `at most ${atMost}` : `at least ${atLeast}`)
+
 /** The report as lines of text. */
 export function describeReport(report: BenchReport): string {
   const { machine } = report
@@ -19,12 +21,7 @@ export function describeReport(report: BenchReport): string {
   const ratios = Object.entries(report.ratios).map(([name, value]) => {
     const floor = floors.get(name)
     const verdict = floor === undefined || floor.met === null ? '' : floor.met ? 'reached' : 'missed'
-    return [
-      name,
-      value === null ? 'not measured' : value.toFixed(2),
-      floor === undefined ? '' : `floor ${floor.atLeast}`,
-      verdict,
-    ]
+    return [name, value === null ? 'not measured' : value.toFixed(2), floor === undefined ? '' : limitOf(floor), verdict]
   })
   const missing = Object.entries(report.missing ?? {}).filter(([name]) => !(name in report.ratios))
   return [

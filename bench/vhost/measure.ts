@@ -1,6 +1,8 @@
 // One window of measurement: a switch and its generator run for a while, alone, and the generator says what came back.
+import { spawnSync } from 'node:child_process'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { readThreadTimes, waitingShare } from '../support/thread-time.ts'
+import type { Child } from '../support/child.ts'
+import { busiestThread, readThreadTimes, waitingShare } from '../support/thread-time.ts'
 import type { Pair } from './rivals.ts'
 
 /** Until caches, rings and branch predictors have got used to the new load. */
@@ -14,13 +16,26 @@ export interface Window {
   readonly disturbed: boolean
 }
 
-/** Runs the pair with frames of `bytes` for `seconds`; it is paused before and after. */
-export async function measureWindow(pair: Pair, bytes: number, seconds: number): Promise<Window> {
+export interface WindowOptions {
+  /** Length in bytes of the frames sent, without FCS. */
+  readonly bytes: number
+  readonly seconds: number
+  /** Let nothing else run on the two processors: real-time priority for the two polling threads. */
+  readonly exclusive: boolean
+}
+
+/** Runs the pair for one window; it is paused before and after. */
+export async function measureWindow(pair: Pair, { bytes, seconds, exclusive }: WindowOptions): Promise<Window> {
   const { switch: child, generator } = pair
   child.resume()
   generator.child.resume()
   generator.send(bytes)
+  const starting = [readThreadTimes(child.pid), readThreadTimes(generator.child.pid)] as const
   await sleep(SETTLE_MS)
+  if (exclusive) {
+    makeExclusive(child, starting[0])
+    makeExclusive(generator.child, starting[1])
+  }
   await generator.receivedPerSecond()
   const before = [readThreadTimes(child.pid), readThreadTimes(generator.child.pid)] as const
   await sleep(seconds * 1000)
@@ -33,4 +48,10 @@ export async function measureWindow(pair: Pair, bytes: number, seconds: number):
   generator.child.pause()
   child.pause()
   return { packetsPerSecond, disturbed: waited > DISTURBED_SHARE }
+}
+
+// The thread that ran most since `before` goes first, until its process ends.
+function makeExclusive(child: Child, before: ReturnType<typeof readThreadTimes>): void {
+  const { thread } = busiestThread(before, readThreadTimes(child.pid))
+  if (thread > 0) spawnSync('chrt', ['--fifo', '--pid', '1', String(thread)])
 }
