@@ -113,18 +113,21 @@ export function endpointCompliance<Control extends EndpointControl>(name: string
         for (const segments of [2, 3, 24]) assertFrames(await exchange(half, peer, frames, { segments }), frames)
       }))
 
-    test('a frame shorter than an Ethernet header is dropped with a reason', { skip: harness.runts === false }, () =>
-      withPeer(harness, async ({ half, peer }) => {
-        const good = testFrame(60, 1)
-        await sendAll(half, peer, [Buffer.alloc(13, 1), good])
-        await half.until(() => arrived(half).length >= 1, 'the frame after the runt')
-        assertFrames(arrived(half), [good])
-        const dropped = half.inbox.filter((frame) => (frame.flags & PF_DROPPED) !== 0)
-        assert.deepEqual(
-          dropped.map((frame) => frame.reason),
-          [REASON_RUNT],
-        )
-      }),
+    test(
+      'a frame shorter than an Ethernet header is dropped with a reason',
+      { skip: harness.runts === false && 'nothing can send a runt through this kind' },
+      () =>
+        withPeer(harness, async ({ half, peer }) => {
+          const good = testFrame(60, 1)
+          await sendAll(half, peer, [Buffer.alloc(13, 1), good])
+          await half.until(() => arrived(half).length >= 1, 'the frame after the runt')
+          assertFrames(arrived(half), [good])
+          const dropped = half.inbox.filter((frame) => (frame.flags & PF_DROPPED) !== 0)
+          assert.deepEqual(
+            dropped.map((frame) => frame.reason),
+            [REASON_RUNT],
+          )
+        }),
     )
 
     test('receive takes no more frames than asked for and loses none', () =>
@@ -142,7 +145,9 @@ export function endpointCompliance<Control extends EndpointControl>(name: string
     test(
       'a peer that never reads costs refusals, not time, and hears in order once it reads',
       {
-        skip: harness.backpressure === false,
+        skip:
+          harness.backpressure === false &&
+          'what a reader that stops does here is told by a reason, and tests, of this kind alone',
       },
       () =>
         withPeer(harness, async ({ half, peer }) => {

@@ -94,10 +94,24 @@ export class DataPath implements BatchOwner {
     return this.current
   }
 
-  /** Takes one burst from `queue` of port `port` through the switch. Returns the packets taken. */
+  /**
+   * Takes one burst from `queue` of port `port` through the switch. Returns the packets taken. They are given back to their owner
+   * whatever happens in between: a queue holds its ring's lock from receive to complete.
+   */
   turn(queue: SourceQueue, port: number): number {
     const taken = queue.receive(0, BURST_MAX)
     if (taken === 0) return 0
+    try {
+      this.burst(taken, port)
+    } finally {
+      queue.complete(0, taken)
+    }
+    if (this.components.injections.pending !== 0) this.inject()
+    return taken
+  }
+
+  // Slots 0…taken-1 came in at `port`: what is sound goes down the stack.
+  private burst(taken: number, port: number): void {
     const { pool, batch, counters } = this
     pool.arenaUsed = 0
     this.forwarding.refresh()
@@ -136,9 +150,6 @@ export class DataPath implements BatchOwner {
       this.downward(batch, seen)
     }
     if (this.droppedBatch.length !== 0) this.showDropped()
-    queue.complete(0, taken)
-    if (this.components.injections.pending !== 0) this.inject()
-    return taken
   }
 
   // Miniport edge, egress and delivery of what came down the stack. `seen`: the offload needs among the packets.
