@@ -356,3 +356,16 @@ export class Queue {
     }
   }
 }
+
+/** Writes `bytes` at `gpa` and returns the pieces that cut it at the given lengths; the rest is the last piece. */
+export function cut(guest: Guest, gpa: bigint, bytes: Uint8Array, lengths: readonly number[]): Piece[] {
+  const pieces: Piece[] = []
+  let at = 0
+  for (const n of [...lengths, bytes.length - lengths.reduce((a, b) => a + b, 0)]) {
+    const target = gpa + BigInt(at + pieces.length * 3) // odd gaps between pieces
+    guest.write(target, bytes.subarray(at, at + n))
+    pieces.push({ gpa: target, length: n })
+    at += n
+  }
+  return pieces
+}

@@ -218,7 +218,7 @@ export class HostileDriver {
     pieces.forEach((piece, i) => {
       const more = !this.packed && i < pieces.length - 1 ? L.DESC_NEXT : 0
       const flags = random.oneIn(60) ? random.below(8) : direct | more
-      this.#put(PLACES[0]! + table + i * 16, piece, flags, random.oneIn(60) ? random.below(70000) & 0xffff : i + 1)
+      this.#put(PLACES[0]! + table + i * 16, piece, flags, random.oneIn(30) ? random.below(pieces.length + 2) : i + 1)
     })
     const bytes = random.oneIn(20) ? random.below(200) : pieces.length * 16
     this.#offerRing([{ low: table, high: 0, length: bytes }], [L.DESC_INDIRECT | (random.oneIn(3) ? direct : 0)])
