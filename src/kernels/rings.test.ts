@@ -236,6 +236,31 @@ test('the twin serves foreign and linear guests in any mix', () => {
       }
 })
 
+test('guests above 2 GiB are served, and copied to from below', () => {
+  for (const engine of ['wasm', 'twin'] as const)
+    for (const [from, to] of [
+      [0xe000_0000, 0x9000_0000],
+      [0x400000, 0xfff0_0000 - 0x400000],
+      [0xe000_0000, 0x400000],
+      [0x4000_0000 - 0x1080, 0x8000_0000 - 0x1080], // rings across the border of two windows
+    ] as const)
+      for (const size of [20, 300, 1400]) {
+        const scene = new Scene(engine, wasm, 65536 * 65536)
+        const transmit = new Queue(scene.guest(false, from))
+        const receive = new Queue(scene.guest(false, to), { packed: true })
+        const sent = frame({ payload: pattern(size) })
+        transmit.offer(cut(transmit.guest, BUFFER, concat(vnet(), sent), size === 300 ? [12, 130] : []))
+        const id = receive.offer([{ gpa: BUFFER, length: 2048, write: true }])
+        assert.equal(scene.kernels.dequeue(transmit.block, scene.pool, 0, 4), 1)
+        assert.deepEqual(scene.frame(0), sent)
+        assert.equal(scene.kernels.deliver(receive.block, scene.pool, scene.list([0]), 1), 1 | L.DELIVER_NOTIFY)
+        assert.deepEqual(receive.guest.read(BUFFER, sent.length + 12).subarray(12), sent)
+        assert.deepEqual(receive.used(), [{ id, length: sent.length + 12 }])
+        assert.equal(scene.kernels.complete(transmit.block, scene.pool, 0, 1), 1)
+        assert.equal(transmit.used().length, 1)
+      }
+})
+
 test('the wasm kernels refuse foreign queues and foreign packets', () => {
   const scene = new Scene('wasm', wasm)
   const guest = scene.guest()

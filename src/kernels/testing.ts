@@ -56,9 +56,9 @@ export class Scene {
   #guests = 0
   #blocks = 0
 
-  constructor(engine: Engine, wasm: Uint8Array) {
+  constructor(engine: Engine, wasm: Uint8Array, bytes = LINEAR_BYTES) {
     this.engine = engine
-    const pages = LINEAR_BYTES / 65536
+    const pages = bytes / 65536
     this.memory = new WebAssembly.Memory({ initial: pages, maximum: 65536, shared: true })
     this.view = new DataView(this.memory.buffer)
     this.u8 = new Uint8Array(this.memory.buffer)
@@ -74,9 +74,9 @@ export class Scene {
           })
   }
 
-  /** A guest with the regions above; `foreign` overrides what the engine implies. */
-  guest(foreign = this.engine === 'twin-foreign'): Guest {
-    return new Guest(this, this.#guests++, foreign)
+  /** A guest with the regions above; `foreign` overrides what the engine implies, `base` is where it lies in linear memory. */
+  guest(foreign = this.engine === 'twin-foreign', base = GUESTS + this.#guests * GUEST_STRIDE): Guest {
+    return new Guest(this, this.#guests++, foreign, base)
   }
 
   block(): number {
@@ -133,11 +133,11 @@ export class Guest {
   readonly table: number
   readonly #places: { gpa: bigint; size: number; u8: Uint8Array; linear: number; window: number; offset: number }[] = []
 
-  constructor(scene: Scene, index: number, foreign: boolean) {
+  constructor(scene: Scene, index: number, foreign: boolean, base: number) {
     this.scene = scene
     this.foreign = foreign
     this.table = TABLES + index * REGIONS.length * L.REGION_BYTES
-    let at = foreign ? 0x1000 : GUESTS + index * GUEST_STRIDE
+    let at = foreign ? 0x1000 : base
     const outside = foreign ? windowOf(new SharedArrayBuffer(GUEST_STRIDE), 0, GUEST_STRIDE) : undefined
     const window = scene.windows.length
     if (outside) scene.windows.push(outside)
@@ -148,9 +148,15 @@ export class Guest {
       view.setUint32(entry + L.REGION_SIZE, region.size, true)
       view.setUint32(entry + L.REGION_BASE, foreign ? 0 : at, true)
       view.setUint32(entry + L.REGION_WINDOW, foreign ? window : at >>> 30, true)
-      view.setUint32(entry + L.REGION_OFFSET, at, true)
+      view.setUint32(entry + L.REGION_OFFSET, foreign ? at : at % L.WINDOW_BYTES, true)
       const u8 = outside ? outside.u8.subarray(at, at + region.size) : new Uint8Array(scene.memory.buffer, at, region.size)
-      this.#places.push({ ...region, u8, linear: foreign ? 0 : at, window: foreign ? window : at >>> 30, offset: at })
+      this.#places.push({
+        ...region,
+        u8,
+        linear: foreign ? 0 : at,
+        window: foreign ? window : at >>> 30,
+        offset: foreign ? at : at % L.WINDOW_BYTES,
+      })
       at += region.size + 0x10000 // never adjacent here
     })
   }
