@@ -80,6 +80,7 @@ export class Delivery {
     if (count === 0) this.touched[this.touchedCount++] = port
     else if (count >= BURST_SLOTS) {
       this.counters.drop(port, DropReason.noResources, 1)
+      this.counters.port(port, PortCounter.sendDropped, 1)
       return
     }
     this.lists[port * BURST_SLOTS + count] = slot
