@@ -1,6 +1,6 @@
 // Loads extensions on the control thread: imports a module, checks what it exports and its options, and reserves what its instances
 // will use: counters per processor, shared memory, sinks with the files they drain to.
-import { createWriteStream, existsSync, mkdirSync, renameSync, type WriteStream } from 'node:fs'
+import { createWriteStream, existsSync, mkdirSync, openSync, renameSync, rmSync, statSync, type WriteStream } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import type { ExtensionClass, ExtensionDefinition, SinkDeclaration } from '../extension.ts'
@@ -11,6 +11,9 @@ import type { ModulePlan } from './messages.ts'
 import { SinkReader, sinkRingBytes } from './sink-ring.ts'
 
 const SINK_BUFFER_BYTES = 4 * 1024 * 1024
+const SINK_BYTES_MIN = 4096
+const SINK_BYTES_MAX = 256 * 1024 * 1024
+const SHARED_BYTES_MAX = 64 * 1024 * 1024
 const classes: readonly ExtensionClass[] = ['capturing', 'filtering', 'forwarding']
 const guid = /^\{?[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\}?$/i
 
@@ -56,12 +59,16 @@ interface OpenSink {
   readonly rings: { readonly at: number; readonly doorbell: number; readonly reader: SinkReader; readonly file: SinkFile }[]
 }
 
-// The file behind a sink: records are appended as they come; it is cut between records and renamed when it is full.
+// The file behind a sink: records are appended as they come; it is cut between records and renamed when it is full. A file that can't
+// be written any more (a full disk) loses records and nothing else.
 class SinkFile {
   readonly #declaration: SinkDeclaration
   readonly #path: string
   #stream: WriteStream | NodeJS.WriteStream
   #written = 0
+  #failed = false
+  /** Records that the file did not take. */
+  lost = 0
   readonly #preamble: Uint8Array[] = []
 
   constructor(declaration: SinkDeclaration, path: string) {
@@ -73,12 +80,24 @@ class SinkFile {
   #open(): WriteStream | NodeJS.WriteStream {
     if (this.#path === '-') return process.stdout
     mkdirSync(dirname(this.#path), { recursive: true })
-    return createWriteStream(this.#path, { mode: 0o600 })
+    // A new file, not the old one emptied: while an extension is reloaded its predecessor still writes there.
+    if (statSync(this.#path, { throwIfNoEntry: false })?.isFile()) rmSync(this.#path)
+    // Opened at once: a file that is cut again before it is open would be written by two streams.
+    const stream = createWriteStream(this.#path, { fd: openSync(this.#path, 'w', 0o600) })
+    stream.on('error', () => {
+      this.#failed = true
+      this.lost++
+    })
+    return stream
   }
 
   write(record: Uint8Array, preamble: boolean): void {
     const limit = this.#declaration.rotateBytes ?? 0
     if (limit > 0 && this.#path !== '-' && !preamble && this.#written + record.length > limit) this.#rotate()
+    if (this.#failed) {
+      this.lost++
+      return
+    }
     if (preamble) this.#preamble.push(record)
     this.#written += record.length
     this.#stream.write(record)
@@ -86,11 +105,17 @@ class SinkFile {
 
   #rotate(): void {
     this.#stream.end()
-    for (let i = (this.#declaration.rotateFiles ?? 1) - 1; i >= 0; i--) {
-      const from = i === 0 ? this.#path : `${this.#path}.${i}`
-      if (existsSync(from)) renameSync(from, `${this.#path}.${i + 1}`)
+    try {
+      for (let i = (this.#declaration.rotateFiles ?? 1) - 1; i >= 0; i--) {
+        const from = i === 0 ? this.#path : `${this.#path}.${i}`
+        if (existsSync(from)) renameSync(from, `${this.#path}.${i + 1}`)
+      }
+      this.#stream = this.#open()
+    } catch {
+      this.#failed = true
+      return
     }
-    this.#stream = this.#open()
+    this.#failed = false // a file that failed may have been the cause: the next one is tried
     this.#written = 0
     for (const record of this.#preamble) {
       this.#written += record.length
@@ -99,7 +124,7 @@ class SinkFile {
   }
 
   close(): Promise<void> {
-    if (this.#stream === process.stdout) return Promise.resolve()
+    if (this.#stream === process.stdout || this.#stream.destroyed) return Promise.resolve()
     return new Promise((done) => this.#stream.end(done))
   }
 }
@@ -130,7 +155,7 @@ async function importDefinition(use: ExtensionUse): Promise<ExtensionDefinition>
       'BAD_MODULE',
       `extension "${use.name}" (${use.url}): ${what}; export default defineExtension({ id, name, version, class, attach })`,
     )
-  if (definition === undefined || typeof definition !== 'object') throw wrong('the module has no default export')
+  if (typeof definition !== 'object' || definition === null) throw wrong('the module has no default export')
   if (typeof definition.id !== 'string' || !guid.test(definition.id)) throw wrong('"id" is not a GUID')
   if (typeof definition.name !== 'string' || definition.name === '') throw wrong('"name" is missing')
   if (!classes.includes(definition.class as ExtensionClass)) throw wrong('"class" is not capturing, filtering or forwarding')
@@ -158,13 +183,16 @@ export async function loadExtension(use: ExtensionUse, components: LoaderCompone
   const key = nextKey++
   const names = definition.counters ?? []
   const counterBytes = Math.max(8, names.length * 8)
+  // Everything is checked before anything is reserved: a refused extension leaves nothing behind.
+  const sizes = sharedSizes(use.name, definition.shared?.(options) ?? {})
+  const declarations = definition.sinks?.(options) ?? []
+  for (const declaration of declarations) sinkBytes(use.name, declaration)
+  const files = openFiles(use.name, declarations, components)
   const counters = Array.from({ length: processors }, () => memory.allocate(counterBytes))
-  const shared = Object.entries(definition.shared?.(options) ?? {}).map(([name, bytes]) => ({
-    name,
-    bytes: Math.ceil(bytes / 4) * 4,
-    at: memory.allocate(bytes),
-  }))
-  const sinks = (definition.sinks?.(options) ?? []).map((declaration) => openSink(declaration, components))
+  const shared = sizes.map(({ name, bytes }) => ({ name, bytes, at: memory.allocate(bytes) }))
+  const sinks = declarations.map((declaration, i) =>
+    openSink(declaration, sinkBytes(use.name, declaration), files[i]!, components),
+  )
 
   return {
     use,
@@ -191,7 +219,7 @@ export async function loadExtension(use: ExtensionUse, components: LoaderCompone
       sinks.map((sink) => ({
         name: sink.declaration.name,
         path: sink.path,
-        lost: sink.rings.reduce((sum, ring) => sum + ring.reader.lost, 0),
+        lost: sink.rings.reduce((sum, ring) => sum + ring.reader.lost + ring.file.lost, 0),
       })),
     async close() {
       for (const sink of sinks) {
@@ -208,16 +236,60 @@ export async function loadExtension(use: ExtensionUse, components: LoaderCompone
   }
 }
 
-function openSink(declaration: SinkDeclaration, components: LoaderComponents): OpenSink {
-  const { memory } = components
+function sharedSizes(extension: string, declared: Readonly<Record<string, number>>): { name: string; bytes: number }[] {
+  return Object.entries(declared).map(([name, bytes]) => {
+    if (!(bytes > 0 && bytes <= SHARED_BYTES_MAX))
+      throw new ExtensionError(
+        'BAD_MODULE',
+        `extension "${extension}": shared memory "${name}" has ${bytes} bytes, not 1…${SHARED_BYTES_MAX}`,
+      )
+    return { name, bytes: Math.ceil(bytes / 4) * 4 }
+  })
+}
+
+function sinkBytes(extension: string, declaration: SinkDeclaration): number {
   const bytes = declaration.bufferBytes ?? SINK_BUFFER_BYTES
-  if ((bytes & (bytes - 1)) !== 0)
-    throw new ExtensionError('BAD_MODULE', `sink "${declaration.name}": bufferBytes is ${bytes}, not a power of two`)
-  const path = declaration.path === '-' ? '-' : resolve(components.directory, declaration.path)
-  const rings = Array.from({ length: components.processors }, (_, processor) => {
+  if (bytes >= SINK_BYTES_MIN && bytes <= SINK_BYTES_MAX && Number.isInteger(Math.log2(bytes))) return bytes
+  throw new ExtensionError(
+    'BAD_MODULE',
+    `extension "${extension}": bufferBytes of sink "${declaration.name}" is ${bytes}, not a power of two from ${SINK_BYTES_MIN}`,
+  )
+}
+
+interface SinkFiles {
+  readonly path: string
+  /** One per processor. */
+  readonly files: readonly SinkFile[]
+}
+
+function openFiles(extension: string, declarations: readonly SinkDeclaration[], components: LoaderComponents): SinkFiles[] {
+  const opened: SinkFile[] = []
+  try {
+    return declarations.map((declaration) => {
+      const path = declaration.path === '-' ? '-' : resolve(components.directory, declaration.path)
+      const files = Array.from({ length: components.processors }, (_, processor) => {
+        const file = new SinkFile(declaration, processor === 0 || path === '-' ? path : `${path}.p${processor}`)
+        opened.push(file)
+        return file
+      })
+      return { path, files }
+    })
+  } catch (error) {
+    for (const file of opened) void file.close()
+    throw new ExtensionError('BAD_OPTIONS', `extension "${extension}": cannot open its file: ${(error as Error).message}`)
+  }
+}
+
+function openSink(
+  declaration: SinkDeclaration,
+  bytes: number,
+  { path, files }: SinkFiles,
+  components: LoaderComponents,
+): OpenSink {
+  const { memory } = components
+  const rings = files.map((file) => {
     const at = memory.allocate(sinkRingBytes(bytes))
     const doorbell = createEventFd()
-    const file = new SinkFile(declaration, processor === 0 || path === '-' ? path : `${path}.p${processor}`)
     const reader = new SinkReader(memory.buffer, at, bytes, doorbell, (record, preamble) => file.write(record, preamble))
     return { at, doorbell, reader, file }
   })

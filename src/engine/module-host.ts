@@ -4,7 +4,9 @@
 // that are still there.
 import type { ExtensionDefinition } from '../extension.ts'
 import type { OidCompletion, OidRequest } from '../ndis/oids.ts'
-import { NdisStatus } from '../ndis/status.ts'
+import { alwaysForwarded, Oid, oidName } from '../ndis/oids.ts'
+import { NdisStatus, ndisStatusName } from '../ndis/status.ts'
+import { describeError } from '../switch/describe-error.ts'
 import { createSwitchHandle } from '../switch/handle.ts'
 import { Module } from '../switch/module.ts'
 import type { ModulePlan, ModuleReport } from './messages.ts'
@@ -13,6 +15,8 @@ import { SinkWriter } from './sink-ring.ts'
 
 type Report = (module: string, code: string, message: string) => void
 
+const isCreate = (oid: number): boolean => oid === Oid.portCreate || oid === Oid.nicCreate
+
 /** The modules of one processor. */
 export class ModuleHost {
   readonly #processor: Processor
@@ -20,6 +24,7 @@ export class ModuleHost {
   readonly #processors: number
   readonly #report: Report
   readonly #modules = new Map<number, Module>()
+  readonly #timers = new Map<number, Set<() => void>>()
   #order: number[] = []
 
   constructor(processor: Processor, index: number, processors: number, report: Report) {
@@ -35,11 +40,12 @@ export class ModuleHost {
     for (const plan of plans) {
       try {
         const { default: definition } = (await import(plan.url)) as { default: ExtensionDefinition }
-        this.#modules.set(plan.key, this.#attach(plan, definition))
         attached.push(plan.key)
+        this.#modules.set(plan.key, this.#attach(plan, definition))
       } catch (error) {
         this.abandon(attached)
-        throw new Error(`extension "${plan.name}" refused to attach: ${error instanceof Error ? error.message : String(error)}`)
+        const reason = error instanceof Error ? error.message : describeError(error)
+        throw new Error(`extension "${plan.name}" refused to attach: ${reason}`)
       }
     }
   }
@@ -65,7 +71,7 @@ export class ModuleHost {
         view: processor.view,
         wallClock: processor.wallClock,
         nowMs: processor.nowMs,
-        every: (intervalMs, callback) => processor.timers.every(intervalMs, callback),
+        every: (intervalMs, callback) => this.#every(plan, intervalMs, callback),
         log: (message) => this.#report(plan.name, 'log', message),
         dropped: (slot, reason) => processor.countDropped(slot, reason),
       },
@@ -74,13 +80,39 @@ export class ModuleHost {
     return new Module(plan.name, definition, plan.onFailure, handle, plan.options)
   }
 
+  // A timer ends with its module, and stands still while the module is failed.
+  #every(plan: ModulePlan, intervalMs: number, callback: () => void): () => void {
+    let own = this.#timers.get(plan.key)
+    if (!own) {
+      own = new Set()
+      this.#timers.set(plan.key, own)
+    }
+    const timers = own
+    const run = (): void => {
+      if (this.#modules.get(plan.key)?.state !== 'failed') callback()
+    }
+    const end = this.#processor.timers.every(intervalMs, run, plan.name)
+    const stop = (): void => {
+      timers.delete(stop)
+      end()
+    }
+    timers.add(stop)
+    return stop
+  }
+
   /** Makes `order` the stack, top first. Modules not in it are paused and detached; packets they hold go on from their place. */
   commit(order: readonly number[]): void {
     const before = this.#order
     const modules = order.map((key) => this.#modules.get(key)!)
-    for (const module of modules) module.restart()
+    for (const module of modules)
+      try {
+        module.restart()
+      } catch (error) {
+        module.fail(error)
+        this.#report(module.name, 'extension-failed', module.lastFault)
+      }
     this.#processor.dataPath.stack.set(modules)
-    for (const key of before) if (!order.includes(key)) this.#modules.get(key)?.pause()
+    for (const key of before) if (!order.includes(key)) this.#guarded(key, 'pause-failed', (module) => module.pause())
     // A held packet of a module that left goes on below the nearest module above that is still there.
     const above = (old: number): number => {
       for (let i = old - 1; i >= 0; i--) {
@@ -97,25 +129,33 @@ export class ModuleHost {
   /** Detaches modules that are not in the stack. */
   abandon(keys: readonly number[]): void {
     for (const key of keys) {
-      const module = this.#modules.get(key)
+      for (const stop of [...(this.#timers.get(key) ?? [])]) stop()
+      this.#timers.delete(key)
+      this.#guarded(key, 'detach-failed', (module) => module.detach())
       this.#modules.delete(key)
-      try {
-        module?.detach()
-      } catch (error) {
-        this.#report(module?.name ?? '', 'detach-failed', String(error))
-      }
+    }
+  }
+
+  #guarded(key: number, code: string, work: (module: Module) => void): void {
+    const module = this.#modules.get(key)
+    if (!module) return
+    try {
+      work(module)
+    } catch (error) {
+      this.#report(module.name, code, describeError(error))
     }
   }
 
   /** Carries a request down the stack; what nobody completes succeeds at the miniport edge. Completions go up again (spec 4.1). */
   async oid(request: OidRequest): Promise<OidCompletion> {
+    Object.freeze(request.payload) // ES-247
     const forwarded: Module[] = []
     let completion: OidCompletion = { status: NdisStatus.success }
     for (const key of [...this.#order]) {
       const module = this.#modules.get(key)
       if (!module || module.state === 'failed' || module.state === 'detached') continue
       const verdict = await this.#ask(module, request)
-      if (verdict !== undefined && verdict !== 'forward') {
+      if (verdict !== undefined && verdict !== 'forward' && this.#mayComplete(module, request, verdict)) {
         completion = verdict
         break
       }
@@ -125,11 +165,26 @@ export class ModuleHost {
     return completion
   }
 
+  // A completion that the contract does not allow is a breach, and the request goes on as if it had been forwarded.
+  #mayComplete(module: Module, request: OidRequest, verdict: OidCompletion): boolean {
+    const breach = (rule: string, what: string): boolean => {
+      module.breaches++
+      this.#report(module.name, rule, `${what} ${oidName(request.oid)}, which must be forwarded`)
+      return false
+    }
+    if (module.class === 'capturing') return breach('ES-250', 'a capturing extension completed')
+    if (alwaysForwarded.has(request.oid)) return breach('ES-248', 'an extension completed')
+    if (!Number.isInteger(verdict?.status)) return breach('ES-249', 'an extension answered with no NDIS status')
+    if (isCreate(request.oid) && verdict.status === NdisStatus.success)
+      return breach('ES-114', `an extension completed with ${ndisStatusName(verdict.status)}`)
+    return true
+  }
+
   async #ask(module: Module, request: OidRequest): Promise<undefined | 'forward' | OidCompletion> {
     try {
       return await module.handlers.oid?.(request)
     } catch (error) {
-      this.#report(module.name, 'oid-failed', error instanceof Error ? (error.stack ?? error.message) : String(error))
+      this.#report(module.name, 'oid-failed', describeError(error))
       return 'forward'
     }
   }
@@ -139,7 +194,7 @@ export class ModuleHost {
     try {
       module.handlers.oidComplete?.(request, completion)
     } catch (error) {
-      this.#report(module.name, 'oid-failed', error instanceof Error ? (error.stack ?? error.message) : String(error))
+      this.#report(module.name, 'oid-failed', describeError(error))
     }
   }
 

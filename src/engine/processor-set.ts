@@ -1,5 +1,5 @@
 // All processors of a switch as one: starts them over one shared memory, spreads requests, carries OIDs to the authoritative one.
-import { availableParallelism } from 'node:os'
+import { cpus } from 'node:os'
 import type { SharedMemory } from '../linux/shared-memory.ts'
 import type { OidCompletion, OidRequest } from '../ndis/oids.ts'
 import { POOL_TOTAL_BYTES } from '../ndis/pool.ts'
@@ -46,7 +46,7 @@ export class ProcessorSet implements OidChannel {
       counters: memory.allocate(countersBytes(options.ports), 4096),
     }))
     this.counters = addresses.map((own) => new Counters(memory.buffer, own.counters, options.ports))
-    const cpus = availableParallelism()
+    const hostProcessors = cpus().length // not those this process may use now: a processor may be pinned outside of them
     this.clients = addresses.map(
       (own, index) =>
         new ProcessorClient(
@@ -59,7 +59,7 @@ export class ProcessorSet implements OidChannel {
             macEntries: options.macEntries,
             addresses: own,
             startedMs: options.startedMs,
-            pinTo: (options.pin[index] ?? -1) < cpus ? (options.pin[index] ?? -1) : -1,
+            pinTo: (options.pin[index] ?? -1) < hostProcessors ? (options.pin[index] ?? -1) : -1,
             view: options.view,
           },
           components.report,
@@ -91,8 +91,9 @@ export class ProcessorSet implements OidChannel {
   /** Module states of processor 0, faults of all. */
   async modules(): Promise<ModuleReport[]> {
     const reports = await Promise.all(this.clients.map((client) => client.request<ModuleReport[]>({ kind: 'modules' })))
-    return reports[0]!.map((first, i) => {
-      const all = reports.map((own) => own[i]!)
+    return reports[0]!.map((first) => {
+      // Matched by key: a change of the stack may have reached one processor and not yet the next.
+      const all = reports.flatMap((own) => own.filter((report) => report.key === first.key))
       const worst = all.find((own) => own.state === 'failed') ?? first
       return {
         ...worst,

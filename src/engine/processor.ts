@@ -6,7 +6,7 @@
 
 import type { EndpointQueue, QueueContext, QueuePlan, WindowPlan } from '../endpoints/endpoint.ts'
 import { openQueue } from '../endpoints/open-queue.ts'
-import type { Kernels } from '../kernels/kernels.ts'
+import { kernelsByPacket, type PacketKernels } from '../kernels/by-packet.ts'
 import { instantiateKernels } from '../kernels/load.ts'
 import { createTwin } from '../kernels/twin.ts'
 import { EpollSet } from '../linux/epoll.ts'
@@ -16,6 +16,7 @@ import { PacketPool } from '../ndis/pool.ts'
 import { Counters, PortCounter, ProcessorCounter } from '../switch/counters.ts'
 import { DataPath } from '../switch/data-path.ts'
 import { Delivery } from '../switch/delivery.ts'
+import { describeError } from '../switch/describe-error.ts'
 import type { SwitchView } from '../switch/handle.ts'
 import { Injections } from '../switch/injections.ts'
 import { MacTable } from '../switch/mac-table.ts'
@@ -58,7 +59,7 @@ export class Processor {
   readonly timers: Timers
   readonly wallClock = new WallClock()
   readonly nowMs: () => number
-  readonly kernels: Kernels
+  readonly kernels: PacketKernels
   readonly ports: PortTable
   readonly memory: SharedMemory
   readonly view: SwitchView
@@ -79,12 +80,14 @@ export class Processor {
     this.memory = memory
     this.view = { ...start.view }
     this.nowMs = createClock(start.startedMs)
-    this.timers = new Timers(this.nowMs, (error) => report('switch', 'timer-failed', String(error)))
+    this.timers = new Timers(this.nowMs, (owner, error) => report(owner, 'timer-failed', describeError(error)))
     this.#windows = new WindowSet(memory)
     const any = createTwin(this.#windows)
-    this.kernels = any
-    this.#context = { memory, kernels: { linear: instantiateKernels(start.kernels, memory.memory), any }, pool: addresses.pool }
-    this.pool = new PacketPool(memory.buffer, addresses.pool, any)
+    const linear = instantiateKernels(start.kernels, memory.memory)
+    const kernels = kernelsByPacket(memory.buffer, addresses.pool, linear, any)
+    this.kernels = kernels
+    this.#context = { memory, kernels: { linear, any }, pool: addresses.pool }
+    this.pool = new PacketPool(memory.buffer, addresses.pool, kernels)
     this.ports = new PortTable(memory.buffer, addresses.portTable, start.ports)
     this.counters = new Counters(memory.buffer, addresses.counters, start.ports)
     this.reasons = new ReasonRegistry(memory.buffer, addresses.reasons)
@@ -92,7 +95,7 @@ export class Processor {
     const reasonName = (reason: number): string => this.reasons.name(reason)
     this.#delivery = new Delivery(memory.buffer, addresses.delivery, start.ports, {
       pool: this.pool,
-      kernels: any,
+      kernels,
       counters: this.counters,
       reasonName,
     })
@@ -100,7 +103,7 @@ export class Processor {
       buffer: memory.buffer,
       pool: this.pool,
       list: addresses.list,
-      kernels: any,
+      kernels,
       ports: this.ports,
       macs: new MacTable(memory.buffer, addresses.macTable, start.macEntries, start.ports),
       counters: this.counters,
@@ -129,8 +132,8 @@ export class Processor {
     this.#delivery.setQueues(port, [])
     this.#sources = this.#sources.filter((source) => source.port !== port)
     for (const queue of known?.queues ?? []) queue.close(this.#epoll)
+    this.#windows.add(windows) // may come before the plans that need them
     if (plans.length === 0) return
-    this.#windows.add(windows)
     const queues = plans.map((plan) => openQueue(plan, this.#context))
     const sources = owned.map((i) => ({
       queue: queues[i]!,

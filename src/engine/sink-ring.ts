@@ -38,7 +38,8 @@ export class SinkWriter implements Sink {
   }
 
   write(bytes: Uint8Array, length: number, preamble = false): boolean {
-    if (length + LENGTH_BYTES > this.room) {
+    // A length that is none, or runs over the end of `bytes`, would leave a ring that the reader can't follow.
+    if (!(length >= 0 && length <= bytes.length && length + LENGTH_BYTES <= this.room) || length !== Math.trunc(length)) {
       this.#words[LOST] = this.#words[LOST]! + 1
       return false
     }

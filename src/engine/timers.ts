@@ -3,25 +3,26 @@
 interface Timer {
   readonly intervalMs: number
   readonly callback: () => void
+  readonly owner: string
   dueMs: number
 }
 
 /** Repeating timers over the processor's clock. */
 export class Timers {
   readonly #nowMs: () => number
-  readonly #failed: (error: unknown) => void
+  readonly #failed: (owner: string, error: unknown) => void
   #timers: Timer[] = []
   #nextMs = Number.POSITIVE_INFINITY
 
-  constructor(nowMs: () => number, failed: (error: unknown) => void) {
+  constructor(nowMs: () => number, failed: (owner: string, error: unknown) => void) {
     this.#nowMs = nowMs
     this.#failed = failed
   }
 
-  /** Calls `callback` every `intervalMs` (at least 1). Returns what stops it. */
-  every(intervalMs: number, callback: () => void): () => void {
-    const interval = Math.max(1, intervalMs)
-    const timer: Timer = { intervalMs: interval, callback, dueMs: this.#nowMs() + interval }
+  /** Calls `callback` of `owner` every `intervalMs` (at least 1). Returns what stops it. */
+  every(intervalMs: number, callback: () => void, owner: string): () => void {
+    const interval = intervalMs >= 1 ? intervalMs : 1 // NaN too
+    const timer: Timer = { intervalMs: interval, callback, owner, dueMs: this.#nowMs() + interval }
     this.#timers.push(timer)
     this.#nextMs = Math.min(this.#nextMs, timer.dueMs)
     return () => {
@@ -40,7 +41,7 @@ export class Timers {
         timer.callback()
       } catch (error) {
         this.#timers = this.#timers.filter((other) => other !== timer)
-        this.#failed(error)
+        this.#failed(timer.owner, error)
       }
     }
     this.#nextMs = this.#timers.reduce((next, timer) => Math.min(next, timer.dueMs), Number.POSITIVE_INFINITY)

@@ -1,6 +1,7 @@
 // The entry of a processor's worker thread: starts the processor, answers the control thread's requests, runs the loop.
 import { parentPort, workerData } from 'node:worker_threads'
 import { pinThread } from '../linux/files.ts'
+import { describeError } from '../switch/describe-error.ts'
 import type { FromProcessor, ProcessorStart, Request, ToProcessor } from './messages.ts'
 import { ModuleHost } from './module-host.ts'
 import { Processor } from './processor.ts'
@@ -41,12 +42,23 @@ async function answer(request: Request): Promise<unknown> {
 }
 
 port.on('message', (message: ToProcessor) => {
-  answer(message).then(
-    (value) => send({ kind: 'answer', id: message.id, value }),
-    (error: unknown) => send({ kind: 'error', id: message.id, message: error instanceof Error ? error.message : String(error) }),
-  )
+  answer(message)
+    .then((value) => send({ kind: 'answer', id: message.id, value }))
+    .catch((error: unknown) =>
+      // Also an answer that can't be sent: an extension may have put a function into it.
+      send({ kind: 'error', id: message.id, message: error instanceof Error ? error.message : describeError(error) }),
+    )
 })
 
+// Promises and callbacks that extensions leave behind: what they throw ends neither this thread nor the switch.
+for (const event of ['uncaughtException', 'unhandledRejection'])
+  process.on(event, (error: unknown) => report('code', 'uncaught-error', describeError(error)))
+
 send({ kind: 'ready' })
-await processor.run()
+try {
+  await processor.run()
+} catch (error) {
+  report('processor', 'processor-failed', describeError(error))
+  process.exit(1)
+}
 port.close()
