@@ -7,8 +7,11 @@ import { createSwitch, type SwitchConfig } from '../src/engine/host.ts'
 import { type InBoxExtensionName, inBoxExtensionUrl } from '../src/extensions/catalog.ts'
 import { askHeap } from './alloc/heap-question.ts'
 
-/** Which extensions are loaded: none, or counters, an ACL of 100 rules and the MAC guard. */
-export type StackName = 'none' | 'three'
+/**
+ * Which extensions are loaded: none; counters, an ACL of 100 rules and the MAC guard; or the same with rules of which half match every
+ * frame in all but its source address, so that the address of every frame has to be searched among the prefixes.
+ */
+export type StackName = 'none' | 'three' | 'threeWithPrefixes'
 
 export interface SwitchProcessOptions {
   readonly stack: StackName
@@ -23,12 +26,15 @@ const GENERATOR_MAC = '00:01:02:03:04:00'
 const RULES = 100
 const portNames = ['left', 'right'] as const
 
-// Half of the rules are told apart by their ports alone, the others match the frames in all but one address: those are looked up.
-// Flowgen sends UDP from port 1000 to 1001, from 10.254.0.0 to addresses from 10.253.0.0 on; none of it is denied.
-const rules = Array.from({ length: RULES }, (_, i) =>
-  i % 2 === 0
-    ? { action: 'deny', protocol: 'udp', destinationPorts: 2000 + i }
-    : { action: 'deny', protocol: 'udp', destinationPorts: '1-65535', sourcePrefix: `10.252.${i}.0/24` },
+// Flowgen sends UDP from port 1000 to 1001, from 10.254.0.0 to addresses from 10.253.0.0 on; no rule denies it.
+const rulesByPort = Array.from({ length: RULES }, (_, i) => ({
+  action: 'deny',
+  protocol: i % 2 === 0 ? 'udp' : 'tcp',
+  destinationPorts: 2000 + i,
+  ...(i % 4 < 2 ? {} : { sourcePrefix: `10.252.${i}.0/24` }),
+}))
+const rulesWithPrefixes = rulesByPort.map((rule, i) =>
+  i % 2 === 0 ? { action: 'deny', protocol: 'udp', destinationPorts: '1-65535', sourcePrefix: `10.252.${i}.0/24` } : rule,
 )
 
 const extension = (name: InBoxExtensionName, options: unknown): SwitchConfig['extensions'][number] => ({
@@ -39,13 +45,16 @@ const extension = (name: InBoxExtensionName, options: unknown): SwitchConfig['ex
   options,
 })
 
+const three = (rules: readonly object[]): SwitchConfig['extensions'] => [
+  extension('counters', {}),
+  extension('acl', { default: 'allow', rules }),
+  extension('mac-guard', { allow: { left: [GENERATOR_MAC], right: [GENERATOR_MAC] }, unknown: 'drop' }),
+]
+
 const stacks: Record<StackName, SwitchConfig['extensions']> = {
   none: [],
-  three: [
-    extension('counters', {}),
-    extension('acl', { default: 'allow', rules }),
-    extension('mac-guard', { allow: { left: [GENERATOR_MAC], right: [GENERATOR_MAC] }, unknown: 'drop' }),
-  ],
+  three: three(rulesByPort),
+  threeWithPrefixes: three(rulesWithPrefixes),
 }
 
 const options = JSON.parse(process.argv[2] ?? '{}') as SwitchProcessOptions

@@ -36,6 +36,7 @@ const COMPARED: readonly (readonly [RivalName, RivalName])[] = [
   ['ext0', 'testpmd'],
   ['ext3', 'testpmd'],
   ['ext3', 'ext0'],
+  ['ext3prefixes', 'ovs'],
 ]
 
 const FLOORS: Readonly<Record<string, number>> = { ext3_vs_ovs_64: 1.4, ext0_vs_testpmd_64: 0.8, ext3_vs_ovs_1500: 2 }
