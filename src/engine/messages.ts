@@ -68,6 +68,8 @@ export type Request =
       readonly plans: readonly QueuePlan[]
       /** Indices of the plans that this processor polls. */
       readonly owned: readonly number[]
+      /** For each plan the lock under which processors use its queue, 0 = none needed. */
+      readonly locks: readonly number[]
       readonly windows: readonly WindowPlan[]
     }
   | { readonly kind: 'view'; readonly view: SwitchView }

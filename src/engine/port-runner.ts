@@ -8,6 +8,7 @@ import type { SwitchControl } from '../switch/control.ts'
 import type { WindowAllocator } from '../vhost-user/window-allocator.ts'
 import { createEndpoint, type EndpointConfig } from './endpoint-factory.ts'
 import type { ProcessorSet } from './processor-set.ts'
+import { SHARED_QUEUE_LOCK_BYTES } from './shared-queue.ts'
 
 /** Something that happened on a port. */
 export interface PortEvent {
@@ -38,6 +39,7 @@ export class PortRunner {
   readonly config: EndpointConfig
   readonly #components: PortRunnerComponents
   #plans: readonly QueuePlan[] = []
+  #locks: readonly number[] = []
   #linkUp = false
   #closed = false
   #steps: Promise<unknown> = Promise.resolve()
@@ -73,16 +75,25 @@ export class PortRunner {
   // Queue pair N of port P is polled by processor (P + N) mod processors: a port's pairs are spread, and so are ports.
   async #setPlans(plans: readonly QueuePlan[], windows: readonly WindowPlan[]): Promise<void> {
     this.#plans = plans
-    const { clients } = this.#components.processors
+    const { memory, processors } = this.#components
+    const { clients } = processors
+    const before = this.#locks
+    const locks = plans.map(({ kind }) =>
+      clients.length > 1 && kind !== 'vhost-user' ? memory.allocate(SHARED_QUEUE_LOCK_BYTES) : 0,
+    )
+    this.#locks = locks
     const owned = (processor: number): number[] =>
       plans.map((_, i) => i).filter((i) => (this.id - 1 + plans[i]!.index) % clients.length === processor)
     await Promise.all(
       clients.map((client, processor) =>
-        client.request({ kind: 'queues', port: this.id, plans, owned: owned(processor), windows }).catch((error: Error) => {
-          this.#components.event({ port: this.name, code: 'queues-failed', message: error.message })
-        }),
+        client
+          .request({ kind: 'queues', port: this.id, plans, owned: owned(processor), locks, windows })
+          .catch((error: Error) => {
+            this.#components.event({ port: this.name, code: 'queues-failed', message: error.message })
+          }),
       ),
     )
+    for (const lock of before) if (lock !== 0) memory.free(lock, SHARED_QUEUE_LOCK_BYTES)
     this.#follow()
   }
 

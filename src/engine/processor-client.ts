@@ -15,6 +15,7 @@ export class ProcessorClient {
   readonly #pending = new Map<number, Pending>()
   #nextId = 1
   #gone = false
+  #closing = false
   /** Settles when the processor runs. */
   readonly ready: Promise<void>
 
@@ -37,7 +38,7 @@ export class ProcessorClient {
         this.#gone = true
         for (const waiting of this.#pending.values()) waiting.reject(error)
         this.#pending.clear()
-        lost(error)
+        if (!this.#closing) lost(error)
       }
       this.#worker.on('error', fail)
       this.#worker.on('exit', (code) => fail(new Error(`processor ${start.index} ended with code ${code}`)))
@@ -64,6 +65,7 @@ export class ProcessorClient {
 
   /** Stops the processor and waits for its thread to end. */
   async close(): Promise<void> {
+    this.#closing = true // from here on its end is what was asked for
     if (!this.#gone) {
       await this.request({ kind: 'close' }).catch(() => undefined)
       this.#gone = true

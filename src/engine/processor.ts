@@ -4,7 +4,7 @@
 //
 // The rule it must not break: a slice is bounded, and between two bursts the configuration may change but never within one.
 
-import type { EndpointQueue, QueueContext, QueuePlan, WindowPlan } from '../endpoints/endpoint.ts'
+import type { EndpointQueue, QueueContext } from '../endpoints/endpoint.ts'
 import { openQueue } from '../endpoints/open-queue.ts'
 import { kernelsByPacket, type PacketKernels } from '../kernels/by-packet.ts'
 import { instantiateKernels } from '../kernels/load.ts'
@@ -23,7 +23,8 @@ import { MacTable } from '../switch/mac-table.ts'
 import { PortTable } from '../switch/port-table.ts'
 import { ReasonRegistry } from '../switch/reason-registry.ts'
 import { createClock, WallClock } from './clock.ts'
-import type { ProcessorStart } from './messages.ts'
+import type { ProcessorStart, Request } from './messages.ts'
+import { SharedQueue } from './shared-queue.ts'
 import { Timers } from './timers.ts'
 import { WindowSet } from './windows.ts'
 
@@ -125,7 +126,7 @@ export class Processor {
   }
 
   /** Replaces the queues of a port; those that are gone are closed when this returns. */
-  setQueues(port: number, plans: readonly QueuePlan[], owned: readonly number[], windows: readonly WindowPlan[]): void {
+  setQueues({ port, plans, owned, locks, windows }: Extract<Request, { kind: 'queues' }>): void {
     this.#wake()
     const known = this.#byPort.get(port)
     this.#byPort.delete(port)
@@ -134,7 +135,10 @@ export class Processor {
     for (const queue of known?.queues ?? []) queue.close(this.#epoll)
     this.#windows.add(windows) // may come before the plans that need them
     if (plans.length === 0) return
-    const queues = plans.map((plan) => openQueue(plan, this.#context))
+    const queues = plans.map((plan, i) => {
+      const queue = openQueue(plan, this.#context)
+      return locks[i] === 0 ? queue : new SharedQueue(queue, this.memory.i32, locks[i]!)
+    })
     const sources = owned.map((i) => ({
       queue: queues[i]!,
       port,

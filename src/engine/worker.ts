@@ -24,7 +24,7 @@ async function answer(request: Request): Promise<unknown> {
     case 'abandon':
       return modules.abandon(request.keys)
     case 'queues':
-      return processor.setQueues(request.port, request.plans, request.owned, request.windows)
+      return processor.setQueues(request)
     case 'view':
       Object.assign(processor.view, request.view)
       return undefined

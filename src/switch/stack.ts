@@ -166,6 +166,9 @@ export class ExtensionStack {
     const module = this.modules[i]!
     module.fail(error)
     if (module.onFailure === 'closed') this.owner.dropAll(batch, DropReason.extensionFailed)
+    // What it had directed so far is the switch's to direct now, like the rest.
+    else if (module.class === 'forwarding' && batch.ingress)
+      for (let k = 0; k < batch.length; k++) batch.pool.destinationCount[batch.slots[k]!] = 0
     this.owner.failed(module)
     this.compile()
   }

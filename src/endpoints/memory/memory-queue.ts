@@ -57,6 +57,7 @@ export class MemoryQueue implements EndpointQueue {
     const { filler, writer } = this
     const { pool, kernels } = this.context
     let taken = 0
+    writer.resume()
     for (let i = 0; i < count; i++) {
       const slot = filler.u16[(list >> 1) + i]!
       if (slot >= POOL_SLOTS) {

@@ -21,8 +21,10 @@ const SEND_FRAMES = 64
 const RECEIVE_BYTES = 256 * 1024
 const SEND_IOVECS = IOVECS_MAX
 const BOUNCE_BYTES = 2 * FRAME_BUFFER
-const MESSAGE_ROOM = 64 // a msghdr, rounded up
+const MESSAGE_ROOM = 64 // a msghdr, rounded up, and the state of the residue
 const AREA_MESSAGE = 0
+const AREA_RESIDUE_SENT = 56 // u32 each, behind the msghdr: several processors take turns with one residue
+const AREA_RESIDUE_END = 60
 const AREA_PREFIXES = AREA_MESSAGE + MESSAGE_ROOM
 const AREA_IOVECS = AREA_PREFIXES + SEND_FRAMES * PREFIX_BYTES
 const AREA_RESIDUE = AREA_IOVECS + SEND_IOVECS * IOVEC_BYTES
@@ -56,9 +58,6 @@ export class StreamQueue implements EndpointQueue {
   /** Received bytes not yet handed out lie from `head` to `tail`. */
   head: number
   tail: number
-  /** Bytes of the residue already sent, and its end; equal: none. */
-  residueSent = 0
-  residueEnd = 0
   /** Slots of the send in work and the frames' ends on the wire. */
   readonly slots = new Uint16Array(SEND_FRAMES)
   readonly ends = new Uint32Array(SEND_FRAMES)
@@ -83,6 +82,23 @@ export class StreamQueue implements EndpointQueue {
     this.tail = this.receiveStart
     this.filler = new SlotFiller(memory, kernels.linear, pool, plan.port)
     this.gatherer = new Gatherer(memory, pool, kernels.any, plan.area + AREA_BOUNCE, BOUNCE_BYTES)
+  }
+
+  /** Bytes of the residue already sent, and its end; equal: none. */
+  get residueSent(): number {
+    return this.memory.u32[(this.plan.area + AREA_RESIDUE_SENT) >> 2]!
+  }
+
+  set residueSent(bytes: number) {
+    this.memory.u32[(this.plan.area + AREA_RESIDUE_SENT) >> 2] = bytes
+  }
+
+  get residueEnd(): number {
+    return this.memory.u32[(this.plan.area + AREA_RESIDUE_END) >> 2]!
+  }
+
+  set residueEnd(bytes: number) {
+    this.memory.u32[(this.plan.area + AREA_RESIDUE_END) >> 2] = bytes
   }
 
   receive(first: number, max: number): number {

@@ -1,0 +1,3 @@
+import { behave } from './behaviour.ts'
+
+export default behave('filtering', '0c0ffee0-0000-4000-8000-000000000002')
