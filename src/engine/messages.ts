@@ -10,6 +10,7 @@ export interface ProcessorAddresses {
   readonly pool: number
   readonly list: number
   readonly delivery: number
+  readonly switching: number
   readonly counters: number
   readonly portTable: number
   readonly macTable: number

@@ -1,5 +1,6 @@
 // All processors of a switch as one: starts them over one shared memory, spreads requests, carries OIDs to the authoritative one.
 import { cpus } from 'node:os'
+import { SWITCHING_BYTES } from '../kernels/layout.ts'
 import type { SharedMemory } from '../linux/shared-memory.ts'
 import type { OidCompletion, OidRequest } from '../ndis/oids.ts'
 import { POOL_TOTAL_BYTES } from '../ndis/pool.ts'
@@ -43,6 +44,7 @@ export class ProcessorSet implements OidChannel {
       pool: memory.allocate(POOL_TOTAL_BYTES, 4096),
       list: memory.allocate(DATA_PATH_LIST_BYTES, 4096),
       delivery: memory.allocate(deliveryListBytes(options.ports), 4096),
+      switching: memory.allocate(SWITCHING_BYTES),
       counters: memory.allocate(countersBytes(options.ports), 4096),
     }))
     this.counters = addresses.map((own) => new Counters(memory.buffer, own.counters, options.ports))

@@ -22,6 +22,7 @@ import { Injections } from '../switch/injections.ts'
 import { MacTable } from '../switch/mac-table.ts'
 import { PortTable } from '../switch/port-table.ts'
 import { ReasonRegistry } from '../switch/reason-registry.ts'
+import { ShortCut } from '../switch/short-cut.ts'
 import { createClock, WallClock } from './clock.ts'
 import type { ProcessorStart, Request } from './messages.ts'
 import { SharedQueue } from './shared-queue.ts'
@@ -100,7 +101,19 @@ export class Processor {
       counters: this.counters,
       reasonName,
     })
+    const shortCut = new ShortCut(
+      memory.buffer,
+      {
+        pool: addresses.pool,
+        block: addresses.switching,
+        portTable: addresses.portTable,
+        macTable: addresses.macTable,
+        macEntries: start.macEntries,
+      },
+      { kernels: linear, ports: this.ports, delivery: this.#delivery },
+    )
     this.dataPath = new DataPath({
+      shortCut,
       buffer: memory.buffer,
       pool: this.pool,
       list: addresses.list,

@@ -41,6 +41,19 @@ export interface Kernels {
   copyFrame(pool: number, slot: number, from: number, length: number, target: number): number
 }
 
+/**
+ * Short cuts of the data path for a burst of one port, in wasm only: src/switch does the same, and more, in TypeScript, and is what they
+ * are tested against. `block` is a switching block (S_* in layout.ts).
+ */
+export interface SwitchingKernels {
+  /** Numbers slots 0…taken-1 from `id` on, lists those not dropped at `list`, sums them up in the block. Returns how many. */
+  admit(pool: number, taken: number, id: number, list: number, block: number): number
+  /** Gives a destination to packets of `list` where that is simple. Returns how many are left with a destination count of 0. */
+  forward(pool: number, list: number, count: number, block: number): number
+  /** Puts packets on the lists of their destinations that are not excluded. Returns the number of ports with a list. */
+  sort(pool: number, list: number, count: number, block: number): number
+}
+
 /** Memory as the TypeScript twin sees it: linear memory, and windows of at most WINDOW_BYTES for what lies outside it. */
 export interface TwinMemory {
   readonly linear: ArrayBufferLike

@@ -197,3 +197,52 @@ export const REASON_BAD_OFFLOAD = 4
 // Result of deliver: frames delivered in the low 16 bits, and whether the guest wants a notification
 export const DELIVER_COUNT = 0xffff
 export const DELIVER_NOTIFY = 1 << 16
+
+// ---- tables of the switch that the switching kernels read -----------------------------------------------------------------------
+// Port table (src/switch/port-table.ts): a header, then an entry per port id.
+export const PORT_TABLE_HEADER = 64
+export const PORT_ENTRY_BYTES = 64
+export const PORT_STATE = 0 // i32: NDIS_SWITCH_PORT_STATE
+export const PORT_NIC_STATE = 4 // i32: NDIS_SWITCH_NIC_STATE
+export const PORT_FLAGS = 8 // i32: PORT_FLAG_*
+export const PORT_MAC_LOW = 12 // i32: octets 2…5 of the connection's address, little-endian
+export const PORT_MAC_HIGH = 16 // i32: octets 0 and 1
+export const PORT_VLAN = 20 // i32
+export const NIC_CONNECTED = 2
+export const PORT_FLAG_CHECK_SOURCE = 1
+export const PORT_FLAG_LEARN = 2
+export const PORT_FLAG_UNKNOWN_UNICAST = 4
+export const PORT_FLAG_EXTERNAL = 8
+export const PORT_FLAG_LINK_DOWN = 16
+// MAC table (src/switch/mac-table.ts): a header, then entries {address octets 2…5, key, port, seconds}.
+export const MAC_TABLE_HEADER = 64
+export const MAC_ENTRY_BYTES = 16
+export const MAC_PROBES = 8
+export const MAC_KEY_VALID = 1 << 28
+export const MAC_KEY_MASK = 0x1fffffff
+export const MAC_HASH_HIGH = 0x85ebca6b
+export const MAC_HASH_MIX = 0x9e3779b1
+
+// ---- switching block: what the switching kernels are told and tell, one per processor -------------------------------------------
+export const SWITCHING_BYTES = 128
+export const S_PORTS = 0 // u32: linear address of the port table
+export const S_MACS = 4 // u32: linear address of the MAC table
+export const S_MAC_MASK = 8 // u32: entries - 1
+export const S_NOW = 12 // u32: seconds of the switch's clock
+export const S_SOURCE = 16 // u32: port id that the whole batch comes from
+export const S_POLICY = 20 // u32: PORT_FLAG_* of the source
+export const S_SOURCE_LOW = 24 // u32: address that the source must have
+export const S_SOURCE_HIGH = 28 // u32
+export const S_VLAN = 32 // u32: VLAN of untagged frames of the source, 0 = none
+export const S_FLOOD_TO = 36 // u32: the one port that floods go to, 0 = several or none
+export const S_UNKNOWN_TO = 40 // u32: the one port that unknown unicast goes to, 0 = several or none
+export const S_BYTES = 44 // u32, out: bytes admitted
+export const S_MULTICASTS = 48 // u32, out: multicast and broadcast frames admitted
+export const S_NEEDS = 52 // u32, out: OR of the needs admitted
+export const S_FLOODED = 56 // u32, out: frames flooded
+export const S_LISTS = 60 // u32: linear address of the delivery lists, BURST_SLOTS entries of u16 per port id
+export const S_FILL = 64 // u32: linear address of u16 entries per list
+export const S_LIST_BYTES = 68 // u32: linear address of u32 bytes per list
+export const S_TOUCHED = 72 // u32: linear address of u16 port ids with a list
+export const S_TOUCHED_COUNT = 76 // u32
+export const S_OVERFLOW = 80 // u32, out: copies that found their list full

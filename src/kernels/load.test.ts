@@ -10,7 +10,20 @@ const memory = (): WebAssembly.Memory => new WebAssembly.Memory({ initial: 1, ma
 test('the module exports exactly the kernels and leaves the memory as it was', () => {
   const own = memory()
   const kernels = instantiateKernels(wasm, own)
-  const names = ['arm', 'checksum', 'complete', 'copyFrame', 'deliver', 'dequeue', 'disarm', 'parse', 'segment']
+  const names = [
+    'admit',
+    'arm',
+    'checksum',
+    'complete',
+    'copyFrame',
+    'deliver',
+    'dequeue',
+    'disarm',
+    'forward',
+    'parse',
+    'segment',
+    'sort',
+  ]
   assert.deepEqual(Object.keys(kernels).sort(), names)
   assert.ok(new Uint8Array(own.buffer).every((byte) => byte === 0))
 })

@@ -1,7 +1,20 @@
 // Instantiates the wasm burst kernels over the process's linear memory. Reading the file is the caller's job: this folder is pure.
-import type { Kernels } from './kernels.ts'
+import type { Kernels, SwitchingKernels } from './kernels.ts'
 
-const FUNCTIONS = ['dequeue', 'complete', 'deliver', 'arm', 'disarm', 'parse', 'checksum', 'segment', 'copyFrame'] as const
+const FUNCTIONS = [
+  'dequeue',
+  'complete',
+  'deliver',
+  'arm',
+  'disarm',
+  'parse',
+  'checksum',
+  'segment',
+  'copyFrame',
+  'admit',
+  'forward',
+  'sort',
+] as const
 
 /** The wasm module is not the one that this source tree builds. */
 export class KernelsError extends Error {
@@ -12,7 +25,7 @@ export class KernelsError extends Error {
  * Kernels from the bytes of kernels.wasm over `memory` (shared, at most 65536 pages). Each thread makes its own instance: what a
  * kernel notes down between calls belongs to the instance. Throws KernelsError if the module does not export them all.
  */
-export function instantiateKernels(bytes: Uint8Array, memory: WebAssembly.Memory): Kernels {
+export function instantiateKernels(bytes: Uint8Array, memory: WebAssembly.Memory): Kernels & SwitchingKernels {
   let exports: Record<string, unknown>
   try {
     exports = new WebAssembly.Instance(new WebAssembly.Module(bytes), { env: { memory } }).exports
@@ -24,5 +37,5 @@ export function instantiateKernels(bytes: Uint8Array, memory: WebAssembly.Memory
     throw new KernelsError(
       `the wasm kernels lack ${missing.join(', ')}: they are older than the source; run "npm run build:kernels"`,
     )
-  return exports as unknown as Kernels
+  return exports as unknown as Kernels & SwitchingKernels
 }

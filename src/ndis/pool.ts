@@ -4,7 +4,7 @@
 //
 // The rule it must not break: one processor owns a pool; nothing here allocates after construction.
 
-import type { Kernels } from '../kernels/kernels.ts'
+import type { PacketKernels } from '../kernels/by-packet.ts'
 import {
   ARENA_ENTRIES,
   BURST_MAX,
@@ -111,10 +111,10 @@ export class PacketPool {
   #freeSlotCount = 0
   readonly #freeBlocks = new Uint16Array(STORE_BLOCKS)
   #freeBlockCount = 0
-  readonly #kernels: Kernels
+  readonly #kernels: PacketKernels
 
   /** Views a pool of POOL_TOTAL_BYTES at linear address `base`, zeroed by the caller. `kernels` must serve any memory. */
-  constructor(buffer: ArrayBufferLike, base: number, kernels: Kernels) {
+  constructor(buffer: ArrayBufferLike, base: number, kernels: PacketKernels) {
     const n = POOL_SLOTS
     this.base = base
     this.#kernels = kernels

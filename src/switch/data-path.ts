@@ -4,7 +4,7 @@
 //
 // The rule it must not break: every packet that enters is delivered, held, or counted as dropped with a reason; nothing is allocated.
 
-import type { Kernels } from '../kernels/kernels.ts'
+import type { PacketKernels } from '../kernels/by-packet.ts'
 import { BURST_MAX, BURST_SLOTS, DE_EXCLUDED, DE_PORT, PF_DROPPED, PF_MULTICAST } from '../kernels/layout.ts'
 import { Batch, type BatchOwner, type PacketHandle } from '../ndis/batch.ts'
 import { DropReason } from '../ndis/drop-reasons.ts'
@@ -16,6 +16,7 @@ import type { Injections } from './injections.ts'
 import type { MacTable } from './mac-table.ts'
 import type { Module } from './module.ts'
 import type { PortTable } from './port-table.ts'
+import type { ShortCut } from './short-cut.ts'
 import { ExtensionStack } from './stack.ts'
 
 /** The source side of an endpoint's queue: see endpoints/endpoint.ts. */
@@ -30,12 +31,14 @@ export interface DataPathComponents {
   readonly pool: PacketPool
   /** Linear address of DATA_PATH_LIST_BYTES. */
   readonly list: number
-  readonly kernels: Kernels
+  readonly kernels: PacketKernels
   readonly ports: PortTable
   readonly macs: MacTable
   readonly counters: Counters
   readonly delivery: Delivery
   readonly injections: Injections
+  /** Short cuts for bursts; without them everything is done in TypeScript. */
+  readonly shortCut?: ShortCut
   /** Milliseconds, monotonic, fractional. */
   readonly nowMs: () => number
   /** A module failed or broke a rule; for the log. */
@@ -62,6 +65,12 @@ export class DataPath implements BatchOwner {
   private readonly droppedReasons = new Uint8Array(BURST_SLOTS * 2)
   private readonly scratch: Uint8Array
   private readonly scratchAt: number
+  private readonly shortCut: ShortCut | undefined
+  // Of the burst in work.
+  private admitted = 0
+  private admittedBytes = 0
+  private admittedMulticasts = 0
+  private admittedNeeds = 0
   private current = -1
 
   constructor(components: DataPathComponents) {
@@ -69,6 +78,7 @@ export class DataPath implements BatchOwner {
     this.pool = components.pool
     this.counters = components.counters
     this.delivery = components.delivery
+    this.shortCut = components.shortCut
     const slots = new Uint16Array(components.buffer, components.list, BURST_SLOTS * 2)
     this.batch = new Batch(slots, components.list, components.pool, this)
     this.droppedBatch = new Batch(new Uint16Array(BURST_SLOTS * 2), 0, components.pool, this)
@@ -112,33 +122,23 @@ export class DataPath implements BatchOwner {
 
   // Slots 0…taken-1 came in at `port`: what is sound goes down the stack.
   private burst(taken: number, port: number): void {
-    const { pool, batch, counters } = this
+    const { pool, batch, counters, shortCut } = this
     pool.arenaUsed = 0
     this.forwarding.refresh()
-    const { flags, length, packetId, needs } = pool
-    const { slots } = batch
-    let kept = 0
-    let bytes = 0
-    let multicast = 0
-    let seen = 0
-    let id = pool.nextPacketId
     const connected = this.components.ports.connected(port)
-    for (let slot = 0; slot < taken; slot++) {
-      packetId[slot] = id++
-      if ((flags[slot]! & PF_DROPPED) !== 0 || !connected) {
-        if (connected) this.filtered(slot, pool.reason[slot]!, port, true)
-        else this.lose(slot, DropReason.sourceNotConnected, port)
-        continue
-      }
-      slots[kept++] = slot
-      bytes += length[slot]!
-      seen |= needs[slot]!
-      multicast += (flags[slot]! & PF_MULTICAST) >> 2
+    if (shortCut === undefined || !connected) this.admit(taken, port, connected)
+    else {
+      this.admitted = shortCut.admit(taken, pool.nextPacketId, batch.list)
+      pool.nextPacketId = (pool.nextPacketId + taken) >>> 0
+      this.admittedBytes = shortCut.bytes
+      this.admittedMulticasts = shortCut.multicasts
+      this.admittedNeeds = shortCut.needs
+      if (this.admitted < taken) this.countDropped(taken, port)
     }
-    pool.nextPacketId = id >>> 0
+    const kept = this.admitted
     counters.port(port, PortCounter.receivedFrames, kept)
-    counters.port(port, PortCounter.receivedBytes, bytes)
-    if (multicast !== 0) counters.port(port, PortCounter.receivedMulticast, multicast)
+    counters.port(port, PortCounter.receivedBytes, this.admittedBytes)
+    if (this.admittedMulticasts !== 0) counters.port(port, PortCounter.receivedMulticast, this.admittedMulticasts)
     counters.processor(ProcessorCounter.bursts, 1)
     counters.processor(ProcessorCounter.frames, taken)
     if (kept !== 0) {
@@ -147,21 +147,65 @@ export class DataPath implements BatchOwner {
       batch.dirty = false
       batch.singleSource = true // ES-445
       this.stack.ingress(batch)
-      this.downward(batch, seen)
+      this.downward(batch, this.admittedNeeds, port)
     }
     if (this.droppedBatch.length !== 0) this.showDropped()
   }
 
-  // Miniport edge, egress and delivery of what came down the stack. `seen`: the offload needs among the packets.
-  private downward(batch: Batch, seen: number): void {
+  // In TypeScript: numbers the packets, lists those to pass on, sums them up; counts those dropped.
+  private admit(taken: number, port: number, connected: boolean): void {
+    const { flags, length, packetId, needs } = this.pool
+    const { slots } = this.batch
+    let kept = 0
+    let bytes = 0
+    let multicasts = 0
+    let seen = 0
+    let id = this.pool.nextPacketId
+    for (let slot = 0; slot < taken; slot++) {
+      packetId[slot] = id++
+      if (!connected && (flags[slot]! & PF_DROPPED) === 0) this.lose(slot, DropReason.sourceNotConnected, port)
+      if ((flags[slot]! & PF_DROPPED) !== 0) continue
+      slots[kept++] = slot
+      bytes += length[slot]!
+      seen |= needs[slot]!
+      multicasts += (flags[slot]! & PF_MULTICAST) >> 2
+    }
+    this.pool.nextPacketId = id >>> 0
+    this.admitted = kept
+    this.admittedBytes = bytes
+    this.admittedMulticasts = multicasts
+    this.admittedNeeds = seen
+    if (connected && kept < taken) this.countDropped(taken, port)
+  }
+
+  // Packets that the ring's kernel dropped.
+  private countDropped(taken: number, port: number): void {
+    const { flags, reason } = this.pool
+    for (let slot = 0; slot < taken; slot++) if ((flags[slot]! & PF_DROPPED) !== 0) this.filtered(slot, reason[slot]!, port, true)
+  }
+
+  // Miniport edge, egress and delivery of what came down the stack. `seen`: the offload needs among the packets; `source`: the port
+  // that all of them come from, or -1 if that is not known.
+  private downward(batch: Batch, seen: number, source: number): void {
     if (batch.length === 0) return
     if (this.stack.hasForwarding) this.dropUndirected(batch)
-    else this.forwarding.forward(batch) // ES-331
+    else this.forward(batch, source) // ES-331
     if (batch.dirty) batch.settle()
     if (batch.length === 0) return
     batch.ingress = false
     this.stack.egress(batch)
     if (batch.length !== 0) this.deliver(batch, seen)
+  }
+
+  private forward(batch: Batch, source: number): void {
+    const { shortCut, forwarding } = this
+    if (shortCut === undefined || source < 0) {
+      forwarding.forward(batch)
+      return
+    }
+    const undecided = shortCut.forward(batch.list, batch.length, source, forwarding)
+    if (shortCut.flooded !== 0) this.counters.port(source, PortCounter.floodedFrames, shortCut.flooded)
+    if (undecided !== 0) forwarding.forward(batch)
   }
 
   // ES-317: what a forwarding extension left without a destination is dropped.
@@ -174,7 +218,13 @@ export class DataPath implements BatchOwner {
 
   // Sorts the packets by destination port and hands each port its list.
   private deliver(batch: Batch, seen: number): void {
-    const { pool, delivery } = this
+    const { pool, delivery, shortCut } = this
+    if (shortCut !== undefined) {
+      delivery.sorted(shortCut.sort(batch.list, batch.length))
+      if (shortCut.overflow !== 0) this.counters.drop(0, DropReason.noResources, shortCut.overflow) // only an extension can cause it
+      delivery.flush(seen)
+      return
+    }
     const { slots } = batch
     const { destination, destinationCount, destinationRoom, destinationOffset, arena, length } = pool
     for (let i = 0; i < batch.length; i++) {
@@ -209,7 +259,7 @@ export class DataPath implements BatchOwner {
       counters.processor(ProcessorCounter.originated, 1)
       if (injections.ingress) {
         this.stack.runFrom('ingress', injections.module, batch)
-        this.downward(batch, pool.needs[slot]!)
+        this.downward(batch, pool.needs[slot]!, -1)
       } else {
         injections.restoreDestinations(slot)
         this.stack.runFrom('egress', injections.module, batch)

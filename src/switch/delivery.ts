@@ -3,8 +3,19 @@
 //
 // The rule it must not break: order within a port is kept, and every packet not taken is counted with the reason the queue gives.
 
-import type { Kernels } from '../kernels/kernels.ts'
-import { BURST_SLOTS, OFFLOAD_CHECKSUM, OFFLOAD_ECN, OFFLOAD_TSO4, OFFLOAD_TSO6, OFFLOAD_USO } from '../kernels/layout.ts'
+import type { PacketKernels } from '../kernels/by-packet.ts'
+import {
+  BURST_SLOTS,
+  OFFLOAD_CHECKSUM,
+  OFFLOAD_ECN,
+  OFFLOAD_TSO4,
+  OFFLOAD_TSO6,
+  OFFLOAD_USO,
+  S_FILL,
+  S_LIST_BYTES,
+  S_LISTS,
+  S_TOUCHED,
+} from '../kernels/layout.ts'
 import { DropReason } from '../ndis/drop-reasons.ts'
 import { type PacketPool, SCRATCH_FIRST, SCRATCH_SLOTS } from '../ndis/pool.ts'
 import { type Counters, PortCounter } from './counters.ts'
@@ -23,25 +34,30 @@ export interface SinkQueue {
 /** What delivery works with. */
 export interface DeliveryComponents {
   readonly pool: PacketPool
-  readonly kernels: Kernels
+  readonly kernels: PacketKernels
   readonly counters: Counters
   readonly reasonName: (reason: number) => string
 }
 
 /** Bytes of list memory for port ids below `ports`. */
-export const deliveryListBytes = (ports: number): number => (ports + QUEUES_MAX + 1) * BURST_SLOTS * 2
+export const deliveryListBytes = (ports: number): number => {
+  const lists = ports + QUEUES_MAX
+  return (lists + 1) * BURST_SLOTS * 2 + lists * (2 + 4 + 2) + 3 * 64
+}
+
+const aligned = (at: number): number => Math.ceil(at / 64) * 64
 
 /** Fields are ordinary ones: `add` runs per packet and destination. */
 export class Delivery {
   private readonly pool: PacketPool
-  private readonly kernels: Kernels
+  private readonly kernels: PacketKernels
   private readonly counters: Counters
   /** The name of a drop reason. */
   readonly reasonName: (reason: number) => string
   private readonly lists: Uint16Array
   private readonly listsAt: number
   private readonly fill: Uint16Array
-  private readonly bytes: Float64Array
+  private readonly bytes: Uint32Array
   private readonly touched: Uint16Array
   private touchedCount = 0
   /** Packets of the list in work that software could not finish. */
@@ -50,6 +66,9 @@ export class Delivery {
   private readonly spreadFirst: number
   private readonly scratch: Uint16Array
   private readonly scratchAt: number
+  private readonly fillAt: number
+  private readonly bytesAt: number
+  private readonly touchedAt: number
 
   /** `listsAt`: linear address of deliveryListBytes(ports) bytes. */
   constructor(buffer: ArrayBufferLike, listsAt: number, ports: number, components: DeliveryComponents) {
@@ -61,9 +80,13 @@ export class Delivery {
     this.lists = new Uint16Array(buffer, listsAt, (ports + QUEUES_MAX) * BURST_SLOTS)
     this.scratchAt = listsAt + (ports + QUEUES_MAX) * BURST_SLOTS * 2
     this.scratch = new Uint16Array(buffer, this.scratchAt, BURST_SLOTS)
-    this.fill = new Uint16Array(ports + QUEUES_MAX)
-    this.bytes = new Float64Array(ports)
-    this.touched = new Uint16Array(ports)
+    const all = ports + QUEUES_MAX
+    this.fillAt = aligned(this.scratchAt + BURST_SLOTS * 2)
+    this.bytesAt = aligned(this.fillAt + all * 2)
+    this.touchedAt = aligned(this.bytesAt + all * 4)
+    this.fill = new Uint16Array(buffer, this.fillAt, all)
+    this.bytes = new Uint32Array(buffer, this.bytesAt, all)
+    this.touched = new Uint16Array(buffer, this.touchedAt, all)
     this.queues = Array.from({ length: ports }, () => [])
     this.spreadFirst = ports
   }
@@ -86,6 +109,19 @@ export class Delivery {
     this.lists[port * BURST_SLOTS + count] = slot
     fill[port] = count + 1
     this.bytes[port] = this.bytes[port]! + bytes
+  }
+
+  /** Tells the switching kernels where the lists are; `block` views their block. */
+  describeLists(block: Uint32Array): void {
+    block[S_LISTS >> 2] = this.listsAt
+    block[S_FILL >> 2] = this.fillAt
+    block[S_LIST_BYTES >> 2] = this.bytesAt
+    block[S_TOUCHED >> 2] = this.touchedAt
+  }
+
+  /** Takes over lists that the sorting kernel made: `ports` of them. */
+  sorted(ports: number): void {
+    this.touchedCount = ports
   }
 
   /** Delivers all lists. `seen`: the offload needs among the packets. */

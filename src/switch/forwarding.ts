@@ -3,7 +3,7 @@
 // enforces the standard source policy (ES-332).
 //
 // The rule it must not break: nothing is allocated per packet; lists of destinations are rebuilt only when the port table changed.
-import { HEADER_STRIDE, PF_BROADCAST, PF_MULTICAST, PF_NATIVE_FORWARDING, PF_TAGGED } from '../kernels/layout.ts'
+import { HEADER_STRIDE, PF_BROADCAST, PF_MULTICAST, PF_TAGGED } from '../kernels/layout.ts'
 import type { Batch } from '../ndis/batch.ts'
 import { DropReason } from '../ndis/drop-reasons.ts'
 import type { PacketPool } from '../ndis/pool.ts'
@@ -56,7 +56,16 @@ export class Forwarding {
     }
   }
 
-  /** Determines the destinations of every packet of the batch; packets without one are dropped with a reason. */
+  /** The one port that a flood from `source` goes to, or 0 if there are several or none. `unknown`: of unknown unicast. */
+  onlyTarget(source: number, unknown: boolean): number {
+    const list = unknown ? this.unknown : this.flood
+    const count = unknown ? this.unknownCount : this.floodCount
+    if (count === 1) return list[0] === source ? 0 : list[0]!
+    if (count !== 2) return 0
+    return list[0] === source ? list[1]! : list[1] === source ? list[0]! : 0
+  }
+
+  /** Determines the destinations of every packet of the batch that has none; packets without one are dropped with a reason. */
   forward(batch: Batch): void {
     const { pool, ports, macs } = this
     const { slots } = batch
@@ -64,7 +73,7 @@ export class Forwarding {
     for (let i = 0; i < batch.length; i++) {
       const slot = slots[i]!
       const kind = flags[slot]!
-      if ((kind & PF_NATIVE_FORWARDING) !== 0 && destinationCount[slot] !== 0) continue
+      if (destinationCount[slot] !== 0) continue // by native forwarding, or by the short cut
       if ((headerOffset[slot]! & 3) !== 0) this.align(slot)
       const at = (slot * HEADER_STRIDE + headerOffset[slot]!) >> 2
       const first = header32[at]!

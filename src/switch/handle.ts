@@ -1,7 +1,7 @@
 // The handle through which an extension uses its switch, on one processor: the optional handlers of the contract, and what replaces
 // the rest of a kernel driver's surroundings (memory, counters, timers, sinks).
 import type { Sink, SwitchHandle } from '../extension.ts'
-import type { Kernels } from '../kernels/kernels.ts'
+import type { PacketKernels } from '../kernels/by-packet.ts'
 import {
   FRAME_MAX,
   FRAME_MIN,
@@ -29,7 +29,7 @@ export interface SwitchView {
 /** What a module's handle is made of. */
 export interface HandleComponents {
   readonly pool: PacketPool
-  readonly kernels: Kernels
+  readonly kernels: PacketKernels
   readonly injections: Injections
   readonly ports: PortTable
   readonly reasons: ReasonRegistry

@@ -6,12 +6,24 @@
 // never aged, moved or pushed out. Readers may meet a writer: an entry is made invalid before it changes and its key is read again
 // after its port was read.
 
-const HEADER_WORDS = 16
-const ENTRY_WORDS = 4
-const PROBES = 8
-const KEY_VALID = 1 << 28
+import {
+  MAC_ENTRY_BYTES,
+  MAC_HASH_HIGH,
+  MAC_HASH_MIX,
+  MAC_KEY_MASK,
+  MAC_KEY_VALID,
+  MAC_PROBES,
+  MAC_TABLE_HEADER,
+} from '../kernels/layout.ts'
+
+const HEADER_WORDS = MAC_TABLE_HEADER >> 2
+const ENTRY_WORDS = MAC_ENTRY_BYTES >> 2
+const PROBES = MAC_PROBES
+const KEY_VALID = MAC_KEY_VALID
 const KEY_STATIC = 1 << 29
-const KEY_MASK = 0x1fffffff
+const KEY_MASK = MAC_KEY_MASK
+const HASH_HIGH = MAC_HASH_HIGH
+const HASH_MIX = MAC_HASH_MIX
 const LOCK = 0
 const USED = 1
 const MOVES = 2
@@ -66,8 +78,8 @@ export class MacTable {
 
   // Folds before it multiplies: a host's entropy is in the top byte of the low word.
   private start(low: number, high: number): number {
-    const mixed = low ^ Math.imul(high, 0x85ebca6b)
-    return Math.imul(mixed ^ (mixed >>> 15), 0x9e3779b1) >>> 8
+    const mixed = low ^ Math.imul(high, HASH_HIGH)
+    return Math.imul(mixed ^ (mixed >>> 15), HASH_MIX) >>> 8
   }
 
   private find(low: number, key: number): number {

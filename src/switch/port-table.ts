@@ -1,31 +1,46 @@
 // What the data path must know of each port, in shared memory: written by the control thread when a port, connection or policy
 // changes, read by every processor. A generation number tells processors to rebuild what they derive from it.
+import {
+  PORT_ENTRY_BYTES,
+  PORT_FLAG_CHECK_SOURCE,
+  PORT_FLAG_EXTERNAL,
+  PORT_FLAG_LEARN,
+  PORT_FLAG_LINK_DOWN,
+  PORT_FLAG_UNKNOWN_UNICAST,
+  PORT_FLAGS,
+  PORT_MAC_HIGH,
+  PORT_MAC_LOW,
+  PORT_NIC_STATE,
+  PORT_STATE,
+  PORT_TABLE_HEADER,
+  PORT_VLAN,
+} from '../kernels/layout.ts'
 import { NicState, PortState } from '../ndis/oids.ts'
 import { macKey } from './mac-table.ts'
 
-const HEADER_WORDS = 16
-const PORT_WORDS = 16
+const HEADER_WORDS = PORT_TABLE_HEADER >> 2
+const PORT_WORDS = PORT_ENTRY_BYTES >> 2
 const GENERATION = 0
 const HIGHEST = 1
 
-const W_PORT_STATE = 0
-const W_NIC_STATE = 1
-const W_FLAGS = 2
-const W_MAC_LOW = 3
-const W_MAC_HIGH = 4
-const W_VLAN = 5
+const W_PORT_STATE = PORT_STATE >> 2
+const W_NIC_STATE = PORT_NIC_STATE >> 2
+const W_FLAGS = PORT_FLAGS >> 2
+const W_MAC_LOW = PORT_MAC_LOW >> 2
+const W_MAC_HIGH = PORT_MAC_HIGH >> 2
+const W_VLAN = PORT_VLAN >> 2
 
 /** Flags of a port. */
 export const PortFlag = {
   /** The source address must be the connection's (MAC spoofing not allowed). */
-  checkSource: 1,
+  checkSource: PORT_FLAG_CHECK_SOURCE,
   /** Source addresses are learned (spoofing allowed, or an uplink). */
-  learn: 2,
+  learn: PORT_FLAG_LEARN,
   /** Frames to unknown unicast addresses go here: learning ports and uplinks. */
-  unknownUnicast: 4,
-  external: 8,
+  unknownUnicast: PORT_FLAG_UNKNOWN_UNICAST,
+  external: PORT_FLAG_EXTERNAL,
   /** Administratively down: nothing in, nothing out. */
-  linkDown: 16,
+  linkDown: PORT_FLAG_LINK_DOWN,
 } as const
 
 export const portTableBytes = (ports: number): number => (HEADER_WORDS + ports * PORT_WORDS) * 4

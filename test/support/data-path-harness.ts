@@ -12,8 +12,10 @@ import {
   PF_DROPPED,
   REASON_RUNT,
   SEGMENTS_MAX,
+  SWITCHING_BYTES,
   VNET_STRIDE,
 } from '../../src/kernels/layout.ts'
+import { instantiateKernels } from '../../src/kernels/load.ts'
 import { createTwin, linearWindows } from '../../src/kernels/twin.ts'
 import { DropReason } from '../../src/ndis/drop-reasons.ts'
 import { NicState, PortState } from '../../src/ndis/oids.ts'
@@ -27,12 +29,15 @@ import { MacTable, macTableBytes } from '../../src/switch/mac-table.ts'
 import { type FailurePolicy, Module } from '../../src/switch/module.ts'
 import { PortFlag, PortTable, portTableBytes } from '../../src/switch/port-table.ts'
 import { REASON_REGISTRY_BYTES, ReasonRegistry } from '../../src/switch/reason-registry.ts'
+import { ShortCut } from '../../src/switch/short-cut.ts'
+import { readKernels } from './kernels.ts'
 
 const PORTS = 16
 const MAC_ENTRIES = 256
 const PAYLOAD_BYTES = 4 * 1024 * 1024
 const SCRATCH_BYTES = 128 * 1024
 const ALIGNMENT = 4096
+const WASM_PAGE = 65536
 
 /** One frame that goes in: its bytes, and what a virtio-net header would have asked for. */
 export interface TestFrame {
@@ -98,7 +103,7 @@ function address(of: number | string): number[] {
 }
 
 export class DataPathHarness {
-  readonly buffer: SharedArrayBuffer
+  readonly buffer: ArrayBufferLike
   readonly kernels: Kernels
   readonly pool: PacketPool
   readonly ports: PortTable
@@ -117,7 +122,8 @@ export class DataPathHarness {
   readonly #u8: Uint8Array
   #payloadNext = 0
 
-  constructor() {
+  /** `shortCut`: bursts take the wasm short cuts, as in the engine. */
+  constructor({ shortCut = false }: { shortCut?: boolean } = {}) {
     let end = ALIGNMENT
     const place = (bytes: number): number => {
       const at = end
@@ -133,7 +139,10 @@ export class DataPathHarness {
     const reasons = place(REASON_REGISTRY_BYTES)
     this.#payload = place(PAYLOAD_BYTES)
     this.#scratch = place(SCRATCH_BYTES)
-    const buffer = new SharedArrayBuffer(end)
+    const switching = place(SWITCHING_BYTES)
+    const pages = Math.ceil(end / WASM_PAGE)
+    const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true })
+    const { buffer } = memory
     this.buffer = buffer
     this.#u8 = new Uint8Array(buffer)
     this.kernels = createTwin({
@@ -155,7 +164,15 @@ export class DataPathHarness {
       counters: this.counters,
       reasonName: (reason) => this.reasons.name(reason),
     })
+    const fast = shortCut
+      ? new ShortCut(
+          buffer,
+          { pool, block: switching, portTable: ports, macTable: macs, macEntries: MAC_ENTRIES },
+          { kernels: instantiateKernels(readKernels(), memory), ports: this.ports, delivery: this.delivery },
+        )
+      : undefined
     this.dataPath = new DataPath({
+      ...(fast ? { shortCut: fast } : {}),
       buffer,
       pool: this.pool,
       list,

@@ -14,7 +14,8 @@ export function makeKernels(memory: SharedMemory): { linear: Kernels; any: Kerne
   return { linear: instantiateKernels(readKernels(), memory.memory), any: createTwin(windows), windows }
 }
 
-function readKernels(): Uint8Array {
+/** The wasm module as it was built. Throws if it was not. */
+export function readKernels(): Uint8Array {
   try {
     return readFileSync(WASM)
   } catch (cause) {

@@ -1,0 +1,216 @@
+// The switch's own short cuts between rings, for a burst of one port: admission, forwarding of known and simply flooded frames,
+// sorting by destination. What is not simple is left to TypeScript (src/switch), which does the same for all cases.
+//
+// The rule it must not break: it decides exactly as src/switch does, or leaves the packet undecided.
+import {
+  BURST_SLOTS,
+  DE_EXCLUDED,
+  DE_PORT,
+  HEADER_STRIDE,
+  MAC_ENTRY_BYTES,
+  MAC_HASH_HIGH,
+  MAC_HASH_MIX,
+  MAC_KEY_MASK,
+  MAC_KEY_VALID,
+  MAC_PROBES,
+  MAC_TABLE_HEADER,
+  NIC_CONNECTED,
+  P_ARENA,
+  P_DESTINATION,
+  P_DESTINATION_COUNT,
+  P_DESTINATION_OFFSET,
+  P_DESTINATION_ROOM,
+  P_FLAGS,
+  P_HEADER_OFFSET,
+  P_LENGTH,
+  P_NEEDS,
+  P_PACKET_ID,
+  P_VLAN,
+  PF_BROADCAST,
+  PF_DROPPED,
+  PF_MULTICAST,
+  PF_NATIVE_FORWARDING,
+  PF_TAGGED,
+  PORT_ENTRY_BYTES,
+  PORT_FLAG_CHECK_SOURCE,
+  PORT_FLAG_LEARN,
+  PORT_FLAG_LINK_DOWN,
+  PORT_FLAGS,
+  PORT_NIC_STATE,
+  PORT_TABLE_HEADER,
+  S_BYTES,
+  S_FILL,
+  S_FLOOD_TO,
+  S_FLOODED,
+  S_LIST_BYTES,
+  S_LISTS,
+  S_MAC_MASK,
+  S_MACS,
+  S_MULTICASTS,
+  S_NEEDS,
+  S_NOW,
+  S_OVERFLOW,
+  S_POLICY,
+  S_PORTS,
+  S_SOURCE,
+  S_SOURCE_HIGH,
+  S_SOURCE_LOW,
+  S_TOUCHED,
+  S_TOUCHED_COUNT,
+  S_UNKNOWN_TO,
+  S_VLAN,
+} from './layout'
+
+/** Numbers slots 0…taken-1 from `id` on, writes those not dropped to `list`, sums them up in the block. Returns how many. */
+export function admit(pool: usize, taken: u32, id: u32, list: usize, block: usize): u32 {
+  let kept: u32 = 0
+  let bytes: u32 = 0
+  let multicasts: u32 = 0
+  let needs: u32 = 0
+  for (let k: u32 = 0; k < taken; k++) {
+    const k4 = pool + (<usize>k << 2)
+    store<u32>(k4, id + k, P_PACKET_ID)
+    const flags = load<u32>(k4, P_FLAGS)
+    if (flags & PF_DROPPED) continue
+    store<u16>(list + (<usize>kept << 1), <u16>k)
+    kept++
+    bytes += load<u32>(k4, P_LENGTH)
+    multicasts += (flags & PF_MULTICAST) != 0 ? 1 : 0
+    needs |= <u32>load<u8>(pool + k, P_NEEDS)
+  }
+  store<u32>(block, bytes, S_BYTES)
+  store<u32>(block, multicasts, S_MULTICASTS)
+  store<u32>(block, needs, S_NEEDS)
+  return kept
+}
+
+@inline
+function find(table: usize, mask: u32, low: u32, key: u32): usize {
+  const mixed = low ^ (key * <u32>MAC_HASH_HIGH)
+  let i = ((mixed ^ (mixed >>> 15)) * <u32>MAC_HASH_MIX) >>> 8
+  for (let probe: u32 = 0; probe < <u32>MAC_PROBES; probe++, i++) {
+    const at = table + MAC_TABLE_HEADER + <usize>(i & mask) * MAC_ENTRY_BYTES
+    if ((load<u32>(at, 4) & MAC_KEY_MASK) == key && load<u32>(at) == low) return at
+  }
+  return 0
+}
+
+@inline
+function isConnected(ports: usize, port: u32): bool {
+  const at = ports + PORT_TABLE_HEADER + <usize>port * PORT_ENTRY_BYTES
+  return load<u32>(at, PORT_NIC_STATE) == NIC_CONNECTED && (load<u32>(at, PORT_FLAGS) & PORT_FLAG_LINK_DOWN) == 0
+}
+
+/**
+ * Gives a destination to each of the `count` packets of `list` for which that is simple: a known address, or a flood to one port.
+ * The others keep a destination count of 0. Returns how many those are.
+ */
+export function forward(pool: usize, list: usize, count: u32, block: usize): u32 {
+  const ports = <usize>load<u32>(block, S_PORTS)
+  const table = <usize>load<u32>(block, S_MACS)
+  const mask = load<u32>(block, S_MAC_MASK)
+  const now = load<u32>(block, S_NOW)
+  const source = load<u32>(block, S_SOURCE)
+  const policy = load<u32>(block, S_POLICY)
+  const own = load<u32>(block, S_VLAN)
+  const floodTo = load<u32>(block, S_FLOOD_TO)
+  const unknownTo = load<u32>(block, S_UNKNOWN_TO)
+  let undecided: u32 = 0
+  let flooded: u32 = 0
+  for (let j: u32 = 0; j < count; j++) {
+    const k = <u32>load<u16>(list + (<usize>j << 1))
+    const k2 = pool + (<usize>k << 1)
+    const k4 = pool + (<usize>k << 2)
+    const kind = load<u32>(k4, P_FLAGS)
+    const h = pool + <usize>k * HEADER_STRIDE + <usize>load<u16>(k2, P_HEADER_OFFSET)
+    const first = load<u32>(h)
+    const second = load<u32>(h, 4)
+    const third = load<u32>(h, 8)
+    let target: u32 = 0
+    if ((kind & PF_NATIVE_FORWARDING) == 0) {
+      const vlan = own == 0 && (kind & PF_TAGGED) != 0 ? <u32>load<u16>(k2, P_VLAN) & 0xfff : own
+      let good = true
+      if (policy & PORT_FLAG_CHECK_SOURCE)
+        good = third == load<u32>(block, S_SOURCE_LOW) && second >>> 16 == load<u32>(block, S_SOURCE_HIGH)
+      else if ((policy & PORT_FLAG_LEARN) != 0 && (second & 0x10000) == 0) {
+        const at = find(table, mask, third, (second >>> 16) | (vlan << 16) | MAC_KEY_VALID)
+        if (at == 0 || load<u32>(at, 8) != source) {
+          // An address to be learned decides about the packets behind it: they are left too.
+          undecided += count - j
+          break
+        }
+        if (load<u32>(at, 12) != now) store<u32>(at, now, 12)
+      }
+      if (good) {
+        if (kind & PF_MULTICAST) {
+          const reserved = (kind & PF_BROADCAST) == 0 && first == 0x00c28001 && (second & 0xf0ff) == 0
+          if (!reserved) {
+            target = floodTo
+            flooded += target != 0 ? 1 : 0
+          }
+        } else {
+          const low = (first >>> 16) | (second << 16)
+          const key = (first & 0xffff) | (vlan << 16) | MAC_KEY_VALID
+          const at = find(table, mask, low, key)
+          if (at == 0) {
+            target = unknownTo
+            flooded += target != 0 ? 1 : 0
+          } else {
+            const port = load<u32>(at, 8)
+            // A writer may have been here meanwhile: the key must still be the same.
+            if ((atomic.load<u32>(at, 4) & MAC_KEY_MASK) == key && load<u32>(at) == low && port != source && isConnected(ports, port))
+              target = port
+          }
+        }
+      }
+    }
+    if (target == 0) undecided++
+    else {
+      store<u32>(k4, target, P_DESTINATION)
+      store<u16>(k2, 1, P_DESTINATION_COUNT)
+      store<u16>(k2, 0, P_DESTINATION_ROOM)
+    }
+  }
+  store<u32>(block, flooded, S_FLOODED)
+  return undecided
+}
+
+/** Puts each packet of `list` on the list of every destination that is not excluded. Returns the number of ports with a list. */
+export function sort(pool: usize, list: usize, count: u32, block: usize): u32 {
+  const lists = <usize>load<u32>(block, S_LISTS)
+  const fills = <usize>load<u32>(block, S_FILL)
+  const sums = <usize>load<u32>(block, S_LIST_BYTES)
+  const touched = <usize>load<u32>(block, S_TOUCHED)
+  let ports: u32 = load<u32>(block, S_TOUCHED_COUNT)
+  let overflow: u32 = 0
+  for (let j: u32 = 0; j < count; j++) {
+    const k = <u32>load<u16>(list + (<usize>j << 1))
+    const k2 = pool + (<usize>k << 1)
+    const k4 = pool + (<usize>k << 2)
+    const length = load<u32>(k4, P_LENGTH)
+    const many = load<u16>(k2, P_DESTINATION_ROOM) != 0
+    let at = many ? pool + P_ARENA + (<usize>load<u32>(k4, P_DESTINATION_OFFSET) << 2) : k4 + P_DESTINATION
+    const end = at + (<usize>(many ? <u32>load<u16>(k2, P_DESTINATION_COUNT) : <u32>1) << 2)
+    for (; at < end; at += 4) {
+      const entry = load<u32>(at)
+      if (entry & DE_EXCLUDED) continue
+      const port = entry & DE_PORT
+      const fill = fills + (<usize>port << 1)
+      const filled = <u32>load<u16>(fill)
+      if (filled == 0) {
+        store<u16>(touched + (<usize>ports << 1), <u16>port)
+        ports++
+      } else if (filled >= <u32>BURST_SLOTS) {
+        overflow++
+        continue
+      }
+      store<u16>(lists + ((<usize>port * BURST_SLOTS + filled) << 1), <u16>k)
+      store<u16>(fill, <u16>(filled + 1))
+      const sum = sums + (<usize>port << 2)
+      store<u32>(sum, load<u32>(sum) + length)
+    }
+  }
+  store<u32>(block, ports, S_TOUCHED_COUNT)
+  store<u32>(block, overflow, S_OVERFLOW)
+  return ports
+}

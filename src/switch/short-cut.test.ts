@@ -1,0 +1,108 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import { DataPathHarness, frame, mac } from '../../test/support/data-path-harness.ts'
+import { DROP_REASONS_MAX } from '../ndis/drop-reasons.ts'
+import { portCounterNames } from './counters.ts'
+import { PortFlag } from './port-table.ts'
+
+const PORTS = 5
+const LEARNING = PortFlag.learn | PortFlag.unknownUnicast
+
+interface Scene {
+  readonly flags: readonly number[]
+  readonly vlans: readonly number[]
+  readonly bursts: readonly {
+    readonly port: number
+    readonly frames: readonly { to: number; from: number; tag: number; length: number }[]
+  }[]
+  readonly egress: boolean
+}
+
+// Addresses 1…PORTS are the ports' own, the next few nobody's, 0xff is broadcast, 0x80… are groups.
+const addresses = fc.oneof(fc.integer({ min: 1, max: PORTS + 3 }), fc.constantFrom(0xff, 0x80, 0x81))
+
+const scenes: fc.Arbitrary<Scene> = fc.record({
+  flags: fc.array(fc.constantFrom(PortFlag.checkSource, LEARNING, LEARNING, LEARNING | PortFlag.linkDown, 0), {
+    minLength: PORTS,
+    maxLength: PORTS,
+  }),
+  vlans: fc.array(fc.constantFrom(0, 0, 0, 7), { minLength: PORTS, maxLength: PORTS }),
+  bursts: fc.array(
+    fc.record({
+      port: fc.integer({ min: 1, max: PORTS }),
+      frames: fc.array(
+        fc.record({
+          to: addresses,
+          from: fc.integer({ min: 1, max: PORTS + 3 }),
+          tag: fc.constantFrom(-1, -1, 0, 7, 9),
+          length: fc.constantFrom(10, 60, 200),
+        }),
+        { minLength: 1, maxLength: 64 },
+      ),
+    }),
+    { maxLength: 12 },
+  ),
+  egress: fc.boolean(),
+})
+
+const text = (of: number): string =>
+  of === 0x80 ? '01:80:c2:00:00:02' : of === 0x81 ? '01:00:5e:00:00:fb' : of === 0xff ? 'ff:ff:ff:ff:ff:ff' : mac(of)
+
+function bytes({ to, from, tag, length }: Scene['bursts'][number]['frames'][number], number: number): Buffer {
+  const whole = frame(text(to), text(from), `n${number}`, 0x88b5)
+  const tagged =
+    tag < 0 ? whole : Buffer.concat([whole.subarray(0, 12), Buffer.from([0x81, 0x00, 0x20, tag]), whole.subarray(12)])
+  return length < tagged.length
+    ? length < 14
+      ? tagged.subarray(0, length)
+      : tagged
+    : Buffer.concat([tagged, Buffer.alloc(length - tagged.length, 3)])
+}
+
+/** Everything that can be seen from outside after the scene was played. */
+function play(scene: Scene, shortCut: boolean): unknown {
+  const harness = new DataPathHarness({ shortCut })
+  scene.flags.forEach((flags, i) => {
+    harness.connectPort(i + 1, flags, 1, scene.vlans[i])
+  })
+  if (scene.egress)
+    harness.install(() => ({
+      egress(batch) {
+        for (let i = 0; i < batch.length; i++) if (batch.frameLength(i) === 200) batch.exclude(i, 0, 'long')
+      },
+    }))
+  let number = 0
+  for (const { port, frames } of scene.bursts) {
+    harness.dataPath.forwarding.nowSeconds++
+    harness.send(port, ...frames.map((one) => bytes(one, number++)))
+  }
+  const ports = Array.from({ length: PORTS + 1 }, (_, port) => port)
+  return {
+    frames: ports.slice(1).map((port) => harness.sink(port).frames.map((sent) => sent.toString('hex'))),
+    counters: ports.map((port) => portCounterNames.map((name) => [name, harness.portCounter(port, name)])),
+    drops: ports.map((port) => Array.from({ length: DROP_REASONS_MAX }, (_, reason) => harness.counters.readDrop(port, reason))),
+    learned: harness.macs.entries(100).sort((a, b) => `${a.mac}${a.vlan}`.localeCompare(`${b.mac}${b.vlan}`)),
+    nextPacketId: harness.pool.nextPacketId,
+  }
+}
+
+test('every packet has the same fate with and without the wasm short cuts', () => {
+  fc.assert(
+    fc.property(scenes, (scene) => {
+      assert.deepEqual(play(scene, true), play(scene, false))
+    }),
+    { numRuns: 150 },
+  )
+})
+
+test('the short cuts decide simple frames themselves: known addresses, and floods that have one way to go', () => {
+  const harness = new DataPathHarness({ shortCut: true })
+  harness.connectPort(1, LEARNING)
+  harness.connectPort(2, LEARNING)
+  harness.dataPath.forwarding.forward = () => assert.fail('TypeScript was asked to forward')
+  harness.macs.addStatic(mac(1), 0, 1)
+  harness.send(1, frame(9, 1, 'unknown'), frame(0xff, 1, 'broadcast'))
+  harness.send(2, ...[])
+  assert.deepEqual(harness.got(2), ['unknown', 'broadcast'])
+})

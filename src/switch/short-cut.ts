@@ -1,0 +1,109 @@
+// The data path's short cuts in wasm, for a burst that came in at one port: admission, simple forwarding, sorting by destination. What
+// they leave undecided, and every other case, the TypeScript of this folder does.
+//
+// The rule it must not break: with and without it, every packet has the same fate (short-cut.test.ts).
+import type { SwitchingKernels } from '../kernels/kernels.ts'
+import {
+  S_BYTES,
+  S_FLOOD_TO,
+  S_FLOODED,
+  S_MAC_MASK,
+  S_MACS,
+  S_MULTICASTS,
+  S_NEEDS,
+  S_NOW,
+  S_OVERFLOW,
+  S_POLICY,
+  S_PORTS,
+  S_SOURCE,
+  S_SOURCE_HIGH,
+  S_SOURCE_LOW,
+  S_TOUCHED_COUNT,
+  S_UNKNOWN_TO,
+  S_VLAN,
+  SWITCHING_BYTES,
+} from '../kernels/layout.ts'
+import type { Delivery } from './delivery.ts'
+import type { Forwarding } from './forwarding.ts'
+import type { PortTable } from './port-table.ts'
+
+export interface ShortCutOptions {
+  /** Linear address of the pool. */
+  readonly pool: number
+  /** Linear address of SWITCHING_BYTES, zeroed. */
+  readonly block: number
+  /** Linear addresses of the port table and the MAC table, and the MAC table's entries. */
+  readonly portTable: number
+  readonly macTable: number
+  readonly macEntries: number
+}
+
+/** One processor's short cuts. Fields are ordinary ones: they are read per burst. */
+export class ShortCut {
+  private readonly kernels: SwitchingKernels
+  private readonly ports: PortTable
+  private readonly pool: number
+  private readonly block: number
+  private readonly u32: Uint32Array
+
+  constructor(
+    buffer: ArrayBufferLike,
+    options: ShortCutOptions,
+    components: { readonly kernels: SwitchingKernels; readonly ports: PortTable; readonly delivery: Delivery },
+  ) {
+    this.kernels = components.kernels
+    this.ports = components.ports
+    this.pool = options.pool
+    this.block = options.block
+    this.u32 = new Uint32Array(buffer, options.block, SWITCHING_BYTES >> 2)
+    this.u32[S_PORTS >> 2] = options.portTable
+    this.u32[S_MACS >> 2] = options.macTable
+    this.u32[S_MAC_MASK >> 2] = options.macEntries - 1
+    components.delivery.describeLists(this.u32)
+  }
+
+  /** Numbers slots 0…taken-1 from `id` on and lists those not dropped at `list`. Returns how many; sums: bytes, multicasts, needs. */
+  admit(taken: number, id: number, list: number): number {
+    return this.kernels.admit(this.pool, taken, id | 0, list, this.block)
+  }
+
+  get bytes(): number {
+    return this.u32[S_BYTES >> 2]!
+  }
+
+  get multicasts(): number {
+    return this.u32[S_MULTICASTS >> 2]!
+  }
+
+  get needs(): number {
+    return this.u32[S_NEEDS >> 2]!
+  }
+
+  /** Gives simple packets from port `source` their destination. Returns how many are left; `flooded` tells how many were flooded. */
+  forward(list: number, count: number, source: number, forwarding: Forwarding): number {
+    const { u32, ports } = this
+    u32[S_NOW >> 2] = forwarding.nowSeconds
+    u32[S_SOURCE >> 2] = source
+    u32[S_POLICY >> 2] = ports.flags(source)
+    u32[S_SOURCE_LOW >> 2] = ports.macLow(source)
+    u32[S_SOURCE_HIGH >> 2] = ports.macHigh(source)
+    u32[S_VLAN >> 2] = ports.vlan(source)
+    u32[S_FLOOD_TO >> 2] = forwarding.onlyTarget(source, false)
+    u32[S_UNKNOWN_TO >> 2] = forwarding.onlyTarget(source, true)
+    return this.kernels.forward(this.pool, list, count, this.block)
+  }
+
+  get flooded(): number {
+    return this.u32[S_FLOODED >> 2]!
+  }
+
+  /** Puts packets on the delivery lists. Returns the number of ports with a list; `overflow`: copies that found theirs full. */
+  sort(list: number, count: number): number {
+    this.u32[S_TOUCHED_COUNT >> 2] = 0
+    return this.kernels.sort(this.pool, list, count, this.block)
+  }
+
+  get overflow(): number {
+    return this.u32[S_OVERFLOW >> 2]!
+  }
+}
