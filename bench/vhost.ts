@@ -37,6 +37,8 @@ const COMPARED: readonly (readonly [RivalName, RivalName])[] = [
   ['ext3', 'testpmd'],
   ['ext3', 'ext0'],
   ['ext3prefixes', 'ovs'],
+  ['ext3', 'ovsdefault'],
+  ['ext0', 'ovsdefault'],
 ]
 
 const FLOORS: Readonly<Record<string, number>> = { ext3_vs_ovs_64: 1.4, ext0_vs_testpmd_64: 0.8, ext3_vs_ovs_1500: 2 }
@@ -56,7 +58,7 @@ async function startAll(
   processors: ProcessorPair,
   { progress }: BenchComponents,
 ): Promise<Map<RivalName, Pair>> {
-  const absent = await ensurePackages(['dpdk-dev', ...rivals.flatMap(({ packages }) => packages)])
+  const absent = await ensurePackages([...new Set(['dpdk-dev', ...rivals.flatMap(({ packages }) => packages)])])
   if (absent.includes('dpdk-dev'))
     throw new BenchError('NEEDS_PROGRAM', 'the generator is missing: install it with apt-get install -y dpdk-dev')
   const startable = rivals.filter(({ name, packages }) => {

@@ -11,12 +11,20 @@ import type { Scope } from './scope.ts'
 const START_MS = 15_000
 const COMMAND_SECONDS = 15
 const SCHEMA = '/usr/share/openvswitch/vswitch.ovsschema'
-const BRIDGE = 'vmswbench0'
+
+const BRIDGE = 'br0'
 
 /** Megabytes of huge pages that it takes. */
 export const OVS_MEMORY_MIB = 512
 /** Debian's place of the daemon with DPDK. */
 export const OVS_PROGRAM = '/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk'
+
+export interface OvsOptions {
+  readonly directory: string
+  readonly processors: ProcessorPair
+  /** Frames to unknown addresses go to the bridge's own interface too, as by default: a system call for each. */
+  readonly floodsItself: boolean
+}
 
 /** A running Open vSwitch. */
 export interface Ovs {
@@ -27,7 +35,7 @@ export interface Ovs {
 }
 
 /** Starts one with a bridge of two vhost-user ports and the action NORMAL. */
-export async function startOvs(directory: string, processors: ProcessorPair, scope: Scope): Promise<Ovs> {
+export async function startOvs({ directory, processors, floodsItself }: OvsOptions, scope: Scope): Promise<Ovs> {
   mkdirSync(directory, { recursive: true })
   const at = (name: string): string => join(directory, name)
   const env = { ...process.env, OVS_RUNDIR: directory, OVS_DBDIR: directory, OVS_LOGDIR: directory, OVS_SYSCONFDIR: directory }
@@ -81,8 +89,9 @@ export async function startOvs(directory: string, processors: ProcessorPair, sco
   const daemon = new Child(
     {
       name: 'ovs',
-      program: OVS_PROGRAM,
-      args: [database, `--unixctl=${at('vswitchd.ctl')}`, `--log-file=${at('vswitchd.log')}`],
+      // In a network namespace of its own: its interfaces vanish with it, and it meets no other Open vSwitch.
+      program: 'unshare',
+      args: ['--net', '--', OVS_PROGRAM, database, `--unixctl=${at('vswitchd.ctl')}`, `--log-file=${at('vswitchd.log')}`],
       env,
       processor: processors.generator,
     },
@@ -97,9 +106,8 @@ export async function startOvs(directory: string, processors: ProcessorPair, sco
       ...['type=dpdkvhostuserclient', `options:vhost-server-path=${path}`, 'options:n_rxq=1'],
     ]),
   )
-  const bridge = `unix:${at(`${BRIDGE}.mgmt`)}`
-  run('ovs-ofctl', ['add-flow', bridge, 'actions=NORMAL'])
-  // An unknown address would also go to the bridge's own interface, a system call per frame: not what is compared here.
-  run('ovs-ofctl', ['mod-port', bridge, BRIDGE, 'no-flood'])
+  const control = `unix:${at(`${BRIDGE}.mgmt`)}`
+  run('ovs-ofctl', ['add-flow', control, 'actions=NORMAL'])
+  if (!floodsItself) run('ovs-ofctl', ['mod-port', control, BRIDGE, 'no-flood'])
   return { daemon, sockets }
 }
