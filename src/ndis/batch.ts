@@ -3,7 +3,17 @@
 //
 // The rule it must not break: accessors and actions allocate nothing; header bytes are read from the private copy only, so what
 // was looked at is what is delivered (IsPacketDataSafe for the copied bytes).
-import {
+import * as layout from '../kernels/layout.ts'
+import { type BatchOwner, type PacketHandle, Right } from './batch-owner.ts'
+import { DROP_REASONS_MAX } from './drop-reasons.ts'
+import type { PacketPool } from './pool.ts'
+import { PROTOCOL_TCP, PROTOCOL_UDP } from './protocols.ts'
+
+export { type BatchOwner, type PacketHandle, Right } from './batch-owner.ts'
+export { PROTOCOL_ICMP, PROTOCOL_ICMP6, PROTOCOL_TCP, PROTOCOL_UDP } from './protocols.ts'
+
+// V8 folds constants of a module, not imported ones.
+const {
   DE_EXCLUDED,
   DE_NIC_SHIFT,
   DE_PORT,
@@ -20,14 +30,7 @@ import {
   PF_ORIGINATED,
   PF_SAFE,
   PF_TAGGED,
-} from '../kernels/layout.ts'
-import { type BatchOwner, type PacketHandle, Right } from './batch-owner.ts'
-import { DROP_REASONS_MAX } from './drop-reasons.ts'
-import type { PacketPool } from './pool.ts'
-import { PROTOCOL_TCP, PROTOCOL_UDP } from './protocols.ts'
-
-export { type BatchOwner, type PacketHandle, Right } from './batch-owner.ts'
-export { PROTOCOL_ICMP, PROTOCOL_ICMP6, PROTOCOL_TCP, PROTOCOL_UDP } from './protocols.ts'
+} = layout
 
 /** Packets on their way through the stack. Fields are ordinary ones because they are read per packet. */
 export class Batch {
