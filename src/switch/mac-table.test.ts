@@ -138,6 +138,21 @@ test('an impossible size is refused', () => {
   assert.throws(() => make(8), RangeError)
 })
 
+test('an address that another processor learned just before is not entered twice', () => {
+  const buffer = new SharedArrayBuffer(macTableBytes(ENTRIES, PORTS))
+  const [mine, theirs] = [new MacTable(buffer, 0, ENTRIES, PORTS), new MacTable(buffer, 0, ENTRIES, PORTS)]
+  const inner = mine as unknown as { tryLock(): boolean }
+  const tryLock = inner.tryLock.bind(mine)
+  inner.tryLock = () => {
+    inner.tryLock = tryLock
+    theirs.learn(low(1), HIGH, 7, 2, 0)
+    return tryLock()
+  }
+  assert.equal(mine.learn(low(1), HIGH, 7, 3, 1), true)
+  assert.equal(mine.entries(1).length, 1)
+  assert.equal(mine.lookup(low(1), HIGH, 7), 3, 'who came last is right')
+})
+
 test('two processors that learn the same address at once leave one entry', async () => {
   const buffer = new SharedArrayBuffer(macTableBytes(4096, PORTS))
   const table = new MacTable(buffer, 0, 4096, PORTS)

@@ -60,6 +60,10 @@ test('switches that start and stop leave descriptors as before', async (t) => {
     await sut.send(1, 2, 'x')
     await sut.receive(2, 1, false)
     await sut.close()
+    assert.deepEqual(
+      sut.log.filter(({ code }) => code === 'processor-lost'),
+      [],
+    )
   }
   await run()
   await run()

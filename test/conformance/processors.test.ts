@@ -1,6 +1,10 @@
 import assert from 'node:assert/strict'
+import { createConnection } from 'node:net'
+import { join } from 'node:path'
 import { test } from 'node:test'
-import { SwitchUnderTest, textOf, use } from './switch-under-test.ts'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { temporaryDirectory } from '../support/temp-dir.ts'
+import { portConfig, SwitchUnderTest, textOf, use } from './switch-under-test.ts'
 
 const COUNT = 3000
 const WINDOW = 256
@@ -55,6 +59,54 @@ test('two processors exchange frames in both directions at once, in order and wi
   )
   const works = sut.switch.processors().map(({ counters }) => counters.frames)
   assert.deepEqual(works, [2 * COUNT, 2 * COUNT])
+})
+
+test('frames of two processors on one stream socket are whole and in order, also when it is full at times', async (t) => {
+  const sut = await SwitchUnderTest.start(t, { processors: 2 })
+  const path = join(temporaryDirectory(), 'stream')
+  await sut.switch.addPort(portConfig(3, { endpoint: { kind: 'stream', path, mode: 'server' } }))
+  const socket = createConnection(path)
+  t.after(() => socket.destroy())
+  await sut.until(() => sut.switch.ports()[2]!.connected, 'the stream to be connected')
+  let rest = Buffer.alloc(0)
+  const got = new Map<number, number[]>([
+    [1, []],
+    [2, []],
+  ])
+  socket.on('data', (bytes) => {
+    rest = Buffer.concat([rest, bytes])
+    while (rest.length >= 4 && rest.length >= 4 + rest.readUInt32BE(0)) {
+      const frame = rest.subarray(4, 4 + rest.readUInt32BE(0))
+      const [from, number, filling] = textOf(frame).split('.') as [string, string, string]
+      assert.equal(filling, 'x'.repeat(1000))
+      got.get(Number(from))!.push(Number(number))
+      rest = rest.subarray(4 + frame.length)
+    }
+    if (Math.random() < 0.2) {
+      socket.pause() // the socket fills: frames are cut in the middle, and finished by whoever comes next
+      setTimeout(() => socket.resume(), 2)
+    }
+  })
+  await Promise.all(
+    [1, 2].map(async (from) => {
+      for (let i = 0; i < COUNT; i++) {
+        await sut.send(from, 3, `${from}.${i}.${'x'.repeat(1000)}`)
+        if (i % 64 === 0) await sleep(0)
+      }
+    }),
+  )
+  const all = (): number =>
+    [...got.values()].reduce((sum, numbers) => sum + numbers.length, 0) + (sut.drops(3)['peer-not-reading'] ?? 0)
+  await sut.until(
+    () => all() === 2 * COUNT,
+    () => `${2 * COUNT} frames, delivered or dropped, not ${all()}`,
+  )
+  for (const numbers of got.values())
+    assert.ok(
+      numbers.every((number, i) => i === 0 || number > numbers[i - 1]!),
+      'in order',
+    )
+  assert.equal(rest.length, 0)
 })
 
 test('broadcasts reach the ports of both processors', async (t) => {

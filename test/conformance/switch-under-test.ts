@@ -11,7 +11,7 @@ import { createSwitch, type PortConfig, type RunningSwitch } from '../../src/eng
 import { temporaryDirectory } from '../support/temp-dir.ts'
 import type { Behaviour } from './extensions/behaviour.ts'
 
-const WAIT_MS = 5000
+const WAIT_MS = 20_000 // only a failing test waits that long
 /** Long enough for a frame that must not come to have come. */
 const QUIET_MS = 30
 const TEST_TYPE = 0x88b5
