@@ -1,7 +1,7 @@
 // Open vSwitch with the DPDK datapath as a rival: its own database, sockets and logs in a directory of the benchmark, nothing of the
 // machine's own Open vSwitch touched.
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { BenchError } from '../benchmark.ts'
 import { Child } from './child.ts'
@@ -9,7 +9,8 @@ import type { ProcessorPair } from './processors.ts'
 import type { Scope } from './scope.ts'
 
 const START_MS = 15_000
-const COMMAND_SECONDS = 15
+const COMMAND_SECONDS = 45 // the first waits until DPDK has zeroed its huge pages
+const LOG_LINES = 5
 const SCHEMA = '/usr/share/openvswitch/vswitch.ovsschema'
 
 const BRIDGE = 'br0'
@@ -34,6 +35,11 @@ export interface Ovs {
   readonly sockets: readonly [string, string]
 }
 
+function lastOf(log: string): string {
+  if (!existsSync(log)) return ''
+  return `; the last in its log:\n${readFileSync(log, 'utf8').trimEnd().split('\n').slice(-LOG_LINES).join('\n')}`
+}
+
 /** Starts one with a bridge of two vhost-user ports and the action NORMAL. */
 export async function startOvs({ directory, processors, floodsItself }: OvsOptions, scope: Scope): Promise<Ovs> {
   mkdirSync(directory, { recursive: true })
@@ -43,7 +49,7 @@ export async function startOvs({ directory, processors, floodsItself }: OvsOptio
     const done = spawnSync(program, args, { env, encoding: 'utf8' })
     if (done.status === 0) return
     const why = (done.stderr ?? '').trim() || done.error?.message || `code ${done.status}`
-    throw new BenchError('CHILD_FAILED', `ovs: ${program} ${args.join(' ')}: ${why}`)
+    throw new BenchError('CHILD_FAILED', `ovs: ${program} ${args.join(' ')}: ${why}${lastOf(at('vswitchd.log'))}`)
   }
   const database = `unix:${at('db.sock')}`
   const configure = (args: readonly string[], wait = true): void =>
