@@ -5,6 +5,8 @@
 // that misbehaves loses this connection, never more.
 import { SystemCallError } from '../linux/errors.ts'
 import { closeFd, type Watcher, watchFd } from '../linux/files.ts'
+import { PassedFds } from '../linux/passed-fds.ts'
+import { RefusedError } from '../linux/refused.ts'
 import { FDS_MAX, FdReceiver, sendWithFds } from '../linux/sockets.ts'
 import {
   checkHeader,
@@ -23,46 +25,6 @@ const RECEIVE_BYTES = 4096
 const REFUSALS_MAX = 256
 /** Messages handled before other connections get their turn. */
 const MESSAGES_PER_TURN = 64
-
-/** A request can't be served; it is answered with an error, and the connection lives on unless an answer with content was due. */
-export class RefusedError extends Error {
-  override readonly name = 'RefusedError'
-  readonly code: string
-
-  constructor(code: string, message: string) {
-    super(message)
-    this.code = code
-  }
-}
-
-/** The descriptors of one message. Those not taken are closed when the message is done. */
-export class PassedFds {
-  readonly #fds: number[]
-
-  constructor(fds: number[]) {
-    this.#fds = fds
-  }
-
-  /** Hands descriptor `i` over to the caller; -1 if there is none. */
-  take(i: number): number {
-    const fd = this.#fds[i] ?? -1
-    if (fd >= 0) this.#fds[i] = -1
-    return fd
-  }
-
-  /** Looks at descriptor `i` without taking it. */
-  peek(i: number): number {
-    return this.#fds[i] ?? -1
-  }
-
-  get count(): number {
-    return this.#fds.length
-  }
-
-  closeRest(): void {
-    for (const fd of this.#fds.splice(0)) closeFd(fd)
-  }
-}
 
 /** An answer with content. Its descriptors are closed once they are sent. */
 export interface Answer {

@@ -3,8 +3,8 @@
 //
 // The rule it must not break: it stays mapped while any queue block names it.
 
+import { RefusedError } from '../linux/refused.ts'
 import type { SharedMemory } from '../linux/shared-memory.ts'
-import { RefusedError } from './connection.ts'
 import { SharedFile } from './shared-file.ts'
 
 const LOG_PAGE_SHIFT = 12

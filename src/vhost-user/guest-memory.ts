@@ -4,12 +4,13 @@
 // The rule it must not break: the next table is complete before the old one goes; only a guest that fits in place of its old table but
 // not beside it stands still meanwhile.
 import { closeFd, duplicateFd } from '../linux/files.ts'
+import { extentsOf } from '../linux/guest-mapping.ts'
+import { checkRegion, inspectMemoryFile, type Region, type RegionDescription } from '../linux/guest-regions.ts'
+import type { PassedFds } from '../linux/passed-fds.ts'
+import { RefusedError } from '../linux/refused.ts'
 import type { SharedMemory } from '../linux/shared-memory.ts'
-import { type PassedFds, RefusedError } from './connection.ts'
-import { extentsOf } from './mapping.ts'
 import { MemoryTable } from './memory-table.ts'
-import { decode, REGION_DESCRIPTION_BYTES, type RegionDescription } from './messages.ts'
-import { checkRegion, inspectMemoryFile, type Region } from './regions.ts'
+import { decode, REGION_DESCRIPTION_BYTES } from './messages.ts'
 import type { WindowAllocator } from './window-allocator.ts'
 
 export interface GuestMemoryOptions {

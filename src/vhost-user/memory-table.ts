@@ -14,11 +14,11 @@ import {
   REGIONS_MAX,
   WINDOW_BYTES,
 } from '../kernels/layout.ts'
+import { extentsOf, Mapping } from '../linux/guest-mapping.ts'
+import { type Region, sortRegions } from '../linux/guest-regions.ts'
 import { nativeView } from '../linux/libc.ts'
+import { RefusedError } from '../linux/refused.ts'
 import type { SharedMemory } from '../linux/shared-memory.ts'
-import { RefusedError } from './connection.ts'
-import { extentsOf, Mapping } from './mapping.ts'
-import { type Region, sortRegions } from './regions.ts'
 import type { WindowAllocator } from './window-allocator.ts'
 
 const PAGE = 4096

@@ -3,6 +3,7 @@
 //
 // The rule it must not break: what has passed `checkMessage` has the size and the descriptors its handler reads; no handler checks
 // them again.
+import type { RegionDescription } from '../linux/guest-regions.ts'
 
 export const HEADER_BYTES = 12
 const VERSION_MASK = 3
@@ -180,14 +181,6 @@ function descriptorRange(fds: DescriptorRule, payload: Buffer): [number, number]
 }
 
 const range = (least: number, most: number): string => (least === most ? `${least}` : `${least} to ${most}`)
-
-/** A memory region as a message describes it; addresses and sizes as sent, unchecked. */
-export interface RegionDescription {
-  readonly guestAddress: bigint
-  readonly size: bigint
-  readonly userAddress: bigint
-  readonly fileOffset: bigint
-}
 
 /** Decoders of checked payloads. */
 export const decode = {

@@ -4,9 +4,9 @@
 // a block happens under its lock.
 import { QUEUE_BYTES } from '../kernels/layout.ts'
 import { closeFd, createEventFd, drainEventFd, type Watcher, watchFd } from '../linux/files.ts'
+import { RefusedError } from '../linux/refused.ts'
 import type { SharedMemory } from '../linux/shared-memory.ts'
 import { lockQueue, unlockQueue } from '../virtio/queue-lock.ts'
-import { RefusedError } from './connection.ts'
 import { type RingSurroundings, Vring } from './vring.ts'
 
 /** One queue pair for processors: linear addresses of its queue blocks. */

@@ -2,8 +2,8 @@
 //
 // The rule it must not break: no byte beyond the file's end is ever within what it maps for use.
 import { fstatSync } from 'node:fs'
+import { RefusedError } from '../linux/refused.ts'
 import type { SharedMemory } from '../linux/shared-memory.ts'
-import { RefusedError } from './connection.ts'
 
 const PAGE = 4096
 

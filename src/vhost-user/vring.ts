@@ -50,10 +50,10 @@ import {
   QS_STOPPED,
 } from '../kernels/layout.ts'
 import { closeFd, signalEventFd } from '../linux/files.ts'
+import { RefusedError } from '../linux/refused.ts'
 import type { SharedMemory } from '../linux/shared-memory.ts'
 import { hasLongHeader, queueFlags, receiveOffloads, transmitOffloads } from '../virtio/features.ts'
 import { encodePackedBase, isRingSize, PACKED_START, packedBase, RING_SIZE_MAX, ringParts } from '../virtio/ring-layout.ts'
-import { RefusedError } from './connection.ts'
 import type { DirtyLog } from './dirty-log.ts'
 import type { InflightRegion } from './inflight.ts'
 import type { MemoryTable, Place } from './memory-table.ts'

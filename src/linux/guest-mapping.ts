@@ -3,9 +3,9 @@
 // costs nothing.
 //
 // The rule it must not break: a mapping is released when the last table that uses it is, and never before.
-import { closeFd, duplicateFd, excludeFromDumps, mapAnywhere, unmap } from '../linux/files.ts'
-import type { SharedMemory } from '../linux/shared-memory.ts'
-import type { MemoryFile, Region } from './regions.ts'
+import { closeFd, duplicateFd, excludeFromDumps, mapAnywhere, unmap } from './files.ts'
+import type { MemoryFile, Region } from './guest-regions.ts'
+import type { SharedMemory } from './shared-memory.ts'
 
 const HUGE_PAGE = 2 * 1024 * 1024
 /** Stretches of one file closer than this are mapped as one. */

@@ -1,17 +1,24 @@
-// Checks on the memory a front-end shares, before anything is mapped: addresses and sizes of regions, and the files behind them.
+// Checks on the memory that a peer (a vhost-user front-end, a vfio-user client) shares, before anything is mapped: addresses and sizes of regions, and the files behind them.
 //
 // The rule it must not break: a region that passes can be mapped and read to its last byte: nothing wraps, overlaps or lies beyond
 // its file, and a file that could shrink under us is known as such.
 import { fstatSync } from 'node:fs'
-import { F_ADD_SEALS, F_SEAL_SHRINK, sealsOf } from '../linux/files.ts'
-import { sys } from '../linux/libc.ts'
-import { RefusedError } from './connection.ts'
-import type { RegionDescription } from './messages.ts'
+import { F_ADD_SEALS, F_SEAL_SHRINK, sealsOf } from './files.ts'
+import { sys } from './libc.ts'
+import { RefusedError } from './refused.ts'
 
 /** Guest-physical and user addresses stay below this (x86-64 has 52 bits of the one and 47 or 56 of the other). */
 const ADDRESS_LIMIT = 2n ** 52n
 
-/** A file that regions lie in, as the front-end passed it. */
+/** A memory region as a message describes it; addresses and sizes as sent, unchecked. */
+export interface RegionDescription {
+  readonly guestAddress: bigint
+  readonly size: bigint
+  readonly userAddress: bigint
+  readonly fileOffset: bigint
+}
+
+/** A file that regions lie in, as the peer passed it. */
 export interface MemoryFile {
   readonly fd: number
   /** Which file it is, whatever descriptor names it. */
