@@ -199,13 +199,8 @@ export class DataPath implements BatchOwner {
 
   private forward(batch: Batch, source: number): void {
     const { shortCut, forwarding } = this
-    if (shortCut === undefined || source < 0) {
-      forwarding.forward(batch)
-      return
-    }
-    const undecided = shortCut.forward(batch.list, batch.length, source, forwarding)
-    if (shortCut.flooded !== 0) this.counters.port(source, PortCounter.floodedFrames, shortCut.flooded)
-    if (undecided !== 0) forwarding.forward(batch)
+    if (shortCut === undefined || source < 0) forwarding.forward(batch)
+    else shortCut.forward(batch, source, forwarding, this.counters)
   }
 
   // ES-317: what a forwarding extension left without a destination is dropped.
@@ -221,9 +216,11 @@ export class DataPath implements BatchOwner {
     const { pool, delivery, shortCut } = this
     if (shortCut !== undefined) {
       delivery.sorted(shortCut.sort(batch.list, batch.length))
-      if (shortCut.overflow !== 0) this.counters.drop(0, DropReason.noResources, shortCut.overflow) // only an extension can cause it
-      delivery.flush(seen)
-      return
+      if (shortCut.overflow === 0) {
+        delivery.flush(seen)
+        return
+      }
+      delivery.discard() // an extension added too many copies for one port: they are counted where they are lost
     }
     const { slots } = batch
     const { destination, destinationCount, destinationRoom, destinationOffset, arena, length } = pool

@@ -124,6 +124,15 @@ export class Delivery {
     this.touchedCount = ports
   }
 
+  /** Empties all lists. */
+  discard(): void {
+    for (let t = 0; t < this.touchedCount; t++) {
+      this.fill[this.touched[t]!] = 0
+      this.bytes[this.touched[t]!] = 0
+    }
+    this.touchedCount = 0
+  }
+
   /** Delivers all lists. `seen`: the offload needs among the packets. */
   flush(seen: number): void {
     for (let t = 0; t < this.touchedCount; t++) {

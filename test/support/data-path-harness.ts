@@ -117,13 +117,17 @@ export class DataPathHarness {
   readonly view: SwitchView
   nowMs = 0
   readonly #sinks = new Map<number, TestSink[]>()
+  readonly #all: TestSink[] = []
   readonly #payload: number
   readonly #scratch: number
   readonly #u8: Uint8Array
   #payloadNext = 0
 
+  /** Whether harnesses that don't say take the wasm short cuts. */
+  static shortCut = false
+
   /** `shortCut`: bursts take the wasm short cuts, as in the engine. */
-  constructor({ shortCut = false }: { shortCut?: boolean } = {}) {
+  constructor({ shortCut = DataPathHarness.shortCut }: { shortCut?: boolean } = {}) {
     let end = ALIGNMENT
     const place = (bytes: number): number => {
       const at = end
@@ -212,12 +216,18 @@ export class DataPathHarness {
     if (known) this.macs.addStatic(mac(port), vlan, port)
     const sinks = Array.from({ length: queues }, () => new TestSink(this))
     this.#sinks.set(port, sinks)
+    this.#all.push(...sinks)
     this.delivery.setQueues(port, sinks)
     return sinks
   }
 
   sink(port: number, queue = 0): TestSink {
     return this.#sinks.get(port)![queue]!
+  }
+
+  /** Frames that each sink of each port got over all its life, in hexadecimal: sinks replaced by a new connection included. */
+  totals(): string[][] {
+    return this.#all.map((sink) => sink.frames.map((bytes) => bytes.toString('hex')))
   }
 
   /** Texts of the frames that a port got. */
