@@ -48,7 +48,10 @@ export interface Kernels {
 export interface SwitchingKernels {
   /** Numbers slots 0…taken-1 from `id` on, lists those not dropped at `list`, sums them up in the block. Returns how many. */
   admit(pool: number, taken: number, id: number, list: number, block: number): number
-  /** Gives a destination to packets of `list` where that is simple. Returns how many are left with a destination count of 0. */
+  /**
+   * Gives a destination to packets of `list` where that is simple, up to the one whose source must be learned first (S_STOPPED_AT).
+   * Returns how many before that one are left with a destination count of 0.
+   */
   forward(pool: number, list: number, count: number, block: number): number
   /** Puts packets on the lists of their destinations that are not excluded. Returns the number of ports with a list. */
   sort(pool: number, list: number, count: number, block: number): number

@@ -245,4 +245,5 @@ export const S_FILL = 64 // u32: linear address of u16 entries per list
 export const S_LIST_BYTES = 68 // u32: linear address of u32 bytes per list
 export const S_TOUCHED = 72 // u32: linear address of u16 port ids with a list
 export const S_TOUCHED_COUNT = 76 // u32
+export const S_STOPPED_AT = 84 // u32, out: position of the packet whose source must be learned first; the count if there is none
 export const S_OVERFLOW = 80 // u32, out: copies that found their list full

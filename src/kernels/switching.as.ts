@@ -55,6 +55,7 @@ import {
   S_SOURCE,
   S_SOURCE_HIGH,
   S_SOURCE_LOW,
+  S_STOPPED_AT,
   S_TOUCHED,
   S_TOUCHED_COUNT,
   S_UNKNOWN_TO,
@@ -103,7 +104,8 @@ function isConnected(ports: usize, port: u32): bool {
 
 /**
  * Gives a destination to each of the `count` packets of `list` for which that is simple: a known address, or a flood to one port.
- * The others keep a destination count of 0. Returns how many those are.
+ * The others keep a destination count of 0. Stops at a packet whose source address must be learned first (S_STOPPED_AT). Returns how
+ * many packets before that are left.
  */
 export function forward(pool: usize, list: usize, count: u32, block: usize): u32 {
   const ports = <usize>load<u32>(block, S_PORTS)
@@ -117,6 +119,7 @@ export function forward(pool: usize, list: usize, count: u32, block: usize): u32
   const unknownTo = load<u32>(block, S_UNKNOWN_TO)
   let undecided: u32 = 0
   let flooded: u32 = 0
+  let stopped: u32 = count
   for (let j: u32 = 0; j < count; j++) {
     const k = <u32>load<u16>(list + (<usize>j << 1))
     const k2 = pool + (<usize>k << 1)
@@ -135,8 +138,8 @@ export function forward(pool: usize, list: usize, count: u32, block: usize): u32
       else if ((policy & PORT_FLAG_LEARN) != 0 && (second & 0x10000) == 0) {
         const at = find(table, mask, third, (second >>> 16) | (vlan << 16) | MAC_KEY_VALID)
         if (at == 0 || load<u32>(at, 8) != source) {
-          // An address to be learned decides about the packets behind it: they are left too.
-          undecided += count - j
+          // An address to be learned decides about the packets behind it: they have to wait.
+          stopped = j
           break
         }
         if (load<u32>(at, 12) != now) store<u32>(at, now, 12)
@@ -172,6 +175,7 @@ export function forward(pool: usize, list: usize, count: u32, block: usize): u32
     }
   }
   store<u32>(block, flooded, S_FLOODED)
+  store<u32>(block, stopped, S_STOPPED_AT)
   return undecided
 }
 

@@ -65,12 +65,15 @@ export class Forwarding {
     return list[0] === source ? list[1]! : list[1] === source ? list[0]! : 0
   }
 
-  /** Determines the destinations of every packet of the batch that has none; packets without one are dropped with a reason. */
-  forward(batch: Batch): void {
+  /**
+   * Determines the destinations of the packets at positions `from`…`to - 1` (default: all) that have none; those that get none are
+   * dropped with a reason.
+   */
+  forward(batch: Batch, from = 0, to = batch.length): void {
     const { pool, ports, macs } = this
     const { slots } = batch
     const { header32, headerOffset, flags, sourcePort, destination, destinationCount } = pool
-    for (let i = 0; i < batch.length; i++) {
+    for (let i = from; i < to; i++) {
       const slot = slots[i]!
       const kind = flags[slot]!
       if (destinationCount[slot] !== 0) continue // by native forwarding, or by the short cut

@@ -18,14 +18,20 @@ import {
   S_SOURCE,
   S_SOURCE_HIGH,
   S_SOURCE_LOW,
+  S_STOPPED_AT,
   S_TOUCHED_COUNT,
   S_UNKNOWN_TO,
   S_VLAN,
   SWITCHING_BYTES,
 } from '../kernels/layout.ts'
+import type { Batch } from '../ndis/batch.ts'
+import { type Counters, PortCounter } from './counters.ts'
 import type { Delivery } from './delivery.ts'
 import type { Forwarding } from './forwarding.ts'
 import type { PortTable } from './port-table.ts'
+
+/** Calls of the forwarding kernel per burst: one, and one more behind each address that had to be learned. */
+const CALLS_MAX = 4
 
 export interface ShortCutOptions {
   /** Linear address of the pool. */
@@ -79,8 +85,28 @@ export class ShortCut {
     return this.u32[S_NEEDS >> 2]!
   }
 
-  /** Gives simple packets from port `source` their destination. Returns how many are left; `flooded` tells how many were flooded. */
-  forward(list: number, count: number, source: number, forwarding: Forwarding): number {
+  /**
+   * Forwards the batch, all of it from port `source`: what is not simple goes to `forwarding`, in order. An address to be learned
+   * decides about the packets behind it, so the kernel is called again behind it; a flood of new addresses is left to `forwarding`.
+   */
+  forward(batch: Batch, source: number, forwarding: Forwarding, counters: Counters): void {
+    this.describeSource(source, forwarding)
+    const { u32, kernels, pool, block } = this
+    const count = batch.length
+    let from = 0
+    for (let calls = 0; from < count && calls < CALLS_MAX; calls++) {
+      const undecided = kernels.forward(pool, batch.list + from * 2, count - from, block)
+      const flooded = u32[S_FLOODED >> 2]!
+      if (flooded !== 0) counters.port(source, PortCounter.floodedFrames, flooded)
+      const stopped = from + u32[S_STOPPED_AT >> 2]!
+      if (stopped < count) forwarding.forward(batch, from, stopped + 1)
+      else if (undecided !== 0) forwarding.forward(batch, from, count)
+      from = stopped + 1
+    }
+    if (from < count) forwarding.forward(batch, from, count)
+  }
+
+  private describeSource(source: number, forwarding: Forwarding): void {
     const { u32, ports } = this
     u32[S_NOW >> 2] = forwarding.nowSeconds
     u32[S_SOURCE >> 2] = source
@@ -90,11 +116,6 @@ export class ShortCut {
     u32[S_VLAN >> 2] = ports.vlan(source)
     u32[S_FLOOD_TO >> 2] = forwarding.onlyTarget(source, false)
     u32[S_UNKNOWN_TO >> 2] = forwarding.onlyTarget(source, true)
-    return this.kernels.forward(this.pool, list, count, this.block)
-  }
-
-  get flooded(): number {
-    return this.u32[S_FLOODED >> 2]!
   }
 
   /** Puts packets on the delivery lists. Returns the number of ports with a list; `overflow`: copies that found theirs full. */
