@@ -31,6 +31,8 @@ export class Child {
   readonly #process: ChildProcess
   readonly #waiting = new Set<() => void>()
   #output = ''
+  /** What it said on standard error: kept apart, or it would cut an answer in two. */
+  #complaints = ''
   #ended: string | undefined
 
   constructor(options: ChildOptions, scope: Scope) {
@@ -40,12 +42,13 @@ export class Child {
     const [program, ...args] = [...bound, ...pinned, options.program, ...options.args]
     const child = spawn(program!, args, { stdio: ['pipe', 'pipe', 'pipe'], env: options.env ?? process.env, detached: true })
     this.#process = child
-    const take = (chunk: Buffer): void => {
+    child.stdout!.on('data', (chunk: Buffer) => {
       this.#output = (this.#output + chunk.toString()).slice(-OUTPUT_KEPT_CHARACTERS)
       this.#look()
-    }
-    child.stdout!.on('data', take)
-    child.stderr!.on('data', take)
+    })
+    child.stderr!.on('data', (chunk: Buffer) => {
+      this.#complaints = (this.#complaints + chunk.toString()).slice(-OUTPUT_KEPT_CHARACTERS)
+    })
     child.stdin!.on('error', () => {}) // it may end before it reads what it was told
     child.once('error', (error) => this.#end(`can't be started: ${error.message}`))
     child.once('exit', (code, signal) => this.#end(`ended with ${signal ?? `code ${code}`}`))
@@ -66,11 +69,14 @@ export class Child {
   }
 
   #failed(what: string): BenchError {
-    const tail = this.#output.trimEnd().split('\n').slice(-TAIL_LINES).join('\n')
+    const tail = [this.#output, this.#complaints]
+      .flatMap((said) => said.trimEnd().split('\n').slice(-TAIL_LINES))
+      .join('\n')
+      .trim()
     return new BenchError('CHILD_FAILED', `${this.name}: ${what}${tail === '' ? '' : `; the last it said:\n${tail}`}`)
   }
 
-  /** Waits until `found` returns something of the output since the last `forget`. Throws if the program ends or time is up. */
+  /** Waits until `found` returns something of the standard output since the last `forget`. Throws if the program ends or time is up. */
   until<T>(what: string, timeoutMs: number, found: (output: string) => T | undefined): Promise<T> {
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => done(() => reject(this.#failed(`no ${what} within ${timeoutMs / 1000} s`))), timeoutMs)

@@ -89,6 +89,7 @@ export async function startOvs({ directory, processors, floodsItself }: OvsOptio
       `other_config:dpdk-lcore-mask=0x${(2 ** processors.generator).toString(16)}`,
       `other_config:pmd-cpu-mask=0x${(2 ** processors.switch).toString(16)}`,
       `other_config:dpdk-socket-mem="${OVS_MEMORY_MIB}"`,
+      `other_config:dpdk-socket-limit="${OVS_MEMORY_MIB}"`,
     ],
     false,
   )
