@@ -22,6 +22,9 @@ export const DropReason = {
   hairpin: 17,
   reservedMulticast: 18,
   sourceNotConnected: 19,
+  vlanNotAdmitted: 20,
+  vportNotActive: 21,
+  functionAsleep: 22,
 } as const
 
 export type DropReason = number
@@ -52,4 +55,7 @@ export const dropReasonNames: readonly string[] = [
   'hairpin',
   'reserved-multicast',
   'source-not-connected',
+  'vlan-not-admitted',
+  'vport-not-active',
+  'function-asleep',
 ]

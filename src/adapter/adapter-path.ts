@@ -1,0 +1,217 @@
+// The data path of an SR-IOV adapter on one processor: a burst goes from a VPort's queue, or from the wire, through the NIC switch to
+// its destinations, one copy each. It shares the packet pool and the kernels with the extensible switch's data path and nothing else:
+// no extension ever sees a frame that goes from VF to VF or between VF and wire (SR-014, SR-238).
+//
+// The rule it must not break: every frame taken is delivered, or counted as dropped with a reason; nothing is allocated; a VPort whose
+// ring is full loses its own frames only (PD-07).
+import * as layout from '../kernels/layout.ts'
+import type { DropReason } from '../ndis/drop-reasons.ts'
+import type { PacketPool } from '../ndis/pool.ts'
+import { type Counters, PortCounter, ProcessorCounter } from '../switch/counters.ts'
+import type { SourceQueue } from '../switch/data-path.ts'
+import type { Delivery } from '../switch/delivery.ts'
+import { Admission, closedReason } from './admission.ts'
+import type { FilterTable } from './filter-table.ts'
+import type { GroupTable } from './group-table.ts'
+import { NicSwitchForwarding } from './nic-switch-forwarding.ts'
+import type { RateLimits } from './rate-limits.ts'
+import { insertTag, stripTag, tagType } from './tags.ts'
+import { VPortFlag, type VPortTable } from './vport-table.ts'
+
+// V8 folds a module's own constants into the code and loads imported ones at each use: these are per packet.
+const { BURST_MAX, DE_PORT, HEADER_STRIDE, PF_DROPPED, PF_MULTICAST, PF_TAGGED } = layout
+const { strip } = VPortFlag
+const DEFAULT_VPORT = 0
+
+/** What the path works with. Delivery and counters are the adapter's own: their port ids are VPort ids, and `vports` for the wire. */
+export interface AdapterPathComponents {
+  readonly pool: PacketPool
+  readonly vports: VPortTable
+  readonly filters: FilterTable
+  readonly groups: GroupTable
+  readonly rates: RateLimits
+  readonly counters: Counters
+  readonly delivery: Delivery
+  /** Milliseconds, monotonic, fractional. */
+  readonly nowMs: () => number
+}
+
+/** Fields are ordinary ones: they are read per packet. */
+export class AdapterPath {
+  private readonly pool: PacketPool
+  private readonly vports: VPortTable
+  private readonly rates: RateLimits
+  private readonly counters: Counters
+  private readonly delivery: Delivery
+  private readonly nowMs: () => number
+  private readonly admission: Admission
+  private readonly forwarding: NicSwitchForwarding
+  /** Type of the tag that a frame of the burst has or had; 0 = none. */
+  private readonly tagTypes = new Uint16Array(BURST_MAX)
+  // Of the burst in work.
+  private tags = 0
+  private needs = 0
+  private bytes = 0
+
+  constructor(components: AdapterPathComponents) {
+    const { pool, vports, filters, groups } = components
+    this.pool = pool
+    this.vports = vports
+    this.rates = components.rates
+    this.counters = components.counters
+    this.delivery = components.delivery
+    this.nowMs = components.nowMs
+    this.admission = new Admission(pool, vports, filters)
+    this.forwarding = new NicSwitchForwarding(pool, vports, filters, groups)
+  }
+
+  /**
+   * Takes one burst from `queue` of VPort `vport` (or of the wire: `vports`) through the NIC switch. Returns the packets taken; 0 too
+   * while the VPort is over its rate. They are given back to their owner whatever happens in between.
+   */
+  turn(queue: SourceQueue, vport: number): number {
+    const room = this.rates.allowance(vport, this.nowMs() * 1000)
+    if (room === 0) return 0
+    const taken = queue.receive(0, room)
+    if (taken === 0) return 0
+    try {
+      this.burst(taken, vport)
+    } finally {
+      queue.complete(0, taken)
+    }
+    return taken
+  }
+
+  /** As `turn`, for a queue of the PF: a VPort id that does not exist any more counts as the default VPort (SR-230). */
+  turnOfPf(queue: SourceQueue, vport: number): number {
+    const exists = vport > 0 && vport < this.vports.vports && (this.vports.flags(vport) & VPortFlag.active) !== 0
+    return this.turn(queue, exists ? vport : DEFAULT_VPORT)
+  }
+
+  private burst(taken: number, source: number): void {
+    const { pool, counters, vports, admission, forwarding } = this
+    const { flags, length, needs, destinationCount } = pool
+    pool.arenaUsed = 0
+    this.tags = 0
+    this.needs = 0
+    this.bytes = 0
+    forwarding.refresh()
+    const policy = vports.flags(source)
+    const closed = closedReason(policy)
+    let frames = 0
+    let multicasts = 0
+    for (let slot = 0; slot < taken; slot++) {
+      destinationCount[slot] = 0
+      const kind = flags[slot]!
+      if ((kind & PF_DROPPED) !== 0) {
+        this.drop(source, pool.reason[slot]!)
+        continue
+      }
+      frames++
+      this.bytes += length[slot]!
+      multicasts += (kind & PF_MULTICAST) >> 2
+      if ((pool.headerOffset[slot]! & 3) !== 0) this.align(slot)
+      const refused = closed !== 0 ? closed : admission.check(slot, source, policy)
+      const reason = refused !== 0 ? refused : forwarding.decide(slot, source, admission.vlan)
+      if (reason !== 0) {
+        destinationCount[slot] = 0
+        this.drop(source, reason)
+        continue
+      }
+      this.tags |= flags[slot]! & PF_TAGGED
+      this.needs |= needs[slot]!
+    }
+    counters.port(source, PortCounter.receivedFrames, frames)
+    counters.port(source, PortCounter.receivedBytes, this.bytes)
+    if (multicasts !== 0) counters.port(source, PortCounter.receivedMulticast, multicasts)
+    counters.processor(ProcessorCounter.bursts, 1)
+    counters.processor(ProcessorCounter.frames, taken)
+    this.rates.charge(source, this.bytes)
+    if (this.tags === 0) this.deliverAll(taken)
+    else this.deliverTagged(taken)
+  }
+
+  private drop(vport: number, reason: DropReason): void {
+    this.counters.drop(vport, reason, 1)
+    this.counters.port(vport, PortCounter.receivedDropped, 1)
+  }
+
+  // No frame of the burst has a tag: all go out as they are.
+  private deliverAll(taken: number): void {
+    const { pool, delivery } = this
+    const { destination, destinationCount, destinationRoom, length } = pool
+    for (let slot = 0; slot < taken; slot++) {
+      if (destinationCount[slot] === 1 && destinationRoom[slot] === 0) {
+        const target = destination[slot]! & DE_PORT
+        if (this.open(target)) delivery.add(target, slot, length[slot]!)
+      } else this.spread(slot, -1)
+    }
+    delivery.flush(this.needs)
+  }
+
+  // Ports that take frames without tag first, then those that take them as they are on the wire. A port is always of one kind, so
+  // the order of its frames is kept.
+  private deliverTagged(taken: number): void {
+    const { pool, tagTypes, delivery } = this
+    const { flags, destinationCount, vlan } = pool
+    for (let slot = 0; slot < taken; slot++) {
+      if (destinationCount[slot] === 0) continue
+      tagTypes[slot] = (flags[slot]! & PF_TAGGED) === 0 ? 0 : tagType(pool, slot)
+      if (tagTypes[slot] !== 0 && this.has(slot, strip)) stripTag(pool, slot)
+      this.spread(slot, strip)
+    }
+    delivery.flush(this.needs)
+    for (let slot = 0; slot < taken; slot++) {
+      if (destinationCount[slot] === 0 || !this.has(slot, 0)) continue
+      if (tagTypes[slot] !== 0 && (flags[slot]! & PF_TAGGED) === 0) insertTag(pool, slot, tagTypes[slot]!, vlan[slot]!)
+      this.spread(slot, 0)
+    }
+    delivery.flush(this.needs)
+  }
+
+  // True if a destination of the packet takes frames as `form` says: strip = without tag, 0 = as they are.
+  private has(slot: number, form: number): boolean {
+    const { pool, vports } = this
+    if (pool.destinationRoom[slot] === 0) return (vports.flags(pool.destination[slot]! & DE_PORT) & strip) === form
+    const first = pool.destinationOffset[slot]!
+    for (let k = first; k < first + pool.destinationCount[slot]!; k++)
+      if ((vports.flags(pool.arena[k]! & DE_PORT) & strip) === form) return true
+    return false
+  }
+
+  // Puts the packet on the lists of its destinations of one form, or of all (-1).
+  private spread(slot: number, form: number): void {
+    const { pool } = this
+    const count = pool.destinationCount[slot]!
+    if (count === 0) return
+    if (pool.destinationRoom[slot] === 0) {
+      this.give(pool.destination[slot]! & DE_PORT, slot, form)
+      return
+    }
+    const first = pool.destinationOffset[slot]!
+    for (let k = first; k < first + count; k++) this.give(pool.arena[k]! & DE_PORT, slot, form)
+  }
+
+  private give(target: number, slot: number, form: number): void {
+    if (form >= 0 && (this.vports.flags(target) & strip) !== form) return
+    if (this.open(target)) this.delivery.add(target, slot, this.pool.length[slot]!)
+  }
+
+  // Counts a frame for a VPort that is closed; true if it is open.
+  private open(target: number): boolean {
+    const reason = closedReason(this.vports.flags(target))
+    if (reason === 0) return true
+    this.counters.drop(target, reason, 1)
+    this.counters.port(target, PortCounter.sendDropped, 1)
+    return false
+  }
+
+  // A header that starts at an odd place goes to an aligned one: words are read.
+  private align(slot: number): void {
+    const { header8, headerOffset, headerLength } = this.pool
+    const from = slot * HEADER_STRIDE + headerOffset[slot]!
+    const to = from & ~3
+    header8.copyWithin(to, from, from + headerLength[slot]!)
+    headerOffset[slot] = to - slot * HEADER_STRIDE
+  }
+}
