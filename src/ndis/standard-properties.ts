@@ -1,0 +1,83 @@
+// The standard port properties as extensions get them (spec 2.8, 7.5): the structures of the header files as typed values.
+
+/** NDIS_ISOLATION_NAME_MAX_STRING_SIZE, in characters. ES-546 */
+export const ISOLATION_NAME_MAX = 127
+
+/** NDIS_SWITCH_PORT_PROPERTY_SECURITY */
+export interface SecurityProperty {
+  readonly allowMacSpoofing: boolean
+  readonly allowIeeePriorityTag: boolean
+  /** 0: network virtualization is not configured. ES-529 */
+  readonly virtualSubnetId: number
+  readonly allowTeaming: boolean
+  /** 0: no limit. ES-530 */
+  readonly dynamicIpAddressLimit: number
+}
+
+/** First and last VLAN of a range, both included; ranges are sorted and do not touch. */
+export type VlanRange = readonly [first: number, last: number]
+
+/** NDIS_SWITCH_PORT_PROPERTY_VLAN; the bit arrays of the header are lists of ranges. Members of other modes are absent (ES-536, ES-540). */
+export type VlanProperty =
+  | { readonly mode: 'access'; readonly accessVlanId: number }
+  | {
+      readonly mode: 'trunk'
+      readonly nativeVlanId: number
+      readonly trunkVlanIds: readonly VlanRange[]
+      readonly pruneVlanIds: readonly VlanRange[]
+    }
+  | {
+      readonly mode: 'private'
+      readonly pvlanMode: 'isolated' | 'community'
+      readonly primaryVlanId: number
+      readonly secondaryVlanId: number
+    }
+  | {
+      readonly mode: 'private'
+      readonly pvlanMode: 'promiscuous'
+      readonly primaryVlanId: number
+      readonly secondaryVlanIds: readonly VlanRange[]
+    }
+
+/** NDIS_SWITCH_PORT_PROPERTY_PROFILE: carried, never interpreted. ES-521 */
+export interface ProfileProperty {
+  readonly profileName: string
+  readonly profileId: string
+  readonly vendorName: string
+  readonly vendorId: string
+  readonly profileData: number
+  readonly netCfgInstanceId: string
+  /** PCI segment, bus, device, function. ES-522 */
+  readonly pciLocation: { readonly segment: number; readonly bus: number; readonly device: number; readonly function: number }
+  readonly cdnLabelId: number
+  readonly cdnLabel: string
+}
+
+/** NDIS_SWITCH_PORT_PROPERTY_ISOLATION. ES-541, ES-542 */
+export interface IsolationProperty {
+  readonly mode: 'none' | 'native-virtual-subnet' | 'external-virtual-subnet' | 'vlan'
+  readonly allowUntaggedTraffic: boolean
+  readonly defaultIsolationId: number
+}
+
+/** NDIS_SWITCH_PORT_PROPERTY_ROUTING_DOMAIN */
+export interface RoutingDomainProperty {
+  readonly routingDomainId: string
+  readonly routingDomainName: string
+  readonly isolationIds: readonly { readonly isolationId: number; readonly name: string }[]
+}
+
+/** A standard property by its type's name. */
+export interface StandardProperties {
+  security: SecurityProperty
+  vlan: VlanProperty
+  profile: ProfileProperty
+  isolation: IsolationProperty
+  'routing-domain': RoutingDomainProperty
+}
+
+export type StandardPropertyName = keyof StandardProperties
+
+/** Whether a VLAN is in one of the ranges. */
+export const inVlanRanges = (ranges: readonly VlanRange[], vlan: number): boolean =>
+  ranges.some(([first, last]) => vlan >= first && vlan <= last)

@@ -1,0 +1,264 @@
+// Provisioning of properties (spec 7.3, 7.4) and the query of feature status (7.7): issues PORT_PROPERTY_ADD, _UPDATE and _DELETE,
+// PROPERTY_ADD, _UPDATE and _DELETE and the feature status queries, and keeps what the stack let pass.
+//
+// The rule it must not break: an addition, change or deletion counts when its OID completed with success; one that failed leaves the
+// stored properties as they were (ES-508).
+
+import { Oid, type OidCompletion, type OidRequest, oidName } from '../../ndis/oids.ts'
+import {
+  FEATURE_STATUS_CUSTOM,
+  type FeatureStatus,
+  type FeatureStatusParameters,
+  NO_GUID,
+  normalizeGuid,
+  type PortPropertyParameters,
+  type PropertyInfo,
+  SERIALIZATION_VERSION_1,
+  type SwitchPropertyParameters,
+} from '../../ndis/properties.ts'
+import type { IsolationProperty, SecurityProperty, VlanProperty } from '../../ndis/standard-properties.ts'
+import { NdisStatus, ndisStatusName } from '../../ndis/status.ts'
+import {
+  type Definitions,
+  identify,
+  makeProperty,
+  PropertyError,
+  type PropertyInput,
+  type PropertyInstance,
+  type PropertySelector,
+  propertyText,
+} from './property.ts'
+import { PropertyStore, SWITCH_SCOPE } from './property-store.ts'
+
+/** Bytes that the answer of a feature status query is offered at first, and may have at the most. */
+export const FEATURE_STATUS_BYTES = 4096
+export const FEATURE_STATUS_BYTES_MAX = 1 << 20
+
+/** The standard properties of a port that the switch enforces where no extension does. Absent: the default. */
+export interface PortPolicy {
+  readonly security?: SecurityProperty
+  readonly vlan?: VlanProperty
+  readonly isolation?: IsolationProperty
+}
+
+/** How properties reach the stack, the ports and the processors. */
+export interface PropertyComponents {
+  /** Sends one request down the stack. */
+  issue(request: OidRequest): Promise<OidCompletion>
+  /** Runs `work` in turn with all other operations on the switch: OIDs never overtake each other. */
+  exclusive<T>(work: () => Promise<T>): Promise<T>
+  /** Name of a port between its PORT_CREATE and PORT_TEARDOWN; undefined otherwise. */
+  portName(portId: number): string | undefined
+  /** A standard property of a port was added, changed or deleted. */
+  enforce(portId: number, policy: PortPolicy): void
+  /** The properties of a scope changed: what extensions enumerate from. */
+  publish(scope: number, properties: readonly PropertyInfo[]): void
+  readonly definitions: Definitions
+  newInstanceId(): string
+}
+
+/** What a feature status query brought. */
+export interface FeatureStatusReport {
+  readonly id: string
+  /** (major << 8) + minor. */
+  readonly version: number
+  readonly data: Uint8Array
+}
+
+const oids = {
+  port: { add: Oid.portPropertyAdd, update: Oid.portPropertyUpdate, delete: Oid.portPropertyDelete },
+  switch: { add: Oid.switchPropertyAdd, update: Oid.switchPropertyUpdate, delete: Oid.switchPropertyDelete },
+} as const
+
+/** The properties of one switch. A scope is a port id, or SWITCH_SCOPE. */
+export class PropertyControl {
+  readonly #components: PropertyComponents
+  readonly #store = new PropertyStore()
+
+  constructor(components: PropertyComponents) {
+    this.#components = components
+  }
+
+  /** All properties of a scope, in the order in which they were added. */
+  list(scope: number): readonly PropertyInstance[] {
+    return this.#store.list(scope)
+  }
+
+  /** Adds a property. Throws PropertyError: BAD_PROPERTY, PROPERTY_EXISTS, PROPERTY_VETOED, NO_SUCH_PORT. ES-500, ES-548 */
+  add(scope: number, input: PropertyInput): Promise<PropertyInstance> {
+    return this.#components.exclusive(() => this.addWithin(scope, input))
+  }
+
+  /** As `add`, for a caller that runs within `exclusive` already. */
+  async addWithin(scope: number, input: PropertyInput): Promise<PropertyInstance> {
+    const property = this.#make(scope, input)
+    this.#store.checkNew(scope, property)
+    await this.#issue(scope, 'add', property)
+    this.#store.add(scope, property)
+    this.#changed(scope, property)
+    return property
+  }
+
+  /** Checks a property for a scope without adding it. */
+  check(scope: number, input: PropertyInput): PropertyInstance {
+    return this.#make(scope, input)
+  }
+
+  /** Changes the value of the instance with the same type, id, version and instance. */
+  update(scope: number, input: PropertyInput): Promise<PropertyInstance> {
+    const { definitions } = this.#components
+    return this.#components.exclusive(async () => {
+      const before = this.#store.find(scope, input, definitions())
+      const property = this.#make(scope, { ...input, instance: before.propertyInstanceId })
+      // ES-506, AMB-46
+      if (property.propertyVersion !== before.propertyVersion)
+        throw new PropertyError(
+          'NO_SUCH_PROPERTY',
+          `property ${propertyText(before)} has another version: delete it and add it anew to change its version`,
+          NdisStatus.invalidParameter,
+        )
+      await this.#issue(scope, 'update', property)
+      this.#store.replace(scope, property)
+      this.#changed(scope, property)
+      return property
+    })
+  }
+
+  /** Deletes a property. Throws PropertyError. */
+  delete(scope: number, selector: PropertySelector): Promise<PropertyInstance> {
+    return this.#components.exclusive(async () => {
+      const property = this.#store.find(scope, selector, this.#components.definitions())
+      await this.#issue(scope, 'delete', property)
+      this.#store.remove(scope, property)
+      this.#changed(scope, property)
+      return property
+    })
+  }
+
+  /** Forgets the properties of a port that was deleted: they went with it. */
+  forget(portId: number): void {
+    if (this.list(portId).length === 0) return
+    this.#store.forget(portId)
+    this.#components.publish(portId, [])
+  }
+
+  /** Which properties of a scope a selector without instance means: for lists of one kind. ES-097, ES-098 */
+  enumerate(scope: number, selector: PropertySelector): readonly PropertyInstance[] {
+    const { type, id } = identify(selector, this.#components.definitions())
+    return this.list(scope).filter((property) => property.propertyType === type && property.propertyId === id)
+  }
+
+  /** Asks the stack for the status of a feature. Throws PropertyError NO_SUCH_FEATURE if no extension manages it. ES-556 */
+  async featureStatus(scope: number, featureId: string, instance: string = NO_GUID): Promise<FeatureStatusReport> {
+    const id = normalizeGuid(featureId)
+    const instanceId = normalizeGuid(instance)
+    if (id === undefined || instanceId === undefined)
+      throw new PropertyError(
+        'BAD_PROPERTY',
+        `a feature and its instance are named by GUIDs, not "${featureId}"`,
+        NdisStatus.invalidData,
+      )
+    return this.#components.exclusive(async () => {
+      this.#portName(scope)
+      let room = FEATURE_STATUS_BYTES
+      for (;;) {
+        const { status, output, bytesNeeded = 0 } = await this.#query(scope, id, instanceId, room)
+        const short = status === NdisStatus.invalidLength || status === NdisStatus.bufferTooShort // AMB-20
+        if (short && bytesNeeded > room && bytesNeeded <= FEATURE_STATUS_BYTES_MAX) {
+          room = bytesNeeded
+          continue
+        }
+        if (status !== NdisStatus.success)
+          throw new PropertyError(
+            'NO_SUCH_FEATURE',
+            `the status of feature ${id} can't be had: ${ndisStatusName(status)}`,
+            status,
+          )
+        if (output === undefined)
+          throw new PropertyError('NO_SUCH_FEATURE', `no extension knows feature ${id}`, NdisStatus.notSupported)
+        const { featureStatusVersion, data } = output as Partial<FeatureStatus>
+        if (!(Number.isInteger(featureStatusVersion) && data instanceof Uint8Array && data.length <= room))
+          throw new PropertyError('NO_SUCH_FEATURE', `the answer for feature ${id} is no feature status`, NdisStatus.invalidData)
+        return { id, version: featureStatusVersion!, data: Uint8Array.from(data) }
+      }
+    })
+  }
+
+  #query(scope: number, featureStatusId: string, featureStatusInstanceId: string, bufferLength: number): Promise<OidCompletion> {
+    const payload: FeatureStatusParameters = {
+      featureStatusType: FEATURE_STATUS_CUSTOM, // ES-562
+      featureStatusId,
+      featureStatusInstanceId,
+      serializationVersion: SERIALIZATION_VERSION_1,
+      bufferLength, // ES-557
+    }
+    return this.#components.issue(
+      scope === SWITCH_SCOPE
+        ? { oid: Oid.switchFeatureStatusQuery, type: 'method', payload, room: bufferLength }
+        : { oid: Oid.portFeatureStatusQuery, type: 'method', payload: { portId: scope, ...payload }, room: bufferLength },
+    )
+  }
+
+  #portName(scope: number): string {
+    if (scope === SWITCH_SCOPE) return ''
+    const name = this.#components.portName(scope)
+    if (name !== undefined) return name
+    throw new PropertyError('NO_SUCH_PORT', `there is no port ${scope}`, NdisStatus.invalidParameter)
+  }
+
+  #make(scope: number, input: PropertyInput): PropertyInstance {
+    const { definitions, newInstanceId } = this.#components
+    return makeProperty(input, scope === SWITCH_SCOPE ? 'switch' : 'port', definitions(), newInstanceId)
+  }
+
+  async #issue(scope: number, change: 'add' | 'update' | 'delete', instance: PropertyInstance): Promise<void> {
+    const port = this.#portName(scope)
+    const { propertyType, propertyId, propertyInstanceId, propertyVersion, property } = instance
+    const identity = { propertyType, propertyId, propertyInstanceId }
+    const parameters: Omit<SwitchPropertyParameters, 'property'> & { property?: unknown } = {
+      ...identity,
+      propertyVersion,
+      serializationVersion: SERIALIZATION_VERSION_1,
+      property,
+    }
+    const content = change === 'delete' ? identity : parameters
+    const oid = oids[scope === SWITCH_SCOPE ? 'switch' : 'port'][change]
+    const payload = scope === SWITCH_SCOPE ? content : ({ portId: scope, ...content } as PortPropertyParameters)
+    const completion = await this.#components.issue({ oid, type: 'set', payload })
+    if (completion.status === NdisStatus.success) return
+    const { status, by } = completion
+    // ES-517
+    throw new PropertyError(
+      'PROPERTY_VETOED',
+      `${by === undefined ? 'an extension' : `extension "${by}"`} refused property ${propertyText(instance)}${port === '' ? '' : ` of port "${port}"`} (${oidName(oid)}: ${ndisStatusName(status)})`,
+      status,
+    )
+  }
+
+  #changed(scope: number, { type }: PropertyInstance): void {
+    const all = this.list(scope)
+    this.#components.publish(
+      scope,
+      all.map(({ propertyType, propertyId, propertyVersion, propertyInstanceId, property }) => ({
+        propertyType,
+        propertyId,
+        propertyVersion,
+        propertyInstanceId,
+        property,
+      })),
+    )
+    if (scope !== SWITCH_SCOPE && (type === 'security' || type === 'vlan' || type === 'isolation'))
+      this.#components.enforce(scope, policyOf(all))
+  }
+}
+
+/** The standard properties among `properties` that the switch enforces. */
+export function policyOf(properties: readonly PropertyInstance[]): PortPolicy {
+  const policy: { security?: SecurityProperty; vlan?: VlanProperty; isolation?: IsolationProperty } = {}
+  for (const { type, property } of properties) {
+    if (type === 'security') policy.security = property as SecurityProperty
+    else if (type === 'vlan') policy.vlan = property as VlanProperty
+    else if (type === 'isolation') policy.isolation = property as IsolationProperty
+  }
+  return policy
+}
