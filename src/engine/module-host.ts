@@ -17,17 +17,45 @@ type Report = (module: string, code: string, message: string) => void
 
 const isCreate = (oid: number): boolean => oid === Oid.portCreate || oid === Oid.nicCreate
 
+/** What modules stand in: a processor, or what takes its place under `vmswitch verify`. */
+export type ModuleSurroundings = Pick<
+  Processor,
+  | 'memory'
+  | 'pool'
+  | 'kernels'
+  | 'injections'
+  | 'ports'
+  | 'reasons'
+  | 'view'
+  | 'wallClock'
+  | 'nowMs'
+  | 'timers'
+  | 'dataPath'
+  | 'countDropped'
+>
+
+/** Puts something between the stack and a module: the checking mode. */
+export type ModuleWrapper = (plan: ModulePlan, definition: ExtensionDefinition) => ExtensionDefinition
+
 /** The modules of one processor. */
 export class ModuleHost {
-  readonly #processor: Processor
+  readonly #processor: ModuleSurroundings
   readonly #index: number
   readonly #processors: number
   readonly #report: Report
+  readonly #wrap: ModuleWrapper
   readonly #modules = new Map<number, Module>()
   readonly #timers = new Map<number, Set<() => void>>()
   #order: number[] = []
 
-  constructor(processor: Processor, index: number, processors: number, report: Report) {
+  constructor(
+    processor: ModuleSurroundings,
+    index: number,
+    processors: number,
+    report: Report,
+    wrap: ModuleWrapper = (_plan, definition) => definition,
+  ) {
+    this.#wrap = wrap
     this.#processor = processor
     this.#index = index
     this.#processors = processors
@@ -41,7 +69,7 @@ export class ModuleHost {
       try {
         const { default: definition } = (await import(plan.url)) as { default: ExtensionDefinition }
         attached.push(plan.key)
-        this.#modules.set(plan.key, this.#attach(plan, definition))
+        this.#modules.set(plan.key, this.#attach(plan, this.#wrap(plan, definition)))
       } catch (error) {
         this.abandon(attached)
         const reason = error instanceof Error ? error.message : describeError(error)

@@ -45,6 +45,8 @@ export interface DataPathComponents {
   readonly report: (module: string, code: string, message: string) => void
   /** Number of a drop reason by name, registered for the module if new. */
   readonly reasonNumber: (module: string, name: string) => number
+  /** The checking mode: every breach is reported, not only a module's first. */
+  readonly reportAll?: boolean
 }
 
 const SCRATCH_BYTES = 2048
@@ -295,7 +297,7 @@ export class DataPath implements BatchOwner {
     const module = this.currentModule
     if (!module) return
     module.breaches++
-    if (module.breaches === 1) this.components.report(module.name, rule, detail)
+    if (module.breaches === 1 || this.components.reportAll) this.components.report(module.name, rule, detail)
   }
 
   connected(portId: number, nicIndex: number): boolean {
