@@ -41,6 +41,8 @@ export interface SwitchConfig {
   readonly macTable: { readonly entries: number; readonly ageingSeconds: number }
   /** Directory in which relative sink paths start. */
   readonly directory: string
+  /** The checking mode: every breach of the contract by an extension is logged by its rule number. Costs throughput; default off. */
+  readonly verify?: boolean
   /** Pins processor N to host processor pin[N]. */
   readonly pin?: readonly number[]
 }
@@ -126,7 +128,15 @@ export class RunningSwitch {
       nics: [],
     }
     this.#processors = new ProcessorSet(
-      { processors: config.processors, ports, macEntries, startedMs: this.#startedMs, pin: config.pin ?? [], view },
+      {
+        processors: config.processors,
+        ports,
+        macEntries,
+        startedMs: this.#startedMs,
+        pin: config.pin ?? [],
+        view,
+        verify: config.verify ?? false,
+      },
       {
         memory,
         kernels: readKernels(),

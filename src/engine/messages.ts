@@ -32,6 +32,8 @@ export interface ProcessorStart {
   readonly startedMs: number
   /** Host processor to run on, or -1. */
   readonly pinTo: number
+  /** The checking mode: modules are watched, and every breach of the contract is reported. */
+  readonly verify: boolean
   readonly view: SwitchView
 }
 

@@ -21,6 +21,8 @@ export interface ProcessorSetOptions {
   /** Pins processor N to host processor pin[N]. */
   readonly pin: readonly number[]
   readonly view: SwitchView
+  /** The checking mode. */
+  readonly verify: boolean
 }
 
 export interface ProcessorSetComponents {
@@ -63,6 +65,7 @@ export class ProcessorSet implements OidChannel {
             startedMs: options.startedMs,
             pinTo: (options.pin[index] ?? -1) < hostProcessors ? (options.pin[index] ?? -1) : -1,
             view: options.view,
+            verify: options.verify,
           },
           components.report,
           components.lost,

@@ -126,6 +126,7 @@ export class Processor {
       nowMs: this.nowMs,
       report,
       reasonNumber: (_module, name) => this.reasons.number(name),
+      reportAll: start.verify,
     })
     this.#doorbell = start.doorbell
     this.#epoll.add(start.doorbell)

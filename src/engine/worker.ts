@@ -5,15 +5,22 @@ import { describeError } from '../switch/describe-error.ts'
 import type { FromProcessor, ProcessorStart, Request, ToProcessor } from './messages.ts'
 import { ModuleHost } from './module-host.ts'
 import { Processor } from './processor.ts'
+import { watchModules } from './watch-modules.ts'
 
 const start = workerData as ProcessorStart
 const port = parentPort!
 const send = (message: FromProcessor): void => port.postMessage(message)
-const report = (module: string, code: string, message: string): void => send({ kind: 'report', module, code, message })
+const tell = (module: string, code: string, message: string): void => send({ kind: 'report', module, code, message })
+const watch = start.verify ? watchModules(tell) : undefined
+const report = (module: string, code: string, message: string): void => {
+  if (!watch?.takes(module, code, message)) tell(module, code, message)
+}
 
 if (start.pinTo >= 0) pinThread([start.pinTo])
 const processor = new Processor(start, report)
-const modules = new ModuleHost(processor, start.index, start.processors, report)
+const modules = new ModuleHost(processor, start.index, start.processors, report, (plan, definition) =>
+  watch === undefined ? definition : watch.watch(plan.name, definition),
+)
 
 async function answer(request: Request): Promise<unknown> {
   switch (request.kind) {
