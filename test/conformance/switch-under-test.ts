@@ -33,6 +33,8 @@ export interface UnderTestOptions {
   readonly extensions?: readonly ExtensionEntry[]
   readonly ports?: number
   readonly processors?: number
+  /** The checking mode. */
+  readonly verify?: boolean
 }
 
 /** A port number's MAC address; ports are called p1, p2 … and made in this order, so that their ids are 1, 2 …. */
@@ -73,13 +75,14 @@ export class SwitchUnderTest {
 
   /** A running switch whose ports are connected; closed when the test ends. */
   static async start(t: TestContext, options: UnderTestOptions = {}): Promise<SwitchUnderTest> {
-    const { extensions = [], ports = 2, processors = 1 } = options
+    const { extensions = [], ports = 2, processors = 1, verify = false } = options
     const log: SwitchUnderTest['log'] = []
     const running = await createSwitch(
       {
         name: 'under-test',
         type: 'private',
         processors,
+        verify,
         extensions,
         ports: Array.from({ length: ports }, (_, i) => portConfig(i + 1)),
         macTable: { entries: 1024, ageingSeconds: 300 },

@@ -1,5 +1,5 @@
 // All watched modules of one processor: wraps them, and adds to what the switch itself noticed the packet and entry point in work.
-import type { ExtensionDefinition } from '../../extension.ts'
+import type { ExtensionClass, ExtensionDefinition } from '../../extension.ts'
 import type { BreachLog } from './breach-log.ts'
 import { checkedExtension } from './checked-extension.ts'
 import type { ModuleWatch } from './module-watch.ts'
@@ -12,6 +12,13 @@ export interface WatchLimits {
 }
 
 const isRule = /^ES-\d{3}$/
+
+/** Rules that forbid a class what another rule forbids all but one. */
+const ofClass: Readonly<Record<ExtensionClass, Readonly<Record<string, string>>>> = {
+  capturing: { 'ES-412': 'ES-308' },
+  filtering: { 'ES-412': 'ES-315' },
+  forwarding: {},
+}
 
 /** The checking mode of one processor. */
 export class ContractWatch {
@@ -40,7 +47,7 @@ export class ContractWatch {
   takes(module: string, code: string, message: string): boolean {
     if (!isRule.test(code)) return false
     const watch = this.#watches.get(module)
-    if (watch) watch.breach(code, message)
+    if (watch) watch.breach(ofClass[watch.class][code] ?? code, message)
     else this.log.report({ module, rule: code, what: message, where: '', packet: 0, oid: '' })
     return true
   }
