@@ -4,6 +4,7 @@ import type { EndpointKind, EndpointQueue, QueueContext, QueuePlan } from './end
 import { openMemoryQueue } from './memory/memory-queue.ts'
 import { openStreamQueue } from './stream/stream-queue.ts'
 import { openTapQueue } from './tap/tap-queue.ts'
+import { openVfQueue } from './vf/queue.ts'
 import { openVhostUserQueue } from './vhost-user/queue.ts'
 
 type OpenQueue = (plan: QueuePlan, context: QueueContext) => EndpointQueue
@@ -15,6 +16,7 @@ const openers: Record<EndpointKind, OpenQueue> = {
   dgram: openDatagramQueue,
   'unix-dgram': openDatagramQueue,
   memory: openMemoryQueue,
+  vf: openVfQueue,
 }
 
 /** The data half of one queue pair, in the calling processor's thread. */

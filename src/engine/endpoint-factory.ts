@@ -6,6 +6,7 @@ import { MemoryEndpoint } from '../endpoints/memory/memory-endpoint.ts'
 import { StreamEndpoint } from '../endpoints/stream/stream-endpoint.ts'
 import { TapEndpoint } from '../endpoints/tap/tap-endpoint.ts'
 import { createUnixDgramEndpoint } from '../endpoints/unix-dgram/unix-dgram-endpoint.ts'
+import { VfEndpoint } from '../endpoints/vf/control.ts'
 import { createVhostUserControl } from '../endpoints/vhost-user/control.ts'
 import type { WindowAllocator } from '../vhost-user/window-allocator.ts'
 
@@ -24,6 +25,16 @@ export type EndpointConfig =
   | { readonly kind: 'dgram'; readonly local: string; readonly remote: string }
   | { readonly kind: 'unix-dgram'; readonly path: string }
   | { readonly kind: 'memory' }
+  | {
+      readonly kind: 'vf'
+      readonly path: string
+      readonly mac: string
+      readonly mtu: number
+      readonly trusted: boolean
+      readonly requireSeals: boolean
+      /** Port of the virtio card that carries the guest's traffic while the function is away. */
+      readonly standby?: string | undefined
+    }
 
 /** MTU of the connection as the configuration has it, in bytes. */
 export const mtuOf = (config: EndpointConfig): number => ('mtu' in config ? config.mtu : 1500)
@@ -55,6 +66,10 @@ export function createEndpoint(
       return createDgramEndpoint({ port, path: config.local, peer: config.remote }, components)
     case 'unix-dgram':
       return createUnixDgramEndpoint({ port, path: config.path }, components)
+    case 'vf': {
+      const { path, mac, mtu, trusted, requireSeals } = config
+      return new VfEndpoint({ port, path, mac, mtu, trusted, requireSeals }, components)
+    }
     case 'memory':
       return new MemoryEndpoint({ port }, components)
   }

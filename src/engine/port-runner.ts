@@ -2,7 +2,7 @@
 // NIC_DISCONNECT), and the processors get or lose the queues.
 //
 // The rule it must not break: what a plan names is given up only after every processor has let go of it.
-import type { EndpointControl, QueuePlan, WindowPlan } from '../endpoints/endpoint.ts'
+import { type EndpointControl, type QueuePlan, ringKinds, type WindowPlan } from '../endpoints/endpoint.ts'
 import type { SharedMemory } from '../linux/shared-memory.ts'
 import type { SwitchControl } from '../switch/control.ts'
 import type { WindowAllocator } from '../vhost-user/window-allocator.ts'
@@ -79,7 +79,7 @@ export class PortRunner {
     const { clients } = processors
     const before = this.#locks
     const locks = plans.map(({ kind }) =>
-      clients.length > 1 && kind !== 'vhost-user' ? memory.allocate(SHARED_QUEUE_LOCK_BYTES) : 0,
+      clients.length > 1 && !ringKinds.has(kind) ? memory.allocate(SHARED_QUEUE_LOCK_BYTES) : 0,
     )
     this.#locks = locks
     const owned = (processor: number): number[] =>

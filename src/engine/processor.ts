@@ -4,7 +4,7 @@
 //
 // The rule it must not break: a slice is bounded, and between two bursts the configuration may change but never within one.
 
-import type { EndpointQueue, QueueContext } from '../endpoints/endpoint.ts'
+import { type EndpointQueue, type QueueContext, ringKinds } from '../endpoints/endpoint.ts'
 import { openQueue } from '../endpoints/open-queue.ts'
 import { kernelsByPacket, type PacketKernels } from '../kernels/by-packet.ts'
 import { instantiateKernels } from '../kernels/load.ts'
@@ -156,7 +156,7 @@ export class Processor {
     const sources = owned.map((i) => ({
       queue: queues[i]!,
       port,
-      skipMax: plans[i]!.kind === 'vhost-user' ? SKIP_MAX : SKIP_MAX * 4,
+      skipMax: ringKinds.has(plans[i]!.kind) ? SKIP_MAX : SKIP_MAX * 4,
       skip: 0,
       backOff: 0,
     }))

@@ -35,7 +35,7 @@ async function findPort(context: CommandContext, name: string, config: string | 
       ? await (await context.connect()).ports()
       : (await (await import('../../manage/config/load.ts')).loadConfig(config)).switch.ports
   const port = ports.find((candidate) => candidate.name === name)
-  if (port !== undefined) return port
+  if (port !== undefined) return withStandby(port, ports)
   const { didYouMean } = await import('../../manage/config/suggest.ts')
   throw new CliError(
     'no-such-port',
@@ -45,4 +45,11 @@ async function findPort(context: CommandContext, name: string, config: string | 
       ports.map((candidate) => candidate.name),
     ),
   )
+}
+
+/** A virtual function comes with the port that stands in for it. */
+function withStandby(port: VmmPort, ports: readonly VmmPort[]): VmmPort {
+  const { endpoint } = port
+  if (endpoint.kind !== 'vf' || endpoint.standby === undefined) return port
+  return { ...port, standby: ports.find(({ name }) => name === endpoint.standby) }
 }

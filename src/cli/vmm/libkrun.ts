@@ -1,5 +1,5 @@
 // libkrun and what is built on it (krunkit), and vfkit: unix datagram and unix stream sockets, or a TAP.
-import { attach, joinTaps, noMemoryKind, unsupported, type Vmm, vmmInterfaceFor } from './vmm.ts'
+import { attach, joinTaps, noMemoryKind, noVirtualFunction, unsupported, type Vmm, vmmInterfaceFor } from './vmm.ts'
 
 const cBytes = (mac: string | null): string =>
   (mac ?? '52:54:00:77:00:01')
@@ -51,6 +51,8 @@ export const libkrun: Vmm = ({ endpoint, mac }, memoryMiB) => {
     case 'vhost-user':
     case 'dgram':
       return unsupported(`libkrun has no network card for an endpoint of kind ${endpoint.kind}`, 'use kind: unix-dgram')
+    case 'vf':
+      return noVirtualFunction('libkrun')
     case 'memory':
       return noMemoryKind()
   }

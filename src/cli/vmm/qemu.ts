@@ -1,11 +1,37 @@
 // QEMU: vhost-user, and its stream and dgram network back-ends.
-import { attach, noMemoryKind, qemuValue, unsupported, type Vmm, type VmmPort } from './vmm.ts'
+import { attach, noMemoryKind, qemuValue, shellWord, unsupported, type Vmm, type VmmPort } from './vmm.ts'
 
 const nicDevice = (port: VmmPort, more: string): string =>
   `-device virtio-net-pci,netdev=net-${port.name}${port.mac === null ? '' : `,mac=${port.mac}`},romfile=${more}`
 
 const emulationNote =
   'QEMU 7.2 with an emulated processor (-accel tcg) crashes when the driver starts with MSI-X: add vectors=0 to -device there'
+
+/** A virtual function, with the virtio card that stands in for it where there is one: then QEMU pairs the two. */
+function virtualFunction(name: string, path: string, mac: string, standby: VmmPort | undefined, memoryMiB: number): string[] {
+  const device: Record<string, unknown> = { driver: 'vfio-user-pci', socket: { type: 'unix', path }, id: `vf-${name}` }
+  const pair: string[] = []
+  if (standby?.endpoint.kind === 'vhost-user') {
+    const { endpoint, name: other } = standby
+    const server = endpoint.mode === 'client' ? ',server=on' : ''
+    Object.assign(device, { bus: `root-vf-${name}`, failover_pair_id: `standby-${name}` })
+    pair.push(
+      `-device pcie-root-port,id=root-standby-${name},chassis=1,slot=1`,
+      `-device pcie-root-port,id=root-vf-${name},chassis=2,slot=2`,
+      `-chardev socket,id=chr-${other},path=${qemuValue(endpoint.path)}${server}`,
+      `-netdev vhost-user,id=net-${other},chardev=chr-${other}`,
+      `-device virtio-net-pci,netdev=net-${other},id=standby-${name},bus=root-standby-${name},mac=${mac},failover=on,romfile=`,
+    )
+  }
+  return [
+    '-machine q35',
+    `-m ${memoryMiB}M`,
+    `-object memory-backend-memfd,id=mem-${name},size=${memoryMiB}M,share=on`,
+    `-numa node,memdev=mem-${name}`,
+    ...pair,
+    `-device ${shellWord(JSON.stringify(device))}`,
+  ]
+}
 
 export const qemu: Vmm = (port, memoryMiB) => {
   const { endpoint, name } = port
@@ -60,6 +86,21 @@ export const qemu: Vmm = (port, memoryMiB) => {
         `the switch itself holds the TAP interface ${endpoint.interface}, and a TAP has one owner`,
         'use kind: vhost-user, which is also faster',
       )
+    case 'vf':
+      return attach({
+        arguments: virtualFunction(name, endpoint.path, endpoint.mac, port.standby, memoryMiB),
+        notes: [
+          'vfio-user-pci needs QEMU 10.1 or newer; the guest needs the driver igbvf (in Debian: linux-image-amd64, not -cloud)',
+          'guest memory must be shared; with several network cards, give -machine, -m, -object and -numa once',
+          ...(port.standby === undefined
+            ? []
+            : [
+                'QEMU plugs the virtual function in when the guest has said that it knows failover (modules failover, net_failover)',
+              ]),
+          'device_del of the function ends QEMU up to 11.1.3: unbind the driver in the guest, or migrate the guest away, instead',
+          emulationNote,
+        ],
+      })
     case 'memory':
       return noMemoryKind()
   }

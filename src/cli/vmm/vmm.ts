@@ -6,6 +6,8 @@ export interface VmmPort {
   readonly name: string
   readonly mac: string | null
   readonly endpoint: EndpointConfig
+  /** The port that stands in for a virtual function, where there is one. */
+  readonly standby?: VmmPort | undefined
 }
 
 /** What a person pastes, and what they should know. */
@@ -63,6 +65,10 @@ export function joinTaps(switchInterface: string, vmmInterface: string): { setup
 
 /** Name of the VMM's own TAP interface beside the switch's. */
 export const vmmInterfaceFor = (switchInterface: string): string => `${switchInterface.slice(0, 11)}-vm`
+
+/** VMMs that don't speak vfio-user. */
+export const noVirtualFunction = (vmm: string): VmmAnswer =>
+  unsupported(`${vmm} has no vfio-user device for an endpoint of kind vf`, 'use QEMU 10.1 or newer, or kind: vhost-user')
 
 export const noMemoryKind = (): VmmAnswer =>
   unsupported('an endpoint of kind memory exists inside the switch only', 'use kind: vhost-user')

@@ -6,7 +6,7 @@ import { SOCKET_PATH_MAX_BYTES } from './limits.ts'
 import { isMulticastMac, isZeroMac } from './mac.ts'
 import { isModulePath, socketKeys } from './resolve.ts'
 import { didYouMean } from './suggest.ts'
-import type { ResolvedConfig } from './types.ts'
+import type { ResolvedConfig, ResolvedPort, VfConfig } from './types.ts'
 
 /** Names of the in-box extensions. */
 export const inBoxExtensions = ['capture', 'counters', 'acl', 'mac-guard', 'learning-forward'] as const
@@ -77,6 +77,7 @@ export function checkConfig(config: ResolvedConfig): Finding[] {
       checkSocketPath(socket, [...path, 'endpoint', key])
       socketOnce(socket, [...path, 'endpoint', key])
     }
+    if (port.endpoint.kind === 'vf') checkFunction(port.endpoint, port, config.switch.ports, path, report)
     if (port.endpoint.kind === 'tap') interfaceOnce(port.endpoint.interface, [...path, 'endpoint', 'interface'])
   }
 
@@ -105,6 +106,32 @@ export function checkConfig(config: ResolvedConfig): Finding[] {
     if (guest.address !== undefined) addressOnce(guest.address.split('/')[0]!, [...path, 'address'])
   }
   return findings
+}
+
+/** A virtual function: its address, and the port that stands in for it. */
+function checkFunction(
+  { mac, standby }: VfConfig,
+  port: ResolvedPort,
+  ports: readonly ResolvedPort[],
+  path: Path,
+  report: (code: string, path: Path, message: string, hint?: string) => void,
+): void {
+  const at = [...path, 'endpoint', 'mac']
+  if (isMulticastMac(mac)) report('multicast-mac', at, `${mac} is a group address`, multicastHint(mac))
+  else if (isZeroMac(mac)) report('zero-mac', at, `${mac} is no address`, 'choose another one')
+  else if (port.mac !== null && port.mac !== mac)
+    report('mac-mismatch', at, `the port has the address ${port.mac}, its virtual function ${mac}`, 'leave mac of the port out')
+  if (standby === undefined) return
+  const other = ports.find((candidate) => candidate.name === standby)
+  const standbyAt = [...path, 'endpoint', 'standby']
+  const bad = (message: string, hint: string): void => report('bad-standby', standbyAt, message, hint)
+  if (!other) {
+    const names = ports.map((candidate) => candidate.name)
+    report('no-such-port', standbyAt, `there is no port "${standby}"`, didYouMean(standby, names))
+  } else if (other.endpoint.kind !== 'vhost-user')
+    bad(`port "${standby}" is of kind ${other.endpoint.kind}`, 'a standby is a port of kind vhost-user')
+  else if (port.mac !== null || other.mac !== null)
+    bad('both cards have one address', 'leave mac of both ports out, so that the switch learns where it is')
 }
 
 /** `switch.ports[0].mac` → what a person calls it: the entry that holds the value. */

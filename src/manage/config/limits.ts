@@ -16,6 +16,8 @@ export const QUEUE_PAIRS_MAX = 16
 /** The smallest MTU that IPv4 allows, and the largest that virtio-net's 16-bit field holds. */
 export const MTU_MIN = 68
 export const MTU_MAX = 65535
+/** The largest MTU that drivers of the 82576 virtual function set (9216 bytes of frame). */
+export const VF_MTU_MAX = 9194
 export const MAC_TABLE_ENTRIES_MIN = 16
 export const MAC_TABLE_ENTRIES_MAX = 1_048_576
 export const AGEING_SECONDS_MAX = 1_000_000

@@ -51,6 +51,7 @@ export const socketKeys = ['path', 'local', 'remote'] as const
 function resolveEndpoint(endpoint: EndpointConfig, directory: string): EndpointConfig {
   const resolved: Record<string, unknown> = { ...endpoint }
   for (const key of socketKeys) if (typeof resolved[key] === 'string') resolved[key] = resolve(directory, resolved[key])
+  if (endpoint.kind === 'vf') resolved.mac = normalizeMac(endpoint.mac)
   return resolved as unknown as EndpointConfig
 }
 

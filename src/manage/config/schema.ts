@@ -18,6 +18,7 @@ import {
   PORTS_MAX,
   PROCESSORS_MAX,
   QUEUE_PAIRS_MAX,
+  VF_MTU_MAX,
 } from './limits.ts'
 
 const namePattern = new RegExp(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,${NAME_MAX - 1}}$`)
@@ -75,10 +76,36 @@ const unixDgramEndpoint = z.strictObject({
   path: socketPath.describe('Unix datagram socket that the switch binds and a libkrun or vfkit class VMM connects to.'),
 })
 
+const vfEndpoint = z.strictObject({
+  kind: z.literal('vf'),
+  path: socketPath.describe('Unix socket of the vfio-user connection; the VMM connects to it.'),
+  mac: z.string().regex(macPattern).describe('MAC address that the virtual function gives its driver.'),
+  mtu: z.number().int().min(MTU_MIN).max(VF_MTU_MAX).default(1500).describe('Largest MTU that the guest may set, in bytes.'),
+  trusted: z
+    .boolean()
+    .default(false)
+    .describe('Let the guest choose other MAC addresses and receive what is not addressed to it.'),
+  requireSeals: z
+    .boolean()
+    .default(true)
+    .describe('Refuse guest memory whose file could be truncated under the switch (no F_SEAL_SHRINK).'),
+  standby: name
+    .optional()
+    .describe('Port of the virtio card with the same address that carries traffic while the virtual function is away.'),
+})
+
 const memoryEndpoint = z.strictObject({ kind: z.literal('memory') })
 
 export const endpointSchema = z
-  .discriminatedUnion('kind', [vhostUserEndpoint, tapEndpoint, streamEndpoint, dgramEndpoint, unixDgramEndpoint, memoryEndpoint])
+  .discriminatedUnion('kind', [
+    vhostUserEndpoint,
+    tapEndpoint,
+    streamEndpoint,
+    dgramEndpoint,
+    unixDgramEndpoint,
+    memoryEndpoint,
+    vfEndpoint,
+  ])
   .describe('What the port is connected to.')
 
 export const portSchema = z.strictObject({

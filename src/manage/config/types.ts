@@ -16,6 +16,7 @@ export type TapConfig = Extract<EndpointConfig, { kind: 'tap' }>
 export type StreamConfig = Extract<EndpointConfig, { kind: 'stream' }>
 export type DgramConfig = Extract<EndpointConfig, { kind: 'dgram' }>
 export type UnixDgramConfig = Extract<EndpointConfig, { kind: 'unix-dgram' }>
+export type VfConfig = Extract<EndpointConfig, { kind: 'vf' }>
 
 export type GuestConfig = z.output<typeof guestSchema>
 
