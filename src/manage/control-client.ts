@@ -50,6 +50,26 @@ export function connectControl(path: string, timeoutMs = TIMEOUT_MS): RemoteSwit
       await call('DELETE', `/v1/ports/${segment(name)}`)
     },
     setLink: (name, up) => call('PATCH', `/v1/ports/${segment(name)}`, { link: up ? 'up' : 'down' }),
+    properties: ({ port }) => call('GET', port === undefined ? '/v1/properties' : `/v1/properties?port=${segment(port)}`),
+    addProperty: (change) => call('POST', '/v1/properties', change),
+    setProperty: (change) => call('PUT', '/v1/properties', change),
+    removeProperty: async (filter) => {
+      await call('POST', '/v1/properties/remove', filter)
+    },
+    featureStatus: (filter) => call('POST', '/v1/feature-status', filter),
+    save: async (filter) => (await call<{ saved: string }>('POST', '/v1/save', filter)).saved,
+    restore: (saved) => call('POST', '/v1/restore', { saved }),
+    prepareMigration: (saved) => call('POST', '/v1/migration/prepare', { saved }),
+    holdPort: async (name) => {
+      await call('POST', `/v1/migration/hold/${segment(name)}`, {})
+    },
+    awaitStop: async (name, timeoutMs) =>
+      (await call<{ stopped: boolean }>('POST', `/v1/migration/await-stop/${segment(name)}`, { timeoutMs })).stopped,
+    handOver: async (name) => (await call<{ saved: string }>('POST', `/v1/migration/hand-over/${segment(name)}`, {})).saved,
+    takeOver: (saved) => call('POST', '/v1/migration/take-over', { saved }),
+    abandonMigration: async (name) => {
+      await call('POST', `/v1/migration/abandon/${segment(name)}`, {})
+    },
   }
 }
 

@@ -12,9 +12,13 @@ import { explainIssues } from './config/explain.ts'
 import { portSchema } from './config/schema.ts'
 import { ControlError, problemOf } from './control-errors.ts'
 import type { EventLog, SwitchHost } from './host.ts'
+import { addPolicyRoutes } from './policy-routes.ts'
 import { claimSocketPath } from './socket-path.ts'
 
 const BODY_MAX_BYTES = 1024 * 1024
+/** Routes that take a saved switch. */
+const SAVED_ROUTES = new Set(['/v1/restore', '/v1/migration/prepare', '/v1/migration/take-over'])
+const SAVED_BODY_MAX_BYTES = 128 * 1024 * 1024
 const REQUEST_TIMEOUT_MS = 10_000
 const SOCKET_MODE = 0o600
 const VLAN_MAX = 4094
@@ -30,9 +34,11 @@ const linkChange = z.strictObject({ link: z.enum(['up', 'down']) })
 /** The routes, apart from any socket. */
 export function controlRoutes(host: SwitchHost, log: EventLog): Hono {
   const app = new Hono()
-  app.use(
-    bodyLimit({ maxSize: BODY_MAX_BYTES, onError: () => refuse('too-large', `a request has at most ${BODY_MAX_BYTES} bytes`) }),
-  )
+  const limit = (maxSize: number) =>
+    bodyLimit({ maxSize, onError: () => refuse('too-large', `a request has at most ${maxSize} bytes`) })
+  const usual = limit(BODY_MAX_BYTES)
+  const large = limit(SAVED_BODY_MAX_BYTES)
+  app.use((context, next) => (SAVED_ROUTES.has(context.req.path) ? large : usual)(context, next))
   app.onError((error, context) => {
     const { problem, status } = problemOf(error)
     if (status === 500)
@@ -74,6 +80,7 @@ export function controlRoutes(host: SwitchHost, log: EventLog): Hono {
   app.post('/v1/extensions/:name/reload', async (context) => context.json(await host.replaceExtension(context.req.param('name'))))
   app.get('/v1/counters', async (context) => context.json(await host.counters()))
   app.get('/v1/drops', async (context) => context.json(await host.drops()))
+  addPolicyRoutes(app, host, body)
   return app
 }
 

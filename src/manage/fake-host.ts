@@ -1,6 +1,6 @@
 // A SwitchHost without a switch: two ports, two extensions, everything answered from memory. For tests of what stands on SwitchHost.
 import { ControlError } from './control-errors.ts'
-import type { ExtensionStatus, PortCounters, PortStatus, SwitchHost } from './host.ts'
+import type { ExtensionStatus, PortCounters, PortStatus, PropertyStatus, SwitchHost } from './host.ts'
 
 const counters: PortCounters = {
   receivedFrames: 1_234_567,
@@ -11,6 +11,18 @@ const counters: PortCounters = {
   sendDropped: 0,
   receivedMulticast: 1,
   floodedFrames: 2,
+}
+
+const SAVED = '{"format":"vmswitch-save","version":1}'
+
+const property: PropertyStatus = {
+  port: 'alpha',
+  type: 'vlan',
+  id: null,
+  name: '',
+  instance: '00000000-0000-4000-8000-000000000002',
+  version: '1.0',
+  value: { mode: 'access', accessVlanId: 10 },
 }
 
 /** A fake host, and the calls made to it. */
@@ -143,6 +155,52 @@ export function fakeHost(): FakeHost {
       note('setLink', { name, up })
       return { ...port(name), link: up ? 'up' : 'down' }
     },
+    properties: (filter) => {
+      note('properties', filter)
+      return [property]
+    },
+    addProperty: (change) => {
+      note('addProperty', change)
+      return { ...property, port: change.port ?? null, type: change.type, value: change.value }
+    },
+    setProperty: (change) => {
+      note('setProperty', change)
+      return { ...property, port: change.port ?? null, value: change.value }
+    },
+    removeProperty: (filter) => note('removeProperty', filter),
+    featureStatus: (filter) => {
+      note('featureStatus', filter)
+      return { id: filter.id, version: '1.0', data: 'aGVsbG8=' }
+    },
+    save: (filter) => {
+      note('save', filter)
+      return SAVED
+    },
+    restore: (saved) => {
+      note('restore', saved)
+      return { ports: [{ name: 'alpha', created: false, data: 'restored', orphans: 0 }] }
+    },
+    prepareMigration: (saved) => {
+      note('prepareMigration', saved)
+      return port('alpha')
+    },
+    holdPort: (name) => {
+      port(name)
+      note('holdPort', name)
+    },
+    awaitStop: (name, timeoutMs) => {
+      note('awaitStop', { name, timeoutMs })
+      return true
+    },
+    handOver: (name) => {
+      note('handOver', name)
+      return SAVED
+    },
+    takeOver: (saved) => {
+      note('takeOver', saved)
+      return { ports: [{ name: 'alpha', created: false, data: 'restored', orphans: 1 }] }
+    },
+    abandonMigration: (name) => note('abandonMigration', name),
   }
   return { host, calls }
 }

@@ -131,6 +131,67 @@ export interface DropCount {
   readonly frames: number
 }
 
+/** A property of a port or of the switch. */
+export interface PropertyStatus {
+  /** Name of the port; null for a property of the switch. */
+  readonly port: string | null
+  readonly type: 'security' | 'vlan' | 'profile' | 'isolation' | 'routing-domain' | 'custom'
+  /** GUID of a custom property, null for others. */
+  readonly id: string | null
+  /** Name of a custom property in its definition; '' if no extension defines it. */
+  readonly name: string
+  readonly instance: string
+  /** "1.0" */
+  readonly version: string
+  /** As it was written. */
+  readonly value: unknown
+}
+
+/** Which property is meant: of a port, or without `port` of the switch. `instance` may be left out where only one fits. */
+export interface PropertyFilter {
+  readonly port?: string | undefined
+  readonly type: PropertyStatus['type']
+  /** GUID or name of a custom property. */
+  readonly id?: string | undefined
+  readonly instance?: string | undefined
+}
+
+/** A property to add or change. */
+export interface PropertyChange extends PropertyFilter {
+  /** "1.0"; that of the definition without it. */
+  readonly version?: string | undefined
+  readonly value: unknown
+}
+
+export interface FeatureFilter {
+  readonly port?: string | undefined
+  /** GUID of the feature. */
+  readonly id: string
+  readonly instance?: string | undefined
+}
+
+/** Status of a feature as an extension reports it. */
+export interface FeatureStatusReport {
+  readonly id: string
+  /** "1.0" */
+  readonly version: string
+  /** In base64. */
+  readonly data: string
+}
+
+/** What became of a restore. */
+export interface RestoreReport {
+  readonly ports: readonly {
+    readonly name: string
+    /** Made by the restore, or there already. */
+    readonly created: boolean
+    /** restored: extensions have their data back; waiting: they get it when the port's peer connects; none: there was none. */
+    readonly data: 'restored' | 'waiting' | 'none'
+    /** Blocks of data that no extension owned. */
+    readonly orphans: number
+  }[]
+}
+
 /**
  * A running switch. Every call may fail with an error that has a stable `code`; those named here have their own HTTP status, see
  * control-errors.ts: no-such-port, no-such-extension, port-exists, bad-request, refused.
@@ -152,6 +213,28 @@ export interface SwitchHost {
   addPort(port: PortInput): Answer<PortStatus>
   removePort(name: string): Answer<void>
   setLink(name: string, up: boolean): Answer<PortStatus>
+  /** Properties of a port; without `port`, of the switch and of all ports. */
+  properties(filter: { readonly port?: string | undefined }): Answer<readonly PropertyStatus[]>
+  addProperty(change: PropertyChange): Answer<PropertyStatus>
+  setProperty(change: PropertyChange): Answer<PropertyStatus>
+  removeProperty(filter: PropertyFilter): Answer<void>
+  featureStatus(filter: FeatureFilter): Answer<FeatureStatusReport>
+  /** The switch with all its ports as a message; `port`: this one only. */
+  save(filter: { readonly port?: string | undefined }): Answer<string>
+  /** Puts the ports of a saved switch back, and what belongs to them. */
+  restore(saved: string): Answer<RestoreReport>
+  /** Target of a migration: checks a port's policies on a validation port, then makes it, not yet connected. ES-491, ES-492 */
+  prepareMigration(saved: string): Answer<PortStatus>
+  /** Source of a migration: from now on the port's connection stays when its guest stops, until `handOver` or `abandonMigration`. */
+  holdPort(name: string): Answer<void>
+  /** Whether the guest of a held port has stopped; waits for it at most `timeoutMs` (10 s). */
+  awaitStop(name: string, timeoutMs: number): Answer<boolean>
+  /** Source of a migration: saves the port and deletes it. ES-494 */
+  handOver(name: string): Answer<string>
+  /** Target of a migration: connects the prepared port and restores what the source saved. ES-495 */
+  takeOver(saved: string): Answer<RestoreReport>
+  /** Ends a migration without it: the source's port goes on, the target's prepared port is deleted. */
+  abandonMigration(name: string): Answer<void>
 }
 
 /** The same over a connection. */

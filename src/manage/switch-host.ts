@@ -9,16 +9,19 @@ import { portSchema } from './config/schema.ts'
 import type { ResolvedConfig, ResolvedExtension, ResolvedPort } from './config/types.ts'
 import { ControlError } from './control-errors.ts'
 import type { ExtensionStatus, FdbFilter, PortStatus, ProcessorStatus, SwitchHost } from './host.ts'
+import { policyHost } from './policy-host.ts'
 
 /** What the engine is told to build. */
 export function engineConfig(config: ResolvedConfig): ConstructorParameters<typeof RunningSwitch>[0] {
-  const { name, type, processors, ports, macTable, extensions } = config.switch
+  const { name, type, processors, verify, ports, macTable, extensions } = config.switch
   return {
     name,
     type,
     processors,
+    verify: verify === true,
     ports,
     macTable,
+    ...(config.switch.properties === undefined ? {} : { properties: config.switch.properties }),
     extensions: extensions.map((extension) => ({
       name: extension.name,
       file: extensionFile(extension),
@@ -63,7 +66,20 @@ export function manageSwitch(running: RunningSwitch, config: ResolvedConfig): Sw
     if (name !== undefined) port(name)
   }
 
+  const resolve = (input: unknown): ResolvedPort => {
+    const parsed = portSchema.safeParse(input)
+    if (!parsed.success) throw new ControlError('bad-request', `this is no port: ${parsed.error.message}`)
+    const added = resolvePort(parsed.data, config.runtime.directory)
+    if (ports().some(({ name }) => name === added.name))
+      throw new ControlError('port-exists', `switch "${config.switch.name}" already has a port "${added.name}"`)
+    const grown = { ...config, switch: { ...config.switch, ports: [...settings.values(), added] }, guests: [] }
+    const [finding] = checkConfig(grown)
+    if (finding !== undefined) throw new ControlError('bad-request', `${finding.message}; ${finding.hint}`)
+    return added
+  }
+
   return {
+    ...policyHost({ running, runtimeDirectory: config.runtime.directory, settings, port, resolve, translated }),
     status: async () => {
       const all = ports()
       const extensions = await running.extensions()
@@ -139,12 +155,7 @@ export function manageSwitch(running: RunningSwitch, config: ResolvedConfig): Sw
         ),
     addPort: (input) =>
       translated(async () => {
-        const added = resolvePort(portSchema.parse(input), config.runtime.directory)
-        if (ports().some(({ name }) => name === added.name))
-          throw new ControlError('port-exists', `switch "${config.switch.name}" already has a port "${added.name}"`)
-        const grown = { ...config, switch: { ...config.switch, ports: [...settings.values(), added] }, guests: [] }
-        const [finding] = checkConfig(grown)
-        if (finding !== undefined) throw new ControlError('bad-request', `${finding.message}; ${finding.hint}`)
+        const added = resolve(input)
         await running.addPort(added)
         settings.set(added.name, added)
         return port(added.name)

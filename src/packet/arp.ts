@@ -4,7 +4,7 @@ import { get16, get32, put16, put32 } from './bytes.ts'
 import { EtherType } from './ethernet.ts'
 
 export const ARP_BYTES = 28
-export const ArpOperation = { request: 1, reply: 2 } as const
+export const ArpOperation = { request: 1, reply: 2, reverseRequest: 3 } as const
 
 export interface Arp {
   readonly operation: number

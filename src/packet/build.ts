@@ -1,7 +1,7 @@
 // Whole frames from a few fields, with right lengths and checksums: for tests, traces and software guests. They allocate; the data
 // path does not use them.
 import { formatMac, ipv4Bytes, MAC_BYTES, parseIpv4, parseIpv6, parseMac } from './addresses.ts'
-import { ARP_BYTES, type Arp, writeArp } from './arp.ts'
+import { ARP_BYTES, type Arp, ArpOperation, writeArp } from './arp.ts'
 import { put16 } from './bytes.ts'
 import { internetChecksum, transportChecksum } from './checksum.ts'
 import { EtherType, ethernetHeaderBytes, type VlanTag, writeEthernet } from './ethernet.ts'
@@ -44,6 +44,16 @@ export function etherFrame(
   const frame = new Uint8Array(ethernetHeaderBytes(tags.length) + payload.length)
   const header = { destination: parseMac(destinationMac), source: parseMac(sourceMac), tags, etherType }
   frame.set(payload, writeEthernet(frame, 0, header))
+  return frame
+}
+
+/** A reverse ARP request (RFC 903) by which a station that moved tells switches where it is; 60 bytes. */
+export function reverseArp(mac: Uint8Array): Uint8Array {
+  const frame = new Uint8Array(60)
+  const own = mac.subarray(0, MAC_BYTES)
+  const header = { destination: parseMac(BROADCAST_MAC), source: own, tags: [], etherType: EtherType.rarp }
+  const arp: Arp = { operation: ArpOperation.reverseRequest, senderMac: own, senderIpv4: 0, targetMac: own, targetIpv4: 0 }
+  writeArp(frame, writeEthernet(frame, 0, header), arp)
   return frame
 }
 

@@ -1,5 +1,7 @@
 // What depends on several values of a configuration at once: duplicates, references, addresses, lengths of resolved paths.
 import { existsSync } from 'node:fs'
+import { isSingle, type PropertyInput } from '../../switch/policies/property.ts'
+import { parseStandardProperty } from '../../switch/policies/standard-properties.ts'
 import type { PathSegment } from './diagnostics.ts'
 import type { Finding } from './explain.ts'
 import { SOCKET_PATH_MAX_BYTES } from './limits.ts'
@@ -77,6 +79,7 @@ export function checkConfig(config: ResolvedConfig): Finding[] {
       checkSocketPath(socket, [...path, 'endpoint', key])
       socketOnce(socket, [...path, 'endpoint', key])
     }
+    checkProperties(port.properties ?? [], path, report)
     if (port.endpoint.kind === 'vf') checkFunction(port.endpoint, port, config.switch.ports, path, report)
     if (port.endpoint.kind === 'tap') interfaceOnce(port.endpoint.interface, [...path, 'endpoint', 'interface'])
   }
@@ -106,6 +109,28 @@ export function checkConfig(config: ResolvedConfig): Finding[] {
     if (guest.address !== undefined) addressOnce(guest.address.split('/')[0]!, [...path, 'address'])
   }
   return findings
+}
+
+type Report = (code: string, path: Path, message: string, hint?: string) => void
+
+/** Standard properties: their values, and that a port has one of a type. Custom ones are checked when their extension is loaded. */
+function checkProperties(properties: readonly PropertyInput[], path: Path, report: Report): void {
+  const seen = new Set<string>()
+  for (const { type, id, value } of properties) {
+    if (type === 'custom') {
+      if (id === undefined)
+        report('missing', path, 'a custom property has no id', 'give its GUID, or the name that its extension gave it')
+      continue
+    }
+    if (id !== undefined) report('bad-value', path, `a property of type ${type} has an id`, 'remove the id')
+    if (isSingle(type) && seen.has(type)) report('duplicate', path, `the port has two properties of type ${type}`, 'remove one')
+    seen.add(type)
+    try {
+      parseStandardProperty(type, value)
+    } catch (error) {
+      report('bad-value', path, `property ${type}: ${(error as Error).message}`)
+    }
+  }
 }
 
 /** A virtual function: its address, and the port that stands in for it. */

@@ -23,3 +23,6 @@ export const MAC_TABLE_ENTRIES_MAX = 1_048_576
 export const AGEING_SECONDS_MAX = 1_000_000
 export const GUEST_MEMORY_MIB_MIN = 64
 export const GUEST_MEMORY_MIB_MAX = 1_048_576
+/** Properties of one port, or of the switch. */
+export const PROPERTIES_MAX = 256
+export const VLAN_MAX = 4094

@@ -4,6 +4,7 @@
 import { accessSync, constants, existsSync } from 'node:fs'
 import { basename, dirname, isAbsolute, join, parse, resolve } from 'node:path'
 import type { z } from 'zod'
+import type { PropertyInput } from '../../switch/policies/property.ts'
 import { normalizeMac } from './mac.ts'
 import type { configSchema, portSchema } from './schema.ts'
 import type { EndpointConfig, ResolvedConfig, ResolvedPort } from './types.ts'
@@ -55,8 +56,18 @@ function resolveEndpoint(endpoint: EndpointConfig, directory: string): EndpointC
   return resolved as unknown as EndpointConfig
 }
 
+function portProperties({ vlan, security, properties = [] }: z.output<typeof portSchema>): PropertyInput[] {
+  const access = typeof vlan === 'number' ? { mode: 'access', accessVlanId: vlan } : vlan
+  return [
+    ...(access === undefined ? [] : [{ type: 'vlan' as const, value: access }]),
+    ...(security === undefined ? [] : [{ type: 'security' as const, value: security }]),
+    ...properties,
+  ]
+}
+
 /** A port with absolute socket paths, its address in normal form, and whether it learns. */
 export function resolvePort(port: z.output<typeof portSchema>, directory: string): ResolvedPort {
+  const properties = portProperties(port)
   return {
     name: port.name,
     mac: port.mac === undefined ? null : normalizeMac(port.mac),
@@ -64,6 +75,7 @@ export function resolvePort(port: z.output<typeof portSchema>, directory: string
     learning: port.learning ?? port.mac === undefined,
     link: port.link,
     endpoint: resolveEndpoint(port.endpoint, directory),
+    ...(properties.length > 0 ? { properties } : {}),
   }
 }
 
@@ -85,11 +97,15 @@ export function resolveConfig(
 ): ResolvedConfig {
   const beside = dirname(file)
   const { directory: written, control } = config.runtime
+  const { properties, ...ofSwitch } = config.switch
   const directory = written === undefined ? runtimeDirectory(config.switch.name, components) : resolve(beside, written)
   return {
     file,
     switch: {
-      ...config.switch,
+      ...ofSwitch,
+      ...(properties === undefined
+        ? {}
+        : { properties: properties.map((property) => ({ type: 'custom' as const, ...property })) }),
       extensions: config.switch.extensions.map((extension) => ({
         ...extension,
         name: extensionName(extension.use),

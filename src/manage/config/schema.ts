@@ -3,6 +3,7 @@
 // The rule it must not break: what stands here is about one value at a time. What depends on several values (duplicates,
 // references, lengths of resolved paths) is in checks.ts.
 import { z } from 'zod'
+import { propertyTypes } from '../../switch/policies/property.ts'
 import {
   AGEING_SECONDS_MAX,
   EXTENSIONS_MAX,
@@ -17,13 +18,17 @@ import {
   NAME_MAX,
   PORTS_MAX,
   PROCESSORS_MAX,
+  PROPERTIES_MAX,
   QUEUE_PAIRS_MAX,
   VF_MTU_MAX,
+  VLAN_MAX,
 } from './limits.ts'
 
 const namePattern = new RegExp(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,${NAME_MAX - 1}}$`)
 const macPattern = /^[0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){5}$/
 const interfacePattern = new RegExp(`^[^\\s/]{1,${INTERFACE_NAME_MAX}}$`)
+const versionPattern = /^\d{1,3}(\.\d{1,3})?$/
+const guidPattern = /^\{?[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\}?$/
 const ipv4Pattern = /^(25[0-5]|2[0-4]\d|1?\d?\d)(\.(25[0-5]|2[0-4]\d|1?\d?\d)){3}\/(3[0-2]|[12]?\d)$/
 
 /** What a failed pattern means, by pattern: the words that a person reads. */
@@ -31,6 +36,8 @@ export const patternMeanings: ReadonlyMap<string, string> = new Map([
   [String(namePattern), `a name: letters, digits, ".", "_" and "-", at most ${NAME_MAX} of them, the first a letter or digit`],
   [String(macPattern), 'a MAC address such as 52:54:00:77:00:01'],
   [String(interfacePattern), `an interface name of at most ${INTERFACE_NAME_MAX} characters without spaces and slashes`],
+  [String(versionPattern), 'a version in quotes, such as "1.0"'],
+  [String(guidPattern), 'a GUID such as 0d3c1f9f-0001-4c56-9b7e-7b0b6d0e5f0c'],
   [String(ipv4Pattern), 'an IPv4 address with its prefix length, such as 10.77.0.1/24'],
 ])
 
@@ -108,6 +115,21 @@ export const endpointSchema = z
   ])
   .describe('What the port is connected to.')
 
+const propertyId = z.string().min(1).describe('GUID of a custom property, or the name that an extension gave it.')
+const propertyRest = {
+  instance: z.string().regex(guidPattern).optional().describe('GUID of the instance; a new one without it.'),
+  version: z.string().regex(versionPattern).optional().describe('Version of the property; that of its definition without it.'),
+  value: z.unknown().describe('The value.'),
+}
+
+export const portPropertySchema = z.strictObject({
+  type: z.enum(propertyTypes).default('custom').describe('Type of the property.'),
+  id: propertyId.optional(),
+  ...propertyRest,
+})
+
+export const switchPropertySchema = z.strictObject({ id: propertyId, ...propertyRest })
+
 export const portSchema = z.strictObject({
   name: name.describe('Name of the port.'),
   mac: z.string().regex(macPattern).optional().describe('MAC address of the NIC behind the port. Without it the port learns.'),
@@ -120,6 +142,16 @@ export const portSchema = z.strictObject({
     .optional()
     .describe('Learn source addresses on this port. Default: true without a MAC address, false with one.'),
   link: z.enum(['up', 'down']).default('up').describe('State of the link when the switch starts.'),
+  vlan: z
+    .union([z.number().int().min(0).max(VLAN_MAX), z.record(z.string(), z.unknown())])
+    .optional()
+    .describe('VLAN of the port (access mode), or a VLAN property with its mode.'),
+  security: z.record(z.string(), z.unknown()).optional().describe('Security property, such as { allowMacSpoofing: true }.'),
+  properties: z
+    .array(portPropertySchema)
+    .max(PROPERTIES_MAX)
+    .optional()
+    .describe('Properties of the port: standard ones, and custom ones of extensions.'),
   endpoint: endpointSchema,
 })
 
@@ -143,12 +175,17 @@ export const switchSchema = z.strictObject({
     .default('private')
     .describe('private: guests only; internal: guests and the host; external: guests, the host and the physical network.'),
   processors: z.number().int().min(1).max(PROCESSORS_MAX).default(1).describe('Threads that move packets.'),
+  verify: z
+    .boolean()
+    .optional()
+    .describe('Checking mode: every breach of the contract by an extension is logged with its rule. Costs throughput.'),
   extensions: z
     .array(extensionSchema)
     .max(EXTENSIONS_MAX)
     .default([])
     .describe('The extension stack. Within a class, the order is that in which an incoming packet meets them.'),
   ports: z.array(portSchema).max(PORTS_MAX).default([]).describe('The ports of the switch.'),
+  properties: z.array(switchPropertySchema).max(PROPERTIES_MAX).optional().describe('Custom properties of the switch.'),
   macTable: z
     .strictObject({
       entries: z

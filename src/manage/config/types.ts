@@ -1,6 +1,7 @@
 // Types of the configuration: as a person writes it (Config) and as the switch takes it (ResolvedConfig). This file holds types
 // only, so that the engine and the lab, which stand below this layer, may name them without importing anything from it.
 import type { z } from 'zod'
+import type { PropertyInput } from '../../switch/policies/property.ts'
 import type { configSchema, endpointSchema, guestSchema, portSchema } from './schema.ts'
 
 /** A configuration as written: defaults may be left out. */
@@ -28,6 +29,8 @@ export interface ResolvedPort {
   readonly learning: boolean
   readonly link: 'up' | 'down'
   readonly endpoint: EndpointConfig
+  /** Properties, those of the shorthands `vlan` and `security` first; absent without any. */
+  readonly properties?: readonly PropertyInput[]
 }
 
 export interface ResolvedExtension {
@@ -46,9 +49,13 @@ export interface ResolvedSwitch {
   readonly name: string
   readonly type: 'private' | 'internal' | 'external'
   readonly processors: number
+  /** Checking mode; off if left out. */
+  readonly verify?: boolean | undefined
   readonly extensions: readonly ResolvedExtension[]
   readonly ports: readonly ResolvedPort[]
   readonly macTable: { readonly entries: number; readonly ageingSeconds: number }
+  /** Custom properties of the switch; absent without any. */
+  readonly properties?: readonly PropertyInput[]
 }
 
 /** A checked configuration with all defaults filled in and all paths absolute. */

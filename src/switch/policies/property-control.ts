@@ -18,9 +18,9 @@ import {
 } from '../../ndis/properties.ts'
 import type { IsolationProperty, SecurityProperty, VlanProperty } from '../../ndis/standard-properties.ts'
 import { NdisStatus, ndisStatusName } from '../../ndis/status.ts'
+import { answerEnumeration } from './enumeration.ts'
 import {
   type Definitions,
-  identify,
   makeProperty,
   PropertyError,
   type PropertyInput,
@@ -45,14 +45,12 @@ export interface PortPolicy {
 export interface PropertyComponents {
   /** Sends one request down the stack. */
   issue(request: OidRequest): Promise<OidCompletion>
-  /** Runs `work` in turn with all other operations on the switch: OIDs never overtake each other. */
-  exclusive<T>(work: () => Promise<T>): Promise<T>
+  /** Runs `work` in the order of a port's other operations (SWITCH_SCOPE: of the switch's own). */
+  inOrder<T>(scope: number, work: () => Promise<T>): Promise<T>
   /** Name of a port between its PORT_CREATE and PORT_TEARDOWN; undefined otherwise. */
   portName(portId: number): string | undefined
   /** A standard property of a port was added, changed or deleted. */
   enforce(portId: number, policy: PortPolicy): void
-  /** The properties of a scope changed: what extensions enumerate from. */
-  publish(scope: number, properties: readonly PropertyInfo[]): void
   readonly definitions: Definitions
   newInstanceId(): string
 }
@@ -85,11 +83,11 @@ export class PropertyControl {
   }
 
   /** Adds a property. Throws PropertyError: BAD_PROPERTY, PROPERTY_EXISTS, PROPERTY_VETOED, NO_SUCH_PORT. ES-500, ES-548 */
-  add(scope: number, input: PropertyInput): Promise<PropertyInstance> {
-    return this.#components.exclusive(() => this.addWithin(scope, input))
+  async add(scope: number, input: PropertyInput): Promise<PropertyInstance> {
+    return this.#inOrder(scope, () => this.addWithin(scope, input))
   }
 
-  /** As `add`, for a caller that runs within `exclusive` already. */
+  /** As `add`, for a caller that runs in the port's order already. */
   async addWithin(scope: number, input: PropertyInput): Promise<PropertyInstance> {
     const property = this.#make(scope, input)
     this.#store.checkNew(scope, property)
@@ -105,9 +103,9 @@ export class PropertyControl {
   }
 
   /** Changes the value of the instance with the same type, id, version and instance. */
-  update(scope: number, input: PropertyInput): Promise<PropertyInstance> {
+  async update(scope: number, input: PropertyInput): Promise<PropertyInstance> {
     const { definitions } = this.#components
-    return this.#components.exclusive(async () => {
+    return this.#inOrder(scope, async () => {
       const before = this.#store.find(scope, input, definitions())
       const property = this.#make(scope, { ...input, instance: before.propertyInstanceId })
       // ES-506, AMB-46
@@ -125,8 +123,8 @@ export class PropertyControl {
   }
 
   /** Deletes a property. Throws PropertyError. */
-  delete(scope: number, selector: PropertySelector): Promise<PropertyInstance> {
-    return this.#components.exclusive(async () => {
+  async delete(scope: number, selector: PropertySelector): Promise<PropertyInstance> {
+    return this.#inOrder(scope, async () => {
       const property = this.#store.find(scope, selector, this.#components.definitions())
       await this.#issue(scope, 'delete', property)
       this.#store.remove(scope, property)
@@ -137,15 +135,12 @@ export class PropertyControl {
 
   /** Forgets the properties of a port that was deleted: they went with it. */
   forget(portId: number): void {
-    if (this.list(portId).length === 0) return
     this.#store.forget(portId)
-    this.#components.publish(portId, [])
   }
 
-  /** Which properties of a scope a selector without instance means: for lists of one kind. ES-097, ES-098 */
-  enumerate(scope: number, selector: PropertySelector): readonly PropertyInstance[] {
-    const { type, id } = identify(selector, this.#components.definitions())
-    return this.list(scope).filter((property) => property.propertyType === type && property.propertyId === id)
+  /** What the miniport edge answers an enumeration with; undefined for other requests. */
+  answer(request: OidRequest): OidCompletion | undefined {
+    return answerEnumeration(request, (scope) => this.list(scope).map(infoOf))
   }
 
   /** Asks the stack for the status of a feature. Throws PropertyError NO_SUCH_FEATURE if no extension manages it. ES-556 */
@@ -158,8 +153,7 @@ export class PropertyControl {
         `a feature and its instance are named by GUIDs, not "${featureId}"`,
         NdisStatus.invalidData,
       )
-    return this.#components.exclusive(async () => {
-      this.#portName(scope)
+    return this.#inOrder(scope, async () => {
       let room = FEATURE_STATUS_BYTES
       for (;;) {
         const { status, output, bytesNeeded = 0 } = await this.#query(scope, id, instanceId, room)
@@ -182,6 +176,11 @@ export class PropertyControl {
         return { id, version: featureStatusVersion!, data: Uint8Array.from(data) }
       }
     })
+  }
+
+  #inOrder<T>(scope: number, work: () => Promise<T>): Promise<T> {
+    this.#portName(scope)
+    return this.#components.inOrder(scope, work)
   }
 
   #query(scope: number, featureStatusId: string, featureStatusInstanceId: string, bufferLength: number): Promise<OidCompletion> {
@@ -236,21 +235,18 @@ export class PropertyControl {
   }
 
   #changed(scope: number, { type }: PropertyInstance): void {
-    const all = this.list(scope)
-    this.#components.publish(
-      scope,
-      all.map(({ propertyType, propertyId, propertyVersion, propertyInstanceId, property }) => ({
-        propertyType,
-        propertyId,
-        propertyVersion,
-        propertyInstanceId,
-        property,
-      })),
-    )
     if (scope !== SWITCH_SCOPE && (type === 'security' || type === 'vlan' || type === 'isolation'))
-      this.#components.enforce(scope, policyOf(all))
+      this.#components.enforce(scope, policyOf(this.list(scope)))
   }
 }
+
+const infoOf = ({ propertyType, propertyId, propertyVersion, propertyInstanceId, property }: PropertyInstance): PropertyInfo => ({
+  propertyType,
+  propertyId,
+  propertyVersion,
+  propertyInstanceId,
+  property,
+})
 
 /** The standard properties among `properties` that the switch enforces. */
 export function policyOf(properties: readonly PropertyInstance[]): PortPolicy {

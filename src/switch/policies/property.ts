@@ -76,6 +76,20 @@ export interface DefinedProperty extends PropertyDefinition {
   readonly extension: string
 }
 
+/** What an extension of the switch defines under `properties`. Its GUIDs are checked when it is loaded. */
+export const definedProperties = (
+  extension: string,
+  properties: Readonly<Record<string, PropertyDefinition>> | undefined,
+): DefinedProperty[] =>
+  Object.entries(properties ?? {}).map(([guid, definition]) => ({
+    id: normalizeGuid(guid) ?? NO_GUID,
+    extension,
+    name: definition.name,
+    version: definition.version,
+    scope: definition.scope,
+    parse: (raw) => definition.parse(raw),
+  }))
+
 /** The definitions of the extensions that are loaded now. */
 export type Definitions = () => readonly DefinedProperty[]
 

@@ -15,11 +15,11 @@ import {
   SAVE_DATA_OFFSET,
 } from '../../ndis/save-state.ts'
 import { NdisStatus, ndisStatusName } from '../../ndis/status.ts'
+import { wrongBlock } from './save-block.ts'
 import { BLOCK_BYTES_PER_PORT_MAX, BLOCKS_PER_PORT_MAX } from './saved-switch.ts'
 
 /** Bytes that an extension is offered for a block at first. */
 export const SAVE_ROOM_BYTES = 4096
-const FRIENDLY_NAME_MAX = 256
 
 /** A save or restore that failed. */
 export class SaveError extends Error {
@@ -66,22 +66,6 @@ function saveRequest({ portId, room }: Saving): OidRequest {
     saveDataSize: room,
   }
   return { oid: Oid.nicSave, type: 'method', payload, room: SAVE_DATA_OFFSET + room }
-}
-
-/** What is wrong with a block that an extension completed NIC_SAVE with, and the rule that says so; undefined if it is right. */
-export function wrongBlock(output: unknown, room: number): { rule: string; what: string } | undefined {
-  if (typeof output !== 'object' || output === null) return { rule: 'ES-464', what: 'completed NIC_SAVE without a block' }
-  const { extensionId, extensionFriendlyName, featureClassId, saveData } = output as Partial<NicSaveBlock>
-  if (typeof extensionId !== 'string' || normalizeGuid(extensionId) === undefined)
-    return { rule: 'ES-465', what: 'saved a block without its ExtensionId' }
-  if (typeof extensionFriendlyName !== 'string' || extensionFriendlyName.length > FRIENDLY_NAME_MAX)
-    return { rule: 'ES-465', what: 'saved a block without its ExtensionFriendlyName' }
-  if (typeof featureClassId !== 'string' || normalizeGuid(featureClassId) === undefined)
-    return { rule: 'ES-466', what: 'saved a block without a FeatureClassId (NO_GUID for none)' }
-  if (!(saveData instanceof Uint8Array)) return { rule: 'ES-464', what: 'saved a block without data' }
-  if (saveData.length > SAVE_DATA_MAX) return { rule: 'ES-477', what: `saved a block of ${saveData.length} bytes` }
-  if (saveData.length > room) return { rule: 'ES-467', what: `saved ${saveData.length} bytes into room for ${room}` }
-  return undefined
 }
 
 /** Saves and restores run-time data. The caller keeps other operations on the switch away meanwhile. */

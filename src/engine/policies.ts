@@ -1,0 +1,99 @@
+// The properties of a running switch: connects their provisioning with the control side, the port table and the loaded extensions.
+import { randomUUID } from 'node:crypto'
+import type { SwitchControl } from '../switch/control.ts'
+import { applyPolicy } from '../switch/policies/port-effects.ts'
+import type { DefinedProperty, PropertyInput, PropertyInstance, PropertySelector } from '../switch/policies/property.ts'
+import { type FeatureStatusReport, PropertyControl } from '../switch/policies/property-control.ts'
+import { SWITCH_SCOPE } from '../switch/policies/property-store.ts'
+import type { PortTable } from '../switch/port-table.ts'
+
+export interface PolicyComponents {
+  readonly control: () => SwitchControl
+  readonly table: PortTable
+  readonly definitions: () => readonly DefinedProperty[]
+}
+
+/** The properties of one switch; ports are named by their ids, undefined is the switch. */
+export class SwitchPolicies {
+  readonly properties: PropertyControl
+  readonly #components: PolicyComponents
+  /** Properties of ports that are being created, by the port's name. */
+  readonly #download = new Map<string, readonly PropertyInput[]>()
+  #switchQueue: Promise<unknown> = Promise.resolve()
+
+  constructor(components: PolicyComponents) {
+    const { control, table, definitions } = components
+    this.#components = components
+    this.properties = new PropertyControl({
+      issue: (request) => control().issue(request),
+      inOrder: (scope, work) => (scope === SWITCH_SCOPE ? this.#inSwitchOrder(work) : control().during([scope], work)),
+      portName: (id) => (control().view.port(id)?.portState === 1 ? control().portName(id) : undefined),
+      enforce: (portId, policy) => {
+        applyPolicy(table, portId, policy)
+        if (policy.security) control().setMacSpoofing(portId, policy.security.allowMacSpoofing)
+      },
+      definitions,
+      newInstanceId: randomUUID,
+    })
+  }
+
+  #inSwitchOrder<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#switchQueue.then(work)
+    this.#switchQueue = result.catch(() => undefined)
+    return result
+  }
+
+  /** Runs `create`, which creates port `name`: its properties are downloaded between PORT_CREATE and NIC_CREATE. ES-149 */
+  async creating<T>(name: string, properties: readonly PropertyInput[], create: () => Promise<T>): Promise<T> {
+    this.#download.set(name, properties)
+    try {
+      return await create()
+    } finally {
+      this.#download.delete(name)
+    }
+  }
+
+  /** The port of this name was created: downloads its properties. A veto undoes the port. */
+  async portCreated(portId: number, name: string): Promise<void> {
+    for (const property of this.#download.get(name) ?? []) await this.properties.addWithin(portId, property)
+  }
+
+  /** Which of the loaded extensions' definitions there are. */
+  definitions(): readonly DefinedProperty[] {
+    return this.#components.definitions()
+  }
+
+  list(port: number | undefined): readonly PropertyInstance[] {
+    return this.properties.list(port ?? SWITCH_SCOPE)
+  }
+
+  add(port: number | undefined, input: PropertyInput): Promise<PropertyInstance> {
+    return this.properties.add(port ?? SWITCH_SCOPE, input)
+  }
+
+  update(port: number | undefined, input: PropertyInput): Promise<PropertyInstance> {
+    return this.properties.update(port ?? SWITCH_SCOPE, input)
+  }
+
+  delete(port: number | undefined, selector: PropertySelector): Promise<PropertyInstance> {
+    return this.properties.delete(port ?? SWITCH_SCOPE, selector)
+  }
+
+  featureStatus(port: number | undefined, feature: string, instance: string | undefined): Promise<FeatureStatusReport> {
+    return this.properties.featureStatus(port ?? SWITCH_SCOPE, feature, instance)
+  }
+
+  /** Makes the properties of a scope those of `saved`: adds what is missing, changes what differs. */
+  async restore(port: number | undefined, saved: readonly PropertyInput[]): Promise<void> {
+    for (const property of saved) {
+      const present = this.list(port).find(
+        ({ type, propertyId, propertyInstanceId }) =>
+          type === property.type &&
+          (type !== 'custom' || (propertyId === property.id && propertyInstanceId === property.instance)),
+      )
+      if (!present) await this.add(port, property)
+      else if (JSON.stringify(present.value) !== JSON.stringify(property.value))
+        await this.update(port, { ...property, instance: present.propertyInstanceId })
+    }
+  }
+}

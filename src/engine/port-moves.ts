@@ -1,0 +1,117 @@
+// Saving, restoring and moving the ports of a running switch: what the control API offers of src/switch/save-restore (spec 8).
+//
+// The rule it must not break: a port that is being moved keeps its connection until it is handed over, whatever its peer does; what
+// fails leaves the port where it was.
+import type { SwitchControl } from '../switch/control.ts'
+import type { SavedPort, SavedSwitch } from '../switch/save-restore/saved-switch.ts'
+import type { PortConfig } from './host.ts'
+import type { SwitchPolicies } from './policies.ts'
+import type { PortRunner } from './port-runner.ts'
+import type { RestoredPort, SwitchSaver } from './saving.ts'
+
+/** A port that can't be moved in its present state. */
+export class MoveError extends Error {
+  override readonly name = 'MoveError'
+  readonly code = 'WRONG_STATE'
+}
+
+export interface MoveComponents {
+  readonly name: string
+  readonly control: SwitchControl
+  readonly policies: SwitchPolicies
+  readonly saver: SwitchSaver
+  /** The port of a name; throws for an unknown one. */
+  readonly find: (name: string) => { readonly runner: PortRunner; readonly config: PortConfig }
+  readonly names: () => readonly string[]
+  /** Creates a port; `prepared`: without its connection, and not following its endpoint. */
+  readonly add: (config: PortConfig, prepared: boolean) => Promise<void>
+  /** Creates a validation port with the properties of `config` and deletes it. Throws what an extension refused. */
+  readonly validate: (config: PortConfig) => Promise<void>
+  readonly remove: (name: string) => Promise<void>
+}
+
+export class PortMoves {
+  readonly #components: MoveComponents
+  readonly #prepared = new Set<string>()
+
+  constructor(components: MoveComponents) {
+    this.#components = components
+  }
+
+  /** Saves the switch with its ports; with `port`, that one without the switch's own properties. */
+  save(port?: string): Promise<SavedSwitch> {
+    const { name, saver, policies, find, names } = this.#components
+    const ports = (port === undefined ? names() : [port]).map((portName) => {
+      const { runner, config } = find(portName)
+      const { properties: _, ...plain } = config
+      return { id: runner.id, name: portName, config: plain }
+    })
+    return saver.save(name, port === undefined ? policies.list(undefined) : [], ports)
+  }
+
+  /**
+   * Restores a port: `config` creates it where the switch has none of its name. Run-time data of extensions is restored at once or when
+   * its connection is connected. Throws what an extension refused.
+   */
+  async restore(saved: SavedPort, config: PortConfig | undefined): Promise<RestoredPort> {
+    const { add, find, policies, saver } = this.#components
+    if (config) await add({ ...config, properties: saved.properties }, false)
+    const { runner } = find(saved.name)
+    if (!config) await policies.restore(runner.id, saved.properties)
+    return saver.restore(runner.id, saved)
+  }
+
+  /** Restores properties of the switch. */
+  restoreSwitch({ properties }: SavedSwitch): Promise<void> {
+    return this.#components.policies.restore(undefined, properties)
+  }
+
+  /** Target: checks the port's policies on a validation port, then creates it without its connection. ES-491, ES-492 */
+  async prepare(config: PortConfig): Promise<void> {
+    await this.#components.validate(config)
+    await this.#components.add(config, true)
+    this.#prepared.add(config.name)
+  }
+
+  /** Source: from now on the port's connection stays when its peer stops. */
+  async hold(name: string): Promise<void> {
+    const { runner } = this.#components.find(name)
+    if (runner.isHeld) throw new MoveError(`port "${name}" is being moved already`)
+    await runner.hold()
+  }
+
+  /** Source: whether the held port's peer has stopped. */
+  stopped(name: string, timeoutMs: number): Promise<boolean> {
+    return this.#components.find(name).runner.stopped(timeoutMs)
+  }
+
+  /** Source: saves a held port and deletes it: NIC_DISCONNECT, NIC_DELETE, PORT_TEARDOWN, PORT_DELETE. ES-493, ES-494 */
+  async handOver(name: string): Promise<SavedSwitch> {
+    const { find, remove } = this.#components
+    if (!find(name).runner.isHeld || this.#prepared.has(name)) throw new MoveError(`port "${name}" is not held for a migration`)
+    const saved = await this.save(name)
+    await remove(name)
+    return saved
+  }
+
+  /** Target: NIC_CREATE and NIC_CONNECT of the prepared port, then its run-time data. ES-495 */
+  async takeOver(saved: SavedPort): Promise<RestoredPort> {
+    const { control, find, saver } = this.#components
+    const { runner } = find(saved.name)
+    if (!this.#prepared.has(saved.name)) throw new MoveError(`port "${saved.name}" was not prepared for a migration`)
+    await control.createConnection(runner.id)
+    await control.connect(runner.id)
+    const restored = await saver.restore(runner.id, saved)
+    this.#prepared.delete(saved.name)
+    runner.expect()
+    return restored
+  }
+
+  /** Ends a migration without it: a prepared port is deleted, a held one goes on. */
+  async abandon(name: string): Promise<void> {
+    const { find, remove } = this.#components
+    const { runner } = find(name)
+    if (this.#prepared.delete(name)) await remove(name)
+    else runner.release()
+  }
+}

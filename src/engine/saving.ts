@@ -1,0 +1,168 @@
+// Saves and restores a running switch, and moves ports to another one: properties, counters, learned addresses, and what extensions keep
+// of connections.
+//
+// The rule it must not break: a port is saved while its connection stands still in its state, and what was saved is complete: run-time
+// data, properties, counters and addresses of one moment.
+
+import { NicState } from '../ndis/oids.ts'
+import { formatPropertyVersion } from '../ndis/properties.ts'
+import type { NicSaveBlock } from '../ndis/save-state.ts'
+import type { SwitchControl } from '../switch/control.ts'
+import { PortCounter, portCounterNames } from '../switch/counters.ts'
+import { type MacTable, macKey } from '../switch/mac-table.ts'
+import type { PropertyInput, PropertyInstance } from '../switch/policies/property.ts'
+import { SaveControl } from '../switch/save-restore/save-control.ts'
+import type { SavedAddress, SavedPort, SavedSwitch } from '../switch/save-restore/saved-switch.ts'
+import type { SwitchPolicies } from './policies.ts'
+
+const LEARN_ATTEMPTS = 1000
+
+/** What became of one port's run-time data. */
+export interface RestoredPort {
+  readonly name: string
+  readonly data: 'restored' | 'waiting' | 'none'
+  readonly orphans: number
+}
+
+export interface SavingComponents {
+  readonly control: SwitchControl
+  readonly macs: MacTable
+  readonly policies: SwitchPolicies
+  /** Seconds of the forwarding database's clock. */
+  readonly nowSeconds: () => number
+  /** The present value of a port's counter. */
+  readonly counter: (portId: number, counter: number) => number
+  readonly event: (port: string, code: string, message: string) => void
+}
+
+/** A port of the switch. */
+export interface SavablePort {
+  readonly id: number
+  readonly name: string
+  /** As a configuration has it, without its properties. */
+  readonly config: Readonly<Record<string, unknown>>
+}
+
+const written = ({ type, propertyId, propertyInstanceId, propertyVersion, value }: PropertyInstance): PropertyInput => ({
+  type,
+  ...(type === 'custom' ? { id: propertyId } : {}),
+  instance: propertyInstanceId,
+  version: formatPropertyVersion(propertyVersion),
+  value,
+})
+
+export class SwitchSaver {
+  readonly #components: SavingComponents
+  readonly #save: SaveControl
+  /** What counters of restored ports start from. */
+  readonly #counted = new Map<number, Readonly<Record<string, number>>>()
+  /** Run-time data of ports that are not connected yet. */
+  readonly #waiting = new Map<number, readonly NicSaveBlock[]>()
+
+  constructor(components: SavingComponents) {
+    const { control, event } = components
+    this.#components = components
+    this.#save = new SaveControl({
+      issueAll: (requests) => control.issueAll(requests),
+      portName: (id) => control.portName(id),
+      orphan: (portId, { extensionId, extensionFriendlyName }) =>
+        event(
+          control.portName(portId),
+          'orphaned-data',
+          `no extension owns the saved data of extension ${extensionId} ("${extensionFriendlyName}") for port ${portId}`, // ES-485
+        ),
+    })
+  }
+
+  /** What a port's counter was when the port was saved; 0 for a port that was not restored. */
+  counted(portId: number, name: string): number {
+    return this.#counted.get(portId)?.[name] ?? 0
+  }
+
+  /** Saves ports with all that belongs to them. Throws SaveError. */
+  save(name: string, properties: readonly PropertyInstance[], ports: readonly SavablePort[]): Promise<SavedSwitch> {
+    const { control } = this.#components
+    return control.during(
+      ports.map(({ id }) => id),
+      async () => {
+        const connected = ports.filter(({ id }) => this.#isConnected(id))
+        const blocks = await this.#save.save(connected.map(({ id }) => id)) // ES-458
+        const addresses = this.#addresses()
+        return {
+          name,
+          savedAt: new Date().toISOString(),
+          properties: properties.map(written),
+          ports: ports.map((port) => this.#saved(port, blocks.get(port.id), addresses.get(port.id) ?? [])),
+        }
+      },
+    )
+  }
+
+  #isConnected(portId: number): boolean {
+    return this.#components.control.view.nic(portId, 0)?.nicState === NicState.connected
+  }
+
+  #saved(port: SavablePort, blocks: readonly NicSaveBlock[] | undefined, addresses: readonly SavedAddress[]): SavedPort {
+    const { policies, counter } = this.#components
+    return {
+      name: port.name,
+      connected: blocks !== undefined,
+      config: port.config,
+      properties: policies.list(port.id).map(written),
+      counters: Object.fromEntries(
+        portCounterNames.map((name) => [name, counter(port.id, PortCounter[name]) + this.counted(port.id, name)]),
+      ),
+      addresses,
+      blocks: blocks ?? this.#waiting.get(port.id) ?? [],
+    }
+  }
+
+  #addresses(): Map<number, SavedAddress[]> {
+    const byPort = new Map<number, SavedAddress[]>()
+    for (const { mac, vlan, port, static: isStatic, ageSeconds } of this.#components.macs.entries(
+      this.#components.nowSeconds(),
+    )) {
+      if (isStatic) continue
+      const addresses = byPort.get(port) ?? []
+      addresses.push({ mac, vlan, ageSeconds })
+      byPort.set(port, addresses)
+    }
+    return byPort
+  }
+
+  /**
+   * Restores what was saved of a port into the port `portId`, its properties excepted. Run-time data of extensions waits until the
+   * port's connection is connected.
+   */
+  async restore(portId: number, saved: SavedPort): Promise<RestoredPort> {
+    const { macs, nowSeconds } = this.#components
+    this.#counted.set(portId, saved.counters)
+    for (const { mac, vlan, ageSeconds } of saved.addresses) {
+      const { low, high } = macKey(mac)
+      // Another thread may hold the table's lock for a moment.
+      for (let i = 0; i < LEARN_ATTEMPTS && !macs.learn(low, high, vlan, portId, nowSeconds() - ageSeconds); i++);
+    }
+    if (saved.blocks.length === 0) return { name: saved.name, data: 'none', orphans: 0 }
+    this.#waiting.set(portId, saved.blocks)
+    const orphans = await this.connected(portId)
+    if (orphans === undefined) return { name: saved.name, data: 'waiting', orphans: 0 }
+    return { name: saved.name, data: 'restored', orphans }
+  }
+
+  /** A port's connection may be connected now: restores the run-time data that waits for it. Returns how many blocks nobody owned. */
+  async connected(portId: number): Promise<number | undefined> {
+    if (!this.#waiting.has(portId)) return undefined
+    return this.#components.control.during([portId], async () => {
+      const blocks = this.#waiting.get(portId)
+      if (blocks === undefined || !this.#isConnected(portId)) return undefined
+      this.#waiting.delete(portId)
+      return (await this.#save.restore(portId, blocks)).length
+    })
+  }
+
+  /** A port is gone. */
+  forget(portId: number): void {
+    this.#counted.delete(portId)
+    this.#waiting.delete(portId)
+  }
+}

@@ -1,0 +1,3 @@
+import { policyExtension } from './policy.ts'
+
+export default policyExtension('forwarding', '0d3c1f9f-000a-4c56-9b7e-7b0b6d0e5f03')
