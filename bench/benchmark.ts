@@ -11,8 +11,8 @@ export interface BenchOptions {
   readonly rounds: number | undefined
   /** A short run with coarse figures, to see that everything works. */
   readonly quick: boolean
-  /** Real-time priority for what is measured, so that other work of a busy machine disturbs less. It starves that work. */
-  readonly exclusive: boolean
+  /** The highest ordinary priority for what is measured, so that other work of a busy machine disturbs less. */
+  readonly first: boolean
 }
 
 export interface BenchComponents {

@@ -1,4 +1,4 @@
-// `npm run bench -- NAME [--json] [--quick] [--exclusive] [--seconds N] [--rounds N]`: runs one benchmark. Without a name it lists them.
+// `npm run bench -- NAME [--json] [--quick] [--first] [--seconds N] [--rounds N]`: runs one benchmark. Without a name it lists them.
 //
 // The rule it must not break: with --json exactly one JSON object goes to standard output; progress goes to standard error.
 import { parseArgs } from 'node:util'
@@ -10,11 +10,11 @@ import { vhostBenchmark } from './vhost.ts'
 /** All benchmarks, in the order of the list. */
 const benchmarks: readonly Benchmark[] = [vhostBenchmark, allocBenchmark]
 
-const USAGE = `npm run bench -- NAME [--json] [--quick] [--exclusive] [--seconds N] [--rounds N]
+const USAGE = `npm run bench -- NAME [--json] [--quick] [--first] [--seconds N] [--rounds N]
 
   --json       one JSON object on standard output (npm run -s keeps npm's own lines out of it)
   --quick      a short run with coarse figures
-  --exclusive  real-time priority for what is measured: for a busy machine, whose other work it starves
+  --first      the highest priority for what is measured: for a busy machine, whose other work it slows down
   --seconds N  length of one measurement
   --rounds N   how often each case is measured
 
@@ -49,7 +49,7 @@ function readCommandLine(args: string[]): Asked {
         options: {
           json: { type: 'boolean', default: false },
           quick: { type: 'boolean', default: false },
-          exclusive: { type: 'boolean', default: false },
+          first: { type: 'boolean', default: false },
           help: { type: 'boolean', default: false },
           seconds: { type: 'string' },
           rounds: { type: 'string' },
@@ -70,7 +70,7 @@ function readCommandLine(args: string[]): Asked {
       seconds: positive('seconds', values.seconds, false),
       rounds: positive('rounds', values.rounds, true),
       quick: values.quick,
-      exclusive: values.exclusive,
+      first: values.first,
     },
   }
 }

@@ -29,7 +29,7 @@ const ATTEMPTS = 3
 /** Undisturbed windows from which on the others are left out. */
 const CLEAN_ENOUGH = 3
 /** Huge pages beside what the programs reserve by name: rings, heaps of DPDK's own. */
-const SPARE_MIB = 192
+const SPARE_MIB = 64
 
 /** Ratios reported: case over case, for every frame size. */
 const COMPARED: readonly (readonly [RivalName, RivalName])[] = [
@@ -49,7 +49,7 @@ interface Plan {
   readonly rounds: number
   readonly seconds: number
   readonly warmUpSeconds: number
-  readonly exclusive: boolean
+  readonly first: boolean
 }
 
 const windowKey = (name: RivalName, bytes: number): string => `${name} ${bytes}`
@@ -68,8 +68,6 @@ async function startAll(
     if (lacking.length > 0) missing[name] = `not installed: apt-get install -y ${lacking.join(' ')}`
     return lacking.length === 0
   })
-  const memoryMiB = startable.reduce((sum, rival) => sum + rival.memoryMiB + TESTPMD_MEMORY_MIB, SPARE_MIB)
-  scope.add(reserveHugePages(Math.ceil((memoryMiB * 2 ** 20) / HUGE_PAGE_BYTES)))
   const directory = mkdtempSync(join(tmpdir(), 'vmswitch-bench-'))
   scope.add(() => rmSync(directory, { recursive: true, force: true }))
 
@@ -77,6 +75,9 @@ async function startAll(
   for (const rival of startable) {
     progress(`starting ${rival.title}`)
     try {
+      // One after the other: somebody else may take pages in between.
+      const memoryMiB = rival.memoryMiB + TESTPMD_MEMORY_MIB + SPARE_MIB
+      scope.add(reserveHugePages(Math.ceil((memoryMiB * 2 ** 20) / HUGE_PAGE_BYTES)))
       const pair = await rival.start({ directory: join(directory, rival.name), processors }, scope)
       pair.generator.child.pause()
       pair.switch.pause()
@@ -112,7 +113,7 @@ async function measureAll(
         signal.throwIfAborted()
         try {
           const seconds = round === 0 ? plan.warmUpSeconds : plan.seconds
-          const window = await measureMoving(name, pair, { bytes, seconds, exclusive: plan.exclusive && round > 0 })
+          const window = await measureMoving(name, pair, { bytes, seconds, first: plan.first })
           line.push(`${name} ${bytes} B ${(window.packetsPerSecond / 1e6).toFixed(2)}${window.disturbed ? '*' : ''}`)
           if (round > 0) windows.set(windowKey(name, bytes), [...(windows.get(windowKey(name, bytes)) ?? []), window])
         } catch (error) {
@@ -149,7 +150,7 @@ async function run(options: BenchOptions, components: BenchComponents): ReturnTy
     rounds: options.rounds ?? (options.quick ? QUICK.rounds : ROUNDS),
     seconds: options.seconds ?? (options.quick ? QUICK.seconds : WINDOW_SECONDS),
     warmUpSeconds: options.quick ? QUICK_WARM_UP_SECONDS : WARM_UP_SECONDS,
-    exclusive: options.exclusive,
+    first: options.first,
   }
   const machine = describeMachine()
   const processors = chooseProcessors()
@@ -180,7 +181,7 @@ async function run(options: BenchOptions, components: BenchComponents): ReturnTy
       return { ratio, atLeast, met: reached === null ? null : reached >= atLeast }
     })
     const notes = [
-      ...(plan.exclusive ? ['the polling threads ran with real-time priority'] : []),
+      ...(plan.first ? ['switches and generators ran with the highest ordinary priority'] : []),
       `${plan.rounds} windows of ${plan.seconds} s for each figure; generator on processor ${processors.generator}, switch on ${processors.switch}`,
       'medians; windows in which other work took more than 5 % of a processor are left out where at least 3 others remain',
     ]

@@ -7,7 +7,7 @@ import type { ProcessorPair } from './processors.ts'
 import type { Scope } from './scope.ts'
 
 const START_MS = 15_000
-const ANSWER_MS = 5_000
+const ANSWER_MS = 15_000
 const program = fileURLToPath(new URL('../switch-process.ts', import.meta.url))
 
 export interface OwnSwitchOptions {

@@ -6,7 +6,7 @@ import { Child } from './child.ts'
 import type { Scope } from './scope.ts'
 
 const START_MS = 20_000
-const ANSWER_MS = 5_000
+const ANSWER_MS = 15_000
 const PORTS = 2
 
 /** Descriptors in a ring of the generator and of the vhost rival. */

@@ -18,22 +18,15 @@ export function readThreadTimes(pid: number): ThreadTimes {
   return times
 }
 
-/** The thread that ran most between two readings, and what it got. */
-export function busiestThread(
-  before: ThreadTimes,
-  after: ThreadTimes,
-): { readonly thread: number; readonly ranNs: number; readonly waitedNs: number } {
-  let busiest = { thread: -1, ranNs: 0, waitedNs: 0 }
-  for (const [thread, end] of after) {
-    const start = before.get(thread) ?? { ranNs: 0, waitedNs: 0 }
-    if (end.ranNs - start.ranNs > busiest.ranNs)
-      busiest = { thread, ranNs: end.ranNs - start.ranNs, waitedNs: end.waitedNs - start.waitedNs }
-  }
-  return busiest
-}
-
 /** Share of the time that the busiest thread between two readings had to wait: 0…1. */
 export function waitingShare(before: ThreadTimes, after: ThreadTimes): number {
-  const { ranNs, waitedNs } = busiestThread(before, after)
+  let ranNs = 0
+  let waitedNs = 0
+  for (const [thread, end] of after) {
+    const start = before.get(thread) ?? { ranNs: 0, waitedNs: 0 }
+    if (end.ranNs - start.ranNs <= ranNs) continue
+    ranNs = end.ranNs - start.ranNs
+    waitedNs = end.waitedNs - start.waitedNs
+  }
   return ranNs + waitedNs === 0 ? 0 : waitedNs / (ranNs + waitedNs)
 }

@@ -1,8 +1,7 @@
 // One window of measurement: a switch and its generator run for a while, alone, and the generator says what came back.
-import { spawnSync } from 'node:child_process'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Child } from '../support/child.ts'
-import { busiestThread, readThreadTimes, waitingShare } from '../support/thread-time.ts'
+import { raisePriority } from '../support/priority.ts'
+import { readThreadTimes, waitingShare } from '../support/thread-time.ts'
 import type { Pair } from './rivals.ts'
 
 /** Until caches, rings and branch predictors have got used to the new load. */
@@ -20,22 +19,18 @@ export interface WindowOptions {
   /** Length in bytes of the frames sent, without FCS. */
   readonly bytes: number
   readonly seconds: number
-  /** Let nothing else run on the two processors: real-time priority for the two polling threads. */
-  readonly exclusive: boolean
+  /** Let both go before other work of the machine. */
+  readonly first: boolean
 }
 
 /** Runs the pair for one window; it is paused before and after. */
-export async function measureWindow(pair: Pair, { bytes, seconds, exclusive }: WindowOptions): Promise<Window> {
+export async function measureWindow(pair: Pair, { bytes, seconds, first }: WindowOptions): Promise<Window> {
   const { switch: child, generator } = pair
+  if (first) for (const { pid } of [child, generator.child]) raisePriority(pid)
   child.resume()
   generator.child.resume()
   generator.send(bytes)
-  const starting = [readThreadTimes(child.pid), readThreadTimes(generator.child.pid)] as const
   await sleep(SETTLE_MS)
-  if (exclusive) {
-    makeExclusive(child, starting[0])
-    makeExclusive(generator.child, starting[1])
-  }
   await generator.receivedPerSecond()
   const before = [readThreadTimes(child.pid), readThreadTimes(generator.child.pid)] as const
   await sleep(seconds * 1000)
@@ -48,10 +43,4 @@ export async function measureWindow(pair: Pair, { bytes, seconds, exclusive }: W
   generator.child.pause()
   child.pause()
   return { packetsPerSecond, disturbed: waited > DISTURBED_SHARE }
-}
-
-// The thread that ran most since `before` goes first, until its process ends.
-function makeExclusive(child: Child, before: ReturnType<typeof readThreadTimes>): void {
-  const { thread } = busiestThread(before, readThreadTimes(child.pid))
-  if (thread > 0) spawnSync('chrt', ['--fifo', '--pid', '1', String(thread)])
 }
