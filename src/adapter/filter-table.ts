@@ -129,21 +129,15 @@ export class FilterTable {
     return true
   }
 
-  /** Programs a filter. Returns false if its probes are all taken (a bigger table helps). */
+  /**
+   * Programs a filter, or gives one that is programmed to another VPort in one step: a frame meets it there or here, never nowhere and
+   * never twice (SR-221). Returns false if its probes are all taken (a bigger table helps).
+   */
   set(filter: FilterKey, vport: number): boolean {
     const { low, key } = keyOf(filter)
     const known = this.find(low, key) >= 0
     if (!this.insert(low, key, vport)) return false
     if (filter.inner && !known) this.words[INNER] = this.words[INNER]! + 1
-    return true
-  }
-
-  /** Gives a programmed filter to another VPort in one step: a frame meets it there or here, never nowhere (SR-221). */
-  move(filter: FilterKey, vport: number): boolean {
-    const { low, key } = keyOf(filter)
-    const at = this.find(low, key)
-    if (at < 0) return false
-    Atomics.store(this.words, at + 2, vport)
     return true
   }
 

@@ -1,0 +1,283 @@
+// The SR-IOV adapter as NDIS shows it to overlying drivers: start (spec 3.1), every OID (4.1 to 4.3), status indications, halt and
+// surprise removal. The PF miniport below carries requests out; NDIS answers capabilities and enumerations itself (SR-071).
+//
+// The rule it must not break: requests are carried out one at a time, in order; what the contract refuses never reaches the miniport.
+import { NdisStatus } from '../ndis/status.ts'
+import { AdapterError, checkAttributes, checkPartition, type HardwareAssist } from './capabilities.ts'
+import { handlers } from './handlers.ts'
+import { DEFAULT_SWITCH_ID, NAME_CHARACTERS_MAX, PartitionType, SwitchType } from './identifiers.ts'
+import { Keyword, type Registry } from './keywords.ts'
+import type { PfMiniport } from './miniport.ts'
+import { AdapterOid, AdapterStatus, adapterOidName } from './oids.ts'
+import type { NicSwitchCapabilities, ReceiveFilterCapabilities, SwitchParameters } from './payloads.ts'
+import { type AdapterCompletion, type AdapterRequest, type RequestRule, requestRules } from './requests.ts'
+import { createSwitchState, type SwitchState } from './switch-state.ts'
+
+/** `halted`: not started, or over; `resetting`: MiniportResetEx runs. */
+export type AdapterState = 'halted' | 'running' | 'resetting' | 'surprise-removed'
+
+/** A status indication on its way up. */
+export interface AdapterIndication {
+  readonly code: number
+  readonly buffer: unknown
+}
+
+export interface AdapterComponents {
+  readonly registry: Registry
+  /** MiniportInitializeEx: makes the miniport and registers what it can do. */
+  readonly initialize: () => { readonly pf: PfMiniport; readonly attributes: HardwareAssist }
+  readonly indicate?: (indication: AdapterIndication) => void
+  /** Something a person should know: a miniport that breaks the contract. `code` is stable. */
+  readonly report?: (code: string, rule: string, message: string) => void
+  /** Every request that was carried out, for traces. */
+  readonly trace?: (step: string) => void
+  readonly partition?: PartitionType
+}
+
+const CAN_NOT_FAIL: readonly NdisStatus[] = [NdisStatus.success, NdisStatus.notAccepted, NdisStatus.requestAborted]
+/** Issuer of what only NDIS issues. */
+const NDIS = 'ndis'
+let luids = 0
+
+export class Adapter {
+  readonly #components: AdapterComponents
+  #state: AdapterState = 'halted'
+  #attributes: HardwareAssist = {}
+  #pf: PfMiniport | undefined
+  #switch: SwitchState | undefined
+  #luid = 0
+  #last: Promise<unknown> = Promise.resolve()
+  #notify: ((event: string) => void)[] = []
+
+  constructor(components: AdapterComponents) {
+    this.#components = components
+  }
+
+  get state(): AdapterState {
+    return this.#state
+  }
+
+  /** What NDIS keeps of the usable switch; undefined without one. */
+  get nicSwitch(): SwitchState | undefined {
+    return this.#switch
+  }
+
+  get attributes(): HardwareAssist {
+    return this.#attributes
+  }
+
+  /** Starts the adapter: MiniportInitializeEx, then CREATE_SWITCH from the registry if SR-IOV is enabled (spec 3.1). */
+  async start(): Promise<void> {
+    if (this.#state !== 'halted') throw new AdapterError('already-started', 'SR-007', 'the adapter runs already')
+    const { registry, initialize, partition = PartitionType.parent } = this.#components
+    checkPartition('pf', partition) // SR-024
+    this.#luid = ++luids // SR-279
+    const { pf, attributes } = initialize()
+    checkAttributes(attributes)
+    this.#pf = pf
+    this.#attributes = attributes
+    this.#state = 'running'
+    this.#trace('MiniportInitializeEx')
+    if (!attributes.currentSriov) return
+    const payload: SwitchParameters = {
+      flags: registry.number(Keyword.switchFlags),
+      switchType: registry.number(Keyword.switchType),
+      switchId: registry.number(Keyword.switchId),
+      switchFriendlyName: registry.text(Keyword.switchName),
+      numVFs: registry.number(Keyword.numVFs), // SR-088, SR-099
+    }
+    const { status } = await this.request({ oid: AdapterOid.nicSwitchCreateSwitch, type: 'method', payload }, NDIS)
+    if (status !== NdisStatus.success)
+      throw new AdapterError('no-switch', 'SR-105', `the NIC switch can't be created with ${payload.numVFs} VFs`)
+  }
+
+  /** Carries a request out for `driver`, after those before it. Never throws: what went wrong is the status. */
+  request(request: AdapterRequest, driver: string): Promise<AdapterCompletion> {
+    const next = this.#last.then(() => this.#carryOut(request, driver))
+    this.#last = next.catch(() => {})
+    return next
+  }
+
+  async #carryOut(request: AdapterRequest, driver: string): Promise<AdapterCompletion> {
+    const rule = requestRules.get(request.oid)
+    if (!rule?.kinds.includes(request.type)) return { status: NdisStatus.notSupported }
+    const refused = this.#refuse(request, rule, driver)
+    if (refused) return refused
+    try {
+      const completion = await this.#answer(request, driver)
+      this.#checkAnswer(request.oid, rule, completion.status)
+      if (completion.status === NdisStatus.success && rule.cached === undefined) this.#trace(adapterOidName(request.oid))
+      return completion
+    } catch (error) {
+      this.#components.report?.('miniport-failed', '', `${adapterOidName(request.oid)}: ${(error as Error).message}`)
+      return { status: NdisStatus.failure }
+    }
+  }
+
+  // What a request's rule and the adapter's state forbid.
+  #refuse(request: AdapterRequest, rule: RequestRule, driver: string): AdapterCompletion | undefined {
+    const cached = rule.cached?.includes(request.type) ?? false
+    if (this.#state === 'halted') return { status: NdisStatus.failure }
+    if (this.#state === 'resetting' && !cached) return { status: NdisStatus.notAccepted } // PD-20
+    if (this.#state === 'surprise-removed' && !cached)
+      return { status: rule.cannotFail ? NdisStatus.notAccepted : NdisStatus.failure } // SR-308
+    if (rule.ndisOnly && driver !== NDIS) return { status: NdisStatus.notSupported } // SR-100, SR-275
+    if (rule.needs && !this.#attributes.currentSriov) return { status: NdisStatus.notSupported } // SR-104
+    const { payload, outputRoom } = request
+    const needsInput = rule.numbers !== undefined
+    if (needsInput && (typeof payload !== 'object' || payload === null))
+      return { status: NdisStatus.invalidLength, bytesNeeded: rule.inputBytes ?? 0 } // SR-106
+    if (outputRoom !== undefined && outputRoom < (rule.outputBytes ?? 0))
+      return { status: NdisStatus.invalidLength, bytesNeeded: rule.outputBytes ?? 0 } // SR-106
+    if (needsInput && !rule.numbers.every((name) => isU32((payload as Record<string, unknown>)[name])))
+      return { status: NdisStatus.invalidParameter }
+    if (rule.needs === 'switch' && !this.#switch) return { status: NdisStatus.invalidParameter } // SR-103, SR-156
+    if (rule.vf && !this.#switch!.vfs.get((payload as { vfId: number }).vfId)) return { status: NdisStatus.invalidParameter } // SR-267
+    return undefined
+  }
+
+  #answer(request: AdapterRequest, driver: string): AdapterCompletion | Promise<AdapterCompletion> {
+    const { oid, payload, type } = request
+    if (oid === AdapterOid.nicSwitchCreateSwitch) return this.#createSwitch(payload as SwitchParameters)
+    if (oid === AdapterOid.nicSwitchDeleteSwitch) return this.#deleteSwitch(payload as SwitchParameters)
+    if (oid === AdapterOid.nicSwitchEnumSwitches && !this.#switch) return { status: NdisStatus.success, output: [] } // SR-121
+    const handler = handlers.get(oid)
+    if (!handler) return this.#capabilities(oid)
+    const context = {
+      pf: this.#pf!,
+      nicSwitch: this.#switch!,
+      driver,
+      filterCapabilities: this.#attributes.currentReceiveFilter!,
+      rename: (name: string) => this.#components.registry.write(Keyword.switchName, name), // SR-125
+    }
+    return handler(context, payload as never, type)
+  }
+
+  // NDIS answers from what the miniport registered (SR-071, SR-072).
+  #capabilities(oid: number): AdapterCompletion {
+    const a = this.#attributes
+    const found: Record<number, unknown> = {
+      [AdapterOid.sriovHardwareCapabilities]: a.hardwareSriov,
+      [AdapterOid.sriovCurrentCapabilities]: a.currentSriov,
+      [AdapterOid.nicSwitchHardwareCapabilities]: a.hardwareNicSwitch,
+      [AdapterOid.nicSwitchCurrentCapabilities]: a.currentNicSwitch,
+      [AdapterOid.receiveFilterHardwareCapabilities]: a.hardwareReceiveFilter,
+      [AdapterOid.receiveFilterCurrentCapabilities]: a.currentReceiveFilter,
+      [AdapterOid.receiveFilterGlobalParameters]: a.currentReceiveFilter && {
+        enabledFilterTypes: a.currentReceiveFilter.enabledFilterTypes,
+        enabledQueueTypes: a.currentReceiveFilter.enabledQueueTypes,
+      },
+      [AdapterOid.sriovPfLuid]: a.currentSriov && { luid: this.#luid },
+    }
+    const output = found[oid]
+    return output === undefined ? { status: NdisStatus.notSupported } : { status: NdisStatus.success, output }
+  }
+
+  async #createSwitch(payload: SwitchParameters): Promise<AdapterCompletion> {
+    const capabilities = this.#attributes.currentNicSwitch!
+    const named = typeof payload.switchFriendlyName === 'string' && payload.switchFriendlyName.length <= NAME_CHARACTERS_MAX
+    const good =
+      !this.#switch && // SR-012
+      named &&
+      payload.switchId === DEFAULT_SWITCH_ID &&
+      payload.switchType === SwitchType.external && // SR-013
+      payload.flags === 0 &&
+      payload.numVFs <= capabilities.maxNumVFs
+    if (!good) return { status: NdisStatus.invalidParameter } // SR-105
+    const status = await this.#pf!.createSwitch(payload)
+    if (status === NdisStatus.success) this.#switch = createSwitchState(payload, capabilities)
+    return { status, output: payload }
+  }
+
+  async #deleteSwitch(payload: { switchId: number }): Promise<AdapterCompletion> {
+    const state = this.#switch
+    if (!state || payload.switchId !== DEFAULT_SWITCH_ID) return { status: NdisStatus.fileNotFound } // SR-120
+    const inUse = state.filters.list().length > 0 || state.vports.list().length > 1 || state.vfs.size > 0
+    if (inUse) return { status: NdisStatus.invalidParameter } // SR-112 to SR-114
+    const status = await this.#pf!.deleteSwitch()
+    this.#switch = undefined
+    return { status }
+  }
+
+  // A miniport that fails what can't be failed is in breach; the request has taken place all the same.
+  #checkAnswer(oid: number, rule: RequestRule, status: NdisStatus): void {
+    const byNdis = status === NdisStatus.fileNotFound || status === NdisStatus.invalidParameter
+    if (!rule.cannotFail || CAN_NOT_FAIL.includes(status) || byNdis) return
+    this.#components.report?.('failed-what-can-not-fail', 'SR-119', `${adapterOidName(oid)} was failed by the miniport`)
+  }
+
+  #trace(step: string): void {
+    this.#components.trace?.(step)
+  }
+
+  // ---- indications, reset, removal, halt ----------------------------------------------------------------------------------
+
+  /** The miniport's enabled abilities changed: NDIS keeps them and tells those above (SR-073, SR-075). */
+  currentCapabilitiesChanged(now: { nicSwitch?: NicSwitchCapabilities; receiveFilter?: ReceiveFilterCapabilities }): void {
+    const { nicSwitch, receiveFilter } = now
+    if (nicSwitch) {
+      this.#attributes = { ...this.#attributes, currentNicSwitch: nicSwitch }
+      this.#components.indicate?.({ code: AdapterStatus.nicSwitchCurrentCapabilities, buffer: nicSwitch })
+    }
+    if (receiveFilter) {
+      this.#attributes = { ...this.#attributes, currentReceiveFilter: receiveFilter }
+      this.#components.indicate?.({ code: AdapterStatus.receiveFilterCurrentCapabilities, buffer: receiveFilter })
+    }
+  }
+
+  /** The hardware's abilities changed (SR-074, SR-075). */
+  hardwareCapabilitiesChanged(now: { nicSwitch?: NicSwitchCapabilities; receiveFilter?: ReceiveFilterCapabilities }): void {
+    const { nicSwitch, receiveFilter } = now
+    if (nicSwitch) {
+      this.#attributes = { ...this.#attributes, hardwareNicSwitch: nicSwitch }
+      this.#components.indicate?.({ code: AdapterStatus.nicSwitchHardwareCapabilities, buffer: nicSwitch })
+    }
+    if (receiveFilter) {
+      this.#attributes = { ...this.#attributes, hardwareReceiveFilter: receiveFilter }
+      this.#components.indicate?.({ code: AdapterStatus.receiveFilterHardwareCapabilities, buffer: receiveFilter })
+    }
+  }
+
+  /** MiniportResetEx begins: requests are not accepted until `resetDone` (PD-20). */
+  beginReset(): void {
+    if (this.#state === 'running') this.#state = 'resetting'
+  }
+
+  resetDone(): void {
+    if (this.#state === 'resetting') this.#state = 'running'
+  }
+
+  /** IOCTL_SRIOV_NOTIFICATION: settles with the next event of the PF, once per event (SR-307). */
+  notification(): Promise<string> {
+    return new Promise((resolve) => this.#notify.push(resolve))
+  }
+
+  /** The PF is gone: requests that the miniport would answer fail from now on (SR-307, SR-308). */
+  surpriseRemove(): void {
+    if (this.#state !== 'running' && this.#state !== 'resetting') return
+    this.#state = 'surprise-removed'
+    const waiting = this.#notify.splice(0)
+    for (const resolve of waiting) resolve('surprise-remove')
+  }
+
+  /**
+   * Deletes the switch and halts the miniport, in this order (SR-304). Drivers have unbound: refuses while filters, VPorts or VFs are
+   * left (SR-008, SR-302). After surprise removal nothing can be freed and everything ends at once.
+   */
+  async halt(): Promise<void> {
+    if (this.#state === 'halted') return
+    if (this.#state !== 'surprise-removed' && this.#switch) {
+      const payload = { switchId: DEFAULT_SWITCH_ID }
+      const { status } = await this.request({ oid: AdapterOid.nicSwitchDeleteSwitch, type: 'set', payload }, NDIS)
+      if (status !== NdisStatus.success)
+        throw new AdapterError('in-use', 'SR-008', 'filters, VPorts or VFs are left: drivers unbind before the adapter is halted')
+    }
+    this.#switch = undefined
+    this.#state = 'halted'
+    this.#trace('MiniportHaltEx')
+    this.#pf!.halt()
+    this.#pf = undefined
+  }
+}
+
+const isU32 = (value: unknown): boolean => Number.isInteger(value) && (value as number) >= 0 && (value as number) <= 0xffffffff
