@@ -1,10 +1,15 @@
 // The command line's grammar: commands, arguments, options. What a command does is in commands/, loaded when it is called.
 import { Argument, Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { type CommandContext, type CommonOptions, processContext } from './command-context.ts'
+import type { VerifyArguments } from './commands/verify.ts'
+import { addPolicyCommands } from './policy-commands.ts'
 
 const vmmNames = ['qemu', 'cloud-hypervisor', 'crosvm', 'firecracker', 'libkrun'] as const
 const MEMORY_MIB_MAX = 1_048_576
 const VLAN_MAX = 4094
+const SEED_MAX = 0xffff_ffff
+const VERIFY_SECONDS_MAX = 3600
+const VERIFY_STEPS_MAX = 1_000_000
 
 export { CommanderError }
 
@@ -110,6 +115,8 @@ export function createProgram(version: string, finish: (exitCode: number) => voi
     run(command, async (context) => (await import('./commands/counters.ts')).drops(context)),
   )
 
+  addPolicyCommands(program, asks, run)
+
   type VmmOptions = { vmm: (typeof vmmNames)[number]; memory: number; config?: string }
   asks(program, 'qemu-args', 'print what to give a VMM to attach its guest to a port')
     .argument('<port>')
@@ -129,6 +136,18 @@ export function createProgram(version: string, finish: (exitCode: number) => voi
     .addOption(json())
     .action((file: string, _: unknown, command: Command) =>
       run(command, async (context) => (await import('./commands/check.ts')).check(context, file)),
+    )
+  program
+    .command('verify')
+    .description('say whether an extension keeps the contract: runs it in a switch that makes trouble on purpose')
+    .addArgument(new Argument('<file>', "the extension's module, TypeScript"))
+    .option('--seed <number>', 'repeat the run of this seed; default: another one each time', whole(0, SEED_MAX))
+    .option('--seconds <number>', 'how long; default: 10', whole(1, VERIFY_SECONDS_MAX))
+    .option('--steps <number>', 'how many steps, instead of how long', whole(1, VERIFY_STEPS_MAX))
+    .option('--options <json>', "the extension's options")
+    .addOption(json())
+    .action((file: string, given: VerifyArguments, command: Command) =>
+      run(command, async (context) => (await import('./commands/verify.ts')).verify(context, file, given)),
     )
   program
     .command('schema')

@@ -1,0 +1,99 @@
+// `vmswitch save`, `restore` and `migrate`: the state of ports in a file, or on its way to another running switch.
+//
+// The rule it must not break: a file that was there is replaced by a whole one or not at all.
+import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { connectControl } from '../../manage/control-client.ts'
+import type { RestoreReport } from '../../manage/host.ts'
+import { MigrationCancelledError, migratePort } from '../../manage/migrate.ts'
+import type { CommandContext } from '../command-context.ts'
+import { CliError, ExitCode } from '../exit.ts'
+import type { Terminal } from '../terminal.ts'
+import { endpointPlace } from './ports.ts'
+
+const FILE_MODE = 0o600
+/** What a full switch with large tables may take; the other calls are quick. */
+const TIMEOUT_MS = 120_000
+
+export async function save({ terminal, connect, cwd }: CommandContext, file: string, port: string | undefined): Promise<void> {
+  const saved = await (await connect()).save({ port })
+  const path = resolve(cwd, file)
+  const fresh = `${path}.${process.pid}.new`
+  try {
+    writeFileSync(fresh, `${saved}\n`, { mode: FILE_MODE })
+    renameSync(fresh, path)
+  } catch (error) {
+    rmSync(fresh, { force: true })
+    throw new CliError('not-written', `${file} can't be written: ${(error as Error).message}`)
+  }
+  if (terminal.json) return terminal.data({ file: path, bytes: saved.length })
+  terminal.line(`saved to ${file}`)
+}
+
+export async function restore({ terminal, connect, cwd }: CommandContext, file: string): Promise<void> {
+  let text: string
+  try {
+    text = readFileSync(resolve(cwd, file), 'utf8')
+  } catch (error) {
+    throw new CliError('no-such-file', `${file} can't be read: ${(error as Error).message}`, '', ExitCode.usage)
+  }
+  const host = await connect()
+  report(terminal, await host.restore(text))
+}
+
+function report(terminal: Terminal, answer: RestoreReport): void {
+  if (terminal.json) {
+    terminal.data(answer)
+    return
+  }
+  const words = { restored: 'restored', waiting: 'when its peer connects', none: '-' }
+  terminal.table(
+    [
+      { title: 'PORT', flexible: true },
+      { title: 'CREATED' },
+      { title: "EXTENSIONS' DATA" },
+      { title: 'ORPHANS', align: 'right' },
+    ],
+    answer.ports.map(({ name, created, data, orphans }) => [name, created ? 'yes' : 'no', words[data], String(orphans)]),
+    'there were no ports to restore',
+  )
+}
+
+/** Returns the exit code. */
+export async function migrate(
+  { terminal, connect, cwd }: CommandContext,
+  port: string,
+  to: string,
+  now: boolean,
+): Promise<number> {
+  const source = await connect()
+  const target = connectControl(resolve(cwd, to), TIMEOUT_MS)
+  let cancelled = false
+  const cancel = (): void => {
+    cancelled = true
+  }
+  process.once('SIGINT', cancel)
+  try {
+    const answer = await migratePort(
+      source,
+      target,
+      port,
+      { waitForStop: !now },
+      {
+        ready: (prepared) => {
+          const place = endpointPlace(prepared.endpoint)
+          if (!now)
+            terminal.note(`port "${port}" is prepared at ${place}: start the VMM there, and migrate the guest; waiting for it`)
+        },
+        cancelled: () => cancelled,
+      },
+    )
+    report(terminal, answer)
+    return ExitCode.ok
+  } catch (error) {
+    if (error instanceof MigrationCancelledError && cancelled) return ExitCode.interrupted
+    throw error
+  } finally {
+    process.off('SIGINT', cancel)
+  }
+}

@@ -1,0 +1,69 @@
+// The command line's grammar for properties, feature status, save, restore and migration. program.ts has the rest.
+import type { Command } from 'commander'
+import type { CommandContext } from './command-context.ts'
+import type { PropertyWords } from './commands/property.ts'
+
+type Asks = (parent: Command, usage: string, description: string) => Command
+type Run = (command: Command, work: (context: CommandContext) => Promise<unknown>) => Promise<void>
+
+export function addPolicyCommands(program: Command, asks: Asks, run: Run): void {
+  const property = asks(program, 'property', 'show the properties of ports and of the switch')
+    .option('--port <name>', 'of this port only')
+    .action((options: PropertyWords, command: Command) => run(command, (context) => list(context, options.port)))
+  const list = async (context: CommandContext, port: string | undefined) =>
+    (await import('./commands/property.ts')).listProperties(context, port)
+  asks(property, 'list', 'show them')
+    .option('--port <name>', 'of this port only')
+    .action((options: PropertyWords, command: Command) => run(command, (context) => list(context, options.port)))
+
+  const words = (command: Command): Command =>
+    command
+      .argument('<property>', 'security, vlan, profile, isolation, routing-domain, or name or GUID of a custom property')
+      .option('--port <name>', 'of this port; without it, of the switch')
+      .option('--instance <guid>', 'this instance, where there are several')
+  for (const [usage, call, description] of [
+    ['add', 'addProperty', 'add a property'],
+    ['set', 'setProperty', 'change the value of a property'],
+  ] as const)
+    words(asks(property, usage, description))
+      .argument('<value...>', 'JSON, or NAME=VALUE pairs: mode=access accessVlanId=10')
+      .option('--property-version <version>', 'version of the property, such as 1.0')
+      .action((name: string, value: string[], options: PropertyWords & { propertyVersion?: string }, command: Command) =>
+        run(command, async (context) =>
+          (await import('./commands/property.ts')).changeProperty(context, call, name, value, {
+            ...options,
+            version: options.propertyVersion,
+          }),
+        ),
+      )
+  words(asks(property, 'remove', 'remove a property')).action((name: string, options: PropertyWords, command: Command) =>
+    run(command, async (context) => (await import('./commands/property.ts')).removeProperty(context, name, options)),
+  )
+
+  asks(program, 'feature-status', 'ask the extension that manages a feature for its status')
+    .argument('<guid>', 'the feature')
+    .option('--port <name>', 'at this port; without it, of the switch')
+    .option('--instance <guid>', 'this instance of it')
+    .action((id: string, { port, instance }: PropertyWords, command: Command) =>
+      run(command, async (context) => (await import('./commands/property.ts')).featureStatus(context, { id, port, instance })),
+    )
+
+  asks(program, 'save', 'save ports, with what belongs to them, to a file')
+    .argument('<file>')
+    .option('--port <name>', 'this port only')
+    .action((file: string, { port }: PropertyWords, command: Command) =>
+      run(command, async (context) => (await import('./commands/save.ts')).save(context, file, port)),
+    )
+  asks(program, 'restore', 'restore what was saved to a file')
+    .argument('<file>')
+    .action((file: string, _: unknown, command: Command) =>
+      run(command, async (context) => (await import('./commands/save.ts')).restore(context, file)),
+    )
+  asks(program, 'migrate', 'move a port to another running switch, while its VMM migrates the guest')
+    .argument('<port>')
+    .requiredOption('--to <socket>', 'control socket of the other switch')
+    .option('--now', 'do not wait until the guest has stopped')
+    .action((port: string, { to, now }: { to: string; now?: boolean }, command: Command) =>
+      run(command, async (context) => (await import('./commands/save.ts')).migrate(context, port, to, now === true)),
+    )
+}
