@@ -7,7 +7,7 @@ import type { Kernels } from '../kernels/kernels.ts'
 import type { EpollSet } from '../linux/epoll.ts'
 import type { SharedMemory } from '../linux/shared-memory.ts'
 
-export const endpointKinds = ['vhost-user', 'tap', 'stream', 'dgram', 'unix-dgram', 'memory', 'vf'] as const
+export const endpointKinds = ['vhost-user', 'tap', 'stream', 'dgram', 'unix-dgram', 'memory', 'vf', 'packet'] as const
 export type EndpointKind = (typeof endpointKinds)[number]
 /** Kinds whose rings lie in guest memory: they lock them by themselves, and finding one idle costs a read. */
 export const ringKinds: ReadonlySet<EndpointKind> = new Set(['vhost-user', 'vf'])
@@ -88,6 +88,8 @@ export interface EndpointQueue {
   complete(first: number, count: number): void
   /** Sends the packets whose slots stand in the u16 array at `list`, in order. Returns how many were taken. */
   deliver(list: number, count: number): number
+  /** Frames that the outside gave up since the last call because we did not take them in time; for kinds that can know. */
+  takeLost?(): number
   /** Why the last deliver did not take all: the drop reason of those not taken (NDIS drop reasons). */
   readonly refusal: number
   /** Before sleeping: registers what to wait for and returns true if there is work already (then the processor stays awake). */

@@ -137,6 +137,26 @@ describe('filling a slot', () => {
     assert.ok(half.frameOf(SLOT).vnet.equals(Buffer.alloc(VNET_HEADER)))
   })
 
+  test('a tag put back stands in the frame, and the offload request moves with what lies behind it', () => {
+    for (const length of [60, HEADER_COPY - 1, HEADER_COPY, HEADER_COPY + 1, 5000]) {
+      const frame = tcpFrame(length)
+      memory.u8.set(frame, room)
+      memory.u8.set(vnetHeader({ ...csum, gso: VNET_GSO_TCPV4, size: 1448, headerLength: 54 }), filler.vnetAddress(SLOT))
+      filler.copyAndDescribe(SLOT, room, length)
+      filler.insertTag(SLOT, 0x88a8, 0x6123)
+      filler.finish(SLOT, 1)
+      const tagged = Buffer.concat([frame.subarray(0, 12), Buffer.from([0x88, 0xa8, 0x61, 0x23]), frame.subarray(12)])
+      const seen = half.frameOf(SLOT)
+      assert.ok(seen.bytes.equals(tagged), `${length} bytes`)
+      assert.equal(u8At(P_L4), L4 + 4)
+      assert.equal(seen.needs, OFFLOAD_CHECKSUM | OFFLOAD_TSO4)
+      assert.deepEqual([seen.vnet.readUInt16LE(2), seen.vnet.readUInt16LE(6), seen.vnet.readUInt16LE(8)], [58, L4 + 4, 16])
+    }
+    fill(Buffer.alloc(13), vnetHeader({}))
+    filler.insertTag(SLOT, 0x8100, 1)
+    assert.equal(filler.lengthOf(SLOT), 0, 'a runt is not made a frame by its tag')
+  })
+
   test('whatever the bytes, needs point inside the frame and dropped frames are empty', () => {
     fc.assert(
       fc.property(

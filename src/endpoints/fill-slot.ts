@@ -53,6 +53,8 @@ import type { SharedMemory } from '../linux/shared-memory.ts'
 const CHECKSUM_BYTES = 2
 const PORTS_BYTES = 4
 const IPV4_HEADER = 20
+const TAG_BYTES = 4
+const ADDRESSES_BYTES = 12
 
 /** Fills slots of one pool with frames from one port. One instance per queue; nothing here allocates after construction. */
 export class SlotFiller {
@@ -143,6 +145,32 @@ export class SlotFiller {
     u8[pool + P_REASON + slot] = reason
     u8[pool + P_NEEDS + slot] = 0
     this.clearVnet(slot)
+  }
+
+  /**
+   * Puts a VLAN tag that the sender of a described frame kept beside it back into its header copy. `tpid` and `tci` in host order.
+   * Before `finish`; not for a dropped frame.
+   */
+  insertTag(slot: number, tpid: number, tci: number): void {
+    const { u8, u16, u32, pool } = this
+    if ((u32[((pool + P_FLAGS) >> 2) + slot]! & PF_DROPPED) !== 0) return
+    const start = this.headerAddress(slot)
+    for (let word = (start - TAG_BYTES) >> 2; word < (start + ADDRESSES_BYTES - TAG_BYTES) >> 2; word++)
+      u32[word] = u32[word + 1]!
+    const tag = start + ADDRESSES_BYTES - TAG_BYTES
+    u8[tag] = tpid >> 8
+    u8[tag + 1] = tpid
+    u8[tag + 2] = tci >> 8
+    u8[tag + 3] = tci
+    const at2 = (pool >> 1) + slot
+    u16[at2 + (P_HEADER_OFFSET >> 1)] = HEADER_START - TAG_BYTES
+    u16[at2 + (P_HEADER_LENGTH >> 1)] = u16[at2 + (P_HEADER_LENGTH >> 1)]! + TAG_BYTES
+    const length = this.lengthOf(slot) + TAG_BYTES
+    u32[((pool + P_LENGTH) >> 2) + slot] = length
+    if (length > FRAME_MAX) this.drop(slot, REASON_OVERSIZE)
+    const vnet = this.vnetAddress(slot)
+    if ((u8[vnet]! & VNET_NEEDS_CSUM) !== 0) u16[(vnet + 6) >> 1] = u16[(vnet + 6) >> 1]! + TAG_BYTES
+    if (u8[vnet + 1] !== VNET_GSO_NONE) u16[(vnet + 2) >> 1] = u16[(vnet + 2) >> 1]! + TAG_BYTES
   }
 
   /** Parses described frames and takes their offload requests: P_NEEDS, and P_VNET cleaned of what means nothing. */

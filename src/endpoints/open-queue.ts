@@ -2,6 +2,7 @@
 import { openDatagramQueue } from './dgram/datagram-queue.ts'
 import type { EndpointKind, EndpointQueue, QueueContext, QueuePlan } from './endpoint.ts'
 import { openMemoryQueue } from './memory/memory-queue.ts'
+import { openPacketQueue } from './packet/packet-queue.ts'
 import { openStreamQueue } from './stream/stream-queue.ts'
 import { openTapQueue } from './tap/tap-queue.ts'
 import { openVfQueue } from './vf/queue.ts'
@@ -16,6 +17,7 @@ const openers: Record<EndpointKind, OpenQueue> = {
   dgram: openDatagramQueue,
   'unix-dgram': openDatagramQueue,
   memory: openMemoryQueue,
+  packet: openPacketQueue,
   vf: openVfQueue,
 }
 

@@ -6,6 +6,7 @@ import { MemoryEndpoint } from '../endpoints/memory/memory-endpoint.ts'
 import { StreamEndpoint } from '../endpoints/stream/stream-endpoint.ts'
 import { TapEndpoint } from '../endpoints/tap/tap-endpoint.ts'
 import { createUnixDgramEndpoint } from '../endpoints/unix-dgram/unix-dgram-endpoint.ts'
+import { UplinkEndpoint } from '../endpoints/uplink/uplink-endpoint.ts'
 import { VfEndpoint } from '../endpoints/vf/control.ts'
 import { createVhostUserControl } from '../endpoints/vhost-user/control.ts'
 import type { WindowAllocator } from '../vhost-user/window-allocator.ts'
@@ -21,6 +22,13 @@ export type EndpointConfig =
       readonly requireSeals: boolean
     }
   | { readonly kind: 'tap'; readonly interface: string; readonly mtu: number; readonly queues: number }
+  | {
+      readonly kind: 'uplink'
+      readonly interface: string
+      readonly queues: number
+      readonly promiscuous: boolean
+      readonly qdiscBypass: boolean
+    }
   | { readonly kind: 'stream'; readonly path: string; readonly mode: 'server' | 'client' }
   | { readonly kind: 'dgram'; readonly local: string; readonly remote: string }
   | { readonly kind: 'unix-dgram'; readonly path: string }
@@ -60,6 +68,10 @@ export function createEndpoint(
       )
     case 'tap':
       return new TapEndpoint({ port, name: config.interface, mtu: config.mtu, queues: config.queues }, components)
+    case 'uplink': {
+      const { kind: _, ...options } = config
+      return new UplinkEndpoint({ port, ...options }, components)
+    }
     case 'stream':
       return new StreamEndpoint({ port, path: config.path, mode: config.mode }, components)
     case 'dgram':

@@ -29,6 +29,16 @@ export interface PortConfig {
   readonly learning: boolean
   readonly link: 'up' | 'down'
   readonly endpoint: EndpointConfig
+  /** The host's own adapter on the switch. */
+  readonly managementOS?: boolean
+}
+
+/** What the port and its connection are in the switch's terms. */
+function attachmentOf({ endpoint, managementOS }: PortConfig): { type: PortType; nicType: NicType } {
+  if (managementOS === true) return { type: PortType.internal, nicType: NicType.internal }
+  if (endpoint.kind === 'uplink') return { type: PortType.external, nicType: NicType.external }
+  if (endpoint.kind === 'vhost-user') return { type: PortType.synthetic, nicType: NicType.synthetic }
+  return { type: PortType.emulated, nicType: NicType.emulated }
 }
 
 /** A switch to create; everything checked, all paths absolute. */
@@ -180,12 +190,10 @@ export class RunningSwitch {
 
   /** Creates a port and opens its endpoint; undoes all of it if one step fails. */
   async addPort(config: PortConfig): Promise<void> {
-    const emulated = config.endpoint.kind !== 'vhost-user'
     const id = await this.#control.createPort({
       name: config.name,
       friendlyName: config.name,
-      type: emulated ? PortType.emulated : PortType.synthetic,
-      nicType: emulated ? NicType.emulated : NicType.synthetic,
+      ...attachmentOf(config),
       mac: config.mac ?? undefined,
       macSpoofing: config.macSpoofing === 'on',
       learning: config.learning,

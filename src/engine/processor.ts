@@ -12,6 +12,7 @@ import { createTwin } from '../kernels/twin.ts'
 import { EpollSet } from '../linux/epoll.ts'
 import { drainEventFd } from '../linux/files.ts'
 import { SharedMemory } from '../linux/shared-memory.ts'
+import { DropReason } from '../ndis/drop-reasons.ts'
 import { PacketPool } from '../ndis/pool.ts'
 import { Counters, PortCounter, ProcessorCounter } from '../switch/counters.ts'
 import { DataPath } from '../switch/data-path.ts'
@@ -198,10 +199,21 @@ export class Processor {
       if (served !== 0) empty = 0
       else if (++empty >= spin) break
     } while (++rounds % TURNS_PER_LOOK !== 0 || performance.now() < end)
+    this.#countLost()
     this.#bursts = bursts
     this.counters.processor(ProcessorCounter.turns, rounds)
     if (bursts !== 0) this.counters.processor(ProcessorCounter.busyNs, (performance.now() - began) * 1e6)
     return bursts
+  }
+
+  // Frames that came faster than we took them are drops of their port.
+  #countLost(): void {
+    for (const { queue, port } of this.#sources) {
+      const lost = queue.takeLost?.() ?? 0
+      if (lost === 0) continue
+      this.counters.drop(port, DropReason.receiveBufferFull, lost)
+      this.counters.port(port, PortCounter.receivedDropped, lost)
+    }
   }
 
   // One turn of every queue that is not left out for having been empty.

@@ -49,6 +49,10 @@ export class SharedQueue implements EndpointQueue {
     return taken
   }
 
+  takeLost(): number {
+    return this.queue.takeLost?.() ?? 0
+  }
+
   arm(epoll: EpollSet): boolean {
     return this.queue.arm(epoll)
   }

@@ -98,6 +98,12 @@ export const sys = {
     from: Bytes,
     fromLength: Bytes,
   ) => number,
+  sendAt: libc.func('send', 'int64_t', ['int', 'uintptr_t', 'size_t', 'int']) as (
+    fd: number,
+    address: Pointer,
+    length: number,
+    flags: number,
+  ) => number,
   sendmmsg: libc.func('sendmmsg', 'int', ['int', 'uintptr_t', 'uint', 'int']) as (
     fd: number,
     vectors: Pointer,
@@ -152,6 +158,12 @@ export const sys = {
     mask: Bytes,
   ) => number,
   gettid: libc.func('int gettid()') as () => number,
+  bpf: libc.func('syscall', 'int64_t', ['int64_t', 'int64_t', 'uintptr_t', 'size_t']) as (
+    number: number,
+    command: number,
+    attributes: Pointer,
+    length: number,
+  ) => number,
 }
 
 /** errno of the last call that failed on this thread. */

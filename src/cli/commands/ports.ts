@@ -7,6 +7,7 @@ import { count } from '../units.ts'
 export function endpointPlace(endpoint: EndpointConfig): string {
   switch (endpoint.kind) {
     case 'tap':
+    case 'uplink':
       return endpoint.interface
     case 'dgram':
       return endpoint.local

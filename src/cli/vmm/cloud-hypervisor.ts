@@ -1,7 +1,8 @@
 // Cloud Hypervisor: vhost-user.
-import { attach, unsupported, type Vmm } from './vmm.ts'
+import { attach, noGuestPort, unsupported, type Vmm } from './vmm.ts'
 
 export const cloudHypervisor: Vmm = ({ endpoint, mac }, memoryMiB) => {
+  if (endpoint.kind === 'uplink') return noGuestPort(endpoint.kind)
   if (endpoint.kind !== 'vhost-user')
     return unsupported(
       `Cloud Hypervisor has no network card for an endpoint of kind ${endpoint.kind}`,

@@ -1,7 +1,8 @@
 // Firecracker: TAP only, since it has no vhost-user network card.
-import { attach, joinTaps, unsupported, type Vmm, vmmInterfaceFor } from './vmm.ts'
+import { attach, joinTaps, noGuestPort, unsupported, type Vmm, vmmInterfaceFor } from './vmm.ts'
 
 export const firecracker: Vmm = ({ endpoint, mac, name }, memoryMiB) => {
+  if (endpoint.kind === 'uplink') return noGuestPort(endpoint.kind)
   if (endpoint.kind !== 'tap')
     return unsupported(
       `Firecracker has no network card for an endpoint of kind ${endpoint.kind}: it attaches to TAP interfaces only`,

@@ -1,5 +1,5 @@
 // libkrun and what is built on it (krunkit), and vfkit: unix datagram and unix stream sockets, or a TAP.
-import { attach, joinTaps, noMemoryKind, noVirtualFunction, unsupported, type Vmm, vmmInterfaceFor } from './vmm.ts'
+import { attach, joinTaps, noGuestPort, noMemoryKind, noVirtualFunction, unsupported, type Vmm, vmmInterfaceFor } from './vmm.ts'
 
 const cBytes = (mac: string | null): string =>
   (mac ?? '52:54:00:77:00:01')
@@ -53,6 +53,8 @@ export const libkrun: Vmm = ({ endpoint, mac }, memoryMiB) => {
       return unsupported(`libkrun has no network card for an endpoint of kind ${endpoint.kind}`, 'use kind: unix-dgram')
     case 'vf':
       return noVirtualFunction('libkrun')
+    case 'uplink':
+      return noGuestPort(endpoint.kind)
     case 'memory':
       return noMemoryKind()
   }

@@ -1,5 +1,5 @@
 // QEMU: vhost-user, and its stream and dgram network back-ends.
-import { attach, noMemoryKind, qemuValue, shellWord, unsupported, type Vmm, type VmmPort } from './vmm.ts'
+import { attach, noGuestPort, noMemoryKind, qemuValue, shellWord, unsupported, type Vmm, type VmmPort } from './vmm.ts'
 
 const nicDevice = (port: VmmPort, more: string): string =>
   `-device virtio-net-pci,netdev=net-${port.name}${port.mac === null ? '' : `,mac=${port.mac}`},romfile=${more}`
@@ -101,6 +101,8 @@ export const qemu: Vmm = (port, memoryMiB) => {
           emulationNote,
         ],
       })
+    case 'uplink':
+      return noGuestPort(endpoint.kind)
     case 'memory':
       return noMemoryKind()
   }

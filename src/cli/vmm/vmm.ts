@@ -70,5 +70,12 @@ export const vmmInterfaceFor = (switchInterface: string): string => `${switchInt
 export const noVirtualFunction = (vmm: string): VmmAnswer =>
   unsupported(`${vmm} has no vfio-user device for an endpoint of kind vf`, 'use QEMU 10.1 or newer, or kind: vhost-user')
 
+/** The port is the way out of the switch; no guest is attached to it. */
+export const noGuestPort = (kind: string): VmmAnswer =>
+  unsupported(
+    `a port of kind ${kind} leads out of the switch: no guest is attached to it`,
+    'add a port of kind: vhost-user for the guest',
+  )
+
 export const noMemoryKind = (): VmmAnswer =>
   unsupported('an endpoint of kind memory exists inside the switch only', 'use kind: vhost-user')

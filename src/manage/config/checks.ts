@@ -8,7 +8,7 @@ import { SOCKET_PATH_MAX_BYTES } from './limits.ts'
 import { isMulticastMac, isZeroMac } from './mac.ts'
 import { isModulePath, socketKeys } from './resolve.ts'
 import { didYouMean } from './suggest.ts'
-import type { ResolvedConfig, ResolvedPort, VfConfig } from './types.ts'
+import type { ResolvedConfig, ResolvedPort, ResolvedSwitch, VfConfig } from './types.ts'
 
 /** Names of the in-box extensions. */
 export const inBoxExtensions = ['capture', 'counters', 'acl', 'mac-guard', 'learning-forward'] as const
@@ -18,7 +18,7 @@ type Path = readonly PathSegment[]
 /** Findings in a resolved configuration, in the order of the file. */
 export function checkConfig(config: ResolvedConfig): Finding[] {
   const findings: Finding[] = []
-  const report = (code: string, path: Path, message: string, hint = ''): void => {
+  const report: Report = (code, path, message, hint = '') => {
     findings.push({ code, path, key: null, message, hint })
   }
 
@@ -44,10 +44,18 @@ export function checkConfig(config: ResolvedConfig): Finding[] {
     }
   }
 
+  if (config.switch.allowManagementOS === true && config.switch.type !== 'external')
+    report(
+      'needs-external',
+      ['switch', 'allowManagementOS'],
+      `a switch of type ${config.switch.type} has no uplink to share with the host`,
+      'set type: external, or connect a port to the host with kind: tap',
+    )
+
   const portOnce = once('port name', 'give each port its own name')
   const macOnce = once('MAC address', 'give each port its own address')
   const socketOnce = once('socket path', 'give each socket its own path')
-  const interfaceOnce = once('interface', 'give each TAP port its own interface')
+  const interfaceOnce = once('interface', 'give each port its own interface')
   socketOnce(config.runtime.control, ['runtime', 'control'])
   checkSocketPath(config.runtime.control, ['runtime', 'control'])
 
@@ -81,7 +89,9 @@ export function checkConfig(config: ResolvedConfig): Finding[] {
     }
     checkProperties(port.properties ?? [], path, report)
     if (port.endpoint.kind === 'vf') checkFunction(port.endpoint, port, config.switch.ports, path, report)
-    if (port.endpoint.kind === 'tap') interfaceOnce(port.endpoint.interface, [...path, 'endpoint', 'interface'])
+    if (port.endpoint.kind === 'uplink') checkUplink(port, path, config.switch, report)
+    if (port.endpoint.kind === 'tap' || port.endpoint.kind === 'uplink')
+      interfaceOnce(port.endpoint.interface, [...path, 'endpoint', 'interface'])
   }
 
   const guestOnce = once('guest name', 'give each guest its own name')
@@ -157,6 +167,23 @@ function checkFunction(
     bad(`port "${standby}" is of kind ${other.endpoint.kind}`, 'a standby is a port of kind vhost-user')
   else if (port.mac !== null || other.mac !== null)
     bad('both cards have one address', 'leave mac of both ports out, so that the switch learns where it is')
+}
+
+/** An uplink belongs to an external switch, which has one. */
+function checkUplink(port: ResolvedPort, path: Path, { type, ports }: ResolvedSwitch, report: Report): void {
+  const kind = [...path, 'endpoint', 'kind']
+  if (type !== 'external')
+    report('needs-external', kind, `a switch of type ${type} has no uplink`, 'set type: external at the switch')
+  const first = ports.find(({ endpoint }) => endpoint.kind === 'uplink')
+  if (first !== port)
+    report(
+      'several-uplinks',
+      kind,
+      `port "${first?.name}" is the uplink already, and a switch has one`,
+      'team the interfaces with "ip link add bond0 type bond" and use that one',
+    )
+  if (port.mac !== null)
+    report('uplink-mac', [...path, 'mac'], 'behind an uplink there are many addresses', 'leave mac out at this port')
 }
 
 /** `switch.ports[0].mac` → what a person calls it: the entry that holds the value. */

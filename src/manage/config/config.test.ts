@@ -155,10 +155,10 @@ guests:
   test('with an unknown kind of endpoint is refused with the kinds', () => {
     complains(
       'switch:\n  name: lab0\n  ports:\n    - name: a\n      endpoint:\n        kind: vhost\n',
-      'lab.yaml:6:15: switch.ports[0].endpoint.kind: expected "vhost-user", "tap", "stream", "dgram", "unix-dgram" or "memory", got "vhost"',
+      'lab.yaml:6:15: switch.ports[0].endpoint.kind: expected "vhost-user", "tap", "uplink", "stream", "dgram", "unix-dgram", "memory" or "vf", got "vhost"',
       '  6 |         kind: vhost',
       '    |               ^^^^^',
-      '  known here: vhost-user, tap, stream, dgram, unix-dgram, memory',
+      '  known here: vhost-user, tap, uplink, stream, dgram, unix-dgram, memory, vf',
     )
   })
 
@@ -297,6 +297,23 @@ describe('a configuration whose values do not fit together', () => {
       /^lab\.yaml:5:43: switch\.ports\[0\]\.endpoint\.path: the socket's path has 119 bytes, Linux allows 107: /,
     )
     assert.match(message, /choose a shorter path, or a shorter runtime\.directory$/)
+  })
+
+  test('of an external switch has one uplink, and an adapter of the host where it is allowed', () => {
+    const external = (type: string, rest: string): string =>
+      `switch:\n  name: lab0\n  type: ${type}\n${rest}  ports:\n${port('up', '', '{ kind: uplink, interface: eth1 }')}`
+    const { ports: found } = load(external('external', '  allowManagementOS: true\n')).switch
+    assert.deepEqual(found[0]!.endpoint, { kind: 'uplink', interface: 'eth1', queues: 1, promiscuous: true, qdiscBypass: false })
+    assert.deepEqual(
+      [found[1]!.name, found[1]!.managementOS, found[1]!.endpoint],
+      ['management-os', true, { kind: 'tap', interface: 'vsw-lab0', mtu: 1500, queues: 1 }],
+    )
+    assert.match(complaint(external('private', '')), /a switch of type private has no uplink\n.*\n.*\n {2}set type: external/)
+    assert.match(complaint(external('internal', '  allowManagementOS: true\n')), /no uplink to share with the host/)
+    const second = port('more', '', '{ kind: uplink, interface: eth2 }')
+    assert.match(complaint(external('external', '') + second), /port "up" is the uplink already/)
+    const known = port('up', 'mac: 02:00:00:00:00:01', '{ kind: uplink, interface: eth1 }')
+    assert.match(complaint(`switch:\n  name: lab0\n  type: external\n  ports:\n${known}`), /many addresses/)
   })
 
   test('is refused for an extension that is not there, with the one that was meant', () => {

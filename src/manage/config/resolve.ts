@@ -5,6 +5,7 @@ import { accessSync, constants, existsSync } from 'node:fs'
 import { basename, dirname, isAbsolute, join, parse, resolve } from 'node:path'
 import type { z } from 'zod'
 import type { PropertyInput } from '../../switch/policies/property.ts'
+import { INTERFACE_NAME_MAX } from './limits.ts'
 import { normalizeMac } from './mac.ts'
 import type { configSchema, portSchema } from './schema.ts'
 import type { EndpointConfig, ResolvedConfig, ResolvedPort } from './types.ts'
@@ -79,6 +80,22 @@ export function resolvePort(port: z.output<typeof portSchema>, directory: string
   }
 }
 
+/** Name of the port that allowManagementOS adds. */
+export const MANAGEMENT_PORT = 'management-os'
+
+/** The host's own adapter on the switch: a TAP whose name shows whose it is. */
+function managementPort(switchName: string): ResolvedPort {
+  return {
+    name: MANAGEMENT_PORT,
+    mac: null,
+    macSpoofing: 'off',
+    learning: true,
+    link: 'up',
+    endpoint: { kind: 'tap', interface: `vsw-${switchName}`.slice(0, INTERFACE_NAME_MAX), mtu: 1500, queues: 1 },
+    managementOS: true,
+  }
+}
+
 /** Whether `use` names a module and not an in-box extension. */
 export const isModulePath = (use: string): boolean => /^(\.{1,2}\/|\/)/.test(use)
 
@@ -111,7 +128,10 @@ export function resolveConfig(
         name: extensionName(extension.use),
         file: isModulePath(extension.use) ? resolve(beside, extension.use) : null,
       })),
-      ports: config.switch.ports.map((port) => resolvePort(port, directory)),
+      ports: [
+        ...config.switch.ports.map((port) => resolvePort(port, directory)),
+        ...(config.switch.allowManagementOS === true ? [managementPort(config.switch.name)] : []),
+      ],
     },
     runtime: { directory, control: resolve(directory, control) },
     guests: config.guests,

@@ -66,6 +66,14 @@ const tapEndpoint = z.strictObject({
   queues: queueCount.default(1).describe('Queues of the interface.'),
 })
 
+const uplinkEndpoint = z.strictObject({
+  kind: z.literal('uplink'),
+  interface: z.string().regex(interfacePattern).describe('Interface of the host that leads to the physical network.'),
+  queues: queueCount.default(1).describe('Receive queues; flows are spread over them.'),
+  promiscuous: z.boolean().default(true).describe('Take frames for all addresses, as guests behind the interface need it.'),
+  qdiscBypass: z.boolean().default(false).describe("Send past the interface's queueing discipline: faster, but unshaped."),
+})
+
 const streamEndpoint = z.strictObject({
   kind: z.literal('stream'),
   path: socketPath.describe('Unix stream socket; each frame follows its length, 4 bytes, big-endian.'),
@@ -107,6 +115,7 @@ export const endpointSchema = z
   .discriminatedUnion('kind', [
     vhostUserEndpoint,
     tapEndpoint,
+    uplinkEndpoint,
     streamEndpoint,
     dgramEndpoint,
     unixDgramEndpoint,
@@ -174,6 +183,10 @@ export const switchSchema = z.strictObject({
     .enum(['private', 'internal', 'external'])
     .default('private')
     .describe('private: guests only; internal: guests and the host; external: guests, the host and the physical network.'),
+  allowManagementOS: z
+    .boolean()
+    .optional()
+    .describe('external switches: give the host an adapter of its own on the switch, a TAP interface called vsw-NAME.'),
   processors: z.number().int().min(1).max(PROCESSORS_MAX).default(1).describe('Threads that move packets.'),
   verify: z
     .boolean()

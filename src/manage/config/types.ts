@@ -14,6 +14,7 @@ export type PortInput = z.input<typeof portSchema>
 export type EndpointConfig = z.output<typeof endpointSchema>
 export type VhostUserConfig = Extract<EndpointConfig, { kind: 'vhost-user' }>
 export type TapConfig = Extract<EndpointConfig, { kind: 'tap' }>
+export type UplinkConfig = Extract<EndpointConfig, { kind: 'uplink' }>
 export type StreamConfig = Extract<EndpointConfig, { kind: 'stream' }>
 export type DgramConfig = Extract<EndpointConfig, { kind: 'dgram' }>
 export type UnixDgramConfig = Extract<EndpointConfig, { kind: 'unix-dgram' }>
@@ -29,6 +30,8 @@ export interface ResolvedPort {
   readonly learning: boolean
   readonly link: 'up' | 'down'
   readonly endpoint: EndpointConfig
+  /** The host's own adapter on the switch, which allowManagementOS asks for. */
+  readonly managementOS?: boolean
   /** Properties, those of the shorthands `vlan` and `security` first; absent without any. */
   readonly properties?: readonly PropertyInput[]
 }
@@ -48,6 +51,8 @@ export interface ResolvedExtension {
 export interface ResolvedSwitch {
   readonly name: string
   readonly type: 'private' | 'internal' | 'external'
+  /** The host has an adapter of its own on the switch. */
+  readonly allowManagementOS?: boolean | undefined
   readonly processors: number
   /** Checking mode; off if left out. */
   readonly verify?: boolean | undefined

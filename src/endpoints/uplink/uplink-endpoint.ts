@@ -1,0 +1,166 @@
+// The control half of an uplink: a host interface that the switch is connected to the physical network by. It chooses how frames are
+// carried, and follows the interface: link, MTU, new name, removal and return.
+//
+// The rule it must not break: what happens to the interface harms this port only, and a person is told of it.
+import { SystemCallError } from '../../linux/errors.ts'
+import { sys } from '../../linux/libc.ts'
+import { type LinkFacts, LinkMonitor, type LinkNews, readLink } from '../../linux/netlink.ts'
+import { bringInterfaceUp } from '../../linux/tap.ts'
+import type { EndpointComponents, EndpointControl, EndpointKind, EndpointOptions } from '../endpoint.ts'
+import { PacketCarrier } from '../packet/packet-carrier.ts'
+import { Steps } from '../steps.ts'
+import type { Carrier } from './carrier.ts'
+
+/** Queue pairs that an uplink may have. */
+export const UPLINK_QUEUES_MAX = 16
+const ENODEV = 19
+
+export interface UplinkOptions extends EndpointOptions {
+  /** Name of the host interface. */
+  readonly interface: string
+  /** Queue pairs, 1 to UPLINK_QUEUES_MAX (default 1). */
+  readonly queues?: number
+  /** Takes frames for all addresses, as a switch must (default). */
+  readonly promiscuous?: boolean
+  /** Sends past the interface's queueing discipline (default: no). */
+  readonly qdiscBypass?: boolean
+}
+
+export class UplinkEndpoint implements EndpointControl {
+  readonly #options: UplinkOptions
+  readonly #components: EndpointComponents
+  readonly #steps: Steps
+  #monitor: LinkMonitor | null = null
+  #carrier: Carrier | null = null
+  #link: LinkFacts | null = null
+  #up = false
+
+  constructor(options: UplinkOptions, components: EndpointComponents) {
+    this.#options = options
+    this.#components = components
+    this.#steps = new Steps((error) => components.events.event('uplink-failed', (error as Error).message))
+  }
+
+  get kind(): EndpointKind {
+    return this.#carrier?.via ?? 'packet'
+  }
+
+  open(): Promise<void> {
+    return this.#steps.run(() => this.#open())
+  }
+
+  close(): Promise<void> {
+    return this.#steps.run(() => this.#close())
+  }
+
+  describe(): Record<string, unknown> {
+    const link = this.#link
+    return {
+      interface: link?.name ?? this.#options.interface,
+      via: this.#carrier?.via ?? 'none',
+      removed: this.#monitor !== null && link === null,
+      ...(link === null ? {} : { mtu: link.mtu, address: link.address, up: link.up, carrier: link.running }),
+      ...this.#carrier?.describe(),
+    }
+  }
+
+  async #open(): Promise<void> {
+    if (this.#monitor !== null) return
+    const { queues = 1, interface: name } = this.#options
+    if (!Number.isInteger(queues) || queues < 1 || queues > UPLINK_QUEUES_MAX)
+      throw new RangeError(`an uplink has 1 to ${UPLINK_QUEUES_MAX} queues, not ${queues}`)
+    this.#monitor = new LinkMonitor(
+      () => this.#link?.index ?? 0,
+      (news) => this.#steps.start(() => this.#hear(news)),
+    )
+    try {
+      await this.#attach(name)
+    } catch (error) {
+      await this.#close()
+      throw error
+    }
+  }
+
+  async #close(): Promise<void> {
+    this.#monitor?.close()
+    this.#monitor = null
+    await this.#detach()
+  }
+
+  /** Starts serving the interface `name`. */
+  async #attach(name: string): Promise<void> {
+    const index = sys.ifNametoindex(name)
+    if (index === 0)
+      throw new SystemCallError('if_nametoindex', ENODEV, name, 'there is no interface of this name here: "ip link" lists them')
+    bringInterfaceUp(name)
+    const link = readLink(index)
+    if (link === null) throw new SystemCallError('RTM_GETLINK', ENODEV, name, 'the interface went away meanwhile')
+    this.#link = link
+    await this.#components.events.plans(this.#choose(link), [])
+    this.#setLink(link.running)
+  }
+
+  async #detach(): Promise<void> {
+    this.#setLink(false)
+    this.#link = null
+    if (this.#carrier === null) return
+    try {
+      await this.#components.events.plans([], [])
+    } finally {
+      this.#carrier.close()
+      this.#carrier = null
+    }
+  }
+
+  #choose(link: LinkFacts): ReturnType<Carrier['open']> {
+    const { port, queues = 1, promiscuous = true, qdiscBypass = false } = this.#options
+    const { memory } = this.#components
+    const options = { port, queues, promiscuous, qdiscBypass }
+    const carrier = new PacketCarrier(options, memory)
+    const plans = carrier.open(link)
+    this.#carrier = carrier
+    return plans
+  }
+
+  async #hear(news: LinkNews): Promise<void> {
+    if (this.#monitor === null) return
+    const { events } = this.#components
+    const link = this.#link
+    if (link === null) {
+      if (!news.gone && news.name === this.#options.interface) {
+        try {
+          await this.#attach(news.name)
+        } catch (error) {
+          await this.#detach()
+          throw error
+        }
+        events.event('interface-returned', `uplink ${news.name} is back: its port is served again`)
+      }
+      return
+    }
+    if (news.index !== link.index) return
+    if (news.gone) {
+      events.event(
+        'interface-removed',
+        `uplink ${link.name} was removed while in use: its port is down until an interface "${this.#options.interface}" appears`,
+      )
+      return this.#detach()
+    }
+    this.#link = news
+    if (news.name !== link.name) events.event('interface-renamed', `uplink ${link.name} is called ${news.name} now; it goes on`)
+    if (news.mtu !== link.mtu)
+      events.event('interface-mtu', `uplink ${news.name}: the MTU is ${news.mtu} now, it was ${link.mtu}`)
+    if (news.running !== link.running)
+      events.event(
+        news.running ? 'interface-up' : 'interface-down',
+        `uplink ${news.name} ${news.running ? 'is up' : news.up ? 'has no carrier: check the cable or the other side' : 'was set down'}`,
+      )
+    this.#setLink(news.running)
+  }
+
+  #setLink(up: boolean): void {
+    if (this.#up === up) return
+    this.#up = up
+    this.#components.events.link(up)
+  }
+}
