@@ -20,7 +20,12 @@ export interface PolicyBehaviour {
   /** Completes what it manages with success, whatever its class. */
   readonly completes?: boolean
   /** Status for a property whose value is this text, or has this type number. */
-  readonly refuse?: { readonly value?: string; readonly type?: number; readonly validationOnly?: boolean; readonly status: number }
+  readonly refuse?: {
+    readonly value?: string
+    readonly type?: number
+    readonly validationOnly?: boolean
+    readonly status: number
+  }
   /** Blocks that it saves of each connection. */
   readonly blocks?: readonly string[]
   /** Restores only what it saved; fails it. */
@@ -134,7 +139,8 @@ class PolicyExtension {
     this.#say(request)
     if (text === undefined) return undefined
     const saveData = new TextEncoder().encode(text)
-    if (saveData.length > saveDataSize) return { status: NdisStatus.bufferTooShort, bytesNeeded: SAVE_DATA_OFFSET + saveData.length }
+    if (saveData.length > saveDataSize)
+      return { status: NdisStatus.bufferTooShort, bytesNeeded: SAVE_DATA_OFFSET + saveData.length }
     this.#saved.set(portId, next + 1)
     const block = { extensionId: this.#id, extensionFriendlyName: 'policy test', featureClassId: NO_GUID, saveData }
     return { status: NdisStatus.success, output: block }
