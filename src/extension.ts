@@ -2,15 +2,69 @@
 //
 // An extension is attached once per switch and processor. Its handlers are called with batches of packets; what is still in a
 // batch when a handler returns goes on to the next module. docs/extensions.md maps every member to the NDIS handler it stands for.
-import type { Batch, PacketHandle } from './ndis/batch.ts'
-import type { NicParameters, OidCompletion, OidRequest, PortParameters, SwitchParameters } from './ndis/oids.ts'
+import type { Batch } from './ndis/batch.ts'
+import type {
+  NicParameters,
+  NicStatusIndication,
+  OidCompletion,
+  OidRequest,
+  PortParameters,
+  SwitchParameters,
+} from './ndis/oids.ts'
+import type { PacketOperations } from './ndis/packet-operations.ts'
 
 export type { Batch, PacketHandle } from './ndis/batch.ts'
 export { PROTOCOL_ICMP, PROTOCOL_ICMP6, PROTOCOL_TCP, PROTOCOL_UDP } from './ndis/batch.ts'
+export { InnerOid } from './ndis/inner-oids.ts'
+export { ReceiveFlag, ReturnFlag, SendCompleteFlag, SendFlag } from './ndis/list-flags.ts'
 export { OptionError, OptionReader } from './ndis/module-options.ts'
-export type { NicParameters, OidCompletion, OidRequest, PortParameters, SwitchParameters } from './ndis/oids.ts'
-export { NicState, NicType, Oid, oidName, PortState, PortType } from './ndis/oids.ts'
+export type {
+  InnerStatusIndication,
+  NicOidRequest,
+  NicParameters,
+  NicStatusIndication,
+  OidCompletion,
+  OidRequest,
+  ParameterArray,
+  PortParameters,
+  SwitchParameters,
+} from './ndis/oids.ts'
+export { NIC_INITIALIZING, NicState, NicType, Oid, oidName, PortState, PortType, StatusIndication } from './ndis/oids.ts'
+export type { PacketOperations } from './ndis/packet-operations.ts'
+export {
+  type FeatureStatus,
+  type FeatureStatusParameters,
+  NO_GUID,
+  type PortFeatureStatusParameters,
+  type PortPropertyDeleteParameters,
+  type PortPropertyParameters,
+  PortPropertyType,
+  type PropertyEnum,
+  type PropertyEnumeration,
+  type PropertyInfo,
+  type SwitchPropertyDeleteParameters,
+  type SwitchPropertyParameters,
+  SwitchPropertyType,
+} from './ndis/properties.ts'
+export {
+  type NicRestoreState,
+  type NicSaveBlock,
+  type NicSaveComplete,
+  type NicSaveRequest,
+  SAVE_DATA_MAX,
+  SAVE_DATA_OFFSET,
+} from './ndis/save-state.ts'
+export type {
+  IsolationProperty,
+  ProfileProperty,
+  RoutingDomainProperty,
+  SecurityProperty,
+  VlanProperty,
+  VlanRange,
+} from './ndis/standard-properties.ts'
+export { inVlanRanges } from './ndis/standard-properties.ts'
 export { NdisStatus, ndisStatusName } from './ndis/status.ts'
+export type { SwitchContextType } from './ndis/switch-context.ts'
 export {
   formatIpv4,
   formatIpv6,
@@ -42,8 +96,32 @@ export interface Sink {
   readonly lost: number
 }
 
+/** What a module does on the control path: references, requests and indications of its own. */
+export interface ControlHandle {
+  /**
+   * NdisFOidRequest for a request of its own: it goes through the modules below to the miniport edge. Extensions may issue the
+   * queries PARAMETERS, PORT_ARRAY, NIC_ARRAY, PORT_PROPERTY_ENUM, PROPERTY_ENUM, and NIC_REQUEST (ES-252). Never rejects.
+   */
+  request(request: OidRequest): Promise<OidCompletion>
+  /** `request` for a query: `room` is the size of the buffer in bytes, for those who negotiate it (ES-085…ES-088). */
+  query(oid: number, input?: unknown, room?: number): Promise<OidCompletion>
+  /**
+   * NdisFIndicateStatus with NDIS_STATUS_SWITCH_NIC_STATUS, for forwarding extensions (ES-286): goes up through the modules above.
+   * The connection that it names must be referenced meanwhile (ES-291). Returns an NDIS status.
+   */
+  indicateStatus(indication: NicStatusIndication): number
+  /** ReferenceSwitchPort: an NDIS status. Each success holds PORT_DELETE back until one `dereferencePort`. ES-140 */
+  referencePort(portId: number): number
+  /** DereferenceSwitchPort. */
+  dereferencePort(portId: number): number
+  /** ReferenceSwitchNic: an NDIS status. Each success holds NIC_DELETE back until one `dereferenceNic`. ES-213 */
+  referenceNic(portId: number, nicIndex?: number): number
+  /** DereferenceSwitchNic. */
+  dereferenceNic(portId: number, nicIndex?: number): number
+}
+
 /** The switch as a module sees it: NDIS_SWITCH_CONTEXT and the optional handlers. */
-export interface SwitchHandle {
+export interface SwitchHandle extends ControlHandle, PacketOperations {
   /** Index of the processor that this instance runs on; instance 0 answers OIDs. */
   readonly processor: number
   /** Processors of the switch. */
@@ -68,16 +146,6 @@ export interface SwitchHandle {
   readonly wallClock: { seconds: number; nanoseconds: number }
   /** Calls `callback` every `intervalMs` (≥ 1) on this processor until the returned function is called. */
   every(intervalMs: number, callback: () => void): () => void
-  /** A new packet with the given bytes (14…65562), source port 0; 0 if the pool has no room. ES-351… */
-  originate(frame: Uint8Array): PacketHandle
-  /** SetNetBufferListSource on an own packet. Returns an NDIS status: INVALID_PARAMETER if (port, nic) is not connected. ES-429 */
-  setSource(packet: PacketHandle, portId: number, nicIndex?: number): number
-  /** Sends an own packet (originated or cloned) down the ingress path, below this module. The handle is used up. */
-  send(packet: PacketHandle): number
-  /** Sends a held packet on from where it was taken. The handle is used up. */
-  forward(packet: PacketHandle): number
-  /** Gives an own or held packet up; a held one counts as dropped for `reason`. The handle is used up. */
-  release(packet: PacketHandle, reason?: number | string): number
   /** Writes one line to the switch's log, with the module's name. */
   log(message: string): void
 }
@@ -88,21 +156,46 @@ export interface ExtensionHandlers {
   ingress?(batch: Batch): void
   /** FilterReceiveNetBufferLists: packets on their way from the switch to their destinations. */
   egress?(batch: Batch): void
+  /**
+   * FilterSendNetBufferListsComplete: packets that passed this module on ingress, or that it sent itself, are done: delivered or
+   * dropped. Its own come back here and go no further (ES-061); the switch frees them. For observation only. ES-353
+   */
+  sendComplete?(batch: Batch): void
+  /** FilterReturnNetBufferLists: the same for packets that passed this module on egress, or that it indicated itself. ES-062, ES-353 */
+  returned?(batch: Batch): void
   /** Packets that the switch or another module dropped in this turn, for observation only. `reason(i)` names the reason. */
   filtered?(batch: Batch, reason: (i: number) => string): void
-  /** FilterOidRequest: return nothing or 'forward' to pass it on, or a completion to veto or answer it. May be asynchronous. */
-  oid?(request: OidRequest): OidVerdict | Promise<OidVerdict>
+  /**
+   * FilterOidRequest: return nothing or 'forward' to pass it on, a completion to veto or answer it, { forward: payload } to pass on a
+   * changed clone where the contract allows that, or 'pending' to say so later through `answer`. May be asynchronous.
+   */
+  oid?(request: OidRequest, answer: OidAnswer): OidVerdict | Promise<OidVerdict>
   /** FilterOidRequestComplete: how a request that was passed on ended. */
   oidComplete?(request: OidRequest, completion: OidCompletion): void
-  /** FilterPause: give held packets back. */
-  pause?(): void
-  /** FilterRestart. */
-  restart?(): void
+  /**
+   * FilterStatus: NDIS_STATUS_SWITCH_NIC_STATUS on its way up. Return nothing to pass it on; a forwarding extension may return another
+   * indication in its place, or 'discard' (ES-285).
+   */
+  status?(indication: NicStatusIndication): StatusVerdict
+  /** NetEventSwitchActivate: the configuration is complete and may be queried. Only for modules attached before that. ES-075 */
+  activate?(): void
+  /** FilterPause: give held packets back. The pause is complete when this is done and nothing is held any more. ES-056 */
+  pause?(): void | Promise<void>
+  /** FilterRestart. The first one is the place for queries of the configuration (AMB-29). */
+  restart?(): void | Promise<void>
   /** FilterDetach. */
   detach?(): void
 }
 
-export type OidVerdict = undefined | 'forward' | OidCompletion
+/** NdisFOidRequestComplete and NdisFOidRequest for a request that `oid` left 'pending'. Exactly one call per request. */
+export interface OidAnswer {
+  complete(completion: OidCompletion): void
+  forward(payload?: unknown): void
+}
+
+export type OidVerdict = undefined | 'forward' | 'pending' | { readonly forward: unknown } | OidCompletion
+
+export type StatusVerdict = undefined | 'discard' | NicStatusIndication
 
 /** A byte stream that an extension wants drained, declared from its options. */
 export interface SinkDeclaration {
@@ -115,6 +208,17 @@ export interface SinkDeclaration {
   readonly rotateBytes?: number
   /** Files kept when they are cut. */
   readonly rotateFiles?: number
+}
+
+/** A property that an extension defines, so that configuration, command line and API can set it with checked values (spec 7.2). */
+export interface PropertyDefinition {
+  /** Name for people; unique in the switch, such as `vendor-rate-limit`. */
+  readonly name: string
+  /** "1.0": two numbers of 0 to 255. */
+  readonly version: string
+  readonly scope: 'port' | 'switch'
+  /** Checks a value and fills it in; throws an Error whose message a person can act on. The result must be structured-cloneable. */
+  parse(raw: unknown): unknown
 }
 
 /** What an extension's module exports by default. */
@@ -132,6 +236,8 @@ export interface ExtensionDefinition<Options = unknown> {
   readonly sinks?: (options: Options) => readonly SinkDeclaration[]
   /** Checks the configured options; throws an Error whose message a person can act on. */
   readonly parseOptions?: (raw: unknown) => Options
+  /** Custom properties by their GUID. The values come with PORT_PROPERTY_ADD, PROPERTY_ADD and the like. */
+  readonly properties?: Readonly<Record<string, PropertyDefinition>>
   /** FilterAttach: throwing refuses the attach. */
   attach(sw: SwitchHandle, options: Options): ExtensionHandlers
 }

@@ -2,6 +2,7 @@
 //
 // The rule it must not break: a change is prepared on all processors before it is committed on any, so a module that refuses leaves
 // the stack as it was.
+import { type DefinedProperty, definedProperties } from '../switch/policies/property.ts'
 import { checkOrder } from '../switch/stack.ts'
 import {
   ExtensionError,
@@ -11,7 +12,7 @@ import {
   loadExtension,
   moduleUrl,
 } from './extension-loader.ts'
-import type { ModulePlan, ModuleReport } from './messages.ts'
+import type { ModuleReport } from './messages.ts'
 import type { ProcessorSet } from './processor-set.ts'
 
 /** An extension as the configuration has it. */
@@ -22,6 +23,8 @@ export interface ExtensionEntry {
   readonly enabled: boolean
   readonly onFailure: 'open' | 'closed'
   readonly options: unknown
+  /** FilterRunType: false = optional, the switch goes on without it if it does not attach or restart. Default: mandatory. ES-048 */
+  readonly required?: boolean
 }
 
 /** What `vmswitch ext` shows. */
@@ -48,6 +51,8 @@ interface Slot {
   id: string
   extensionVersion: string
   class: 'capturing' | 'filtering' | 'forwarding'
+  /** Why an optional extension is not in the stack. */
+  problem?: string
 }
 
 /** The extensions of one switch. Changes run one at a time. */
@@ -112,17 +117,53 @@ export class ExtensionManager {
     }
     const known = new Set(this.#slots.filter((slot) => slot.entry.enabled && slot.loaded).map((slot) => slot.loaded!.key))
     const toAttach = fresh.length > 0 ? fresh : enabled.filter((slot) => !known.has(slot.loaded!.key))
-    const plans = (processor: number): ModulePlan[] => toAttach.map((slot) => slot.loaded!.plan(processor))
-    const prepared = await Promise.allSettled(
-      this.#processors.clients.map((client, i) => client.request({ kind: 'prepare', modules: plans(i) })),
-    )
-    const refused = prepared.find((outcome) => outcome.status === 'rejected')
-    if (refused) {
-      await this.#processors.all(() => ({ kind: 'abandon', keys: toAttach.map((slot) => slot.loaded!.key) }))
-      throw new ExtensionError('REFUSED', (refused.reason as Error).message)
+    const attached: Slot[] = []
+    for (const slot of toAttach) {
+      const problem = await this.#attach(slot)
+      if (problem === undefined) {
+        attached.push(slot)
+        continue
+      }
+      if (slot.entry.required ?? true) {
+        await this.#abandon(attached)
+        throw new ExtensionError('REFUSED', problem) // ES-048, ES-049
+      }
+      slot.problem = problem
     }
-    await this.#processors.all(() => ({ kind: 'commit', order: enabled.map((slot) => slot.loaded!.key) }))
+    const order = enabled.filter((slot) => !toAttach.includes(slot) || attached.includes(slot))
+    await this.#processors.all(() => ({ kind: 'commit', order: order.map((slot) => slot.loaded!.key) }))
     this.#slots = slots
+  }
+
+  // FilterAttach, then FilterRestart, on all processors; what is wrong, if one refuses: then all of them are detached again.
+  async #attach(slot: Slot): Promise<string | undefined> {
+    const { clients } = this.#processors
+    const { key } = slot.loaded!
+    const prepared = await Promise.allSettled(
+      clients.map((client, i) => client.request({ kind: 'prepare', modules: [slot.loaded!.plan(i)] })),
+    )
+    let problem = prepared.find((outcome) => outcome.status === 'rejected')?.reason.message as string | undefined
+    if (problem === undefined) {
+      const refused = await Promise.all(
+        clients.map((client) => client.request<{ message: string }[]>({ kind: 'start', keys: [key] })),
+      )
+      problem = refused.flat()[0]?.message
+    }
+    if (problem !== undefined) await this.#abandon([slot])
+    return problem
+  }
+
+  #abandon(slots: readonly Slot[]): Promise<void> {
+    return this.#processors.all(() => ({ kind: 'abandon', keys: slots.map((slot) => slot.loaded!.key) }))
+  }
+
+  /** Pauses an enabled extension at its place, or restarts it: packets that come to it meanwhile are refused. ES-045, ES-054 */
+  setPaused(name: string, paused: boolean): Promise<void> {
+    return this.#serial(async () => {
+      const { loaded, entry } = this.#find(name)
+      if (!loaded || !entry.enabled) throw new ExtensionError('REFUSED', `extension "${name}" is not enabled on this switch`)
+      await this.#processors.all(() => ({ kind: paused ? 'pause' : 'resume', key: loaded.key }))
+    })
   }
 
   #find(name: string): Slot {
@@ -197,6 +238,11 @@ export class ExtensionManager {
     })
   }
 
+  /** The custom properties that the loaded extensions define. */
+  properties(): DefinedProperty[] {
+    return this.#slots.flatMap(({ entry, loaded }) => definedProperties(entry.name, loaded?.definition.properties))
+  }
+
   /** All extensions, top first, with state and figures. */
   async status(): Promise<ExtensionStatus[]> {
     const reports = new Map<number, ModuleReport>((await this.#processors.modules()).map((report) => [report.key, report]))
@@ -211,7 +257,7 @@ export class ExtensionManager {
         state: report?.state ?? 'detached',
         onFailure: slot.entry.onFailure,
         faults: report?.faults ?? 0,
-        lastFault: report?.lastFault ?? '',
+        lastFault: report?.lastFault ?? slot.problem ?? '',
         breaches: report?.breaches ?? 0,
         nsPerPacket: report?.nsPerPacket ?? 0,
         counters: slot.loaded?.counters() ?? {},

@@ -4,18 +4,23 @@ import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { SharedMemory } from '../linux/shared-memory.ts'
 import { DROP_REASONS_MAX } from '../ndis/drop-reasons.ts'
-import { NicType, PortType, SwitchControl } from '../switch/control.ts'
+import type { InnerStatusIndication, OidCompletion, OidRequest } from '../ndis/oids.ts'
+import { ReferenceTable, referenceTableBytes } from '../switch/control/references.ts'
+import { type ControlLimits, type EdgeComponents, NicType, type NicUpdate, PortType, SwitchControl } from '../switch/control.ts'
 import { LATENCY_BUCKETS, latencyQuantileNs, PortCounter, ProcessorCounter, portCounterNames } from '../switch/counters.ts'
-import type { SwitchView } from '../switch/handle.ts'
 import { type FdbEntry, MacTable, macTableBytes } from '../switch/mac-table.ts'
+import type { PropertyInput } from '../switch/policies/property.ts'
 import { PortTable, portTableBytes } from '../switch/port-table.ts'
 import { REASON_REGISTRY_BYTES, ReasonRegistry } from '../switch/reason-registry.ts'
 import { WindowAllocator } from '../vhost-user/window-allocator.ts'
 import { systemMonotonicMs } from './clock.ts'
 import { type EndpointConfig, mtuOf } from './endpoint-factory.ts'
 import { type ExtensionEntry, ExtensionManager, type ExtensionStatus } from './extension-manager.ts'
+import { SwitchPolicies } from './policies.ts'
+import { PortMoves } from './port-moves.ts'
 import { type PortEvent, PortRunner } from './port-runner.ts'
 import { ProcessorSet } from './processor-set.ts'
+import { SwitchSaver } from './saving.ts'
 
 /** Port ids of a switch are below this unless the options say otherwise. */
 export const DEFAULT_PORT_LIMIT = 1025
@@ -31,6 +36,8 @@ export interface PortConfig {
   readonly endpoint: EndpointConfig
   /** The host's own adapter on the switch. */
   readonly managementOS?: boolean
+  /** Downloaded between PORT_CREATE and NIC_CREATE. */
+  readonly properties?: readonly PropertyInput[]
 }
 
 /** What the port and its connection are in the switch's terms. */
@@ -51,15 +58,21 @@ export interface SwitchConfig {
   readonly macTable: { readonly entries: number; readonly ageingSeconds: number }
   /** Directory in which relative sink paths start. */
   readonly directory: string
+  /** Custom properties of the switch. */
+  readonly properties?: readonly PropertyInput[]
   /** The checking mode: every breach of the contract by an extension is logged by its rule number. Costs throughput; default off. */
   readonly verify?: boolean
   /** Pins processor N to host processor pin[N]. */
   readonly pin?: readonly number[]
+  /** How long the switch waits for extensions on the control path; see ControlLimits for what stands without it. */
+  readonly limits?: Partial<ControlLimits>
 }
 
 export interface SwitchComponents {
   /** One line about something that happened. */
   readonly log: (event: { source: string; code: string; message: string }) => void
+  /** What the edges of the stack lead to: adapters with offloads, those who want status indications. */
+  readonly edge?: EdgeComponents
   /** The switch can't go on: a processor died. */
   readonly fatal?: (error: Error) => void
 }
@@ -111,6 +124,11 @@ export class RunningSwitch {
   readonly #processors: ProcessorSet
   readonly #control: SwitchControl
   readonly #extensions: ExtensionManager
+  readonly #saver: SwitchSaver
+  /** Properties of ports and of the switch. */
+  readonly policies: SwitchPolicies
+  /** Saves, restores and moves ports. */
+  readonly moves: PortMoves
   readonly #ports = new Map<string, { runner: PortRunner; config: PortConfig }>()
   readonly #startedMs = systemMonotonicMs()
   #ageing: NodeJS.Timeout | undefined
@@ -128,15 +146,11 @@ export class RunningSwitch {
       portTable: memory.allocate(portTableBytes(ports), 4096),
       macTable: memory.allocate(macTableBytes(macEntries, ports), 4096),
       reasons: memory.allocate(REASON_REGISTRY_BYTES, 4096),
+      references: memory.allocate(referenceTableBytes(ports), 4096),
     }
     this.#table = new PortTable(memory.buffer, shared.portTable, ports)
     this.#macs = new MacTable(memory.buffer, shared.macTable, macEntries, ports)
     this.#reasons = new ReasonRegistry(memory.buffer, shared.reasons)
-    const view: SwitchView = {
-      parameters: { switchName: config.name, switchFriendlyName: config.name, numSwitchPorts: 0, isActive: false },
-      ports: [],
-      nics: [],
-    }
     this.#processors = new ProcessorSet(
       {
         processors: config.processors,
@@ -144,7 +158,9 @@ export class RunningSwitch {
         macEntries,
         startedMs: this.#startedMs,
         pin: config.pin ?? [],
-        view,
+        switchName: config.name,
+        switchFriendlyName: config.name,
+        limits: config.limits ?? {},
         verify: config.verify ?? false,
       },
       {
@@ -156,12 +172,54 @@ export class RunningSwitch {
           components.log({ source: 'switch', code: 'processor-lost', message: error.message })
           components.fatal?.(error)
         },
+        edge: (request) => this.#control.completeAtEdge(request),
+        status: (indication) => this.#control.statusArrived(indication),
       },
     )
     this.#control = new SwitchControl(
-      { name: config.name, friendlyName: config.name, ports },
-      { table: this.#table, macs: this.#macs, channel: this.#processors },
+      { name: config.name, friendlyName: config.name, type: config.type, ports, limits: config.limits ?? {} },
+      {
+        table: this.#table,
+        macs: this.#macs,
+        references: new ReferenceTable(memory.buffer, shared.references, ports),
+        channel: this.#processors,
+        after: (ms, callback) => {
+          const timer = setTimeout(callback, ms)
+          return () => clearTimeout(timer)
+        },
+        ...components.edge,
+        miniportRequest: (request) => this.policies.properties.answer(request) ?? components.edge?.miniportRequest?.(request),
+        portCreated: (portId, { name }) => this.policies.portCreated(portId, name),
+        portDeleted: (portId) => {
+          this.policies.properties.forget(portId)
+          this.#saver.forget(portId)
+        },
+      },
     )
+    this.policies = new SwitchPolicies({
+      control: () => this.#control,
+      table: this.#table,
+      definitions: () => this.#extensions.properties(),
+    })
+    this.#saver = new SwitchSaver({
+      control: this.#control,
+      macs: this.#macs,
+      policies: this.policies,
+      nowSeconds: () => this.#nowSeconds(),
+      counter: (portId, counter) => this.#sum(portId, counter),
+      event: (port, code, message) => components.log({ source: `port ${port}`, code, message }),
+    })
+    this.moves = new PortMoves({
+      name: config.name,
+      control: this.#control,
+      policies: this.policies,
+      saver: this.#saver,
+      find: (name) => this.#find(name),
+      names: () => [...this.#ports.keys()],
+      add: (port, prepared) => this.addPort(port, prepared),
+      validate: async (port) => this.#control.deletePort(await this.#createPort({ ...port, name: `${port.name}*` }, true)),
+      remove: (name) => this.removePort(name),
+    })
     this.#extensions = new ExtensionManager(this.#processors, {
       memory,
       processors: config.processors,
@@ -174,6 +232,7 @@ export class RunningSwitch {
     await this.#processors.ready()
     await this.#extensions.start(this.config.extensions)
     await this.#control.activate()
+    for (const property of this.config.properties ?? []) await this.policies.add(undefined, property)
     for (const port of this.config.ports) await this.addPort(port)
     const { ageingSeconds } = this.config.macTable
     if (ageingSeconds > 0)
@@ -188,19 +247,31 @@ export class RunningSwitch {
     return Math.floor((systemMonotonicMs() - this.#startedMs) / 1000)
   }
 
-  /** Creates a port and opens its endpoint; undoes all of it if one step fails. */
-  async addPort(config: PortConfig): Promise<void> {
-    const id = await this.#control.createPort({
-      name: config.name,
-      friendlyName: config.name,
-      ...attachmentOf(config),
-      mac: config.mac ?? undefined,
-      macSpoofing: config.macSpoofing === 'on',
-      learning: config.learning,
-      linkUp: config.link === 'up',
-      mtu: mtuOf(config.endpoint),
-      vmName: config.name,
-    })
+  // PORT_CREATE with the port's properties; a port that is neither for validation nor prepared gets its connection too.
+  #createPort(config: PortConfig, isValidationPort: boolean, connectionLater = false): Promise<number> {
+    return this.policies.creating(config.name, config.properties ?? [], () =>
+      this.#control.createPort({
+        name: config.name,
+        friendlyName: config.name,
+        ...attachmentOf(config),
+        mac: config.mac ?? undefined,
+        macSpoofing: config.macSpoofing === 'on',
+        learning: config.learning,
+        linkUp: config.link === 'up',
+        mtu: mtuOf(config.endpoint),
+        vmName: config.name,
+        isValidationPort,
+        connectionLater,
+      }),
+    )
+  }
+
+  /**
+   * Creates a port and opens its endpoint; undoes all of it if one step fails. `prepared`: without its connection, for a port that is
+   * being moved here.
+   */
+  async addPort(config: PortConfig, prepared = false): Promise<void> {
+    const id = await this.#createPort(config, false, prepared)
     const runner = new PortRunner(
       { id, name: config.name, endpoint: config.endpoint },
       {
@@ -210,9 +281,11 @@ export class RunningSwitch {
         control: this.#control,
         event: (event: PortEvent) =>
           this.#components.log({ source: `port ${event.port}`, code: event.code, message: event.message }),
+        connected: async () => void (await this.#saver.connected(id)),
       },
     )
     try {
+      if (prepared) await runner.hold()
       await runner.open()
     } catch (error) {
       await runner.close().catch(() => undefined)
@@ -244,6 +317,29 @@ export class RunningSwitch {
     return this.#control.setLink(this.#find(name).runner.id, up)
   }
 
+  /** Changes the name of a port for people: PORT_UPDATED. */
+  updatePort(name: string, friendlyName: string): Promise<void> {
+    return this.#control.updatePort(this.#find(name).runner.id, friendlyName)
+  }
+
+  /** What changed of a port's adapter, by its guest or by configuration: NIC_UPDATED. */
+  updateNic(name: string, update: NicUpdate): Promise<void> {
+    return this.#control.updateNic(this.#find(name).runner.id, update)
+  }
+
+  /**
+   * An OID from above the switch: hardware offloads go to the external adapter, multicast addresses of the guest behind `port` to the
+   * extensions. Completes with the status of the request. ES-255, ES-257
+   */
+  nicRequest(request: OidRequest, port?: string): Promise<OidCompletion> {
+    return this.#control.nicRequest(request, port === undefined ? 0 : this.#find(port).runner.id)
+  }
+
+  /** A physical adapter of the external connection indicates a status. ES-281 */
+  adapterStatus(indication: InnerStatusIndication): Promise<void> {
+    return this.#control.adapterStatus(indication)
+  }
+
   #sum(port: number, counter: number): number {
     return this.#processors.counters.reduce((sum, counters) => sum + counters.readPort(port, counter), 0)
   }
@@ -261,7 +357,7 @@ export class RunningSwitch {
       endpoint: config.endpoint,
       detail: runner.endpoint.describe(),
       counters: Object.fromEntries(
-        portCounterNames.map((name) => [name, this.#sum(runner.id, PortCounter[name])]),
+        portCounterNames.map((name) => [name, this.#sum(runner.id, PortCounter[name]) + this.#saver.counted(runner.id, name)]),
       ) as PortStatus['counters'],
     }))
   }
@@ -311,6 +407,11 @@ export class RunningSwitch {
 
   setExtension(name: string, enabled: boolean): Promise<void> {
     return this.#extensions.setEnabled(name, enabled)
+  }
+
+  /** Pauses an extension at its place, or restarts it; packets that come to it meanwhile are dropped as paused. */
+  setExtensionPaused(name: string, paused: boolean): Promise<void> {
+    return this.#extensions.setPaused(name, paused)
   }
 
   reorderExtensions(names: readonly string[]): Promise<void> {

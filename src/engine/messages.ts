@@ -1,8 +1,9 @@
 // What the control thread and the processors say to each other. Everything is structured-cloneable. Each request gets one answer with
 // its number; the doorbell eventfd wakes a processor that sleeps.
 import type { QueuePlan, WindowPlan } from '../endpoints/endpoint.ts'
-import type { OidCompletion, OidRequest } from '../ndis/oids.ts'
-import type { SwitchView } from '../switch/handle.ts'
+import type { NicStatusIndication, OidCompletion, OidRequest } from '../ndis/oids.ts'
+import type { ControlLimits } from '../switch/control/limits.ts'
+import type { ViewChange } from '../switch/control/view.ts'
 import type { FailurePolicy, ModuleState } from '../switch/module.ts'
 
 /** Linear addresses of what all processors share, and of what one has for itself. */
@@ -15,6 +16,7 @@ export interface ProcessorAddresses {
   readonly portTable: number
   readonly macTable: number
   readonly reasons: number
+  readonly references: number
 }
 
 /** What a processor is started with. */
@@ -34,7 +36,9 @@ export interface ProcessorStart {
   readonly pinTo: number
   /** The checking mode: modules are watched, and every breach of the contract is reported. */
   readonly verify: boolean
-  readonly view: SwitchView
+  readonly switchName: string
+  readonly switchFriendlyName: string
+  readonly limits: Partial<ControlLimits>
 }
 
 /** One module as a processor attaches it. `key` is unique per attach: a reloaded extension gets a new one. */
@@ -75,16 +79,36 @@ export type Request =
       readonly locks: readonly number[]
       readonly windows: readonly WindowPlan[]
     }
-  | { readonly kind: 'view'; readonly view: SwitchView }
+  | { readonly kind: 'start'; readonly keys: readonly number[] }
+  | { readonly kind: 'pause' | 'resume'; readonly key: number }
+  | { readonly kind: 'view'; readonly change: ViewChange }
+  | { readonly kind: 'activate' }
+  | { readonly kind: 'originate'; readonly key: number; readonly request: OidRequest }
+  | { readonly kind: 'indicate'; readonly indication: NicStatusIndication; readonly from?: number }
+  | { readonly kind: 'revoke'; readonly portId: number; readonly nicIndex: number }
   | { readonly kind: 'oid'; readonly request: OidRequest }
+  | { readonly kind: 'oids'; readonly requests: readonly OidRequest[] }
   | { readonly kind: 'outcome'; readonly request: OidRequest; readonly completion: OidCompletion }
+  /** Takes a frame into the switch as though it came from the port's connection. */
+  | { readonly kind: 'inject'; readonly port: number; readonly frame: Uint8Array }
   | { readonly kind: 'modules' }
   | { readonly kind: 'close' }
 
-export type ToProcessor = { readonly id: number } & Request
+/** What a processor asks the control thread. */
+export type Question =
+  | { readonly kind: 'edge'; readonly request: OidRequest }
+  | { readonly kind: 'relay'; readonly key: number; readonly request: OidRequest }
+  | { readonly kind: 'relay-status'; readonly key: number; readonly indication: NicStatusIndication }
+  | { readonly kind: 'status'; readonly indication: NicStatusIndication }
+
+export type ToProcessor = { readonly id: number } & (
+  | Request
+  | { readonly kind: 'reply'; readonly value: unknown; readonly error?: string }
+)
 
 export type FromProcessor =
   | { readonly kind: 'ready' }
   | { readonly kind: 'answer'; readonly id: number; readonly value: unknown }
   | { readonly kind: 'error'; readonly id: number; readonly message: string }
+  | { readonly kind: 'ask'; readonly id: number; readonly question: Question }
   | { readonly kind: 'report'; readonly module: string; readonly code: string; readonly message: string }

@@ -4,6 +4,7 @@
 // The rule it must not break: what a plan names is given up only after every processor has let go of it.
 import { type EndpointControl, type QueuePlan, ringKinds, type WindowPlan } from '../endpoints/endpoint.ts'
 import type { SharedMemory } from '../linux/shared-memory.ts'
+import { reverseArp } from '../packet/build.ts'
 import type { SwitchControl } from '../switch/control.ts'
 import type { WindowAllocator } from '../vhost-user/window-allocator.ts'
 import { createEndpoint, type EndpointConfig } from './endpoint-factory.ts'
@@ -29,6 +30,8 @@ export interface PortRunnerComponents {
   readonly processors: ProcessorSet
   readonly control: SwitchControl
   readonly event: (event: PortEvent) => void
+  /** The port's connection was connected. */
+  readonly connected?: () => Promise<void>
 }
 
 /** A port and its endpoint. */
@@ -42,6 +45,11 @@ export class PortRunner {
   #locks: readonly number[] = []
   #linkUp = false
   #closed = false
+  /** The connection stays as it is, whatever the endpoint does: its port is being moved to another switch or from one. */
+  #held: 'no' | 'held' | 'until-up' = 'no'
+  #stopped: (() => void)[] = []
+  /** Address of a guest that moved here and is to be announced once the port is connected. */
+  #moved: Uint8Array | undefined
   #steps: Promise<unknown> = Promise.resolve()
 
   constructor(options: PortRunnerOptions, components: PortRunnerComponents) {
@@ -53,10 +61,16 @@ export class PortRunner {
     this.endpoint = createEndpoint(options.endpoint, options.id, {
       memory,
       windows,
+      announce: (mac) => {
+        this.#moved = mac
+        this.#follow()
+      },
       events: {
         plans: (plans, planWindows) => this.#setPlans(plans, planWindows),
         link: (up) => {
           this.#linkUp = up
+          if (up && this.#held === 'until-up') this.#held = 'no'
+          if (!up) for (const stopped of this.#stopped.splice(0)) stopped()
           this.#follow()
         },
         event: (code, message) => components.event({ port: this.name, code, message }),
@@ -99,15 +113,62 @@ export class PortRunner {
 
   // The connection is connected while the link is up and there are queues.
   #follow(): void {
-    if (this.#closed) return
-    const { control, event } = this.#components
+    if (this.#closed || this.#held !== 'no') return
+    const { control, connected, event } = this.#components
     this.#steps = this.#steps.then(async () => {
+      if (this.#held !== 'no') return
       try {
-        if (this.#linkUp && this.#plans.length > 0) await control.connect(this.id)
-        else await control.disconnect(this.id)
+        if (this.#linkUp && this.#plans.length > 0) {
+          await control.connect(this.id)
+          await connected?.()
+          await this.#announce()
+        } else await control.disconnect(this.id)
       } catch (error) {
         if (!this.#closed) event({ port: this.name, code: 'connect-refused', message: (error as Error).message })
       }
+    })
+  }
+
+  // A reverse ARP from the guest's address, as though it came from the guest: all switches on its way learn where it is now.
+  async #announce(): Promise<void> {
+    const mac = this.#moved
+    if (mac === undefined) return
+    this.#moved = undefined
+    const [first] = this.#components.processors.clients
+    await first!.request({ kind: 'inject', port: this.id, frame: reverseArp(mac) })
+  }
+
+  /** From now on the connection stays as it is when its peer stops or goes. Returns when what was under way is done. */
+  async hold(): Promise<void> {
+    this.#held = 'held'
+    await this.#steps
+  }
+
+  /** Follows the endpoint again. */
+  release(): void {
+    this.#held = 'no'
+    this.#follow()
+  }
+
+  /** Follows the endpoint again once its link is up: the peer is expected. */
+  expect(): void {
+    this.#held = this.#linkUp ? 'no' : 'until-up'
+    this.#follow()
+  }
+
+  get isHeld(): boolean {
+    return this.#held === 'held'
+  }
+
+  /** Whether the peer has stopped; waits for that at most `timeoutMs`. */
+  stopped(timeoutMs: number): Promise<boolean> {
+    if (!this.#linkUp) return Promise.resolve(true)
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => resolve(false), timeoutMs)
+      this.#stopped.push(() => {
+        clearTimeout(timer)
+        resolve(true)
+      })
     })
   }
 

@@ -1,7 +1,7 @@
 // The control thread's end of one processor: starts its worker, sends requests, awaits answers.
 import { Worker } from 'node:worker_threads'
 import { closeFd, createEventFd, signalEventFd } from '../linux/files.ts'
-import type { FromProcessor, ProcessorStart, Request } from './messages.ts'
+import type { FromProcessor, ProcessorStart, Question, Request, ToProcessor } from './messages.ts'
 
 interface Pending {
   resolve(value: unknown): void
@@ -23,6 +23,7 @@ export class ProcessorClient {
     start: Omit<ProcessorStart, 'doorbell'>,
     report: (module: string, code: string, message: string) => void,
     lost: (error: Error) => void,
+    asked: (question: Question) => Promise<unknown>,
   ) {
     this.#doorbell = createEventFd()
     this.#worker = new Worker(new URL('./worker.ts', import.meta.url), { workerData: { ...start, doorbell: this.#doorbell } })
@@ -30,6 +31,11 @@ export class ProcessorClient {
       this.#worker.on('message', (message: FromProcessor) => {
         if (message.kind === 'ready') resolve()
         else if (message.kind === 'report') report(message.module, message.code, message.message)
+        else if (message.kind === 'ask')
+          asked(message.question).then(
+            (value) => this.#post({ kind: 'reply', id: message.id, value }),
+            (error: Error) => this.#post({ kind: 'reply', id: message.id, value: undefined, error: error.message }),
+          )
         else this.#settle(message)
       })
       const fail = (error: Error): void => {
@@ -45,7 +51,7 @@ export class ProcessorClient {
     })
   }
 
-  #settle(message: Extract<FromProcessor, { id: number }>): void {
+  #settle(message: Extract<FromProcessor, { kind: 'answer' | 'error' }>): void {
     const waiting = this.#pending.get(message.id)
     this.#pending.delete(message.id)
     if (message.kind === 'error') waiting?.reject(new Error(message.message))
@@ -58,9 +64,14 @@ export class ProcessorClient {
     const id = this.#nextId++
     return new Promise<T>((resolve, reject) => {
       this.#pending.set(id, { resolve: resolve as (value: unknown) => void, reject })
-      this.#worker.postMessage({ id, ...request })
-      signalEventFd(this.#doorbell)
+      this.#post({ id, ...request })
     })
+  }
+
+  #post(message: ToProcessor): void {
+    if (this.#gone) return
+    this.#worker.postMessage(message)
+    signalEventFd(this.#doorbell)
   }
 
   /** Stops the processor and waits for its thread to end. */

@@ -2,14 +2,15 @@
 import { cpus } from 'node:os'
 import { SWITCHING_BYTES } from '../kernels/layout.ts'
 import type { SharedMemory } from '../linux/shared-memory.ts'
-import type { OidCompletion, OidRequest } from '../ndis/oids.ts'
+import type { NicStatusIndication, OidCompletion, OidRequest } from '../ndis/oids.ts'
 import { POOL_TOTAL_BYTES } from '../ndis/pool.ts'
-import type { OidChannel } from '../switch/control.ts'
+import type { OidOutcome } from '../switch/control/oid-path.ts'
+import type { ViewChange } from '../switch/control/view.ts'
+import type { ControlLimits, OidChannel } from '../switch/control.ts'
 import { Counters, countersBytes } from '../switch/counters.ts'
 import { DATA_PATH_LIST_BYTES } from '../switch/data-path.ts'
 import { deliveryListBytes } from '../switch/delivery.ts'
-import type { SwitchView } from '../switch/handle.ts'
-import type { ModuleReport, ProcessorAddresses, Request } from './messages.ts'
+import type { ModuleReport, ProcessorAddresses, Question, Request } from './messages.ts'
 import { ProcessorClient } from './processor-client.ts'
 
 export interface ProcessorSetOptions {
@@ -20,7 +21,9 @@ export interface ProcessorSetOptions {
   readonly startedMs: number
   /** Pins processor N to host processor pin[N]. */
   readonly pin: readonly number[]
-  readonly view: SwitchView
+  readonly switchName: string
+  readonly switchFriendlyName: string
+  readonly limits: Partial<ControlLimits>
   /** The checking mode. */
   readonly verify: boolean
 }
@@ -28,11 +31,18 @@ export interface ProcessorSetOptions {
 export interface ProcessorSetComponents {
   readonly memory: SharedMemory
   readonly kernels: Uint8Array
-  readonly shared: Pick<ProcessorAddresses, 'portTable' | 'macTable' | 'reasons'>
+  readonly shared: Pick<ProcessorAddresses, 'portTable' | 'macTable' | 'reasons' | 'references'>
   readonly report: (module: string, code: string, message: string) => void
   /** A processor died: the switch can't go on. */
   readonly lost: (error: Error) => void
+  /** The miniport edge on the control thread. */
+  readonly edge: (request: OidRequest) => Promise<OidCompletion>
+  /** A status indication of an extension reached the protocol edge. */
+  readonly status: (indication: NicStatusIndication) => void
 }
+
+/** Requests that travel together; packets wait for so many at the most. */
+const OIDS_PER_MESSAGE = 64
 
 /** The processors of one switch. */
 export class ProcessorSet implements OidChannel {
@@ -64,11 +74,14 @@ export class ProcessorSet implements OidChannel {
             addresses: own,
             startedMs: options.startedMs,
             pinTo: (options.pin[index] ?? -1) < hostProcessors ? (options.pin[index] ?? -1) : -1,
-            view: options.view,
+            switchName: options.switchName,
+            switchFriendlyName: options.switchFriendlyName,
+            limits: options.limits,
             verify: options.verify,
           },
           components.report,
           components.lost,
+          (question) => this.#answer(question, components),
         ),
     )
   }
@@ -83,14 +96,54 @@ export class ProcessorSet implements OidChannel {
     await Promise.all(this.clients.map((client, i) => client.request(request(i))))
   }
 
-  async issue(request: OidRequest): Promise<OidCompletion> {
-    const completion = await this.clients[0]!.request<OidCompletion>({ kind: 'oid', request })
-    await Promise.all(this.clients.slice(1).map((client) => client.request({ kind: 'outcome', request, completion })))
-    return completion
+  // What only the control thread or the authoritative processor can do.
+  async #answer(question: Question, components: ProcessorSetComponents): Promise<unknown> {
+    switch (question.kind) {
+      case 'edge':
+        return components.edge(question.request)
+      case 'status':
+        return components.status(question.indication)
+      case 'relay':
+        return this.clients[0]!.request({ kind: 'originate', key: question.key, request: question.request })
+      case 'relay-status':
+        return this.clients[0]!.request({ kind: 'indicate', indication: question.indication, from: question.key })
+    }
   }
 
-  publish(view: SwitchView): void {
-    for (const client of this.clients) client.request({ kind: 'view', view }).catch(() => undefined)
+  async issue(request: OidRequest): Promise<OidOutcome> {
+    const outcome = await this.clients[0]!.request<OidOutcome>({ kind: 'oid', request })
+    const { completion } = outcome
+    await Promise.all(this.clients.slice(1).map((client) => client.request({ kind: 'outcome', request, completion })))
+    return outcome
+  }
+
+  async issueAll(requests: readonly OidRequest[]): Promise<readonly OidOutcome[]> {
+    const outcomes: OidOutcome[] = []
+    for (let first = 0; first < requests.length; first += OIDS_PER_MESSAGE) {
+      const some = requests.slice(first, first + OIDS_PER_MESSAGE)
+      const ended = await this.clients[0]!.request<readonly OidOutcome[]>({ kind: 'oids', requests: some })
+      const tell = (client: ProcessorClient) =>
+        ended.map(({ completion }, i) => client.request({ kind: 'outcome', request: some[i]!, completion }))
+      await Promise.all(this.clients.slice(1).flatMap(tell))
+      outcomes.push(...ended)
+    }
+    return outcomes
+  }
+
+  publish(change: ViewChange): void {
+    for (const client of this.clients) client.request({ kind: 'view', change }).catch(() => undefined)
+  }
+
+  activate(): Promise<void> {
+    return this.all(() => ({ kind: 'activate' }))
+  }
+
+  indicate(indication: NicStatusIndication): Promise<NicStatusIndication | undefined> {
+    return this.clients[0]!.request({ kind: 'indicate', indication })
+  }
+
+  revoke(portId: number, nicIndex: number): Promise<void> {
+    return this.all(() => ({ kind: 'revoke', portId, nicIndex }))
   }
 
   /** Module states of processor 0, faults of all. */

@@ -7,6 +7,7 @@
 import { type EndpointQueue, type QueueContext, ringKinds } from '../endpoints/endpoint.ts'
 import { openQueue } from '../endpoints/open-queue.ts'
 import { kernelsByPacket, type PacketKernels } from '../kernels/by-packet.ts'
+import { HEADER_STRIDE, PF_OWNED, PF_SAFE } from '../kernels/layout.ts'
 import { instantiateKernels } from '../kernels/load.ts'
 import { createTwin } from '../kernels/twin.ts'
 import { EpollSet } from '../linux/epoll.ts'
@@ -14,11 +15,12 @@ import { drainEventFd } from '../linux/files.ts'
 import { SharedMemory } from '../linux/shared-memory.ts'
 import { DropReason } from '../ndis/drop-reasons.ts'
 import { PacketPool } from '../ndis/pool.ts'
-import { Counters, PortCounter, ProcessorCounter } from '../switch/counters.ts'
+import { ReferenceTable } from '../switch/control/references.ts'
+import { ConfigurationView } from '../switch/control/view.ts'
+import { Counters, ProcessorCounter } from '../switch/counters.ts'
 import { DataPath } from '../switch/data-path.ts'
 import { Delivery } from '../switch/delivery.ts'
 import { describeError } from '../switch/describe-error.ts'
-import type { SwitchView } from '../switch/handle.ts'
 import { Injections } from '../switch/injections.ts'
 import { MacTable } from '../switch/mac-table.ts'
 import { PortTable } from '../switch/port-table.ts'
@@ -65,7 +67,8 @@ export class Processor {
   readonly kernels: PacketKernels
   readonly ports: PortTable
   readonly memory: SharedMemory
-  readonly view: SwitchView
+  readonly view: ConfigurationView
+  readonly references: ReferenceTable
   readonly #delivery: Delivery
   readonly #windows: WindowSet
   readonly #context: QueueContext
@@ -81,7 +84,8 @@ export class Processor {
     const memory = SharedMemory.attach({ memory: start.memory })
     const { addresses } = start
     this.memory = memory
-    this.view = { ...start.view }
+    this.view = new ConfigurationView(start.switchName, start.switchFriendlyName)
+    this.references = new ReferenceTable(memory.buffer, addresses.references, start.ports)
     this.nowMs = createClock(start.startedMs)
     this.timers = new Timers(this.nowMs, (owner, error) => report(owner, 'timer-failed', describeError(error)))
     this.#windows = new WindowSet(memory)
@@ -133,11 +137,17 @@ export class Processor {
     this.#epoll.add(start.doorbell)
   }
 
-  /** Counts a packet that a module gave up. */
-  countDropped(slot: number, reason: number): void {
-    const port = this.pool.sourcePort[slot]!
-    this.counters.drop(port, reason, 1)
-    this.counters.port(port, PortCounter.receivedDropped, 1)
+  /** Takes a frame (at most HEADER_COPY bytes) into the switch as though it came from the port's connection: all modules see it. */
+  inject(port: number, frame: Uint8Array): void {
+    const slot = this.pool.take(frame.length, frame.length)
+    if (slot < 0) return
+    this.pool.header8.set(frame, slot * HEADER_STRIDE + this.pool.headerOffset[slot]!)
+    this.kernels.parse(this.pool.base, slot, 1)
+    this.pool.flags[slot] = this.pool.flags[slot]! | PF_OWNED | PF_SAFE
+    this.pool.sourcePort[slot] = port
+    this.injections.own(slot, -1, true, -1)
+    this.injections.enqueue(slot)
+    this.#wake()
   }
 
   /** Replaces the queues of a port; those that are gone are closed when this returns. */

@@ -1,8 +1,9 @@
 // The entry of a processor's worker thread: starts the processor, answers the control thread's requests, runs the loop.
 import { parentPort, workerData } from 'node:worker_threads'
 import { pinThread } from '../linux/files.ts'
+import type { OidOutcome } from '../switch/control/oid-path.ts'
 import { describeError } from '../switch/describe-error.ts'
-import type { FromProcessor, ProcessorStart, Request, ToProcessor } from './messages.ts'
+import type { FromProcessor, ProcessorStart, Question, Request, ToProcessor } from './messages.ts'
 import { ModuleHost } from './module-host.ts'
 import { Processor } from './processor.ts'
 import { watchModules } from './watch-modules.ts'
@@ -18,9 +19,21 @@ const report = (module: string, code: string, message: string): void => {
 
 if (start.pinTo >= 0) pinThread([start.pinTo])
 const processor = new Processor(start, report)
-const modules = new ModuleHost(processor, start.index, start.processors, report, (plan, definition) =>
-  watch === undefined ? definition : watch.watch(plan.name, definition),
-)
+
+// Questions to the control thread that are not answered yet.
+const asked = new Map<number, { resolve(value: unknown): void; reject(error: Error): void }>()
+let lastQuestion = 0
+const ask = (question: Question): Promise<unknown> =>
+  new Promise((resolve, reject) => {
+    asked.set(++lastQuestion, { resolve, reject })
+    send({ kind: 'ask', id: lastQuestion, question })
+  })
+
+const modules = new ModuleHost(processor, start, {
+  report,
+  ask,
+  wrap: (plan, definition) => (watch === undefined ? definition : watch.watch(plan.name, definition)),
+})
 
 async function answer(request: Request): Promise<unknown> {
   switch (request.kind) {
@@ -28,27 +41,55 @@ async function answer(request: Request): Promise<unknown> {
       return modules.prepare(request.modules)
     case 'commit':
       return modules.commit(request.order)
+    case 'start':
+      return modules.start(request.keys)
+    case 'pause':
+      return modules.pause(request.key)
+    case 'resume':
+      return modules.resume(request.key)
     case 'abandon':
       return modules.abandon(request.keys)
     case 'queues':
       return processor.setQueues(request)
     case 'view':
-      Object.assign(processor.view, request.view)
-      return undefined
+      return processor.view.apply(request.change)
+    case 'activate':
+      return modules.activate()
+    case 'originate':
+      return modules.originate(request.key, request.request)
+    case 'indicate':
+      if (request.from !== undefined) return modules.indicateFrom(request.from, request.indication)
+      return modules.indicate(request.indication)
+    case 'revoke':
+      return modules.revoke(request.portId, request.nicIndex)
     case 'oid':
       return modules.oid(request.request)
+    case 'oids': {
+      const outcomes: OidOutcome[] = []
+      for (const one of request.requests) outcomes.push(await modules.oid(one))
+      return outcomes
+    }
+    case 'inject':
+      return processor.inject(request.port, request.frame)
     case 'outcome':
       return modules.outcome(request.request, request.completion)
     case 'modules':
       return modules.reports()
     case 'close':
-      modules.close()
+      await modules.close()
       processor.stop()
       return undefined
   }
 }
 
 port.on('message', (message: ToProcessor) => {
+  if (message.kind === 'reply') {
+    const waiting = asked.get(message.id)
+    asked.delete(message.id)
+    if (message.error === undefined) waiting?.resolve(message.value)
+    else waiting?.reject(new Error(message.error))
+    return
+  }
   answer(message)
     .then((value) => send({ kind: 'answer', id: message.id, value }))
     .catch((error: unknown) =>

@@ -31,23 +31,20 @@ export const Oid = {
   portUpdated: 0x00010295,
 } as const
 
-/** Announcements that no extension may complete: it forwards them (ES-248). */
-export const alwaysForwarded: ReadonlySet<number> = new Set([
-  Oid.portUpdated,
-  Oid.portTeardown,
-  Oid.portDelete,
-  Oid.nicConnect,
-  Oid.nicUpdated,
-  Oid.nicDisconnect,
-  Oid.nicDelete,
-  Oid.nicSaveComplete,
-  Oid.nicRestoreComplete,
-])
-
+/** NDIS_STATUS_… codes of indications (spec 4.3). */
 export const StatusIndication = {
   switchPortRemoveVf: 0xc0241001,
   switchNicStatus: 0xc0241002,
 } as const
+
+/** NDIS_SWITCH_DEFAULT_PORT_ID: no port; the switch itself as source, the extensions as destination (ES-009). */
+export const DEFAULT_PORT_ID = 0
+/** NDIS_SWITCH_DEFAULT_NIC_INDEX: the adapter directly connected to a port (ES-154). */
+export const DEFAULT_NIC_INDEX = 0
+/** Highest index of a physical adapter under the external adapter (ES-159). */
+export const PHYSICAL_NICS_MAX = 32
+/** NDIS_SWITCH_NIC_FLAGS_NIC_INITIALIZING: the first NIC_CREATE in the life of a synthetic adapter (ES-173). */
+export const NIC_INITIALIZING = 0x1
 
 /** NDIS_SWITCH_PORT_TYPE */
 export const PortType = { generic: 0, external: 1, synthetic: 2, emulated: 3, internal: 4 } as const
@@ -77,6 +74,8 @@ export interface PortParameters {
 
 /** NDIS_SWITCH_NIC_PARAMETERS (spec 2.5). MAC addresses are written 02:00:…; '' = none. */
 export interface NicParameters {
+  /** NIC_INITIALIZING or 0. */
+  readonly flags: number
   readonly nicName: string
   readonly nicFriendlyName: string
   readonly portId: number
@@ -85,7 +84,12 @@ export interface NicParameters {
   readonly nicState: NicState
   readonly vmName: string
   readonly vmFriendlyName: string
+  /** GUID of an external or internal adapter; '' for others (ES-228). */
+  readonly netCfgInstanceId: string
+  /** Bytes. */
   readonly mtu: number
+  /** Preferred NUMA node of a VM's adapter; 0 for others (ES-229). */
+  readonly numaNodeId: number
   readonly permanentMacAddress: string
   readonly vmMacAddress: string
   readonly currentMacAddress: string
@@ -100,17 +104,57 @@ export interface SwitchParameters {
   readonly isActive: boolean
 }
 
+/** NDIS_SWITCH_PORT_ARRAY and NDIS_SWITCH_NIC_ARRAY (spec 2.6): what OID_SWITCH_PORT_ARRAY and OID_SWITCH_NIC_ARRAY return. */
+export interface ParameterArray<Element> {
+  readonly numElements: number
+  /** Bytes of one element in the buffer that the query's room stands for. */
+  readonly elementSize: number
+  readonly elements: readonly Element[]
+}
+
+/** NDIS_SWITCH_NIC_OID_REQUEST (spec 2.10): another OID, wrapped, and for whom it is. */
+export interface NicOidRequest {
+  readonly sourcePortId: number
+  readonly sourceNicIndex: number
+  readonly destinationPortId: number
+  readonly destinationNicIndex: number
+  readonly oidRequest: OidRequest
+}
+
+/** NDIS_STATUS_INDICATION. `statusBuffer` null is a buffer of size 0. */
+export interface InnerStatusIndication {
+  readonly statusCode: number
+  readonly statusBuffer: unknown
+}
+
+/** NDIS_SWITCH_NIC_STATUS_INDICATION (spec 2.10), the buffer of NDIS_STATUS_SWITCH_NIC_STATUS: what travels up the stack. */
+export interface NicStatusIndication {
+  readonly sourcePortId: number
+  readonly sourceNicIndex: number
+  readonly destinationPortId: number
+  readonly destinationNicIndex: number
+  readonly statusIndication: InnerStatusIndication
+}
+
 /** A request on its way down the stack: structured-cloneable. */
 export interface OidRequest {
   readonly oid: number
   readonly type: 'query' | 'set' | 'method'
   readonly payload: unknown
+  /** Bytes of the buffer that the output must fit into (InformationBufferLength); without it there is room enough. */
+  readonly room?: number
 }
 
 /** How a request ended, and with what output. */
 export interface OidCompletion {
   readonly status: number
   readonly output?: unknown
+  /** Bytes that the output needs, with NDIS_STATUS_INVALID_LENGTH and BUFFER_TOO_SHORT. */
+  readonly bytesNeeded?: number
+  /** Revision of the structure that was handled: set by whoever handled a set request (ES-070, ES-071). */
+  readonly supportedRevision?: number
+  /** Name of the extension that completed the request; absent if it reached the miniport edge. Set by the stack, not by extensions. */
+  readonly by?: string
 }
 
 const oidNames = new Map<number, string>(

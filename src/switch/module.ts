@@ -56,11 +56,34 @@ export class Module {
     return this.definition.class
   }
 
-  restart(): void {
-    if (this.state !== 'paused') return
+  /** Paused → Restarting → Running; back to Paused, and the error thrown, if the module refuses. ES-044 */
+  restart(): void | Promise<void> {
+    if (this.state !== 'paused') return // ES-050
     this.state = 'restarting'
-    this.handlers.restart?.()
-    this.state = 'running'
+    return this.#step(this.handlers.restart, 'restarting', 'running', 'paused')
+  }
+
+  // Runs a handler that ends a state: at once, or when its promise settles. A module that failed meanwhile stays so.
+  #step(
+    handler: (() => void | Promise<void>) | undefined,
+    during: ModuleState,
+    after: ModuleState,
+    refused: ModuleState,
+  ): void | Promise<void> {
+    const end = (state: ModuleState): void => {
+      if (this.state === during) this.state = state
+    }
+    const failed = (error: unknown): never => {
+      end(refused)
+      throw error
+    }
+    try {
+      const done: unknown = handler?.call(this.handlers)
+      if (done instanceof Promise) return done.then(() => end(after), failed)
+    } catch (error) {
+      failed(error)
+    }
+    end(after)
   }
 
   /** The module threw: it is called no more, and its packets go as its failure policy says. */
@@ -70,11 +93,11 @@ export class Module {
     this.lastFault = describeError(error)
   }
 
-  pause(): void {
-    if (this.state !== 'running') return
+  /** Running → Pausing → Paused. A pause cannot be refused. ES-045 */
+  pause(): void | Promise<void> {
+    if (this.state !== 'running') return // ES-050
     this.state = 'pausing'
-    this.handlers.pause?.()
-    this.state = 'paused'
+    return this.#step(this.handlers.pause, 'pausing', 'paused', 'paused')
   }
 
   detach(): void {

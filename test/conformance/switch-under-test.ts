@@ -21,12 +21,20 @@ export interface UseOptions extends Behaviour {
   readonly class: 'capturing' | 'filtering' | 'forwarding'
   readonly enabled?: boolean
   readonly onFailure?: 'open' | 'closed'
+  readonly required?: boolean
 }
 
 /** An extension entry of the configuration. */
-export function use({ name, class: extensionClass, enabled = true, onFailure = 'open', ...options }: UseOptions): ExtensionEntry {
+export function use({
+  name,
+  class: extensionClass,
+  enabled = true,
+  onFailure = 'open',
+  required = true,
+  ...options
+}: UseOptions): ExtensionEntry {
   const file = fileURLToPath(new URL(`./extensions/${extensionClass}.ts`, import.meta.url))
-  return { name, file, enabled, onFailure, options }
+  return { name, file, enabled, onFailure, required, options }
 }
 
 export interface UnderTestOptions {

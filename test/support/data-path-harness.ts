@@ -31,7 +31,9 @@ import { PortFlag, PortTable, portTableBytes } from '../../src/switch/port-table
 import { REASON_REGISTRY_BYTES, ReasonRegistry } from '../../src/switch/reason-registry.ts'
 import { ShortCut } from '../../src/switch/short-cut.ts'
 import { readKernels } from './kernels.ts'
+import { refusingControl } from './refusing-control.ts'
 
+const MODULE_ID = '00000000-0000-0000-0000-000000000001'
 const PORTS = 16
 const MAC_ENTRIES = 256
 const PAYLOAD_BYTES = 4 * 1024 * 1024
@@ -258,7 +260,16 @@ export class DataPathHarness {
     const { onFailure = 'open' } = options
     const position = (): number => this.dataPath.stack.modules.findIndex((module) => module.name === name)
     const handle = createSwitchHandle(
-      { name, processor: 0, processors: 1, counters: new Float64Array(4), shared: new Map(), sinks: new Map() },
+      {
+        name,
+        id: MODULE_ID,
+        class: options.class ?? 'filtering',
+        processor: 0,
+        processors: 1,
+        counters: new Float64Array(4),
+        shared: new Map(),
+        sinks: new Map(),
+      },
       {
         pool: this.pool,
         kernels: this.kernels,
@@ -266,19 +277,16 @@ export class DataPathHarness {
         ports: this.ports,
         reasons: this.reasons,
         view: this.view,
+        control: refusingControl,
         wallClock: { seconds: 0, nanoseconds: 0 },
         nowMs: () => this.nowMs,
         every: () => () => {},
         log: (message) => this.reports.push({ module: name, code: 'log', message }),
-        dropped: (slot, reason) => {
-          this.counters.drop(this.pool.sourcePort[slot]!, reason, 1)
-          this.counters.port(this.pool.sourcePort[slot]!, PortCounter.receivedDropped, 1)
-        },
       },
       position,
     )
     const definition = {
-      id: '00000000-0000-0000-0000-000000000001',
+      id: MODULE_ID,
       name,
       version: '1.0.0',
       class: options.class ?? 'filtering',

@@ -6,14 +6,18 @@ import type { ExtensionDefinition, Sink } from '../../src/extension.ts'
 import type { Kernels } from '../../src/kernels/kernels.ts'
 import { HEADER_COPY, HEADER_START, HEADER_STRIDE, SEGMENTS_MAX, VNET_STRIDE } from '../../src/kernels/layout.ts'
 import { createTwin, linearWindows } from '../../src/kernels/twin.ts'
-import { NicType, type OidCompletion, type OidRequest, PortType } from '../../src/ndis/oids.ts'
+import { NicType, PortType } from '../../src/ndis/oids.ts'
 import { PacketPool, POOL_TOTAL_BYTES } from '../../src/ndis/pool.ts'
-import { NdisStatus } from '../../src/ndis/status.ts'
-import { SwitchControl } from '../../src/switch/control.ts'
+import { ModuleControl } from '../../src/switch/control/module-control.ts'
+import { OidPath, takesRequests } from '../../src/switch/control/oid-path.ts'
+import { answerQuery } from '../../src/switch/control/queries.ts'
+import { ModuleReferences, ReferenceTable, referenceTableBytes } from '../../src/switch/control/references.ts'
+import { indicateUp } from '../../src/switch/control/status-path.ts'
+import { type After, SwitchControl } from '../../src/switch/control.ts'
 import { Counters, countersBytes } from '../../src/switch/counters.ts'
 import { DATA_PATH_LIST_BYTES, DataPath, type SourceQueue } from '../../src/switch/data-path.ts'
 import { Delivery, deliveryListBytes, type SinkQueue } from '../../src/switch/delivery.ts'
-import { createSwitchHandle, type SwitchView } from '../../src/switch/handle.ts'
+import { createSwitchHandle } from '../../src/switch/handle.ts'
 import { Injections } from '../../src/switch/injections.ts'
 import { MacTable, macTableBytes } from '../../src/switch/mac-table.ts'
 import { type FailurePolicy, Module } from '../../src/switch/module.ts'
@@ -24,6 +28,12 @@ const PORTS = 64
 const MAC_ENTRIES = 1024
 const PAYLOAD_BYTES = 64 * 65600
 const FRAME_ROOM = 65600
+const OID_LIMIT_MS = 1000
+
+const after: After = (ms, callback) => {
+  const timer = setTimeout(callback, ms)
+  return () => clearTimeout(timer)
+}
 
 /** An extension under test. */
 export interface HostedExtension {
@@ -99,7 +109,8 @@ export class ExtensionHost {
   readonly #ids = new Map<string, number>()
   readonly #delivered = new Map<string, Uint8Array[]>()
   readonly #timers: { every: number; next: number; callback: () => void }[] = []
-  readonly #view: SwitchView
+  readonly #references = new Map<Module, ModuleReferences>()
+  readonly #path: OidPath
   readonly #kernels: Kernels
   readonly #memory: Memory
   readonly #delivery: Delivery
@@ -146,18 +157,39 @@ export class ExtensionHost {
       report,
       reasonNumber: (_module, name) => this.reasons.number(name),
     })
+    const references = new ReferenceTable(buffer, memory.take(referenceTableBytes(PORTS)), PORTS)
     this.control = new SwitchControl(
       { name: 'test', friendlyName: 'test', ports: PORTS },
       {
         table: ports,
         macs,
+        references,
+        after,
         channel: {
-          issue: (request) => this.#issue(request),
-          publish: (view) => void Object.assign(this.#view, view),
+          issue: (request) => this.#path.issue(request),
+          publish: () => {}, // modules read the control side's own view
+          activate: async () => {
+            for (const { module } of this.modules) module.handlers.activate?.()
+          },
+          indicate: async (indication) => {
+            const modules = this.modules.map(({ module }) => module)
+            return indicateUp(modules, modules.length, indication, report)
+          },
+          revoke: async (portId, nicIndex) => {
+            for (const held of this.#references.values()) held.revoke(portId, nicIndex)
+          },
         },
       },
     )
-    this.#view = this.control.view()
+    this.#path = new OidPath({
+      modules: () => this.modules.map(({ module }) => module),
+      edge: (request) => answerQuery(request, this.control.view) ?? this.control.completeAtEdge(request),
+      references: (module) => this.#references.get(module)!,
+      externalPortId: () => this.control.view.externalPortId,
+      report,
+      after,
+      limitMs: OID_LIMIT_MS,
+    })
 
     this.modules = extensions.map((extension, index) => {
       const definition = extension.definition as unknown as ExtensionDefinition
@@ -167,15 +199,40 @@ export class ExtensionHost {
         Object.entries(definition.shared?.(options) ?? {}).map(([name, bytes]) => [name, new Int32Array(Math.ceil(bytes / 4))]),
       )
       const sinks = new Map((definition.sinks?.(options) ?? []).map(({ name }) => [name, new MemorySink()]))
+      const held = new ModuleReferences(references)
+      const control = new ModuleControl({
+        class: definition.class,
+        references: held,
+        view: this.control.view,
+        ready: () => this.modules !== undefined && takesRequests(this.modules[index]!.module),
+        originate: (request) => this.#path.originate(this.modules[index]!.module, request),
+        indicate: (indication) => {
+          const modules = this.modules.map(({ module }) => module)
+          const arrived = indicateUp(modules, index, indication, report)
+          if (arrived) this.control.statusArrived(arrived)
+        },
+        handling: () => this.#path.handling(this.modules[index]!.module),
+        breach: (rule, what) => report(definition.name, rule, what),
+      })
       const handle = createSwitchHandle(
-        { name: definition.name, processor: 0, processors: 1, counters, shared, sinks },
+        {
+          name: definition.name,
+          id: definition.id,
+          class: definition.class,
+          processor: 0,
+          processors: 1,
+          counters,
+          shared,
+          sinks,
+        },
         {
           pool: this.pool,
           kernels: this.#kernels,
           injections,
           ports,
           reasons: this.reasons,
-          view: this.#view,
+          view: this.control.view,
+          control,
           wallClock: this.wallClock,
           nowMs: () => this.nowMs,
           every: (every, callback) => {
@@ -184,31 +241,15 @@ export class ExtensionHost {
             return () => void this.#timers.splice(this.#timers.indexOf(timer), 1)
           },
           log: (message) => report(definition.name, 'log', message),
-          dropped: (slot, reason) => this.counters.drop(this.pool.sourcePort[slot]!, reason, 1),
         },
         () => index,
       )
       const module = new Module(definition.name, definition, extension.onFailure ?? 'closed', handle, options)
+      this.#references.set(module, held)
       return { module, counters, shared, sinks }
     })
-    for (const { module } of this.modules) module.restart()
+    for (const { module } of this.modules) void module.restart()
     this.dataPath.stack.set(this.modules.map(({ module }) => module))
-  }
-
-  // As the engine carries a request: down the stack until a module answers, then the completion up again.
-  async #issue(request: OidRequest): Promise<OidCompletion> {
-    const forwarded: Module[] = []
-    let completion: OidCompletion = { status: NdisStatus.success }
-    for (const { module } of this.modules) {
-      const verdict = await module.handlers.oid?.(request)
-      if (verdict !== undefined && verdict !== 'forward') {
-        completion = verdict
-        break
-      }
-      forwarded.push(module)
-    }
-    for (const module of forwarded.reverse()) module.handlers.oidComplete?.(request, completion)
-    return completion
   }
 
   /** Creates and connects ports, in this order; their ids count from 1. */
@@ -228,7 +269,7 @@ export class ExtensionHost {
         mtu: 1500,
         vmName: name,
       })
-      await this.control.connect(id)
+      await this.control.connect(id, isExternal ? 1 : 0)
       this.#ids.set(name, id)
       this.#delivered.set(name, [])
       this.#delivery.setQueues(id, [this.#receiver(name)])

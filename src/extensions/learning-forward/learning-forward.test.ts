@@ -141,10 +141,12 @@ test('a port with physical adapters is addressed by a connected one', async () =
   const { handlers, handle } = host.modules[0]!.module
   const nic = handle.nics()[0]!
   const words = host.modules[0]!.shared.get('connections')!
-  assert.equal(words[1]! >> 8, 0)
   handlers.oidComplete?.({ oid: 0x0001027b, type: 'set', payload: { ...nic, nicIndex: 1 } }, { status: 0 })
   assert.equal(words[1]! >> 8, 1)
-  await handlers.oid?.({ oid: 0x0001027c, type: 'set', payload: { ...nic, nicIndex: 1 } })
+  await handlers.oid?.(
+    { oid: 0x0001027c, type: 'set', payload: { ...nic, nicIndex: 1 } },
+    { complete: () => {}, forward: () => {} },
+  )
   assert.equal(words[1]! >> 8, 0)
   assert.equal(words[1]! & 1, 1)
 })

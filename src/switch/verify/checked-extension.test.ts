@@ -192,7 +192,7 @@ test('nothing is sent in attach or while paused (ES-053, ES-055)', async () => {
   const { module, rules } = await watched({
     attach(sw) {
       handle = sw
-      sw.release(sw.originate(plain))
+      assert.equal(sw.originate(plain), 0)
       return {}
     },
   })
@@ -245,7 +245,7 @@ test('requests are answered in time, with an answer, and not changed (ES-108, ES
       },
     }),
   })
-  assert.equal(host.control.view().ports.length, 2, 'the switch goes on')
+  assert.ok(host.id('b') > 0, 'the switch goes on')
   const found = log.list().map(({ rule, what, oid }) => `${rule} ${what} ${oid}`)
   assert.deepEqual(found.slice(0, 3), [
     'ES-108 "portName" of the request was changed OID_SWITCH_PORT_CREATE',

@@ -11,12 +11,15 @@ import {
   type PortParameters,
   PortState,
   PortType,
-} from '../ndis/oids.ts'
-import { NdisStatus } from '../ndis/status.ts'
-import { type PortOptions, SwitchControl, SwitchControlError } from './control.ts'
-import type { SwitchView } from './handle.ts'
-import { MacTable, macKey, macTableBytes } from './mac-table.ts'
-import { PortFlag, PortTable, portTableBytes } from './port-table.ts'
+} from '../../ndis/oids.ts'
+import { NdisStatus } from '../../ndis/status.ts'
+import { MacTable, macKey, macTableBytes } from '../mac-table.ts'
+import { PortFlag, PortTable, portTableBytes } from '../port-table.ts'
+import { SwitchControlError } from './errors.ts'
+import type { PortOptions } from './records.ts'
+import { PORT_ITSELF, ReferenceTable, referenceTableBytes } from './references.ts'
+import { type ControlOptions, SwitchControl } from './switch-control.ts'
+import type { ViewChange } from './view.ts'
 
 const PORTS = 5
 
@@ -35,19 +38,26 @@ const options = (name: string, given: Partial<PortOptions> = {}): PortOptions =>
 })
 
 // A control side with a channel that notes requests down and answers as told.
-function bench(macEntries = 64) {
+function bench(macEntries = 64, given: Partial<ControlOptions> = {}) {
   const issued: { oid: number; payload: PortParameters & NicParameters; connected: boolean }[] = []
-  const views: SwitchView[] = []
+  const changes: ViewChange[] = []
+  const revoked: [number, number][] = []
   const answers = new Map<number, OidCompletion>()
   let inFlight = 0
   let overlapped = false
   const table = new PortTable(new SharedArrayBuffer(portTableBytes(PORTS)), 0, PORTS)
   const macs = new MacTable(new SharedArrayBuffer(macTableBytes(macEntries, PORTS)), 0, macEntries, PORTS)
+  const references = new ReferenceTable(new SharedArrayBuffer(referenceTableBytes(PORTS)), 0, PORTS)
   const control = new SwitchControl(
-    { name: 'sw', friendlyName: 'sw', ports: PORTS },
+    { name: 'sw', friendlyName: 'sw', ports: PORTS, ...given },
     {
       table,
       macs,
+      references,
+      after: (_ms, callback) => {
+        setImmediate(callback)
+        return () => {}
+      },
       channel: {
         async issue(request: OidRequest) {
           overlapped ||= inFlight++ > 0
@@ -55,14 +65,19 @@ function bench(macEntries = 64) {
           issued.push({ oid: request.oid, payload, connected: table.connected(payload.portId) })
           await new Promise((resolve) => setImmediate(resolve))
           inFlight--
-          return answers.get(request.oid) ?? { status: NdisStatus.success }
+          return { completion: answers.get(request.oid) ?? { status: NdisStatus.success }, reached: payload }
         },
-        publish: (view) => views.push(view),
+        publish: (change) => changes.push(change),
+        activate: async () => {},
+        indicate: async (indication) => indication,
+        revoke: async (portId, nicIndex) => {
+          revoked.push([portId, nicIndex])
+        },
       },
     },
   )
   const names = (): string[] => issued.splice(0).map(({ oid }) => oidName(oid).replace('OID_SWITCH_', ''))
-  return { control, table, macs, issued, views, answers, names, overlapped: () => overlapped }
+  return { control, table, macs, references, issued, changes, revoked, answers, names, overlapped: () => overlapped }
 }
 
 const veto = { status: NdisStatus.dataNotAccepted }
@@ -151,26 +166,27 @@ test('a vetoed port does not exist afterwards, whatever the error status (ES-111
       control.createPort(options('a')),
       (error) => error instanceof SwitchControlError && error.code === 'VETOED' && error.status === status,
     )
-    assert.deepEqual(names(), ['PORT_CREATE'])
-    assert.deepEqual(control.view().ports, [])
+    const attempts = status === NdisStatus.resources ? 3 : 1 // AMB-42
+    assert.deepEqual(names(), Array(attempts).fill('PORT_CREATE'))
+    assert.deepEqual(control.view.ports, [])
     assert.equal(table.connected(1), false)
     answers.clear()
     await control.createPort(options('a')) // ES-113: a retry may succeed
-    assert.equal(control.view().ports.length, 1)
+    assert.equal(control.view.ports.length, 1)
   }
 })
 
 test('a vetoed connection leaves no trace of itself, and its port goes (ES-183, ES-181)', async () => {
-  const { control, answers, names, views } = bench()
+  const { control, answers, names, changes } = bench()
   answers.set(Oid.nicCreate, veto)
-  views.length = 0
+  changes.length = 0
   await rejects(control.createPort(options('a', { mac: '02:00:00:00:00:01' })), 'VETOED')
   assert.deepEqual(names(), ['PORT_CREATE', 'NIC_CREATE', 'PORT_TEARDOWN', 'PORT_DELETE'])
   assert.ok(
-    views.every((view) => view.nics.length === 0),
-    'no view shows the connection',
+    changes.every((change) => !('nic' in change)),
+    'no change shows the connection',
   )
-  assert.deepEqual(control.view().ports, [])
+  assert.deepEqual(control.view.ports, [])
 })
 
 test('a connection vetoed when it comes back does not exist, and may be tried again (ES-183, ES-181)', async () => {
@@ -181,7 +197,7 @@ test('a connection vetoed when it comes back does not exist, and may be tried ag
   names()
   answers.set(Oid.nicCreate, veto)
   await rejects(control.connect(id), 'VETOED')
-  assert.deepEqual(control.view().nics, [])
+  assert.deepEqual(control.view.nics, [])
   await rejects(control.connect(id), 'VETOED')
   answers.clear()
   await control.connect(id)
@@ -195,7 +211,7 @@ test('an error status of an OID that nobody may veto changes nothing (ES-248)', 
   await control.connect(id)
   assert.equal(table.connected(id), true)
   await control.deletePort(id)
-  assert.deepEqual(control.view().ports, [])
+  assert.deepEqual(control.view.ports, [])
 })
 
 test('without room for its address a port is taken back whole, its connection included', async () => {
@@ -204,14 +220,14 @@ test('without room for its address a port is taken back whole, its connection in
     macs.addStatic(`02:00:00:00:${(n >> 8).toString(16)}:${(n & 255).toString(16)}`, 0, 4)
   await rejects(control.createPort(options('a', { mac: '02:ff:00:00:00:01' })), 'FDB_FULL')
   assert.deepEqual(names(), ['PORT_CREATE', 'NIC_CREATE', 'NIC_DELETE', 'PORT_TEARDOWN', 'PORT_DELETE'])
-  assert.deepEqual(control.view().ports, [])
+  assert.deepEqual(control.view.ports, [])
 })
 
 test('an address that is none undoes port and connection (ES-101)', async () => {
   const { control, names } = bench()
   await assert.rejects(control.createPort(options('a', { mac: 'nonsense' })), /is not a MAC address/)
   assert.deepEqual(names(), ['PORT_CREATE', 'NIC_CREATE', 'NIC_DELETE', 'PORT_TEARDOWN', 'PORT_DELETE'])
-  assert.deepEqual(control.view().ports, [])
+  assert.deepEqual(control.view.ports, [])
 })
 
 test('names are unique, ids too, and neither is given out twice at once (ES-104, ES-009)', async () => {
@@ -294,29 +310,53 @@ test('taking the link down and up keeps the connection and issues no OID', async
   assert.deepEqual(names(), [])
 })
 
-test('NIC_UPDATED is issued for connected connections only (ES-193)', async () => {
+test('NIC_UPDATED is issued for connected connections only, and only if something changed (ES-193, ES-194)', async () => {
   const { control, names } = bench()
   const id = await control.createPort(options('a'))
   names()
-  await control.nicUpdated(id)
+  await control.updateNic(id, { nicFriendlyName: 'one' })
   await control.connect(id)
-  await control.nicUpdated(id)
+  await control.updateNic(id, { nicFriendlyName: 'two' })
+  await control.updateNic(id, { nicFriendlyName: 'two' })
+  assert.equal(control.view.nics[0]!.nicFriendlyName, 'two')
   await control.disconnect(id)
-  await control.nicUpdated(id)
+  await control.updateNic(id, { nicFriendlyName: 'three' })
   assert.deepEqual(names(), ['NIC_CONNECT', 'NIC_UPDATED', 'NIC_DISCONNECT'])
+})
+
+test('a reference that nobody releases holds PORT_DELETE back until the limit, then it is taken away (ES-140, ES-135, ES-145)', async () => {
+  const { control, names, references, revoked } = bench(64, { limits: { drainMs: 50 } })
+  const id = await control.createPort(options('a'))
+  assert.equal(references.take(id, PORT_ITSELF), NdisStatus.success)
+  await control.deletePort(id)
+  assert.deepEqual(revoked, [[id, PORT_ITSELF]])
+  assert.equal(names().at(-1), 'PORT_DELETE')
+  assert.equal(references.take(id, PORT_ITSELF), NdisStatus.invalidParameter)
+})
+
+test('ports do not wait for one whose deletion is held back', async () => {
+  const { control, references } = bench()
+  const held = await control.createPort(options('held'))
+  references.take(held, PORT_ITSELF)
+  let gone = false
+  const deleting = control.deletePort(held).then(() => {
+    gone = true
+  })
+  await control.createPort(options('other'))
+  assert.equal(gone, false)
+  references.give(held, PORT_ITSELF)
+  await deleting
 })
 
 test('the view shows activation, ports and connections (ES-083, ES-084, ES-074)', async () => {
   const { control } = bench()
-  assert.deepEqual(control.view(), {
-    parameters: { switchName: 'sw', switchFriendlyName: 'sw', numSwitchPorts: 0, isActive: false },
-    ports: [],
-    nics: [],
-  })
+  const { view } = control
+  assert.deepEqual(view.parameters, { switchName: 'sw', switchFriendlyName: 'sw', numSwitchPorts: 0, isActive: false })
+  assert.deepEqual([view.ports, view.nics], [[], []])
   await control.activate()
   const id = await control.createPort(options('a', { mac: '02:00:00:00:00:01', mtu: 9000 }))
   await control.connect(id)
-  const { parameters, ports, nics } = control.view()
+  const { parameters, ports, nics } = control.view
   assert.deepEqual([parameters.isActive, parameters.numSwitchPorts], [true, 1])
   assert.deepEqual([ports[0]!.portName, ports[0]!.portState], ['a', PortState.created])
   assert.deepEqual(
