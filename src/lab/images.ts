@@ -14,17 +14,19 @@ import { guestAgent, guestInit, guestReceive, guestSink } from './guest-init.ts'
 import {
   type ChosenModule,
   canonicalModuleName,
+  cardModules,
   chooseModules,
   type ModuleSource,
   modulesDep,
   optionalModules,
   requiredModules,
 } from './kernel-modules.ts'
-import { findKernelPackages, unpackPackages } from './kernel-package.ts'
+import { findKernelPackages, type KernelVariant, unpackPackages } from './kernel-package.ts'
 import { findProgram } from './run-program.ts'
 
 /** Where in the project's cache folder the guests' things are. */
-export const guestFolder = (cacheDirectory: string): string => join(cacheDirectory, 'guest')
+export const guestFolder = (cacheDirectory: string, variant: KernelVariant = 'small'): string =>
+  join(cacheDirectory, variant === 'small' ? 'guest' : 'guest-full')
 
 export interface GuestImage {
   /** Path of the kernel (bzImage). */
@@ -44,35 +46,45 @@ interface StoredKernel {
   readonly modules: readonly { name: string; needs: readonly string[]; atBoot: boolean }[]
 }
 
-const wanted = [...requiredModules, ...optionalModules]
+const moreModules: Readonly<Record<KernelVariant, readonly string[]>> = { small: [], full: cardModules }
+const wantedModules = (variant: KernelVariant): string[] => [...requiredModules, ...optionalModules, ...moreModules[variant]]
 const MODULE_MAX_BYTES = 64 * 1024 * 1024
 const ELF_MAGIC = 0x7f454c46
 const PT_INTERP = 3
 
-/** The image, made if the project's cache folder does not hold it yet. `progress` gets a line before each step that takes seconds. */
+/**
+ * The image, made if the project's cache folder does not hold it yet; `kernel: 'full'` is one with drivers of PCI network cards.
+ * `progress` gets a line before each step that takes seconds.
+ */
 export async function ensureGuestImage(
-  options: { cacheDirectory: string },
+  options: { cacheDirectory: string; kernel?: KernelVariant },
   components: { progress: (line: string) => void },
 ): Promise<GuestImage> {
-  const folder = guestFolder(options.cacheDirectory)
+  const variant = options.kernel ?? 'small'
+  const folder = guestFolder(options.cacheDirectory, variant)
   await mkdir(folder, { recursive: true })
   const kernelFolder = join(folder, 'kernel')
-  let stored = await readStored(kernelFolder)
-  if (stored === null) stored = await fetchKernel(folder, kernelFolder, components.progress)
+  let stored = await readStored(kernelFolder, variant)
+  if (stored === null) stored = await fetchKernel(folder, kernelFolder, variant, components.progress)
   const busybox = await ensureBusybox(folder, components.progress)
   const initrd = await ensureInitrd(folder, kernelFolder, stored, busybox)
   return { kernel: join(kernelFolder, 'vmlinuz'), initrd, release: stored.release }
 }
 
-async function readStored(kernelFolder: string): Promise<StoredKernel | null> {
+async function readStored(kernelFolder: string, variant: KernelVariant): Promise<StoredKernel | null> {
   const file = join(kernelFolder, 'kernel.json')
   if (!existsSync(file) || !existsSync(join(kernelFolder, 'vmlinuz'))) return null
   const stored = JSON.parse(await readFile(file, 'utf8')) as StoredKernel
-  return wanted.every((name) => stored.wanted.includes(name)) ? stored : null
+  return wantedModules(variant).every((name) => stored.wanted.includes(name)) ? stored : null
 }
 
-async function fetchKernel(folder: string, target: string, progress: (line: string) => void): Promise<StoredKernel> {
-  const packages = await findKernelPackages()
+async function fetchKernel(
+  folder: string,
+  target: string,
+  variant: KernelVariant,
+  progress: (line: string) => void,
+): Promise<StoredKernel> {
+  const packages = await findKernelPackages(variant)
   progress(`fetching the guests' kernel: ${packages.join(', ')}`)
   const work = await mkdtemp(join(folder, 'fetch-'))
   try {
@@ -81,7 +93,7 @@ async function fetchKernel(folder: string, target: string, progress: (line: stri
     if (kernels.length !== 1)
       throw new LabError('image-incomplete', `${packages.join(', ')}: expected one kernel under boot/, found ${kernels.length}`)
     const release = basename(kernels[0]).slice('vmlinuz-'.length)
-    const { modules, missing } = chooseModules(await moduleSource(root, release))
+    const { modules, missing } = chooseModules(await moduleSource(root, release), moreModules[variant])
     if (missing.length > 0)
       throw new LabError('image-incomplete', `${packages.join(', ')}: the kernel ${release} has no ${missing.join(', ')}`)
     const made = join(work, 'kernel')
@@ -91,7 +103,7 @@ async function fetchKernel(folder: string, target: string, progress: (line: stri
     const stored: StoredKernel = {
       release,
       packages,
-      wanted,
+      wanted: wantedModules(variant),
       modules: modules.map(({ name, needs, atBoot }) => ({ name, needs, atBoot })),
     }
     await writeFile(join(made, 'kernel.json'), `${JSON.stringify(stored, null, 2)}\n`)

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { chooseModules, type ModuleSource, moduleDependencies, modulesDep } from './kernel-modules.ts'
+import { cardModules, chooseModules, type ModuleSource, moduleDependencies, modulesDep } from './kernel-modules.ts'
 import { parseDepends } from './kernel-package.ts'
 
 const moduleFile = (depends: string): Buffer => Buffer.from(`ELF\0license=GPL\0depends=${depends}\0intree=Y\0`)
@@ -70,4 +70,10 @@ test('the dependencies of a package are read from what apt-cache prints', () => 
   Conflicts: linux-other
 `
   assert.deepEqual(parseDepends(printed), ['linux-image-6.8.0-31-generic', 'linux-modules-6.8.0-31-generic'])
+})
+
+test('drivers of network cards are carried when they are asked for', () => {
+  const names = (more: readonly string[]) => chooseModules(source({ ...debian, igbvf: '' }), more).modules.map(({ name }) => name)
+  assert.ok(!names([]).includes('igbvf'))
+  assert.ok(names(cardModules).includes('igbvf'))
 })

@@ -6,6 +6,9 @@ export const requiredModules = ['virtio_pci', 'virtio_console', 'virtio_net'] as
 /** What some tests load by hand (`modprobe`): carried if the kernel has them. */
 export const optionalModules = ['8021q', 'bonding', 'vxlan', 'vmxnet3', 'veth', 'tun', 'tls'] as const
 
+/** What tests of virtual functions load besides: drivers of PCI network cards, which kernels for virtual machines leave out. */
+export const cardModules = ['igbvf', 'e1000e', 'pktgen'] as const
+
 export interface ModuleSource {
   /** The uncompressed file of a module, or null if the kernel package has none of that name. */
   read(name: string): Uint8Array | null
@@ -39,7 +42,10 @@ export function moduleDependencies(file: Uint8Array): string[] {
 }
 
 /** The modules to carry, each after those it needs. `missing` names required ones that the kernel does not have at all. */
-export function chooseModules(source: ModuleSource): { modules: ChosenModule[]; missing: string[] } {
+export function chooseModules(
+  source: ModuleSource,
+  more: readonly string[] = [],
+): { modules: ChosenModule[]; missing: string[] } {
   const chosen = new Map<string, ChosenModule>()
   const missing: string[] = []
   const visit = (name: string, atBoot: boolean): boolean => {
@@ -52,7 +58,7 @@ export function chooseModules(source: ModuleSource): { modules: ChosenModule[]; 
     return true
   }
   for (const name of requiredModules) if (!visit(name, true)) missing.push(name)
-  for (const name of optionalModules) visit(canonicalModuleName(name), false)
+  for (const name of [...optionalModules, ...more]) visit(canonicalModuleName(name), false)
   return { modules: [...chosen.values()], missing }
 }
 

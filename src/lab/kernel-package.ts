@@ -5,14 +5,15 @@ import { join } from 'node:path'
 import { LabError } from './errors.ts'
 import { runOrThrow, runProgram } from './run-program.ts'
 
+/** Which of a distribution's kernels: the small one for virtual machines, or the one with drivers of all cards. */
+export type KernelVariant = 'small' | 'full'
+
 /** Packages that always depend on the newest kernel: the small ones for virtual machines first (Debian, then Ubuntu). */
-const metaPackages = [
-  'linux-image-cloud-amd64',
-  'linux-image-virtual',
-  'linux-image-kvm',
-  'linux-image-amd64',
-  'linux-image-generic',
-] as const
+const fullPackages = ['linux-image-amd64', 'linux-image-generic']
+const metaPackages: Readonly<Record<KernelVariant, readonly string[]>> = {
+  small: ['linux-image-cloud-amd64', 'linux-image-virtual', 'linux-image-kvm', ...fullPackages],
+  full: fullPackages,
+}
 
 /** The packages that `apt-cache depends` names as dependencies (alternatives included, virtual ones left out). */
 export function parseDepends(text: string): string[] {
@@ -30,8 +31,8 @@ async function dependsOf(name: string): Promise<string[]> {
 }
 
 /** The packages that together hold the newest kernel and its modules. Throws `kernel-package-missing`. */
-export async function findKernelPackages(): Promise<string[]> {
-  for (const meta of metaPackages) {
+export async function findKernelPackages(variant: KernelVariant = 'small'): Promise<string[]> {
+  for (const meta of metaPackages[variant]) {
     const depends = await dependsOf(meta)
     const kernel = depends.find((name) => /^linux-image-(unsigned-)?\d/.test(name))
     if (kernel === undefined) continue
@@ -41,7 +42,7 @@ export async function findKernelPackages(): Promise<string[]> {
   }
   throw new LabError(
     'kernel-package-missing',
-    `none of ${metaPackages.join(', ')} is known to apt on this machine; "apt-get update" fetches the package lists`,
+    `none of ${metaPackages[variant].join(', ')} is known to apt on this machine; "apt-get update" fetches the package lists`,
   )
 }
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import type { EndpointConfig, VhostUserConfig } from '../../manage/config/types.ts'
+import type { EndpointConfig, VfConfig, VhostUserConfig } from '../../manage/config/types.ts'
 import type { Attachment, Unsupported, VmmPort } from './vmm.ts'
 import { type VmmName, vmms } from './vmms.ts'
 
@@ -18,6 +18,15 @@ const stream = (mode: 'server' | 'client'): EndpointConfig => ({ kind: 'stream',
 const dgram: EndpointConfig = { kind: 'dgram', local: '/run/l/sw.sock', remote: '/run/l/vm.sock' }
 const unixDgram: EndpointConfig = { kind: 'unix-dgram', path: '/run/l/a.sock' }
 const mac = '52:54:00:77:00:01'
+const virtualFunction = (more: Partial<VfConfig> = {}): EndpointConfig => ({
+  kind: 'vf',
+  path: '/run/l/v.sock',
+  mac,
+  mtu: 1500,
+  trusted: false,
+  requireSeals: true,
+  ...more,
+})
 
 function answer(vmm: VmmName, endpoint: EndpointConfig, port: Partial<VmmPort> = {}) {
   return vmms[vmm]({ name: 'alpha', mac, endpoint, ...port }, 512)
@@ -54,6 +63,27 @@ describe('QEMU', () => {
     const { arguments: words } = attachment('qemu', vhostUser({ queuePairs: 4 }), { mac: null })
     assert.ok(words.includes('-netdev vhost-user,id=net-alpha,chardev=chr-alpha,queues=4'))
     assert.ok(words.includes('-device virtio-net-pci,netdev=net-alpha,romfile=,mq=on,vectors=10'))
+  })
+
+  test('is given a virtual function as a vfio-user device, quoted for a shell', () => {
+    assert.deepEqual(attachment('qemu', virtualFunction()).arguments, [
+      '-machine q35',
+      '-m 512M',
+      '-object memory-backend-memfd,id=mem-alpha,size=512M,share=on',
+      '-numa node,memdev=mem-alpha',
+      `-device '{"driver":"vfio-user-pci","socket":{"type":"unix","path":"/run/l/v.sock"},"id":"vf-alpha"}'`,
+    ])
+  })
+
+  test('pairs a virtual function with the virtio card that stands in for it, under one address', () => {
+    const standby: VmmPort = { name: 'beta', mac: null, endpoint: vhostUser() }
+    const { arguments: words } = attachment('qemu', virtualFunction({ standby: 'beta' }), { mac: null, standby })
+    assert.ok(
+      words.includes(
+        `-device virtio-net-pci,netdev=net-beta,id=standby-alpha,bus=root-standby-alpha,mac=${mac},failover=on,romfile=`,
+      ),
+    )
+    assert.match(words.at(-1)!, /"bus":"root-vf-alpha","failover_pair_id":"standby-alpha"/)
   })
 
   test('is attached to stream and dgram sockets from the other side', () => {
@@ -128,4 +158,9 @@ test('every VMM has an answer for every kind, with a reason and a remedy where i
       if ('attachment' in found) assert.ok(found.attachment.arguments.length > 0 || found.attachment.text !== null)
       else assert.ok(found.unsupported.reason !== '' && found.unsupported.remedy !== '', `${name} ${endpoint.kind}`)
     }
+})
+
+test('VMMs without vfio-user say so for a virtual function', () => {
+  for (const vmm of ['cloud-hypervisor', 'crosvm', 'firecracker', 'libkrun'] as const)
+    assert.match(refusal(vmm, virtualFunction()).remedy, /vhost-user|QEMU|tap/)
 })
