@@ -20,6 +20,7 @@ export const VNET_STRIDE = 16 // bytes kept for it per slot
 export const DESCRIPTORS_MAX = 64 // descriptors that one chain may have, those of an indirect table included
 export const ARRAY_GAP = 192 // bytes between a slot's arrays, or all of them would fall into the same cache sets
 export const ARENA_ENTRIES = 65536 // destination entries of packets that have more than one, per pool and turn
+export const HELD_ARENA_ENTRIES = 65536 // the same for packets that outlive a turn, behind those
 
 // A frame is its header copy (P_HEADER_LENGTH bytes from the header area at P_HEADER_OFFSET) followed by its payload:
 // P_SEGMENTS = 0: none; 1: P_LENGTH - P_HEADER_LENGTH bytes at P_ADDRESS; more: the segment table.
@@ -54,8 +55,8 @@ export const P_SPARE = P_NEEDS + POOL_SLOTS + ARRAY_GAP // u8
 export const P_VNET = P_SPARE + POOL_SLOTS + ARRAY_GAP // u8[POOL_SLOTS][VNET_STRIDE]: flags u8, gso type u8, header length u16, gso size u16, checksum start u16, checksum offset u16, buffers u16
 export const P_SEGMENT = P_VNET + POOL_SLOTS * VNET_STRIDE + ARRAY_GAP // {address u32, length u32}[POOL_SLOTS][SEGMENTS_MAX]
 export const P_SEGMENT_WINDOW = P_SEGMENT + POOL_SLOTS * SEGMENTS_MAX * 8 // u16[POOL_SLOTS][SEGMENTS_MAX], PF_FOREIGN packets only
-export const P_ARENA = P_SEGMENT_WINDOW + POOL_SLOTS * SEGMENTS_MAX * 2 // u32[ARENA_ENTRIES]: destination entries
-export const P_SCRATCH = P_ARENA + ARENA_ENTRIES * 4 // what the kernels note down while they work on one packet; nobody else reads it
+export const P_ARENA = P_SEGMENT_WINDOW + POOL_SLOTS * SEGMENTS_MAX * 2 // u32[ARENA_ENTRIES + HELD_ARENA_ENTRIES]: destination entries
+export const P_SCRATCH = P_ARENA + (ARENA_ENTRIES + HELD_ARENA_ENTRIES) * 4 // what the kernels note down while they work on one packet; nobody else reads it
 export const GATHER_MAX = 256 // stretches of guest memory, and receive buffers, that one delivered packet may fill
 export const PIECE_BYTES = 16 // {address u32, length u32, guest address u64}
 export const CHAIN_BYTES = 16 // {id u32, ring elements u32, bytes written u32, -}
@@ -77,6 +78,9 @@ export const PF_SAFE = 1 << 9 // IsPacketDataSafe: no byte of it can be changed 
 export const PF_ORIGINATED = 1 << 10 // made or cloned by an extension: nothing to complete in a ring
 export const PF_NATIVE_FORWARDING = 1 << 11 // NativeForwardingRequired
 export const PF_DATA_VALID = 1 << 12 // the sender vouches for the checksums
+export const PF_GROWN = 1 << 13 // P_DESTINATION_ROOM counts although there is no destination yet
+export const PF_VLAN_OOB = 1 << 14 // P_VLAN is out of band: the frame's bytes carry no tag
+export const PF_REPORTED = 1 << 15 // the module in work has reported the packet as filtered
 export const PARSE_FLAGS = PF_BROADCAST | PF_MULTICAST | PF_IPV4 | PF_IPV6 | PF_FRAGMENT | PF_TAGGED // those that parse sets and clears
 export const IPV6_EXTENSIONS_MAX = 8 // extension headers that parse walks
 
@@ -86,6 +90,8 @@ export const DE_NIC_SHIFT = 16 // NIC index, 8 bits
 export const DE_EXCLUDED = 1 << 24
 export const DE_PRESERVE_VLAN = 1 << 25
 export const DE_PRESERVE_PRIORITY = 1 << 26
+export const DE_PENDING = 1 << 27 // to be excluded when the array is updated
+export const DE_REPORTED = 1 << 28 // the module in work has reported the exclusion
 
 // Offloads, as a packet's needs and as a queue's abilities
 export const OFFLOAD_CHECKSUM = 1 << 0 // L4 checksum not yet computed
@@ -208,12 +214,23 @@ export const PORT_FLAGS = 8 // i32: PORT_FLAG_*
 export const PORT_MAC_LOW = 12 // i32: octets 2…5 of the connection's address, little-endian
 export const PORT_MAC_HIGH = 16 // i32: octets 0 and 1
 export const PORT_VLAN = 20 // i32
+export const PORT_ADAPTERS = 24 // i32: bit n = the physical adapter with NIC index n is connected; 0 = none modelled
+export const PORT_PINS = 28 // i32: packets that outlive a turn and name the port as source or committed destination
+export const PORT_SUBNET = 32 // i32: virtual subnet id, 0 = none
+export const PORT_MTU = 36 // i32: bytes of payload that the connection takes, 0 = any
+export const PORT_MONITOR = 40 // i32: monitor mode, and session << 8
+export const PORT_VLAN_MODE = 44 // i32: 0 = no VLAN property
+export const PORT_VLAN_SECONDARY = 48 // i32
+export const PORT_VLAN_SET_BYTES = 512 // behind the entries: a bit per VLAN and port
 export const NIC_CONNECTED = 2
 export const PORT_FLAG_CHECK_SOURCE = 1
 export const PORT_FLAG_LEARN = 2
 export const PORT_FLAG_UNKNOWN_UNICAST = 4
 export const PORT_FLAG_EXTERNAL = 8
 export const PORT_FLAG_LINK_DOWN = 16
+export const PORT_FLAG_VLAN = 32 // has a VLAN property
+export const PORT_FLAG_NO_PRIORITY = 64 // AllowIeeePriorityTag is FALSE
+export const PORT_FLAG_EXTERNAL_SUBNET = 128 // its virtual subnet is external
 // MAC table (src/switch/mac-table.ts): a header, then entries {address octets 2…5, key, port, seconds}.
 export const MAC_TABLE_HEADER = 64
 export const MAC_ENTRY_BYTES = 16
@@ -247,3 +264,5 @@ export const S_TOUCHED = 72 // u32: linear address of u16 port ids with a list
 export const S_TOUCHED_COUNT = 76 // u32
 export const S_STOPPED_AT = 84 // u32, out: position of the packet whose source must be learned first; the count if there is none
 export const S_OVERFLOW = 80 // u32, out: copies that found their list full
+export const S_SEEN = 88 // u32, out: OR of the flags admitted
+export const S_LONGEST = 92 // u32, out: bytes of the longest frame admitted

@@ -6,6 +6,8 @@ import {
   BURST_SLOTS,
   DE_EXCLUDED,
   DE_PORT,
+  DE_PRESERVE_PRIORITY,
+  DE_PRESERVE_VLAN,
   HEADER_STRIDE,
   MAC_ENTRY_BYTES,
   MAC_HASH_HIGH,
@@ -35,6 +37,7 @@ import {
   PORT_FLAG_CHECK_SOURCE,
   PORT_FLAG_LEARN,
   PORT_FLAG_LINK_DOWN,
+  PORT_FLAG_VLAN,
   PORT_FLAGS,
   PORT_NIC_STATE,
   PORT_TABLE_HEADER,
@@ -44,6 +47,7 @@ import {
   S_FLOODED,
   S_LIST_BYTES,
   S_LISTS,
+  S_LONGEST,
   S_MAC_MASK,
   S_MACS,
   S_MULTICASTS,
@@ -52,6 +56,7 @@ import {
   S_OVERFLOW,
   S_POLICY,
   S_PORTS,
+  S_SEEN,
   S_SOURCE,
   S_SOURCE_HIGH,
   S_SOURCE_LOW,
@@ -68,6 +73,8 @@ export function admit(pool: usize, taken: u32, id: u32, list: usize, block: usiz
   let bytes: u32 = 0
   let multicasts: u32 = 0
   let needs: u32 = 0
+  let seen: u32 = 0
+  let longest: u32 = 0
   for (let k: u32 = 0; k < taken; k++) {
     const k4 = pool + (<usize>k << 2)
     store<u32>(k4, id + k, P_PACKET_ID)
@@ -75,13 +82,18 @@ export function admit(pool: usize, taken: u32, id: u32, list: usize, block: usiz
     if (flags & PF_DROPPED) continue
     store<u16>(list + (<usize>kept << 1), <u16>k)
     kept++
-    bytes += load<u32>(k4, P_LENGTH)
+    const length = load<u32>(k4, P_LENGTH)
+    bytes += length
+    longest = max(longest, length)
+    seen |= flags
     multicasts += (flags & PF_MULTICAST) != 0 ? 1 : 0
     needs |= <u32>load<u8>(pool + k, P_NEEDS)
   }
   store<u32>(block, bytes, S_BYTES)
   store<u32>(block, multicasts, S_MULTICASTS)
   store<u32>(block, needs, S_NEEDS)
+  store<u32>(block, seen, S_SEEN)
+  store<u32>(block, longest, S_LONGEST)
   return kept
 }
 
@@ -97,9 +109,9 @@ function find(table: usize, mask: u32, low: u32, key: u32): usize {
 }
 
 @inline
-function isConnected(ports: usize, port: u32): bool {
+function isPlain(ports: usize, port: u32): bool {
   const at = ports + PORT_TABLE_HEADER + <usize>port * PORT_ENTRY_BYTES
-  return load<u32>(at, PORT_NIC_STATE) == NIC_CONNECTED && (load<u32>(at, PORT_FLAGS) & PORT_FLAG_LINK_DOWN) == 0
+  return load<u32>(at, PORT_NIC_STATE) == NIC_CONNECTED && (load<u32>(at, PORT_FLAGS) & (PORT_FLAG_LINK_DOWN | PORT_FLAG_VLAN)) == 0
 }
 
 /**
@@ -161,7 +173,7 @@ export function forward(pool: usize, list: usize, count: u32, block: usize): u32
           } else {
             const port = load<u32>(at, 8)
             // A writer may have been here meanwhile: the key must still be the same.
-            if ((atomic.load<u32>(at, 4) & MAC_KEY_MASK) == key && load<u32>(at) == low && port != source && isConnected(ports, port))
+            if ((atomic.load<u32>(at, 4) & MAC_KEY_MASK) == key && load<u32>(at) == low && port != source && isPlain(ports, port))
               target = port
           }
         }
@@ -169,7 +181,7 @@ export function forward(pool: usize, list: usize, count: u32, block: usize): u32
     }
     if (target == 0) undecided++
     else {
-      store<u32>(k4, target, P_DESTINATION)
+      store<u32>(k4, target | DE_PRESERVE_VLAN | DE_PRESERVE_PRIORITY, P_DESTINATION)
       store<u16>(k2, 1, P_DESTINATION_COUNT)
       store<u16>(k2, 0, P_DESTINATION_ROOM)
     }

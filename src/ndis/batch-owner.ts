@@ -16,6 +16,9 @@ export const Right = {
 /** A packet that outlives its batch: an opaque number. 0 is never one. */
 export type PacketHandle = number
 
+/** How a packet is kept: taken out of its batch, or copied, without or with its destinations. */
+export const Keep = { hold: 0, clone: 1, cloneWithDestinations: 2 } as const
+
 /** What a batch asks of the data path it runs in. */
 export interface BatchOwner {
   /** Reason number of a name registered by the module in work; names the module did not register are added. */
@@ -26,8 +29,10 @@ export interface BatchOwner {
   breach(rule: string, detail: string): void
   /** True if (port, nic) may be a destination or source now: the connection is connected (ES-429, ES-430). */
   connected(portId: number, nicIndex: number): boolean
-  /** Private copy of a packet that the module in work keeps; 0 without room. `taken`: the packet leaves the batch (hold). */
-  keep(slot: number, taken: boolean): PacketHandle
+  /** Private copy of a packet that the module in work keeps; 0 without room. `how`: one of Keep. */
+  keep(slot: number, how: number): PacketHandle
+  /** The slot of a packet that the module in work made, with a forwarding context; -1 if the handle names none. */
+  ownPacket(packet: PacketHandle): number
   /** Parses the header copy of a slot anew. */
   parse(slot: number): void
   /**

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { DataPathHarness, frame } from '../../test/support/data-path-harness.ts'
 import { HEADER_COPY, PF_DROPPED } from '../kernels/layout.ts'
-import { Batch, type BatchOwner, Right } from './batch.ts'
+import { Batch, type BatchOwner, Keep, Right } from './batch.ts'
 
 interface World {
   readonly batch: Batch
@@ -22,7 +22,8 @@ function world(rights: number, ingress: boolean, ...frames: Uint8Array[]): World
       filtered.push(`${slot} ${harness.reasons.name(reason)} ${port} ${incoming ? 'in' : 'out'}`),
     breach: (rule) => breaches.push(rule),
     connected: (port, nic) => port < 10 && nic === 0,
-    keep: (slot, taken) => (slot << 1) | (taken ? 1 : 0) | 0x10000,
+    keep: (slot, how) => (slot << 1) | (how === Keep.hold ? 1 : 0) | 0x10000,
+    ownPacket: () => -1,
     parse: (slot) => harness.kernels.parse(harness.pool.base, slot, 1),
     copyFrame: () => 0,
   }

@@ -25,6 +25,9 @@ export const DropReason = {
   vlanNotAdmitted: 20,
   vportNotActive: 21,
   functionAsleep: 22,
+  unreported: 23,
+  vlan: 24,
+  mtuExceeded: 25,
 } as const
 
 export type DropReason = number
@@ -58,4 +61,7 @@ export const dropReasonNames: readonly string[] = [
   'vlan-not-admitted',
   'vport-not-active',
   'function-asleep',
+  'not-reported-by-extension',
+  'vlan-not-allowed',
+  'mtu-exceeded',
 ]

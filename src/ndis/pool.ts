@@ -11,6 +11,7 @@ import {
   BURST_SLOTS,
   HEADER_START,
   HEADER_STRIDE,
+  HELD_ARENA_ENTRIES,
   P_ADDRESS,
   P_ARENA,
   P_CHAIN,
@@ -41,16 +42,23 @@ import {
   P_VNET,
   P_VSID,
   P_WINDOW,
+  PF_DATA_VALID,
   PF_DROPPED,
   PF_FOREIGN,
+  PF_GROWN,
+  PF_NATIVE_FORWARDING,
   PF_ORIGINATED,
   PF_OWNED,
+  PF_REPORTED,
   PF_SAFE,
+  PF_TAGGED,
+  PF_VLAN_OOB,
   POOL_BYTES,
   POOL_SLOTS,
   SEGMENTS_MAX,
   VNET_STRIDE,
 } from '../kernels/layout.ts'
+import { HeldArena } from './held-arena.ts'
 
 /** First slot of the segmentation scratch, and how many there are. */
 export const SCRATCH_FIRST = BURST_MAX
@@ -58,6 +66,7 @@ export const SCRATCH_SLOTS = BURST_SLOTS - BURST_MAX
 /** First slot of held and made packets. */
 export const HELD_FIRST = BURST_SLOTS
 
+const TCI_OFFSET = 14
 export const STORE_BLOCK = 4096
 export const STORE_BLOCKS = 2048
 /** Bytes to reserve for a pool with its store. */
@@ -102,8 +111,16 @@ export class PacketPool {
   readonly storeBase: number
   /** Increased when a held slot is freed, so that a stale or forged handle is noticed. */
   readonly generation = new Uint16Array(POOL_SLOTS)
+  /** Packet id of the packet that a held slot's packet is a clone of, 0 = none. */
+  readonly parent = new Uint32Array(POOL_SLOTS)
+  /** Where a dropped packet left the stack: index of the module, and LEFT_ON_EGRESS. */
+  readonly leftAt = new Uint16Array(POOL_SLOTS)
   arenaUsed = 0
   nextPacketId = 1
+  private readonly heldArena: HeldArena
+  // Burst slots whose payload was copied into blocks of the store in this turn.
+  private readonly safeSlots = new Uint16Array(BURST_SLOTS)
+  private safeCount = 0
   // The array that `copyHeader` last wrote to, and a view of it: callers reuse one buffer.
   private copyTarget: Uint8Array = new Uint8Array(0)
   private copyView: DataView = new DataView(this.copyTarget.buffer)
@@ -149,7 +166,8 @@ export class PacketPool {
     this.needs = new Uint8Array(buffer, base + P_NEEDS, n)
     this.vnet = new Uint8Array(buffer, base + P_VNET, n * VNET_STRIDE)
     this.segment = new Uint32Array(buffer, base + P_SEGMENT, n * SEGMENTS_MAX * 2)
-    this.arena = new Uint32Array(buffer, base + P_ARENA, ARENA_ENTRIES)
+    this.arena = new Uint32Array(buffer, base + P_ARENA, ARENA_ENTRIES + HELD_ARENA_ENTRIES)
+    this.heldArena = new HeldArena(this.arena, ARENA_ENTRIES, HELD_ARENA_ENTRIES)
     this.storeBase = Math.ceil((base + POOL_BYTES) / STORE_BLOCK) * STORE_BLOCK
     this.store = new Uint8Array(buffer, this.storeBase, STORE_BLOCKS * STORE_BLOCK)
     for (let slot = POOL_SLOTS - 1; slot >= HELD_FIRST; slot--) this.#freeSlots[this.#freeSlotCount++] = slot
@@ -187,8 +205,17 @@ export class PacketPool {
     this.needs[slot] = 0
     this.destinationCount[slot] = 0
     this.destinationRoom[slot] = 0
-    this.packetId[slot] = this.nextPacketId++ >>> 0
+    this.parent[slot] = 0
+    this.leftAt[slot] = 0
+    this.packetId[slot] = this.nextPacketId >>> 0
+    this.nextPacketId = (this.nextPacketId + 1) >>> 0
     this.vnet.fill(0, slot * VNET_STRIDE, (slot + 1) * VNET_STRIDE)
+    this.fillBlocks(slot, payload, blocks)
+    return slot
+  }
+
+  // Payload segments of `slot` = `blocks` free blocks for `payload` bytes.
+  private fillBlocks(slot: number, payload: number, blocks: number): void {
     let rest = payload
     for (let i = 0; i < blocks; i++) {
       const address = this.storeBase + this.#freeBlocks[--this.#freeBlockCount]! * STORE_BLOCK
@@ -198,20 +225,79 @@ export class PacketPool {
       rest -= STORE_BLOCK
     }
     if (blocks > 0) this.address[slot] = this.segment[(slot * SEGMENTS_MAX) << 1]!
-    return slot
+    this.segments[slot] = blocks
   }
 
-  /** Gives a held slot and its blocks back; its handle becomes stale. */
+  /** Sets the TCI of a packet: in the tag that its frame carries, else out of band. */
+  setTag(slot: number, tci: number): void {
+    this.vlan[slot] = tci
+    if ((this.flags[slot]! & PF_TAGGED) === 0) {
+      this.flags[slot] = this.flags[slot]! | PF_VLAN_OOB
+      return
+    }
+    const at = slot * HEADER_STRIDE + this.headerOffset[slot]! + TCI_OFFSET
+    this.header8[at] = tci >> 8
+    this.header8[at + 1] = tci & 0xff
+  }
+
+  /** Gives a held slot, its blocks and its destination array back; its handle becomes stale. */
   give(slot: number): void {
+    this.giveBlocks(slot)
+    this.forgetDestinations(slot)
+    this.flags[slot] = 0
+    this.generation[slot] = this.generation[slot]! + 1
+    this.#freeSlots[this.#freeSlotCount++] = slot
+  }
+
+  /** Empties the destination array of a held slot and gives its room back. */
+  forgetDestinations(slot: number): void {
+    const room = this.destinationRoom[slot]!
+    if (room !== 0) this.heldArena.give(this.destinationOffset[slot]!, room)
+    this.destinationRoom[slot] = 0
+    this.destinationCount[slot] = 0
+    this.flags[slot] = this.flags[slot]! & ~PF_GROWN
+  }
+
+  private giveBlocks(slot: number): void {
     const blocks = this.segments[slot]!
     if (blocks === 1) this.#freeBlocks[this.#freeBlockCount++] = (this.address[slot]! - this.storeBase) / STORE_BLOCK
     else
       for (let i = 0; i < blocks; i++)
         this.#freeBlocks[this.#freeBlockCount++] = (this.segment[(slot * SEGMENTS_MAX + i) << 1]! - this.storeBase) / STORE_BLOCK
     this.segments[slot] = 0
-    this.flags[slot] = 0
-    this.generation[slot] = this.generation[slot]! + 1
-    this.#freeSlots[this.#freeSlotCount++] = slot
+  }
+
+  /**
+   * Copies the payload of a packet into the store, so that no guest can change any byte of it: IsPacketDataSafe. A burst slot keeps it
+   * until `forgetSafe`. False without room. Allocates nothing. ES-399
+   */
+  makeSafe(slot: number): boolean {
+    if ((this.flags[slot]! & PF_SAFE) !== 0) return true
+    const header = this.headerLength[slot]!
+    const payload = this.length[slot]! - header
+    const blocks = Math.ceil(payload / STORE_BLOCK)
+    if (blocks > this.#freeBlockCount || blocks > SEGMENTS_MAX) return false
+    // Copied before the slot's own segments are overwritten: blocks are taken from the top of the list.
+    let from = header
+    for (let i = 0; i < blocks; i++) {
+      const address = this.storeBase + this.#freeBlocks[this.#freeBlockCount - 1 - i]! * STORE_BLOCK
+      const length = Math.min(this.length[slot]! - from, STORE_BLOCK)
+      if (this.#kernels.copyFrame(this.base, slot, from, length, address) !== length) return false
+      from += length
+    }
+    this.fillBlocks(slot, payload, blocks)
+    this.flags[slot] = (this.flags[slot]! & ~PF_FOREIGN) | PF_OWNED | PF_SAFE
+    if (slot < HELD_FIRST && blocks > 0) this.safeSlots[this.safeCount++] = slot
+    return true
+  }
+
+  /** The turn is over: blocks that burst slots took are free again. */
+  forgetSafe(): void {
+    while (this.safeCount > 0) {
+      const slot = this.safeSlots[--this.safeCount]!
+      this.giveBlocks(slot)
+      this.flags[slot] = this.flags[slot]! & ~(PF_OWNED | PF_SAFE)
+    }
   }
 
   /**
@@ -232,7 +318,8 @@ export class PacketPool {
       this.#kernels.copyFrame(this.base, slot, from, this.segment[at + 1]!, this.segment[at]!)
       from += this.segment[at + 1]!
     }
-    this.flags[copied] = (this.flags[slot]! & ~(PF_FOREIGN | PF_DROPPED)) | PF_OWNED | PF_SAFE | PF_ORIGINATED
+    this.flags[copied] =
+      (this.flags[slot]! & ~(PF_FOREIGN | PF_DROPPED | PF_GROWN | PF_REPORTED)) | PF_OWNED | PF_SAFE | PF_ORIGINATED
     this.copyFields(copied, slot)
     return copied
   }
@@ -258,34 +345,70 @@ export class PacketPool {
     return copied
   }
 
-  /** Copies source, parsed fields and out-of-band data of `from` to `to` (CopyNetBufferListInfo without destinations, ES-426). */
-  copyFields(to: number, from: number): void {
+  // Copies parsed fields, source and out-of-band data.
+  private copyFields(to: number, from: number): void {
     this.etherType[to] = this.etherType[from]!
     this.vlan[to] = this.vlan[from]!
     this.sourceL4[to] = this.sourceL4[from]!
     this.destinationL4[to] = this.destinationL4[from]!
-    this.sourcePort[to] = this.sourcePort[from]!
-    this.sourceNic[to] = this.sourceNic[from]!
     this.l3[to] = this.l3[from]!
     this.l4[to] = this.l4[from]!
     this.protocol[to] = this.protocol[from]!
-    this.needs[to] = this.needs[from]!
-    this.vsid[to] = this.vsid[from]!
+    this.copyInfo(to, from)
   }
 
   /**
-   * Reserves an array of `room` destination entries for `slot` and keeps those it has (GrowNetBufferListDestinations). Returns
-   * false when the arena of this turn is full (NDIS_STATUS_RESOURCES, ES-417).
+   * Copies source and out-of-band data of `from` to `to`: CopyNetBufferListInfo without destinations (ES-426). Checksum and
+   * segmentation requests keep their form (ES-402).
+   */
+  copyInfo(to: number, from: number): void {
+    this.sourcePort[to] = this.sourcePort[from]!
+    this.sourceNic[to] = this.sourceNic[from]!
+    this.needs[to] = this.needs[from]!
+    this.vsid[to] = this.vsid[from]!
+    const carried = PF_NATIVE_FORWARDING | PF_DATA_VALID | PF_VLAN_OOB
+    if ((this.flags[from]! & PF_VLAN_OOB) !== 0) this.vlan[to] = this.vlan[from]!
+    this.flags[to] = (this.flags[to]! & ~carried) | (this.flags[from]! & carried)
+    this.vnet.copyWithin(to * VNET_STRIDE, from * VNET_STRIDE, (from + 1) * VNET_STRIDE)
+  }
+
+  /**
+   * Reserves an array of `room` destination entries for `slot` and keeps those it has (GrowNetBufferListDestinations): of a burst slot
+   * until the turn is over, of a held one until it is given back. Returns false without room (NDIS_STATUS_RESOURCES, ES-417).
    */
   growDestinations(slot: number, room: number): boolean {
     const count = this.destinationCount[slot]!
-    if (this.arenaUsed + room > ARENA_ENTRIES) return false
-    const at = this.arenaUsed
-    this.arenaUsed += room
-    if (this.destinationRoom[slot] === 0) this.arena[at] = this.destination[slot]!
-    else this.arena.copyWithin(at, this.destinationOffset[slot]!, this.destinationOffset[slot]! + count)
+    const had = this.destinationRoom[slot]!
+    let at: number
+    if (slot >= HELD_FIRST) {
+      if (had !== 0 && this.heldArena.fits(had, room)) {
+        this.destinationRoom[slot] = room
+        this.flags[slot] = this.flags[slot]! | PF_GROWN
+        return true
+      }
+      at = this.heldArena.take(room)
+      if (at < 0) return false
+    } else {
+      if (this.arenaUsed + room > ARENA_ENTRIES) return false
+      at = this.arenaUsed
+      this.arenaUsed += room
+    }
+    if (had === 0) this.arena[at] = this.destination[slot]!
+    else {
+      const from = this.destinationOffset[slot]!
+      this.arena.copyWithin(at, from, from + count)
+      if (slot >= HELD_FIRST) this.heldArena.give(from, had)
+    }
     this.destinationOffset[slot] = at
     this.destinationRoom[slot] = room
+    this.flags[slot] = this.flags[slot]! | PF_GROWN
     return true
   }
 }
+
+/** In `leftAt`: dropped on egress. */
+export const LEFT_ON_EGRESS = 0x8000
+/** In `leftAt`: dropped by the switch between ingress and egress. */
+export const LEFT_AT_EDGE = 0x7fff
+/** In `leftAt`: held, and not completed before its copy is. */
+export const LEFT_TO_GO_ON = 0x7ffe

@@ -5,19 +5,37 @@
 // The rule it must not break: every packet that enters is delivered, held, or counted as dropped with a reason; nothing is allocated.
 
 import type { PacketKernels } from '../kernels/by-packet.ts'
-import { BURST_MAX, BURST_SLOTS, DE_EXCLUDED, DE_PORT, PF_DROPPED, PF_MULTICAST } from '../kernels/layout.ts'
-import { Batch, type BatchOwner, type PacketHandle } from '../ndis/batch.ts'
+import {
+  BURST_MAX,
+  BURST_SLOTS,
+  DE_EXCLUDED,
+  DE_PORT,
+  PF_DROPPED,
+  PF_MULTICAST,
+  PF_NATIVE_FORWARDING,
+  PF_TAGGED,
+  PF_VLAN_OOB,
+} from '../kernels/layout.ts'
+import { Batch, type PacketHandle } from '../ndis/batch.ts'
+import { appendDestination } from '../ndis/destinations.ts'
 import { DropReason } from '../ndis/drop-reasons.ts'
-import type { PacketPool } from '../ndis/pool.ts'
+import { LEFT_AT_EDGE, LEFT_ON_EGRESS, type PacketPool } from '../ndis/pool.ts'
+import { SwitchContextTypes } from '../ndis/switch-context.ts'
+import { Completion } from './completion.ts'
 import { type Counters, PortCounter, ProcessorCounter } from './counters.ts'
 import type { Delivery } from './delivery.ts'
+import { DeliveryForms } from './delivery-forms.ts'
+import { DropLog, type DropLogOwner } from './drop-log.ts'
 import { Forwarding } from './forwarding.ts'
-import type { Injections } from './injections.ts'
+import { COPIER_BYTES, FrameCopier } from './frame-copier.ts'
+import type { Injections, InjectionsOwner } from './injections.ts'
 import type { MacTable } from './mac-table.ts'
-import type { Module } from './module.ts'
+import { Mirroring } from './mirroring.ts'
+import type { Module, ModuleState } from './module.ts'
 import type { PortTable } from './port-table.ts'
 import type { ShortCut } from './short-cut.ts'
 import { ExtensionStack } from './stack.ts'
+import { type BuiltInPolicies, type NativeForwarding, SwitchEdge } from './switch-edge.ts'
 
 /** The source side of an endpoint's queue: see endpoints/endpoint.ts. */
 export interface SourceQueue {
@@ -49,13 +67,12 @@ export interface DataPathComponents {
   readonly reportAll?: boolean
 }
 
-const SCRATCH_BYTES = 2048
 const SLOT_LIST_BYTES = BURST_SLOTS * 2 * 2
 /** Bytes of list and scratch memory of one data path. */
-export const DATA_PATH_LIST_BYTES = SLOT_LIST_BYTES + SCRATCH_BYTES
+export const DATA_PATH_LIST_BYTES = SLOT_LIST_BYTES + COPIER_BYTES
 
 /** Fields are ordinary ones: they are read per packet. */
-export class DataPath implements BatchOwner {
+export class DataPath implements DropLogOwner, InjectionsOwner {
   readonly stack: ExtensionStack
   readonly forwarding: Forwarding
   private readonly components: DataPathComponents
@@ -63,17 +80,24 @@ export class DataPath implements BatchOwner {
   private readonly counters: Counters
   private readonly delivery: Delivery
   private readonly batch: Batch
-  private readonly droppedBatch: Batch
-  private readonly droppedReasons = new Uint8Array(BURST_SLOTS * 2)
-  private readonly scratch: Uint8Array
-  private readonly scratchAt: number
+  private readonly lost: DropLog
+  private readonly copier: FrameCopier
   private readonly shortCut: ShortCut | undefined
   // Of the burst in work.
   private admitted = 0
   private admittedBytes = 0
   private admittedMulticasts = 0
   private admittedNeeds = 0
+  private admittedFlags = 0
+  private admittedLongest = 0
   private current = -1
+  readonly ports: PortTable
+  /** Context types that this processor's extensions declared. */
+  readonly contexts = new SwitchContextTypes()
+  private readonly edge: SwitchEdge
+  private readonly mirroring: Mirroring
+  private readonly completion: Completion
+  private readonly injected = new Uint16Array(BURST_MAX)
 
   constructor(components: DataPathComponents) {
     this.components = components
@@ -83,9 +107,8 @@ export class DataPath implements BatchOwner {
     this.shortCut = components.shortCut
     const slots = new Uint16Array(components.buffer, components.list, BURST_SLOTS * 2)
     this.batch = new Batch(slots, components.list, components.pool, this)
-    this.droppedBatch = new Batch(new Uint16Array(BURST_SLOTS * 2), 0, components.pool, this)
-    this.scratchAt = components.list + SLOT_LIST_BYTES
-    this.scratch = new Uint8Array(components.buffer, this.scratchAt, SCRATCH_BYTES)
+    this.lost = new DropLog(components.pool, components.counters, this)
+    this.copier = new FrameCopier(components.buffer, components.list + SLOT_LIST_BYTES, components.pool, components.kernels)
     this.stack = new ExtensionStack({
       entered: (index) => {
         this.current = index
@@ -95,6 +118,19 @@ export class DataPath implements BatchOwner {
       nowNs: () => components.nowMs() * 1e6,
     })
     this.forwarding = new Forwarding(this.pool, components.ports, components.macs, this.counters, this)
+    this.ports = components.ports
+    this.edge = new SwitchEdge(this.pool, components.ports, this)
+    this.mirroring = new Mirroring(this.pool, components.ports)
+    this.completion = new Completion(this.pool, this)
+    components.delivery.forms = new DeliveryForms(this.pool, components.ports)
+    components.injections.attach(this)
+  }
+
+  /** Built-in policies of the switch, and the component that forwards what it claims; undefined takes them away. */
+  setHooks(policies: BuiltInPolicies | undefined, native: NativeForwarding | undefined): void {
+    this.edge.policies = policies
+    this.edge.native = native
+    this.stack.setEdge(policies === undefined && native === undefined ? undefined : this.edge)
   }
 
   /** Module in work, or undefined between modules. */
@@ -107,15 +143,17 @@ export class DataPath implements BatchOwner {
   }
 
   /**
-   * Takes one burst from `queue` of port `port` through the switch. Returns the packets taken. They are given back to their owner
+   * Takes one burst from `queue` of port `port` (`nicIndex`: its physical adapter, from 1) through the switch. Returns the packets taken. They are given back to their owner
    * whatever happens in between: a queue holds its ring's lock from receive to complete.
    */
-  turn(queue: SourceQueue, port: number): number {
+  turn(queue: SourceQueue, port: number, nicIndex = 0): number {
     const taken = queue.receive(0, BURST_MAX)
     if (taken === 0) return 0
     try {
+      if (nicIndex !== 0) this.pool.sourceNic.fill(nicIndex, 0, taken) // ES-300
       this.burst(taken, port)
     } finally {
+      this.pool.forgetSafe()
       queue.complete(0, taken)
     }
     if (this.components.injections.pending !== 0) this.inject()
@@ -127,6 +165,7 @@ export class DataPath implements BatchOwner {
     const { pool, batch, counters, shortCut } = this
     pool.arenaUsed = 0
     this.forwarding.refresh()
+    this.mirroring.refresh()
     const connected = this.components.ports.connected(port)
     if (shortCut === undefined || !connected) this.admit(taken, port, connected)
     else {
@@ -135,6 +174,8 @@ export class DataPath implements BatchOwner {
       this.admittedBytes = shortCut.bytes
       this.admittedMulticasts = shortCut.multicasts
       this.admittedNeeds = shortCut.needs
+      this.admittedFlags = shortCut.seen
+      this.admittedLongest = shortCut.longest
       if (this.admitted < taken) this.countDropped(taken, port)
     }
     const kept = this.admitted
@@ -147,11 +188,16 @@ export class DataPath implements BatchOwner {
       batch.length = kept
       batch.ingress = true
       batch.dirty = false
-      batch.singleSource = true // ES-445
+      batch.oneSource = true // ES-445
+      batch.mayBeTagged = (this.admittedFlags & (PF_TAGGED | PF_VLAN_OOB)) !== 0
+      const subnet = this.ports.subnet(port)
+      if (subnet !== 0) pool.vsid.fill(subnet, 0, taken) // ES-302
+      if (this.stack.observesCompletion) this.completion.begin(batch, -1)
       this.stack.ingress(batch)
       this.downward(batch, this.admittedNeeds, port)
     }
-    if (this.droppedBatch.length !== 0) this.showDropped()
+    if (this.lost.length !== 0) this.lost.show(this.stack.modules)
+    if (this.stack.observesCompletion) this.completion.run(this.stack.modules)
   }
 
   // In TypeScript: numbers the packets, lists those to pass on, sums them up; counts those dropped.
@@ -162,6 +208,8 @@ export class DataPath implements BatchOwner {
     let bytes = 0
     let multicasts = 0
     let seen = 0
+    let kinds = 0
+    let longest = 0
     let id = this.pool.nextPacketId
     for (let slot = 0; slot < taken; slot++) {
       packetId[slot] = id++
@@ -169,6 +217,8 @@ export class DataPath implements BatchOwner {
       if ((flags[slot]! & PF_DROPPED) !== 0) continue
       slots[kept++] = slot
       bytes += length[slot]!
+      longest = Math.max(longest, length[slot]!)
+      kinds |= flags[slot]!
       seen |= needs[slot]!
       multicasts += (flags[slot]! & PF_MULTICAST) >> 2
     }
@@ -177,6 +227,8 @@ export class DataPath implements BatchOwner {
     this.admittedBytes = bytes
     this.admittedMulticasts = multicasts
     this.admittedNeeds = seen
+    this.admittedFlags = kinds
+    this.admittedLongest = longest
     if (connected && kept < taken) this.countDropped(taken, port)
   }
 
@@ -190,13 +242,29 @@ export class DataPath implements BatchOwner {
   // that all of them come from, or -1 if that is not known.
   private downward(batch: Batch, seen: number, source: number): void {
     if (batch.length === 0) return
+    if (batch.claimsDestinationGroup) batch.consumeDestinationGroup() // ES-342
+    this.edge.atMiniportEdge(batch)
+    if (this.edge.native !== undefined) this.forwardNative(batch, this.edge.native)
+    if (batch.dirty) batch.settle()
     if (this.stack.hasForwarding) this.dropUndirected(batch)
     else this.forward(batch, source) // ES-331
     if (batch.dirty) batch.settle()
     if (batch.length === 0) return
+    if (this.mirroring.active) this.mirroring.add(batch) // ES-338
     batch.ingress = false
     this.stack.egress(batch)
     if (batch.length !== 0) this.deliver(batch, seen)
+  }
+
+  // ES-565: what the component claimed gets its destinations from it.
+  private forwardNative(batch: Batch, native: NativeForwarding): void {
+    for (let i = 0; i < batch.length; i++) {
+      const slot = batch.slots[i]!
+      if ((this.pool.flags[slot]! & (PF_NATIVE_FORWARDING | PF_DROPPED)) !== PF_NATIVE_FORWARDING) continue
+      native.forward(batch, i, (port) => this.ports.connected(port) && appendDestination(this.pool, slot, port))
+      this.parse(slot) // its headers may be others now
+      if (this.pool.destinationCount[slot] === 0) this.refuse(batch, i, DropReason.noDestination, this.pool.sourcePort[slot]!)
+    }
   }
 
   private forward(batch: Batch, source: number): void {
@@ -216,10 +284,11 @@ export class DataPath implements BatchOwner {
   // Sorts the packets by destination port and hands each port its list.
   private deliver(batch: Batch, seen: number): void {
     const { pool, delivery, shortCut } = this
+    const formed = batch.mayBeTagged || this.admittedLongest > this.forwarding.frameMax
     if (shortCut !== undefined) {
       delivery.sorted(shortCut.sort(batch.list, batch.length))
       if (shortCut.overflow === 0) {
-        delivery.flush(seen)
+        delivery.flush(seen, formed)
         return
       }
       delivery.discard() // an extension added too many copies for one port: they are counted where they are lost
@@ -240,33 +309,52 @@ export class DataPath implements BatchOwner {
         if ((entry & DE_EXCLUDED) === 0) delivery.add(entry & DE_PORT, slot, length[slot]!)
       }
     }
-    delivery.flush(seen)
+    delivery.flush(seen, formed)
   }
 
-  // Packets that extensions sent, originated or gave back: in order, each from its place in the stack.
+  // Packets that extensions sent, originated or gave back: in order, those in a row that join at one place together (ES-065).
   private inject(): void {
     const { injections } = this.components
-    const { pool, batch, counters } = this
-    for (let rounds = 0; injections.pending !== 0 && rounds < BURST_SLOTS; rounds++) {
-      const slot = injections.next()
-      pool.arenaUsed = 0
-      this.forwarding.refresh()
-      batch.slots[0] = slot
-      batch.length = 1
-      batch.dirty = false
-      batch.ingress = injections.ingress
-      counters.processor(ProcessorCounter.originated, 1)
-      if (injections.ingress) {
-        this.stack.runFrom('ingress', injections.module, batch)
-        this.downward(batch, pool.needs[slot]!, -1)
-      } else {
-        injections.restoreDestinations(slot)
-        this.stack.runFrom('egress', injections.module, batch)
-        if (batch.length !== 0) this.deliver(batch, pool.needs[slot]!)
-      }
-      if (this.droppedBatch.length !== 0) this.showDropped()
-      pool.give(slot)
+    for (let sent = 0; injections.pending !== 0 && sent < BURST_SLOTS; ) {
+      const count = injections.next(this.injected)
+      sent += count
+      this.injectRun(count, injections.module, injections.ingress)
     }
+  }
+
+  private injectRun(count: number, module: number, ingress: boolean): void {
+    const { pool, batch, counters, injected } = this
+    const { injections } = this.components
+    pool.arenaUsed = 0
+    this.forwarding.refresh()
+    this.mirroring.refresh()
+    let needs = 0
+    let flags = 0
+    this.admittedLongest = 0
+    for (let i = 0; i < count; i++) {
+      const slot = injected[i]!
+      batch.slots[i] = slot
+      needs |= pool.needs[slot]!
+      flags |= pool.flags[slot]!
+      this.admittedLongest = Math.max(this.admittedLongest, pool.length[slot]!)
+    }
+    batch.length = count
+    batch.dirty = false
+    batch.oneSource = false
+    batch.mayBeTagged = (flags & (PF_TAGGED | PF_VLAN_OOB)) !== 0
+    batch.ingress = ingress
+    counters.processor(ProcessorCounter.originated, count)
+    if (this.stack.observesCompletion) this.completion.begin(batch, injections.isOwn(injected[0]!) ? module : -1)
+    if (ingress) {
+      this.stack.runFrom('ingress', module, batch)
+      this.downward(batch, needs, -1)
+    } else {
+      this.stack.runFrom('egress', module, batch)
+      if (batch.length !== 0) this.deliver(batch, needs)
+    }
+    if (this.lost.length !== 0) this.lost.show(this.stack.modules)
+    if (this.stack.observesCompletion) this.completion.run(this.stack.modules)
+    for (let i = 0; i < count; i++) injections.free(injected[i]!) // ES-354
   }
 
   /** Sends what extensions queued outside of a burst (timers). Returns true if there was something. */
@@ -283,18 +371,19 @@ export class DataPath implements BatchOwner {
   }
 
   filtered(slot: number, reason: number, port: number, incoming: boolean): void {
-    this.counters.drop(port, reason, 1)
-    this.counters.port(port, incoming ? PortCounter.receivedDropped : PortCounter.sendDropped, 1)
-    if (this.stack.observesDrops) {
-      const { droppedBatch } = this
-      if (droppedBatch.length >= droppedBatch.slots.length) return
-      this.droppedReasons[droppedBatch.length] = reason // the slot has one place only: it may lose several destinations
-      droppedBatch.slots[droppedBatch.length++] = slot
-    }
+    this.lost.count(slot, reason, port, incoming, this.stack.observesDrops)
+  }
+
+  reasonName(reason: number): string {
+    return this.delivery.reasonName(reason)
   }
 
   breach(rule: string, detail: string): void {
-    const module = this.currentModule
+    this.breachOf(this.current, rule, detail)
+  }
+
+  breachOf(index: number, rule: string, detail: string): void {
+    const module = this.stack.modules[index]
     if (!module) return
     module.breaches++
     if (module.breaches === 1 || this.components.reportAll) this.components.report(module.name, rule, detail)
@@ -304,28 +393,37 @@ export class DataPath implements BatchOwner {
     return this.components.ports.usable(portId, nicIndex)
   }
 
-  keep(slot: number, taken: boolean): PacketHandle {
-    const copied = this.pool.copy(slot)
-    if (copied < 0) return 0
-    if (taken) this.counters.processor(ProcessorCounter.held, 1)
-    return this.components.injections.own(copied, taken ? slot : -1, this.batch.ingress, this.current)
+  keep(slot: number, how: number): PacketHandle {
+    return this.components.injections.keep(slot, how, this.batch.ingress, this.current)
+  }
+
+  held(): void {
+    this.counters.processor(ProcessorCounter.held, 1)
+  }
+
+  ownPacket(packet: PacketHandle): number {
+    return this.components.injections.ownPacket(packet, this.current)
+  }
+
+  stateOf(index: number): ModuleState {
+    return this.stack.modules[index]?.state ?? 'detached'
+  }
+
+  copyBytes(slot: number, from: number, length: number, target: Uint8Array): number {
+    return this.copier.bytes(slot, from, length, target)
   }
 
   copyFrame(slot: number, from: number, length: number, target: Uint8Array, at: number): number {
-    const { kernels } = this.components
-    const { scratch, scratchAt } = this
-    let copied = 0
-    while (copied < length) {
-      const part = kernels.copyFrame(this.pool.base, slot, from + copied, Math.min(length - copied, scratch.length), scratchAt)
-      if (part === 0) break
-      for (let i = 0; i < part; i++) target[at + copied + i] = scratch[i]!
-      copied += part
-    }
-    return copied
+    return this.copier.payload(slot, from, length, target, at)
   }
 
   parse(slot: number): void {
-    this.components.kernels.parse(this.pool.base, slot, 1)
+    const { pool } = this
+    const tci = pool.vlan[slot]!
+    this.components.kernels.parse(pool.base, slot, 1)
+    if ((pool.flags[slot]! & PF_VLAN_OOB) === 0) return
+    if ((pool.flags[slot]! & PF_TAGGED) === 0) pool.vlan[slot] = tci
+    else pool.flags[slot] = pool.flags[slot]! & ~PF_VLAN_OOB // it carries a tag now
   }
 
   // ---- drops --------------------------------------------------------------------------------------------------------------
@@ -339,13 +437,22 @@ export class DataPath implements BatchOwner {
   private lose(slot: number, reason: number, port: number): void {
     this.pool.flags[slot] = this.pool.flags[slot]! | PF_DROPPED
     this.pool.reason[slot] = reason
+    this.pool.leftAt[slot] = LEFT_AT_EDGE
     this.filtered(slot, reason, port, port === this.pool.sourcePort[slot])
+  }
+
+  gaveUp(slot: number, ingress: boolean, reason: number): void {
+    this.lost.packet(slot, ingress, reason, this.stack.observesDrops)
   }
 
   private dropAll(batch: Batch, reason: number): void {
     for (let i = 0; i < batch.length; i++) {
       const slot = batch.slots[i]!
-      if ((this.pool.flags[slot]! & PF_DROPPED) === 0) this.lose(slot, reason, this.pool.sourcePort[slot]!)
+      if ((this.pool.flags[slot]! & PF_DROPPED) !== 0) continue
+      this.pool.flags[slot] = this.pool.flags[slot]! | PF_DROPPED
+      this.pool.reason[slot] = reason
+      this.pool.leftAt[slot] = this.current < 0 ? LEFT_AT_EDGE : batch.ingress ? this.current : this.current | LEFT_ON_EGRESS
+      this.lost.packet(slot, batch.ingress, reason, this.stack.observesDrops)
     }
     batch.length = 0
     batch.dirty = false
@@ -354,28 +461,16 @@ export class DataPath implements BatchOwner {
   // A module that failed gives nothing back any more: what it holds goes on past it, or is dropped.
   private failed(index: number, module: Module): void {
     const reason = module.onFailure === 'open' ? DropReason.none : DropReason.extensionFailed
-    this.components.injections.surrender(index, reason === DropReason.none, (slot) => {
-      const port = this.pool.sourcePort[slot]!
-      this.counters.drop(port, reason, 1)
-      this.counters.port(port, PortCounter.receivedDropped, 1)
-    })
+    this.components.injections.surrender(index, reason === DropReason.none, (slot, ingress) =>
+      this.lost.packet(slot, ingress, reason, this.stack.observesDrops),
+    )
     this.components.report(module.name, 'extension-failed', module.lastFault)
   }
 
-  private showDropped(): void {
-    const { droppedBatch } = this
-    const reason = (i: number): string => this.delivery.reasonName(this.droppedReasons[i]!)
-    for (const [index, module] of this.stack.modules.entries()) {
-      if (module.state !== 'running' || !module.enabled || module.handlers.filtered === undefined) continue
-      droppedBatch.rights = 0
-      try {
-        module.handlers.filtered(droppedBatch, reason)
-      } catch (error) {
-        module.fail(error)
-        this.failed(index, module)
-        this.stack.compile()
-      }
-    }
-    droppedBatch.length = 0
+  completionFailed(index: number, error: unknown): void {
+    const module = this.stack.modules[index]!
+    module.fail(error)
+    this.failed(index, module)
+    this.stack.compile()
   }
 }

@@ -19,6 +19,7 @@ import {
 import { DropReason } from '../ndis/drop-reasons.ts'
 import { type PacketPool, SCRATCH_FIRST, SCRATCH_SLOTS } from '../ndis/pool.ts'
 import { type Counters, PortCounter } from './counters.ts'
+import type { DeliveryForms } from './delivery-forms.ts'
 
 const SEGMENTATION = OFFLOAD_TSO4 | OFFLOAD_TSO6 | OFFLOAD_USO | OFFLOAD_ECN
 /** Queue pairs of one port that delivery spreads flows over. */
@@ -63,6 +64,11 @@ export class Delivery {
   /** Packets of the list in work that software could not finish. */
   private unfinished = 0
   private readonly queues: (readonly SinkQueue[])[]
+  // Queues of the physical adapters of an external port, by NIC index, where there are any.
+  private readonly teams: (readonly (readonly SinkQueue[])[] | undefined)[]
+  private readonly flat: SinkQueue[] = new Array(QUEUES_MAX)
+  /** What makes packets fit their destinations; set by the data path. */
+  forms: DeliveryForms | undefined
   private readonly spreadFirst: number
   private readonly scratch: Uint16Array
   private readonly scratchAt: number
@@ -88,12 +94,23 @@ export class Delivery {
     this.bytes = new Uint32Array(buffer, this.bytesAt, all)
     this.touched = new Uint16Array(buffer, this.touchedAt, all)
     this.queues = Array.from({ length: ports }, () => [])
+    this.teams = new Array(ports).fill(undefined)
     this.spreadFirst = ports
   }
 
-  /** Sets the queues that frames for `port` go to; none: they are dropped as not connected. */
-  setQueues(port: number, queues: readonly SinkQueue[]): void {
-    this.queues[port] = queues.slice(0, QUEUES_MAX)
+  /**
+   * Sets the queues that frames for `port` go to; none: they are dropped as not connected. `nicIndex` ≥ 1: those of one physical
+   * adapter of an external port; all of them together have at most QUEUES_MAX.
+   */
+  setQueues(port: number, queues: readonly SinkQueue[], nicIndex = 0): void {
+    if (nicIndex === 0) {
+      this.queues[port] = queues.slice(0, QUEUES_MAX)
+      return
+    }
+    const team = [...(this.teams[port] ?? [])]
+    for (let n = team.length; n <= nicIndex; n++) team.push([])
+    team[nicIndex] = queues.slice(0, QUEUES_MAX)
+    this.teams[port] = team.some((adapter) => adapter.length > 0) ? team : undefined
   }
 
   /** Puts the packet in `slot` on the list of `port`. */
@@ -133,22 +150,63 @@ export class Delivery {
     this.touchedCount = 0
   }
 
-  /** Delivers all lists. `seen`: the offload needs among the packets. */
-  flush(seen: number): void {
+  /**
+   * Delivers all lists. `seen`: the offload needs among the packets; `formed`: some have 802.1Q information, or are longer than some
+   * port takes.
+   */
+  flush(seen: number, formed: boolean): void {
     for (let t = 0; t < this.touchedCount; t++) {
       const port = this.touched[t]!
-      const count = this.fill[port]!
-      const bytes = this.bytes[port]!
+      let count = this.fill[port]!
+      let bytes = this.bytes[port]!
       this.fill[port] = 0
       this.bytes[port] = 0
       const queues = this.queues[port]!
-      if (queues.length === 1) this.toQueue(queues[0]!, port, port, count, bytes, seen)
+      const { forms } = this
+      const team = this.teams[port]
+      if (formed && forms !== undefined) {
+        count = forms.prepare(this.lists, port * BURST_SLOTS, count, port)
+        bytes = forms.bytes
+        if (forms.tooLong !== 0) {
+          this.counters.drop(port, DropReason.mtuExceeded, forms.tooLong)
+          this.counters.port(port, PortCounter.sendDropped, forms.tooLong)
+        }
+      }
+      if (count === 0) continue
+      if (team !== undefined && forms !== undefined) this.toTeam(team, forms, port, count, seen)
+      else if (queues.length === 1) this.toQueue(queues[0]!, port, port, count, bytes, seen)
       else if (queues.length === 0) {
         this.counters.drop(port, DropReason.destinationNotConnected, count)
         this.counters.port(port, PortCounter.sendDropped, count)
       } else this.spread(queues, port, count, seen)
+      if (formed && forms !== undefined) forms.undo()
     }
     this.touchedCount = 0
+  }
+
+  // Each packet to the adapter that its destination names; index 0 leaves the choice to the switch: flows are spread over all.
+  private toTeam(team: readonly (readonly SinkQueue[])[], forms: DeliveryForms, port: number, count: number, seen: number): void {
+    const { fill, lists, flat } = this
+    let filled = 0
+    for (const adapter of team) for (const queue of adapter) if (filled < QUEUES_MAX) flat[filled++] = queue
+    for (let i = 0; i < count; i++) {
+      const slot = lists[port * BURST_SLOTS + i]!
+      const nic = forms.nicIndex(slot, port)
+      const own = nic < team.length ? team[nic]! : []
+      const choice = own.length > 0 ? own.length : nic === 0 ? filled : 0
+      if (choice === 0) {
+        this.counters.drop(port, DropReason.destinationNotConnected, 1)
+        this.counters.port(port, PortCounter.sendDropped, 1)
+        continue
+      }
+      let at = this.flowHash(slot) % choice
+      if (own.length > 0) for (let n = 0; n < nic; n++) at += team[n]!.length
+      if (at >= filled) at = 0
+      const index = this.spreadFirst + at
+      lists[index * BURST_SLOTS + fill[index]!] = slot
+      fill[index] = fill[index]! + 1
+    }
+    this.deliverSpread(flat, filled, port, seen)
   }
 
   private toQueue(queue: SinkQueue, port: number, listIndex: number, count: number, bytes: number, seen: number): void {
@@ -170,7 +228,7 @@ export class Delivery {
 
   // Flows are spread over a port's queues; a flow stays on one queue, so its order is kept.
   private spread(queues: readonly SinkQueue[], port: number, count: number, seen: number): void {
-    const { fill, lists, pool } = this
+    const { fill, lists } = this
     const first = this.spreadFirst
     for (let i = 0; i < count; i++) {
       const slot = lists[port * BURST_SLOTS + i]!
@@ -178,8 +236,13 @@ export class Delivery {
       lists[index * BURST_SLOTS + fill[index]!] = slot
       fill[index] = fill[index]! + 1
     }
-    for (let q = 0; q < queues.length; q++) {
-      const index = first + q
+    this.deliverSpread(queues, queues.length, port, seen)
+  }
+
+  private deliverSpread(queues: readonly SinkQueue[], used: number, port: number, seen: number): void {
+    const { fill, lists, pool } = this
+    for (let q = 0; q < used; q++) {
+      const index = this.spreadFirst + q
       const filled = fill[index]!
       if (filled === 0) continue
       fill[index] = 0

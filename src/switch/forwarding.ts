@@ -3,13 +3,19 @@
 // enforces the standard source policy (ES-332).
 //
 // The rule it must not break: nothing is allocated per packet; lists of destinations are rebuilt only when the port table changed.
-import { HEADER_STRIDE, PF_BROADCAST, PF_MULTICAST, PF_TAGGED } from '../kernels/layout.ts'
+import * as layout from '../kernels/layout.ts'
 import type { Batch } from '../ndis/batch.ts'
+import { appendDestination } from '../ndis/destinations.ts'
 import { DropReason } from '../ndis/drop-reasons.ts'
-import type { PacketPool } from '../ndis/pool.ts'
+import { HELD_FIRST, type PacketPool } from '../ndis/pool.ts'
 import { type Counters, PortCounter } from './counters.ts'
 import type { MacTable } from './mac-table.ts'
 import { PortFlag, type PortTable } from './port-table.ts'
+import { VlanPolicy } from './vlan-policy.ts'
+
+const { DE_PRESERVE_PRIORITY, DE_PRESERVE_VLAN, HEADER_STRIDE, PF_BROADCAST, PF_MULTICAST, PF_TAGGED } = layout
+const KEEP_ALL = DE_PRESERVE_VLAN | DE_PRESERVE_PRIORITY
+const ETHERNET_HEADER = 14
 
 /** What forwarding tells the data path. */
 export interface ForwardingOwner {
@@ -29,6 +35,11 @@ export class Forwarding {
   private floodCount = 0
   private readonly unknown: Uint16Array
   private unknownCount = 0
+  private readonly vlans: VlanPolicy
+  /** True if a port has a VLAN property: then every packet is looked at by it. */
+  vlanAware = false
+  /** Bytes of the longest frame that every connected port takes. */
+  frameMax = Number.POSITIVE_INFINITY
   /** Seconds of the switch's clock, for ageing; set by the engine. */
   nowSeconds = 0
 
@@ -40,6 +51,7 @@ export class Forwarding {
     this.owner = owner
     this.flood = new Uint16Array(ports.ports)
     this.unknown = new Uint16Array(ports.ports)
+    this.vlans = new VlanPolicy(pool, ports)
   }
 
   /** Rebuilds the lists of destinations if a port changed. */
@@ -49,15 +61,21 @@ export class Forwarding {
     this.generation = generation
     this.floodCount = 0
     this.unknownCount = 0
+    this.vlanAware = false
+    this.frameMax = Number.POSITIVE_INFINITY
     for (let port = 1; port <= this.ports.highest; port++) {
       if (!this.ports.connected(port)) continue
       this.flood[this.floodCount++] = port
+      if (this.ports.vlanMode(port) !== 0) this.vlanAware = true
+      const mtu = this.ports.mtu(port)
+      if (mtu !== 0) this.frameMax = Math.min(this.frameMax, mtu + ETHERNET_HEADER)
       if ((this.ports.flags(port) & PortFlag.unknownUnicast) !== 0) this.unknown[this.unknownCount++] = port
     }
   }
 
   /** The one port that a flood from `source` goes to, or 0 if there are several or none. `unknown`: of unknown unicast. */
   onlyTarget(source: number, unknown: boolean): number {
+    if (this.vlanAware) return 0
     const list = unknown ? this.unknown : this.flood
     const count = unknown ? this.unknownCount : this.floodCount
     if (count === 1) return list[0] === source ? 0 : list[0]!
@@ -72,7 +90,7 @@ export class Forwarding {
   forward(batch: Batch, from = 0, to = batch.length): void {
     const { pool, ports, macs } = this
     const { slots } = batch
-    const { header32, headerOffset, flags, sourcePort, destination, destinationCount } = pool
+    const { header32, headerOffset, flags, sourcePort, destinationCount } = pool
     for (let i = from; i < to; i++) {
       const slot = slots[i]!
       const kind = flags[slot]!
@@ -86,7 +104,15 @@ export class Forwarding {
       if (source !== 0) {
         const policy = ports.flags(source)
         vlan = ports.vlan(source)
-        if (vlan === 0 && (kind & PF_TAGGED) !== 0) vlan = pool.vlan[slot]! & 0xfff
+        if (this.vlanAware) {
+          this.member = this.vlans.classify(slot, source)
+          if (this.member < 0) {
+            this.owner.refuse(batch, i, DropReason.vlan, source)
+            continue
+          }
+          vlan = this.vlans.addressVlan
+          batch.mayBeTagged ||= this.member !== 0
+        } else if (vlan === 0 && (kind & PF_TAGGED) !== 0) vlan = pool.vlan[slot]! & 0xfff
         if ((policy & PortFlag.checkSource) !== 0) {
           if ((header32[at + 2]! | 0) !== ports.macLow(source) || second >>> 16 !== ports.macHigh(source)) {
             this.owner.refuse(batch, i, DropReason.macSpoofing, source)
@@ -94,7 +120,7 @@ export class Forwarding {
           }
         } else if ((policy & PortFlag.learn) !== 0 && (second & 0x10000) === 0)
           macs.learn(header32[at + 2]! | 0, second >>> 16, vlan, source, this.nowSeconds)
-      }
+      } else if (this.vlanAware) this.member = this.vlans.classify(slot, 0)
       if ((kind & PF_MULTICAST) !== 0) {
         if ((kind & PF_BROADCAST) === 0 && first === 0x00c28001 && (second & 0xf0ff) === 0) {
           this.owner.refuse(batch, i, DropReason.reservedMulticast, source) // 01-80-C2-00-00-0x never leaves its link (802.1D 7.12.6)
@@ -103,7 +129,10 @@ export class Forwarding {
         this.spread(batch, i, slot, source, this.flood, this.floodCount)
         continue
       }
-      const target = macs.lookup((first >>> 16) | (second << 16), first & 0xffff, vlan)
+      const low = (first >>> 16) | (second << 16)
+      let target = macs.lookup(low, first & 0xffff, vlan)
+      // Addresses of the configuration are known without a VLAN; their port's property says which it is in.
+      if (target < 0 && vlan !== 0 && this.vlanAware) target = macs.lookup(low, first & 0xffff, 0)
       if (target < 0) {
         this.spread(batch, i, slot, source, this.unknown, this.unknownCount)
         continue
@@ -116,40 +145,43 @@ export class Forwarding {
         this.owner.refuse(batch, i, DropReason.destinationNotConnected, target)
         continue
       }
-      destination[slot] = target
-      destinationCount[slot] = 1
-      pool.destinationRoom[slot] = 0
+      if (this.vlanAware && !this.vlans.admits(target, this.member)) {
+        this.owner.refuse(batch, i, DropReason.vlan, target) // ES-365
+        continue
+      }
+      this.give(slot, target)
     }
   }
 
-  // Destinations = the list without the source. One destination stays inline; more take room in the turn's arena.
-  private spread(batch: Batch, i: number, slot: number, source: number, list: Uint16Array, count: number): void {
+  // The VLAN of the packet in work.
+  private member = 0
+
+  // One more destination. A slot of the burst may have an array of a packet before it.
+  private give(slot: number, port: number): boolean {
     const { pool } = this
+    const entry = port | (this.vlanAware ? this.vlans.preserve(port, this.member) : KEEP_ALL)
+    if (slot < HELD_FIRST && pool.destinationCount[slot] === 0) {
+      pool.destination[slot] = entry
+      pool.destinationCount[slot] = 1
+      pool.destinationRoom[slot] = 0
+      return true
+    }
+    return appendDestination(pool, slot, entry)
+  }
+
+  // Destinations = the list without the source and the ports of other VLANs. One stays inline; more take room in an arena.
+  private spread(batch: Batch, i: number, slot: number, source: number, list: Uint16Array, count: number): void {
     this.counters.port(source, PortCounter.floodedFrames, 1)
-    if (count <= 2) {
-      const only = count === 0 ? 0 : list[0] !== source ? list[0]! : count === 2 ? list[1]! : 0
-      const both = count === 2 && list[0] !== source && list[1] !== source
-      if (!both) {
-        if (only === 0) {
-          this.owner.refuse(batch, i, DropReason.noDestination, source)
-          return
-        }
-        pool.destination[slot] = only
-        pool.destinationCount[slot] = 1
-        pool.destinationRoom[slot] = 0
+    for (let k = 0; k < count; k++) {
+      const port = list[k]!
+      if (port === source || (this.vlanAware && !this.vlans.admits(port, this.member))) continue
+      if (!this.give(slot, port)) {
+        this.pool.destinationCount[slot] = 0
+        this.owner.refuse(batch, i, DropReason.noResources, source)
         return
       }
     }
-    pool.destinationCount[slot] = 0
-    pool.destinationRoom[slot] = 0
-    if (!pool.growDestinations(slot, count)) {
-      this.owner.refuse(batch, i, DropReason.noResources, source)
-      return
-    }
-    const at = pool.destinationOffset[slot]!
-    let written = 0
-    for (let k = 0; k < count; k++) if (list[k] !== source) pool.arena[at + written++] = list[k]!
-    pool.destinationCount[slot] = written
+    if (this.pool.destinationCount[slot] === 0) this.owner.refuse(batch, i, DropReason.noDestination, source)
   }
 
   // A header that was moved by an odd number of bytes (an encapsulation) goes to an aligned place: words are read below.

@@ -33,9 +33,10 @@ function fresh() {
 
 const sent = (injections: Injections): [number, number, boolean][] => {
   const found: [number, number, boolean][] = []
+  const slots = new Uint16Array(64)
   while (injections.pending > 0) {
-    const slot = injections.next()
-    found.push([slot, injections.module, injections.ingress])
+    const count = injections.next(slots)
+    for (const slot of slots.subarray(0, count)) found.push([slot, injections.module, injections.ingress])
   }
   return found
 }
@@ -70,9 +71,8 @@ test('destinations of a packet held on egress come back, however many (ES-351)',
     const slot = take(false, 0)
     put([1, 2, 3, 4]) // others use the slot and the arena meanwhile
     injections.enqueue(slot)
-    injections.next()
+    injections.next(new Uint16Array(64))
     pool.arenaUsed = 0
-    injections.restoreDestinations(slot)
     assert.equal(pool.destinationCount[slot], destinations.length)
     const entries = destinations.map((_, k) =>
       pool.destinationRoom[slot] === 0 ? pool.destination[slot] : pool.arena[pool.destinationOffset[slot]! + k],

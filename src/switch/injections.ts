@@ -1,33 +1,70 @@
 // Packets that modules own: clones, originated and held ones. A module has a handle, a number that names slot and generation; a stale,
 // used-up or forged handle, or one of another module, is refused. What modules send waits here until the burst in work is done.
 //
-// The rule it must not break: a handle is good for exactly one send, forward or release, by the module that got it.
-import { POOL_SLOTS } from '../kernels/layout.ts'
-import type { PacketHandle } from '../ndis/batch.ts'
+// The rules it must not break: a handle is good for exactly one send, indicate, forward or release, by the module that got it; while a
+// packet waits here, the ports that it names are pinned (ES-208, ES-420).
+import { BURST_MAX, DE_PORT, POOL_SLOTS } from '../kernels/layout.ts'
+import { Keep, type PacketHandle } from '../ndis/batch.ts'
+import { copyDestinations, destinationAt } from '../ndis/destinations.ts'
 import { HELD_FIRST, type PacketPool } from '../ndis/pool.ts'
+import type { SwitchContextTypes } from '../ndis/switch-context.ts'
+import type { ModuleState } from './module.ts'
+import type { PortTable } from './port-table.ts'
 
-const OWNED = 1
-const HELD = 2
+/** Of a packet that a module has; 0 = none has it. */
+export const PacketState = { owned: 1, held: 2, bare: 3 } as const
+
+/** What the data path does for the packets that modules own. */
+export interface InjectionsOwner {
+  readonly ports: PortTable
+  /** Module `index` did what the contract forbids. */
+  breachOf(index: number, rule: string, detail: string): void
+  /** State of module `index`. */
+  stateOf(index: number): ModuleState
+  /** Counts a held packet that its module gave up. */
+  gaveUp(slot: number, ingress: boolean, reason: number): void
+  /** A packet was taken out of its batch. */
+  held(): void
+  /** Parses the header copy of a slot anew. */
+  parse(slot: number): void
+  /** Copies bytes of the frame in a slot to the start of `target`. Returns how many. */
+  copyBytes(slot: number, from: number, length: number, target: Uint8Array): number
+  readonly contexts: SwitchContextTypes
+}
 
 /** Owned packets and the queue of those to send. */
 export class Injections {
   private readonly pool: PacketPool
   private readonly state = new Uint8Array(POOL_SLOTS)
   private readonly owner = new Int16Array(POOL_SLOTS)
-  private readonly heldOnIngress = new Uint8Array(POOL_SLOTS)
-  private readonly destinations: (Uint32Array | null)[] = new Array(POOL_SLOTS).fill(null)
+  private readonly onIngress = new Uint8Array(POOL_SLOTS)
+  // Data or source is not that of the original any more; destinations are the original's.
+  private readonly altered = new Uint8Array(POOL_SLOTS)
+  private readonly preserved = new Uint8Array(POOL_SLOTS)
+  private readonly made = new Uint8Array(POOL_SLOTS)
+  private readonly pinnedEntries = new Uint16Array(POOL_SLOTS)
+  private readonly pinnedSource = new Uint16Array(POOL_SLOTS)
   private readonly queue = new Uint16Array(POOL_SLOTS)
   private readonly queueModule = new Int16Array(POOL_SLOTS)
   private readonly queueIngress = new Uint8Array(POOL_SLOTS)
   private head = 0
+  private ports: PortTable | undefined
+  /** The data path, once there is one. */
+  host: InjectionsOwner | undefined
   /** Packets waiting to be sent. */
   pending = 0
-  /** Of the packet that `next` returned: the module it comes from, and its direction. */
+  /** Of the packets that `next` returned: the module they come from, and their direction. */
   module = -1
   ingress = true
 
   constructor(pool: PacketPool) {
     this.pool = pool
+  }
+
+  /** Joins the data path that sends the packets. */
+  attach(host: InjectionsOwner): void {
+    this.host = host
+    this.ports = host.ports
   }
 
   private handle(slot: number): PacketHandle {
@@ -36,45 +73,142 @@ export class Injections {
 
   /**
    * Makes module `module` the owner of the copy in `slot`. `original` is the packet it was held from (its destinations are kept for
-   * an egress hold), or -1 for a clone or an originated packet.
+   * an egress hold), or -1 for a clone or an originated packet. Returns 0, and frees the slot, if its destinations find no room.
    */
   own(slot: number, original: number, ingress: boolean, module: number): PacketHandle {
-    this.state[slot] = original < 0 ? OWNED : HELD
+    this.state[slot] = original < 0 ? PacketState.owned : PacketState.held
     this.owner[slot] = module
-    this.heldOnIngress[slot] = ingress ? 1 : 0
-    if (original >= 0 && !ingress) {
-      const { pool } = this
-      const count = pool.destinationCount[original]!
-      if (count === 1) {
-        // One destination has its place in the slot itself: most packets need no array.
-        const inline = pool.destinationRoom[original] === 0
-        pool.destination[slot] = inline ? pool.destination[original]! : pool.arena[pool.destinationOffset[original]!]!
-        pool.destinationCount[slot] = 1
-        return this.handle(slot)
-      }
-      const kept = new Uint32Array(count)
-      for (let k = 0; k < count; k++)
-        kept[k] =
-          pool.destinationRoom[original] === 0 ? pool.destination[original]! : pool.arena[pool.destinationOffset[original]! + k]!
-      this.destinations[slot] = kept
+    this.onIngress[slot] = ingress ? 1 : 0
+    this.altered[slot] = 0
+    this.preserved[slot] = 0
+    this.made[slot] = original < 0 ? 1 : 0
+    this.pinnedEntries[slot] = 0
+    this.pinnedSource[slot] = 0
+    if (original >= 0 && !ingress && !copyDestinations(this.pool, slot, original)) {
+      this.drop(slot)
+      return 0
     }
+    this.pin(slot)
     return this.handle(slot)
+  }
+
+  /**
+   * A private copy of the packet in `original` for module `module`; 0 without room. `how` is one of Keep: a hold goes on living as the
+   * same packet, with its switch contexts; a clone is another, linked to its original (ES-396, ES-433).
+   */
+  keep(original: number, how: number, ingress: boolean, module: number): PacketHandle {
+    const { pool, host } = this
+    const slot = pool.copy(original)
+    if (slot < 0) return 0
+    if (how === Keep.hold) {
+      pool.packetId[slot] = pool.packetId[original]!
+      pool.parent[slot] = pool.parent[original]!
+      const handle = this.own(slot, original, ingress, module)
+      if (handle === 0) return 0
+      host?.contexts.move(pool, original, slot)
+      host?.held()
+      return handle
+    }
+    pool.parent[slot] = pool.packetId[original]!
+    const handle = this.own(slot, -1, ingress, module)
+    if (how === Keep.clone || this.keepDestinations(slot, original)) return handle
+    this.drop(slot)
+    return 0
+  }
+
+  /** As `own` for a packet that has no forwarding context yet. */
+  ownBare(slot: number, module: number): PacketHandle {
+    const handle = this.own(slot, -1, true, module)
+    this.state[slot] = PacketState.bare
+    return handle
+  }
+
+  // The clone in `slot` carries the destinations of the packet that it was made from; on egress it is an unchanged one (ES-387).
+  private keepDestinations(slot: number, original: number): boolean {
+    if (!copyDestinations(this.pool, slot, original)) return false
+    this.preserved[slot] = this.onIngress[slot] === 1 ? 0 : 1
+    this.pin(slot)
+    return true
+  }
+
+  /** Pins the source and the committed destinations that are not pinned yet. ES-420 */
+  pin(slot: number): void {
+    const { ports, pool } = this
+    if (ports === undefined) return
+    const source = pool.sourcePort[slot]!
+    if (source !== this.pinnedSource[slot]) {
+      if (this.pinnedSource[slot] !== 0) ports.pin(this.pinnedSource[slot]!, -1)
+      if (source !== 0) ports.pin(source, 1)
+      this.pinnedSource[slot] = source
+    }
+    const count = pool.destinationCount[slot]!
+    for (let k = this.pinnedEntries[slot]!; k < count; k++) ports.pin(destinationAt(pool, slot, k) & DE_PORT, 1)
+    this.pinnedEntries[slot] = count
+  }
+
+  /** Gives up what the packet pinned. */
+  unpin(slot: number): void {
+    const { ports, pool } = this
+    if (ports === undefined) return
+    if (this.pinnedSource[slot] !== 0) ports.pin(this.pinnedSource[slot]!, -1)
+    for (let k = 0; k < this.pinnedEntries[slot]!; k++) ports.pin(destinationAt(pool, slot, k) & DE_PORT, -1)
+    this.pinnedSource[slot] = 0
+    this.pinnedEntries[slot] = 0
+  }
+
+  /** Frees a packet that completed or was given up, and what it pinned. */
+  free(slot: number): void {
+    this.unpin(slot)
+    this.pool.give(slot)
   }
 
   /** The slot that a handle of `module` names, or -1. */
   resolve(handle: PacketHandle, module: number): number {
-    const slot = handle & 1023
+    const slot = handle & (POOL_SLOTS - 1)
     if (handle <= 0 || slot < HELD_FIRST || this.state[slot] === 0 || this.owner[slot] !== module) return -1
     return this.handle(slot) === handle ? slot : -1
   }
 
-  isHeld(slot: number): boolean {
-    return this.state[slot] === HELD
+  /** The slot of a packet that `module` made, with a forwarding context; -1 if the handle names none. */
+  ownPacket(handle: PacketHandle, module: number): number {
+    const slot = this.resolve(handle, module)
+    return slot >= 0 && this.state[slot] === PacketState.owned ? slot : -1
   }
 
-  /** Queues a packet: an own one joins ingress below its module, a held one goes on from where it was taken. */
-  enqueue(slot: number): void {
-    const ingress = this.state[slot] === OWNED || this.heldOnIngress[slot] === 1
+  /** One of PacketState; 0 for a packet that no module has. */
+  stateOf(slot: number): number {
+    return this.state[slot]!
+  }
+
+  setState(slot: number, state: number): void {
+    this.state[slot] = state
+  }
+
+  isHeld(slot: number): boolean {
+    return this.state[slot] === PacketState.held
+  }
+
+  /** The packet's data or source were changed. */
+  alter(slot: number): void {
+    this.altered[slot] = 1
+  }
+
+  /** True for a clone of an egress packet with its destinations, data and source as they were. ES-392 */
+  isUnchangedClone(slot: number): boolean {
+    return this.preserved[slot] === 1 && this.altered[slot] === 0
+  }
+
+  /** True for a packet that a module made, false for one that it held. */
+  isOwn(slot: number): boolean {
+    return this.made[slot] === 1
+  }
+
+  /**
+   * Queues a packet: an own one joins ingress below its module, or with `indicate` egress above it; a held one goes on from where it
+   * was taken.
+   */
+  enqueue(slot: number, indicate = false): void {
+    const ingress = this.state[slot] === PacketState.held ? this.onIngress[slot] === 1 : !indicate
     const at = (this.head + this.pending++) % POOL_SLOTS
     this.queue[at] = slot
     this.queueModule[at] = this.owner[slot]!
@@ -82,34 +216,30 @@ export class Injections {
     this.state[slot] = 0
   }
 
-  /** Takes the next packet to send; sets `module` and `ingress`. Call only while `pending` is not 0. */
-  next(): number {
-    const at = this.head
-    this.head = (at + 1) % POOL_SLOTS
-    this.pending--
-    this.module = this.queueModule[at]!
-    this.ingress = this.queueIngress[at] === 1
-    return this.queue[at]!
-  }
-
-  /** Puts the destinations of a packet held on egress back. */
-  restoreDestinations(slot: number): void {
-    const kept = this.destinations[slot]
-    this.destinations[slot] = null
-    if (!kept || kept.length === 0) return
-    const { pool } = this
-    pool.destinationCount[slot] = 0
-    pool.destinationRoom[slot] = 0
-    if (!pool.growDestinations(slot, kept.length)) return
-    pool.arena.set(kept, pool.destinationOffset[slot]!)
-    pool.destinationCount[slot] = kept.length
+  /**
+   * Takes the next packets to send, those in a row that come from one place, to `slots`; sets `module` and `ingress`. Returns how
+   * many, at most `max`. Call only while `pending` is not 0.
+   */
+  next(slots: Uint16Array, max: number = BURST_MAX): number {
+    const first = this.head
+    let count = 0
+    while (count < max && this.pending > 0) {
+      const at = this.head
+      if (this.queueModule[at] !== this.queueModule[first] || this.queueIngress[at] !== this.queueIngress[first]) break
+      if (this.made[this.queue[at]!] !== this.made[this.queue[first]!]) break
+      slots[count++] = this.queue[at]!
+      this.head = (at + 1) % POOL_SLOTS
+      this.pending--
+    }
+    this.module = this.queueModule[first]!
+    this.ingress = this.queueIngress[first] === 1
+    return count
   }
 
   /** Forgets an owned packet without sending it and frees its slot. */
   drop(slot: number): void {
     this.state[slot] = 0
-    this.destinations[slot] = null
-    this.pool.give(slot)
+    this.free(slot)
   }
 
   /**
@@ -129,8 +259,8 @@ export class Injections {
       const module = this.owner[slot]!
       const moved = map(module)
       if (moved >= 0) this.owner[slot] = moved
-      else if (this.state[slot] === HELD) {
-        this.owner[slot] = place(module, this.heldOnIngress[slot] === 1)
+      else if (this.state[slot] === PacketState.held) {
+        this.owner[slot] = place(module, this.onIngress[slot] === 1)
         this.enqueue(slot)
       } else this.drop(slot)
     }
@@ -140,14 +270,14 @@ export class Injections {
    * Takes everything from module `module`, which failed: held packets go on from where they were taken (`goOn`), or are freed after
    * `dropped` was told; its own unsent ones are freed.
    */
-  surrender(module: number, goOn: boolean, dropped: (slot: number) => void): void {
+  surrender(module: number, goOn: boolean, dropped: (slot: number, ingress: boolean) => void): void {
     for (const slot of this.inOrder()) {
       if (this.owner[slot] !== module) continue
-      if (this.state[slot] === HELD && goOn) {
+      if (this.state[slot] === PacketState.held && goOn) {
         this.enqueue(slot)
         continue
       }
-      if (this.state[slot] === HELD) dropped(slot)
+      if (this.state[slot] === PacketState.held) dropped(slot, this.onIngress[slot] === 1)
       this.drop(slot)
     }
   }
@@ -159,10 +289,23 @@ export class Injections {
     return found.sort((a, b) => (this.pool.packetId[a]! - this.pool.packetId[b]!) | 0)
   }
 
+  /** True if the held packet was taken on ingress. */
+  wasOnIngress(slot: number): boolean {
+    return this.onIngress[slot] === 1
+  }
+
   /** Packets that modules hold. */
   heldCount(): number {
     let count = 0
     for (let slot = HELD_FIRST; slot < POOL_SLOTS; slot++) if (this.state[slot] !== 0) count++
+    return count
+  }
+
+  /** Packets that module `module` made and that are not sent yet, or wait to be: a pause is not complete before (ES-056). */
+  outstandingOf(module: number): number {
+    let count = 0
+    for (let slot = HELD_FIRST; slot < POOL_SLOTS; slot++) if (this.state[slot] !== 0 && this.owner[slot] === module) count++
+    for (let i = 0; i < this.pending; i++) if (this.queueModule[(this.head + i) % POOL_SLOTS] === module) count++
     return count
   }
 }

@@ -1,19 +1,30 @@
 // What the data path must know of each port, in shared memory: written by the control thread when a port, connection or policy
 // changes, read by every processor. A generation number tells processors to rebuild what they derive from it.
 import {
+  PORT_ADAPTERS,
   PORT_ENTRY_BYTES,
   PORT_FLAG_CHECK_SOURCE,
   PORT_FLAG_EXTERNAL,
+  PORT_FLAG_EXTERNAL_SUBNET,
   PORT_FLAG_LEARN,
   PORT_FLAG_LINK_DOWN,
+  PORT_FLAG_NO_PRIORITY,
   PORT_FLAG_UNKNOWN_UNICAST,
+  PORT_FLAG_VLAN,
   PORT_FLAGS,
   PORT_MAC_HIGH,
   PORT_MAC_LOW,
+  PORT_MONITOR,
+  PORT_MTU,
   PORT_NIC_STATE,
+  PORT_PINS,
   PORT_STATE,
+  PORT_SUBNET,
   PORT_TABLE_HEADER,
   PORT_VLAN,
+  PORT_VLAN_MODE,
+  PORT_VLAN_SECONDARY,
+  PORT_VLAN_SET_BYTES,
 } from '../kernels/layout.ts'
 import { NicState, PortState } from '../ndis/oids.ts'
 import { macKey } from './mac-table.ts'
@@ -29,6 +40,15 @@ const W_FLAGS = PORT_FLAGS >> 2
 const W_MAC_LOW = PORT_MAC_LOW >> 2
 const W_MAC_HIGH = PORT_MAC_HIGH >> 2
 const W_VLAN = PORT_VLAN >> 2
+const W_ADAPTERS = PORT_ADAPTERS >> 2
+const W_PINS = PORT_PINS >> 2
+const W_SUBNET = PORT_SUBNET >> 2
+const W_MTU = PORT_MTU >> 2
+const W_MONITOR = PORT_MONITOR >> 2
+const W_VLAN_MODE = PORT_VLAN_MODE >> 2
+const W_VLAN_SECONDARY = PORT_VLAN_SECONDARY >> 2
+const VLAN_SET_WORDS = PORT_VLAN_SET_BYTES >> 2
+const NIC_INDEX_MAX = 31
 
 /** Flags of a port. */
 export const PortFlag = {
@@ -41,9 +61,33 @@ export const PortFlag = {
   external: PORT_FLAG_EXTERNAL,
   /** Administratively down: nothing in, nothing out. */
   linkDown: PORT_FLAG_LINK_DOWN,
+  /** Has a VLAN property. Kept by `setVlan`. */
+  vlan: PORT_FLAG_VLAN,
+  /** AllowIeeePriorityTag is FALSE: priority is removed on delivery. Kept by `setPriorityTag`. */
+  noPriority: PORT_FLAG_NO_PRIORITY,
+  /** The virtual subnet is external. Kept by `setSubnet`. */
+  externalSubnet: PORT_FLAG_EXTERNAL_SUBNET,
 } as const
 
-export const portTableBytes = (ports: number): number => (HEADER_WORDS + ports * PORT_WORDS) * 4
+const KEPT_FLAGS = PORT_FLAG_VLAN | PORT_FLAG_NO_PRIORITY | PORT_FLAG_EXTERNAL_SUBNET
+
+/** MonitorMode of a port (spec 5.15). */
+export const MonitorMode = { none: 0, destination: 1, source: 2 } as const
+
+/** How a port takes part in VLANs (spec 7.5). */
+export const VlanMode = { none: 0, access: 1, trunk: 2, isolated: 3, community: 4, promiscuous: 5 } as const
+
+/** The VLAN property of a port as the data path takes it. `primary`: access, native or primary VLAN id. */
+export interface VlanEntry {
+  readonly mode: number
+  readonly primary: number
+  /** Of isolated and community ports. */
+  readonly secondary?: number
+  /** Trunk: VLANs allowed, pruned ones left out (ES-534, ES-535). Promiscuous: secondary VLANs. */
+  readonly set?: Iterable<number>
+}
+
+export const portTableBytes = (ports: number): number => (HEADER_WORDS + ports * (PORT_WORDS + VLAN_SET_WORDS)) * 4
 
 /** What the control thread sets of a port. */
 export interface PortEntry {
@@ -54,6 +98,8 @@ export interface PortEntry {
   readonly mac: string | undefined
   readonly vlan: number
 }
+
+const isSeveral = (bits: number): boolean => (bits & (bits - 1)) !== 0
 
 /** The table; port ids are indices, 1…ports-1. */
 export class PortTable {
@@ -79,10 +125,10 @@ export class PortTable {
   set(port: number, entry: PortEntry): void {
     const at = HEADER_WORDS + port * PORT_WORDS
     const key = entry.mac === undefined ? { low: 0, high: 0 } : macKey(entry.mac)
-    this.words[at + W_FLAGS] = entry.flags
+    this.words[at + W_FLAGS] = (entry.flags & ~KEPT_FLAGS) | (this.words[at + W_FLAGS]! & KEPT_FLAGS)
     this.words[at + W_MAC_LOW] = key.low
     this.words[at + W_MAC_HIGH] = key.high
-    this.words[at + W_VLAN] = entry.vlan
+    if (this.words[at + W_VLAN_MODE] === VlanMode.none) this.words[at + W_VLAN] = entry.vlan
     Atomics.store(this.words, at + W_PORT_STATE, entry.portState)
     Atomics.store(this.words, at + W_NIC_STATE, entry.nicState)
     if (port > this.words[HIGHEST]!) this.words[HIGHEST] = port
@@ -91,6 +137,11 @@ export class PortTable {
 
   /** Empties an entry. */
   clear(port: number): void {
+    const at = HEADER_WORDS + port * PORT_WORDS
+    this.words.fill(0, at + W_SUBNET, at + W_VLAN_SECONDARY + 1)
+    this.words[at + W_ADAPTERS] = 0
+    this.words[at + W_FLAGS] = 0
+    this.words.fill(0, this.vlanSetAt(port), this.vlanSetAt(port + 1))
     this.set(port, { portState: PortState.unknown, nicState: NicState.unknown, flags: 0, mac: undefined, vlan: 0 })
   }
 
@@ -101,9 +152,122 @@ export class PortTable {
     return this.words[at + W_NIC_STATE] === NicState.connected && (this.words[at + W_FLAGS]! & PortFlag.linkDown) === 0
   }
 
-  /** True if (port, nicIndex) may be a source or destination: index 0, or 1 on the external port (ES-322, ES-323). */
+  /**
+   * True if (port, nicIndex) may be a source or destination: index 0 (ES-322); on the external port 0 or 1 over one physical adapter
+   * (ES-323), over several the index of one that is connected (ES-324).
+   */
   usable(port: number, nicIndex: number): boolean {
-    return (nicIndex === 0 || (nicIndex === 1 && (this.flags(port) & PortFlag.external) !== 0)) && this.connected(port)
+    if (nicIndex === 0) return this.connected(port) && !isSeveral(this.adapters(port))
+    if (!this.connected(port) || (this.flags(port) & PortFlag.external) === 0) return false
+    if (!(nicIndex > 0 && nicIndex <= NIC_INDEX_MAX && nicIndex === Math.trunc(nicIndex))) return false
+    const adapters = this.adapters(port)
+    return adapters === 0 ? nicIndex === 1 : (adapters & (1 << nicIndex)) !== 0
+  }
+
+  private change(port: number, word: number, value: number): void {
+    this.words[HEADER_WORDS + port * PORT_WORDS + word] = value
+    Atomics.add(this.words, GENERATION, 1)
+  }
+
+  private changeFlag(port: number, flag: number, on: boolean): void {
+    const flags = this.flags(port)
+    this.change(port, W_FLAGS, on ? flags | flag : flags & ~flag)
+  }
+
+  // ---- physical adapters of the external port ---------------------------------------------------------------------------
+
+  /** Physical adapters that are connected: bit n = NIC index n (1…31); 0 = they are not modelled. */
+  adapters(port: number): number {
+    return this.words[HEADER_WORDS + port * PORT_WORDS + W_ADAPTERS]!
+  }
+
+  /** Says which physical adapters of the external port are connected. Control thread only. */
+  setAdapters(port: number, adapters: number): void {
+    this.change(port, W_ADAPTERS, adapters & ~1)
+  }
+
+  // ---- packets in flight ---------------------------------------------------------------------------------------------------
+
+  /**
+   * Packets that outlive a turn (held, cloned, originated, waiting to be sent) and name the port as source or committed destination.
+   * NIC_DELETE waits until there are none (ES-208, ES-420). Those of a turn need no count: queues are withdrawn between turns.
+   */
+  pins(port: number): number {
+    return Atomics.load(this.words, HEADER_WORDS + port * PORT_WORDS + W_PINS)
+  }
+
+  /** Adds `by` to the pins of a port. Any processor. */
+  pin(port: number, by: number): void {
+    if (port > 0 && port < this.ports) Atomics.add(this.words, HEADER_WORDS + port * PORT_WORDS + W_PINS, by)
+  }
+
+  // ---- what policies and properties say ----------------------------------------------------------------------------------------
+
+  /** Virtual subnet id of the port, 0 = none. */
+  subnet(port: number): number {
+    return this.words[HEADER_WORDS + port * PORT_WORDS + W_SUBNET]!
+  }
+
+  /** VirtualSubnetId of the port (0…2^24-1), and whether it is external. ES-302, ES-529, ES-572 */
+  setSubnet(port: number, id: number, external = false): void {
+    this.changeFlag(port, PortFlag.externalSubnet, external)
+    this.change(port, W_SUBNET, id & 0xffffff)
+  }
+
+  /** Bytes of payload that a frame to the port may have, 0 = any. */
+  mtu(port: number): number {
+    return this.words[HEADER_WORDS + port * PORT_WORDS + W_MTU]!
+  }
+
+  setMtu(port: number, mtu: number): void {
+    this.change(port, W_MTU, mtu)
+  }
+
+  /** AllowIeeePriorityTag of the port. ES-528 */
+  setPriorityTag(port: number, allowed: boolean): void {
+    this.changeFlag(port, PortFlag.noPriority, !allowed)
+  }
+
+  monitorMode(port: number): number {
+    return this.words[HEADER_WORDS + port * PORT_WORDS + W_MONITOR]! & 0xff
+  }
+
+  monitorSession(port: number): number {
+    return this.words[HEADER_WORDS + port * PORT_WORDS + W_MONITOR]! >> 8
+  }
+
+  /** Mirroring: what ports of mode `source` send and get is copied to the port of mode `destination` of the same session. ES-338 */
+  setMonitor(port: number, mode: number, session = 0): void {
+    this.change(port, W_MONITOR, mode | (session << 8))
+  }
+
+  vlanMode(port: number): number {
+    return this.words[HEADER_WORDS + port * PORT_WORDS + W_VLAN_MODE]!
+  }
+
+  vlanSecondary(port: number): number {
+    return this.words[HEADER_WORDS + port * PORT_WORDS + W_VLAN_SECONDARY]!
+  }
+
+  private vlanSetAt(port: number): number {
+    return HEADER_WORDS + this.ports * PORT_WORDS + port * VLAN_SET_WORDS
+  }
+
+  /** True if a VLAN is in the port's set: of a trunk, allowed; of a promiscuous port, a secondary one. */
+  vlanInSet(port: number, vlan: number): boolean {
+    return (this.words[this.vlanSetAt(port) + (vlan >> 5)]! & (1 << (vlan & 31))) !== 0
+  }
+
+  /** The VLAN property of a port; undefined takes it away. Control thread only. ES-531…ES-539 */
+  setVlan(port: number, entry: VlanEntry | undefined): void {
+    const at = HEADER_WORDS + port * PORT_WORDS
+    const set = this.vlanSetAt(port)
+    this.words.fill(0, set, set + VLAN_SET_WORDS)
+    for (const vlan of entry?.set ?? []) this.words[set + ((vlan & 0xfff) >> 5)]! |= 1 << (vlan & 31)
+    this.words[at + W_VLAN] = entry?.primary ?? 0
+    this.words[at + W_VLAN_SECONDARY] = entry?.secondary ?? 0
+    this.words[at + W_VLAN_MODE] = entry?.mode ?? VlanMode.none
+    this.changeFlag(port, PortFlag.vlan, entry !== undefined)
   }
 
   flags(port: number): number {

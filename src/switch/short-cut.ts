@@ -7,6 +7,7 @@ import {
   S_BYTES,
   S_FLOOD_TO,
   S_FLOODED,
+  S_LONGEST,
   S_MAC_MASK,
   S_MACS,
   S_MULTICASTS,
@@ -15,6 +16,7 @@ import {
   S_OVERFLOW,
   S_POLICY,
   S_PORTS,
+  S_SEEN,
   S_SOURCE,
   S_SOURCE_HIGH,
   S_SOURCE_LOW,
@@ -83,6 +85,16 @@ export class ShortCut {
 
   get needs(): number {
     return this.u32[S_NEEDS >> 2]!
+  }
+
+  /** OR of the flags of the packets admitted. */
+  get seen(): number {
+    return this.u32[S_SEEN >> 2]!
+  }
+
+  /** Bytes of the longest frame admitted. */
+  get longest(): number {
+    return this.u32[S_LONGEST >> 2]!
   }
 
   /**

@@ -21,6 +21,12 @@ export interface StackOwner {
 
 type Run = (batch: Batch) => void
 
+/** What the switch does between the filtering extensions and the forwarding one. */
+export interface StackEdge {
+  beforeForwarding(batch: Batch): void
+  afterForwarding(batch: Batch): void
+}
+
 const SAMPLE_EVERY = 1021 // odd: with an ingress and an egress run per burst, both directions get their turn
 
 /** Checks the order within and across classes. Throws with what to do. ES-011, ES-014, ES-018 */
@@ -50,6 +56,9 @@ export class ExtensionStack {
   hasForwarding = false
   /** True if a module wants to see dropped packets. */
   observesDrops = false
+  /** True if a module wants to know when packets are done. */
+  observesCompletion = false
+  private edge: StackEdge | undefined
   private readonly owner: StackOwner
   private runs = 0
 
@@ -64,18 +73,33 @@ export class ExtensionStack {
     this.compile()
   }
 
+  /** Puts the switch's own work between the extensions, or takes it out. */
+  setEdge(edge: StackEdge | undefined): void {
+    this.edge = edge
+    this.compile()
+  }
+
+  // Position before which the switch's own work stands: the forwarding extension's, or below all.
+  private get edgeAt(): number {
+    const at = this.modules.findIndex((module) => module.class === 'forwarding' && module.enabled)
+    return at < 0 ? this.modules.length : at
+  }
+
   /** Generates the functions anew after a module changed its state. */
   compile(): void {
+    const completes = ({ handlers }: Module): boolean => handlers.sendComplete !== undefined || handlers.returned !== undefined
+    this.observesCompletion = this.modules.some((module) => completes(module) && module.state === 'running')
     this.hasForwarding = this.modules.some((module) => module.class === 'forwarding' && module.state === 'running')
     this.observesDrops = this.modules.some((module) => module.handlers.filtered !== undefined && module.state === 'running')
-    this.ingress = this.sampled('ingress', this.generate('ingress'))
-    this.egress = this.sampled('egress', this.generate('egress'))
+    this.ingress = this.sampled('ingress', this.whole('ingress'))
+    this.egress = this.sampled('egress', this.whole('egress'))
   }
 
   // Positions to call in a direction: running modules with a handler, and failed ones that drop everything.
-  private positions(direction: 'ingress' | 'egress'): number[] {
+  private positions(direction: 'ingress' | 'egress', from: number, to: number): number[] {
     const wanted: number[] = []
-    for (const [i, module] of this.modules.entries()) {
+    for (let i = from; i < to; i++) {
+      const module = this.modules[i]!
       if (!module.enabled) continue
       const runs = module.state === 'running' && module.handlers[direction] !== undefined
       if (runs || (module.state === 'failed' && module.onFailure === 'closed')) wanted.push(i)
@@ -83,8 +107,36 @@ export class ExtensionStack {
     return direction === 'ingress' ? wanted : wanted.reverse()
   }
 
-  private generate(direction: 'ingress' | 'egress'): Run {
-    const positions = this.positions(direction)
+  // The whole of a direction: one function, or two with the switch's own work between them.
+  private whole(direction: 'ingress' | 'egress'): Run {
+    const { edge, edgeAt } = this
+    if (edge === undefined) return this.generate(direction, 0, this.modules.length)
+    const upper = this.generate(direction, 0, edgeAt)
+    const lower = this.generate(direction, edgeAt, this.modules.length)
+    const between = direction === 'ingress' ? this.before : this.after
+    const [first, last] = direction === 'ingress' ? [upper, lower] : [lower, upper]
+    return (batch) => {
+      first(batch)
+      if (batch.length === 0 || !between(batch)) return
+      last(batch)
+    }
+  }
+
+  // False if nothing is left of the batch.
+  private readonly before = (batch: Batch): boolean => {
+    this.edge?.beforeForwarding(batch)
+    if (batch.dirty) batch.settle()
+    return batch.length > 0
+  }
+
+  private readonly after = (batch: Batch): boolean => {
+    this.edge?.afterForwarding(batch)
+    if (batch.dirty) batch.settle()
+    return batch.length > 0
+  }
+
+  private generate(direction: 'ingress' | 'egress', from: number, to: number): Run {
+    const positions = this.positions(direction, from, to)
     if (positions.length === 0) return () => {}
     const loop = (batch: Batch): void => {
       for (const i of positions) if (!this.step(direction, i, batch)) return
@@ -95,7 +147,7 @@ export class ExtensionStack {
       const module = this.modules[i]!
       if (module.state === 'failed') return `owner.dropAll(batch, ${DropReason.extensionFailed}); return`
       const rights = module.rights
-      return `owner.entered(${i}); batch.rights = ${rights}
+      return `owner.entered(${i}); batch.rights = ${rights}; batch.module = ${i}
       try { h${i}.${direction}(batch) } catch (error) { fault(${i}, error, batch) }
       if (batch.dirty) batch.settle()
       if (batch.length === 0) { owner.entered(-1); return }`
@@ -125,6 +177,7 @@ export class ExtensionStack {
     if (module.state !== 'running' || !module.enabled || handler === undefined) return true
     this.owner.entered(i)
     batch.rights = module.rights
+    batch.module = i
     try {
       handler.call(module.handlers, batch)
     } catch (error) {
@@ -137,13 +190,24 @@ export class ExtensionStack {
 
   /** Runs a batch that joins below (ingress) or above (egress) the module at `index`. */
   runFrom(direction: 'ingress' | 'egress', index: number, batch: Batch): void {
-    if (direction === 'ingress') for (let i = index + 1; i < this.modules.length && this.step(direction, i, batch); i++);
-    else for (let i = index - 1; i >= 0 && this.step(direction, i, batch); i--);
+    const { edge, edgeAt } = this
+    if (direction === 'ingress') {
+      for (let i = index + 1; i <= this.modules.length; i++) {
+        if (i === edgeAt && edge !== undefined && !this.before(batch)) return
+        if (i < this.modules.length && !this.step(direction, i, batch)) return
+      }
+      return
+    }
+    for (let i = index - 1; i >= -1; i--) {
+      if (i === edgeAt - 1 && edge !== undefined && !this.after(batch)) return
+      if (i >= 0 && !this.step(direction, i, batch)) return
+    }
   }
 
   // One burst in SAMPLE_EVERY is timed module by module: a clock reading costs as much as a module.
   private sampled(direction: 'ingress' | 'egress', run: Run): Run {
-    if (this.positions(direction).length === 0) return run
+    if (this.positions(direction, 0, this.modules.length).length === 0) return run
+    const { edge, edgeAt } = this
     const order = direction === 'ingress' ? this.modules.map((_, i) => i) : this.modules.map((_, i) => i).reverse()
     return (batch) => {
       if (++this.runs % SAMPLE_EVERY !== 0) {
@@ -151,6 +215,9 @@ export class ExtensionStack {
         return
       }
       for (const i of order) {
+        // Without a forwarding extension it stands below all.
+        if (edge !== undefined && direction === 'ingress' && i === edgeAt && !this.before(batch)) return
+        if (edge !== undefined && direction === 'egress' && i === edgeAt - 1 && !this.after(batch)) return
         const packets = batch.length
         const before = this.owner.nowNs()
         const goesOn = this.step(direction, i, batch)
@@ -159,6 +226,8 @@ export class ExtensionStack {
         module.sampledPackets += packets
         if (!goesOn) return
       }
+      if (edge !== undefined && direction === 'ingress' && edgeAt === order.length) this.before(batch)
+      if (edge !== undefined && direction === 'egress' && edgeAt === 0) this.after(batch)
     }
   }
 

@@ -18,7 +18,9 @@ for (const direction of ['ingress', 'egress'] as const)
       await sut.send(1, 2, 'after')
       if (onFailure === 'open') assert.deepEqual(await sut.receive(2, 2), ['x', 'after'])
       else {
-        await sut.until(() => sut.drops(1)['extension-failed'] === 2, 'the drops')
+        // The packet in work on egress is lost by its destination; the next one is stopped on ingress, at its source (ES-364, ES-365).
+        const lost = (port: number): number => sut.drops(port)['extension-failed'] ?? 0
+        await sut.until(() => lost(1) + lost(2) === 2, 'the drops')
         await sut.silence(2)
       }
       const { state, faults, lastFault } = await sut.extension('bad')

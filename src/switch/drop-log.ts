@@ -1,0 +1,75 @@
+// Drops and exclusions: counted at the port that they concern, with their reason, and shown to the modules that watch them.
+//
+// The rule it must not break: each is counted once, at the source with incoming set, or at a destination without (ES-362…ES-365).
+import { BURST_SLOTS, DE_EXCLUDED, DE_PORT } from '../kernels/layout.ts'
+import { Batch } from '../ndis/batch.ts'
+import { destinationAt } from '../ndis/destinations.ts'
+import type { PacketPool } from '../ndis/pool.ts'
+import type { CompletionOwner } from './completion.ts'
+import { type Counters, PortCounter } from './counters.ts'
+import type { Module } from './module.ts'
+
+export interface DropLogOwner extends CompletionOwner {
+  reasonName(reason: number): string
+}
+
+/** Fields are ordinary ones: drops are counted per packet. */
+export class DropLog {
+  private readonly pool: PacketPool
+  private readonly counters: Counters
+  private readonly owner: DropLogOwner
+  private readonly batch: Batch
+  private readonly reasons = new Uint8Array(BURST_SLOTS * 2)
+
+  constructor(pool: PacketPool, counters: Counters, owner: DropLogOwner) {
+    this.pool = pool
+    this.counters = counters
+    this.owner = owner
+    this.batch = new Batch(new Uint16Array(BURST_SLOTS * 2), 0, pool, owner)
+  }
+
+  /** Drops noted since the last `show`. */
+  get length(): number {
+    return this.batch.length
+  }
+
+  /** Counts one drop or exclusion; `observed`: notes it for those who watch. */
+  count(slot: number, reason: number, port: number, incoming: boolean, observed: boolean): void {
+    this.counters.drop(port, reason, 1)
+    this.counters.port(port, incoming ? PortCounter.receivedDropped : PortCounter.sendDropped, 1)
+    if (!observed) return
+    const { batch } = this
+    if (batch.length >= batch.slots.length) return
+    this.reasons[batch.length] = reason // the slot has one place only: it may lose several destinations
+    batch.slots[batch.length++] = slot
+  }
+
+  /** Counts a packet as lost: on ingress at its source, on egress at each destination that it still had. */
+  packet(slot: number, ingress: boolean, reason: number, observed: boolean): void {
+    const { pool } = this
+    if (ingress) {
+      this.count(slot, reason, pool.sourcePort[slot]!, true, observed)
+      return
+    }
+    for (let k = 0; k < pool.destinationCount[slot]!; k++) {
+      const entry = destinationAt(pool, slot, k)
+      if ((entry & DE_EXCLUDED) === 0) this.count(slot, reason, entry & DE_PORT, false, observed)
+    }
+  }
+
+  /** Shows what was noted to the modules that watch drops. */
+  show(modules: readonly Module[]): void {
+    const { batch } = this
+    const reason = (i: number): string => this.owner.reasonName(this.reasons[i]!)
+    for (const [index, module] of modules.entries()) {
+      if (module.state !== 'running' || !module.enabled || module.handlers.filtered === undefined) continue
+      batch.rights = 0
+      try {
+        module.handlers.filtered(batch, reason)
+      } catch (error) {
+        this.owner.completionFailed(index, error)
+      }
+    }
+    batch.length = 0
+  }
+}

@@ -1,0 +1,112 @@
+// What the switch itself does between the extensions: built-in policies and hybrid forwarding (spec 5.1 steps 5, 7 and 10, 5.10), as hooks
+// that a policy engine and a network virtualization component fill.
+//
+// The rules it must not break: a packet of source port 0 bypasses built-in policies (ES-341); what one rejects is counted once, at the
+// right port, and never seen on egress (ES-337); NativeForwardingRequired is set by the switch alone (ES-438).
+import { DE_EXCLUDED, DE_PORT, PF_DROPPED, PF_NATIVE_FORWARDING } from '../kernels/layout.ts'
+import type { Batch } from '../ndis/batch.ts'
+import { destinationAt, setDestinationAt } from '../ndis/destinations.ts'
+import type { PacketPool } from '../ndis/pool.ts'
+import { PortFlag, type PortTable } from './port-table.ts'
+
+/** Built-in policies: ACL, DHCP guard, QoS …. Called per packet, allocate nothing. */
+export interface BuiltInPolicies {
+  /** Where ingress policies stand: after the filtering extensions (NDIS 6.40, ES-335) or at the miniport edge (6.30, ES-334). */
+  readonly placement: 'before-forwarding' | 'miniport-edge'
+  /** Drop reason for packet `i` on ingress, 0 = it passes. */
+  ingress(batch: Batch, i: number): number
+  /** Drop reason for destination `k` of packet `i` on egress, 0 = it passes. ES-336 */
+  egress(batch: Batch, i: number, k: number): number
+}
+
+/** Network virtualization: chooses the destinations of the packets that it claims. */
+export interface NativeForwarding {
+  /** True if the component forwards packet `i`, which has no external virtual subnet. ES-563 */
+  claims(batch: Batch, i: number): boolean
+  /**
+   * After ingress: encapsulates or decapsulates the packet in `slot` (ES-569…ES-571) and gives it destinations through `direct`, once
+   * per destination. Without one it is dropped. ES-565
+   */
+  forward(batch: Batch, i: number, direct: (port: number) => boolean): void
+}
+
+export interface EdgeOwner {
+  refuse(batch: Batch, i: number, reason: number, port: number): void
+  filtered(slot: number, reason: number, port: number, incoming: boolean): void
+}
+
+/** The switch's place in the stack. Runs per packet while a hook is set. */
+export class SwitchEdge {
+  policies: BuiltInPolicies | undefined
+  native: NativeForwarding | undefined
+  private readonly pool: PacketPool
+  private readonly ports: PortTable
+  private readonly owner: EdgeOwner
+
+  constructor(pool: PacketPool, ports: PortTable, owner: EdgeOwner) {
+    this.pool = pool
+    this.ports = ports
+    this.owner = owner
+  }
+
+  /** After the filtering extensions, before the forwarding one. */
+  beforeForwarding(batch: Batch): void {
+    if (this.native !== undefined) this.mark(batch, this.native)
+    if (this.policies?.placement === 'before-forwarding') this.reject(batch, this.policies)
+  }
+
+  /** At the miniport edge, before the switch forwards. */
+  atMiniportEdge(batch: Batch): void {
+    if (this.policies?.placement === 'miniport-edge') this.reject(batch, this.policies)
+  }
+
+  // ES-572: not for packets whose virtual subnet is external.
+  private mark(batch: Batch, native: NativeForwarding): void {
+    const { flags, sourcePort } = this.pool
+    for (let i = 0; i < batch.length; i++) {
+      const slot = batch.slots[i]!
+      const port = sourcePort[slot]!
+      if (port !== 0 && (this.ports.flags(port) & PortFlag.externalSubnet) !== 0) continue
+      if (native.claims(batch, i)) flags[slot] = flags[slot]! | PF_NATIVE_FORWARDING
+    }
+  }
+
+  private reject(batch: Batch, policies: BuiltInPolicies): void {
+    const { sourcePort, flags } = this.pool
+    for (let i = 0; i < batch.length; i++) {
+      const slot = batch.slots[i]!
+      const port = sourcePort[slot]!
+      if (port === 0 || (flags[slot]! & PF_DROPPED) !== 0) continue // ES-341
+      const reason = policies.ingress(batch, i)
+      if (reason !== 0) this.owner.refuse(batch, i, reason, port)
+    }
+  }
+
+  /** After the forwarding extension on egress, before the filtering ones. */
+  afterForwarding(batch: Batch): void {
+    const { policies, pool } = this
+    if (policies === undefined) return
+    for (let i = 0; i < batch.length; i++) {
+      const slot = batch.slots[i]!
+      if (pool.sourcePort[slot] === 0) continue // ES-341
+      let left = 0
+      let last = 0
+      for (let k = 0; k < pool.destinationCount[slot]!; k++) {
+        const entry = destinationAt(pool, slot, k)
+        if ((entry & DE_EXCLUDED) !== 0) continue
+        const reason = policies.egress(batch, i, k)
+        if (reason === 0) {
+          left++
+          continue
+        }
+        last = reason
+        setDestinationAt(pool, slot, k, entry | DE_EXCLUDED)
+        this.owner.filtered(slot, reason, entry & DE_PORT, false)
+      }
+      if (left > 0 || last === 0) continue
+      pool.flags[slot] = pool.flags[slot]! | PF_DROPPED
+      pool.reason[slot] = last
+      batch.dirty = true
+    }
+  }
+}

@@ -1,0 +1,85 @@
+// Which VLAN a packet belongs to, and which ports take part in it: the VLAN property (spec 5.11, 7.5) as the switch enforces it where no
+// forwarding extension does (ES-332).
+//
+// A port without the property takes part as it is: a VM's port in VLAN 0 and, between such ports, in whatever tags their guests use; an
+// external port in all VLANs. So a guest of such a port cannot tag its way into a VLAN that others were put into.
+import { DE_PRESERVE_PRIORITY, DE_PRESERVE_VLAN, PF_TAGGED } from '../kernels/layout.ts'
+import type { PacketPool } from '../ndis/pool.ts'
+import { PortFlag, type PortTable, VlanMode } from './port-table.ts'
+
+const BLOCKED = -1
+const KEEP_ALL = DE_PRESERVE_VLAN | DE_PRESERVE_PRIORITY
+
+/** Fields are ordinary ones: it is asked per packet once a port has a VLAN property. */
+export class VlanPolicy {
+  private readonly pool: PacketPool
+  private readonly ports: PortTable
+  /** Of the packet that `classify` looked at: VLAN under which its addresses are known. */
+  addressVlan = 0
+  // Its source has no VLAN property.
+  private unconfigured = false
+  private uplink = false
+
+  constructor(pool: PacketPool, ports: PortTable) {
+    this.pool = pool
+    this.ports = ports
+  }
+
+  /**
+   * The VLAN of the packet in `slot` from port `source`, or -1 if the port must not send it. Puts the VLAN into the packet's 802.1Q
+   * information: its tag, or out of band.
+   */
+  classify(slot: number, source: number): number {
+    const { pool, ports } = this
+    const isTagged = (pool.flags[slot]! & PF_TAGGED) !== 0
+    const tag = isTagged ? pool.vlan[slot]! & 0xfff : 0
+    const mode = source === 0 ? VlanMode.none : ports.vlanMode(source)
+    this.unconfigured = mode === VlanMode.none
+    this.uplink = source === 0 || (ports.flags(source) & PortFlag.external) !== 0
+    if (this.unconfigured) {
+      this.addressVlan = tag
+      return tag
+    }
+    const vlan = this.ofSource(mode, source, tag)
+    if (vlan === BLOCKED) return BLOCKED
+    this.addressVlan = mode >= VlanMode.isolated ? ports.vlan(source) : vlan
+    if (vlan !== tag) pool.setTag(slot, (isTagged ? pool.vlan[slot]! & 0xf000 : 0) | vlan)
+    return vlan
+  }
+
+  private ofSource(mode: number, source: number, tag: number): number {
+    const { ports } = this
+    if (mode === VlanMode.trunk) {
+      if (tag === 0) return ports.vlan(source) // ES-533
+      return ports.vlanInSet(source, tag) ? tag : BLOCKED // ES-534, ES-535
+    }
+    const own = mode === VlanMode.isolated || mode === VlanMode.community ? ports.vlanSecondary(source) : ports.vlan(source)
+    return tag === 0 || tag === own ? own : BLOCKED // ES-531, ES-537…ES-539
+  }
+
+  /** True if `port` takes part in the VLAN that `classify` returned last. */
+  admits(port: number, vlan: number): boolean {
+    const { ports } = this
+    const mode = ports.vlanMode(port)
+    const primary = ports.vlan(port)
+    if (mode === VlanMode.none) return this.unconfigured || vlan === 0 || (ports.flags(port) & PortFlag.external) !== 0
+    if (this.unconfigured && !this.uplink && vlan !== 0) return false
+    switch (mode) {
+      case VlanMode.trunk:
+        return vlan === primary || ports.vlanInSet(port, vlan) // ES-532
+      case VlanMode.community:
+        return vlan === primary || vlan === ports.vlanSecondary(port) // ES-538
+      case VlanMode.promiscuous:
+        return vlan === primary || ports.vlanInSet(port, vlan) // ES-539
+      default:
+        return vlan === primary // ES-531, ES-537
+    }
+  }
+
+  /** PreserveVLAN and PreservePriority with which a packet of `vlan` goes to `port`. */
+  preserve(port: number, vlan: number): number {
+    const mode = this.ports.vlanMode(port)
+    if (mode === VlanMode.none) return this.unconfigured || vlan !== 0 ? KEEP_ALL : DE_PRESERVE_PRIORITY
+    return mode === VlanMode.trunk && vlan !== this.ports.vlan(port) ? KEEP_ALL : DE_PRESERVE_PRIORITY
+  }
+}
