@@ -2,32 +2,15 @@
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
-import { fileURLToPath } from 'node:url'
 import { createSwitch, type RunningSwitch } from '../../src/engine/host.ts'
-import { ensureGuestImage } from '../../src/lab/images.ts'
-import { ensureNewQemu } from '../../src/lab/new-qemu.ts'
 import type { QemuGuest } from '../../src/lab/qemu.ts'
-import { GuestBench, type GuestTests } from '../support/qemu.ts'
+import { GuestBench } from '../support/qemu.ts'
+import { prepareVfGuests } from '../support/vf-guests.ts'
 
-const cacheDirectory = fileURLToPath(new URL('../../.cache', import.meta.url))
 const macs = ['52:54:00:77:01:01', '52:54:00:77:01:02'] as const
 const COMMAND_MS = 60_000
 
-type Ground = { readonly tests: GuestTests; readonly program: string }
-
-async function prepare(): Promise<Ground | { readonly skip: string }> {
-  try {
-    const progress = (line: string) => process.stderr.write(`guests: ${line}\n`)
-    const program = await ensureNewQemu({ cacheDirectory }, { progress })
-    const image = await ensureGuestImage({ cacheDirectory, kernel: 'full' }, { progress })
-    const choice = { accelerator: 'tcg' as const, reason: 'works everywhere' }
-    return { program, tests: { skip: false, image, choice } }
-  } catch (error) {
-    return { skip: `no QEMU with vfio-user: ${(error as Error).message}` }
-  }
-}
-
-const ground = await prepare()
+const ground = await prepareVfGuests()
 const skip = 'skip' in ground ? ground.skip : false
 
 const device = (path: string): string[] => [
