@@ -146,7 +146,7 @@ export class AdapterPath {
         if (this.open(target)) delivery.add(target, slot, length[slot]!)
       } else this.spread(slot, -1)
     }
-    delivery.flush(this.needs)
+    delivery.flush(this.needs, false)
   }
 
   // Ports that take frames without tag first, then those that take them as they are on the wire. A port is always of one kind, so
@@ -160,13 +160,13 @@ export class AdapterPath {
       if (tagTypes[slot] !== 0 && this.has(slot, strip)) stripTag(pool, slot)
       this.spread(slot, strip)
     }
-    delivery.flush(this.needs)
+    delivery.flush(this.needs, false)
     for (let slot = 0; slot < taken; slot++) {
       if (destinationCount[slot] === 0 || !this.has(slot, 0)) continue
       if (tagTypes[slot] !== 0 && (flags[slot]! & PF_TAGGED) === 0) insertTag(pool, slot, tagTypes[slot]!, vlan[slot]!)
       this.spread(slot, 0)
     }
-    delivery.flush(this.needs)
+    delivery.flush(this.needs, false)
   }
 
   // True if a destination of the packet takes frames as `form` says: strip = without tag, 0 = as they are.

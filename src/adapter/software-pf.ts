@@ -3,9 +3,10 @@
 //
 // The rule it must not break: an act on one VF affects no other (SR-006, SR-297, SR-299).
 import { NdisStatus } from '../ndis/status.ts'
+import { macKey } from '../switch/mac-table.ts'
 import { Invalidations } from './backchannel.ts'
 import type { HardwareLimits } from './capabilities.ts'
-import { Block } from './config-blocks.ts'
+import { Block, type ReceiveMode } from './config-blocks.ts'
 import type { DataTables } from './data-tables.ts'
 import type { ExtendedCapability } from './extended-capability.ts'
 import { DEFAULT_VPORT_ID, PF_FUNCTION_ID, type PowerState, VPortState } from './identifiers.ts'
@@ -130,6 +131,26 @@ export class SoftwarePf implements PfMiniport {
     if (vf) vf.device = device ?? new RegisterFile()
   }
 
+  /** What a VF asks to receive besides its own address, judged by its trust; all of it, or nothing (PD-16). */
+  receive(vfId: number, mode: ReceiveMode): NdisStatus {
+    const vf = this.#vfs.get(vfId)
+    return vf ? this.#blocks.receive(vf, mode) : NdisStatus.invalidParameter
+  }
+
+  /** True if a filter of the VF's VPort admits the VLAN id (0 = untagged or zero). */
+  admits(vfId: number, vlan: number): boolean {
+    const vport = this.#vfs.get(vfId)?.vport ?? -1
+    return vport >= 0 && this.#components.tables.vports.admits(vport, vlan)
+  }
+
+  /** True if the VF may send from and receive for this address: its own, or that of a filter of its VPort (PD-01). */
+  mayUse(vfId: number, mac: string): boolean {
+    const vf = this.#vfs.get(vfId)
+    if (!vf) return false
+    const { low, high } = macKey(mac)
+    return vf.mac.toLowerCase() === mac.toLowerCase() || this.#components.tables.filters.mayBeSource(low, high, vf.vport)
+  }
+
   /** What the host decided about VF number `vfId`, allocated or not. */
   settings(vfId: number): VfSettings {
     return this.#settings.get(vfId) ?? defaultVfSettings
@@ -199,6 +220,7 @@ export class SoftwarePf implements PfMiniport {
   }
 
   #linkChanged(vf: VfFunction): void {
+    vf.device.setLink?.(this.#programming.linkUp(vf))
     this.invalidations.invalidate(vf.id, (1n << BigInt(Block.identity)) | (1n << BigInt(Block.linkState)))
   }
 

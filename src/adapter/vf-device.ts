@@ -31,6 +31,8 @@ export interface VfDevice {
   /** Function level reset: rings empty, no pending interrupt, new ring generation. Settles when the function is quiet. */
   reset(): Promise<void> | void
   setPowerState(state: PowerState, wakeEnable: boolean): void
+  /** The guest's link goes up or down. */
+  setLink?(up: boolean): void
 }
 
 const COMMAND = 4
