@@ -127,3 +127,11 @@ test('CS-69 ports of one access VLAN reach each other, those of another do not (
   await sut.send(1, 0, 'to more')
   assert.deepEqual(await sut.receive(3, 1), ['to more'])
 })
+
+test('CS-07 an extension enumerates the properties of a port, of the type that it asks for (ES-090, ES-097, ES-516)', async (t) => {
+  const sut = await SwitchUnderTest.start(t, { extensions: [policy({ name: 'F', class: 'filtering', enumerates: true })] })
+  await sut.switch.policies.add(1, { type: 'vlan', value: { mode: 'access', accessVlanId: 10 } })
+  await sut.heard(({ message }) => message === 'enumerated 0 []', 'an enumeration without a result')
+  await sut.switch.policies.add(1, { type: 'security', value: { virtualSubnetId: 5001 } })
+  await sut.heard(({ message }) => /^enumerated 1 \[\{.*"virtualSubnetId":5001/.test(message), 'the property')
+})

@@ -10,7 +10,7 @@ import type {
   PropertyEnumeration,
   SwitchHandle,
 } from 'vmswitch/extension'
-import { defineExtension, NdisStatus, NO_GUID, Oid, oidName, SAVE_DATA_OFFSET } from 'vmswitch/extension'
+import { defineExtension, NdisStatus, NO_GUID, Oid, oidName, PortPropertyType, SAVE_DATA_OFFSET } from 'vmswitch/extension'
 
 export interface PolicyBehaviour {
   /** GUID that it saves and restores under; its definition's without it. */
@@ -33,8 +33,10 @@ export interface PolicyBehaviour {
   /** GUID of a feature whose status it answers with so many bytes. */
   readonly feature?: string
   readonly featureBytes?: number
-  /** Enumerates the properties of a type when a port with the link name "ask" is updated. */
+  /** Enumerates a port's security properties when one was added, and says what it found. */
   readonly enumerates?: boolean
+  /** Logs nothing. */
+  readonly quiet?: boolean
 }
 
 export const RATE = '0d3c1f9f-0001-4c56-9b7e-7b0b6d0e5f0c'
@@ -78,6 +80,7 @@ class PolicyExtension {
   }
 
   #say(request: OidRequest, more = ''): void {
+    if (this.#options.quiet) return
     const { portId = 0 } = request.payload as { portId?: number }
     this.#sw.log(`${oidName(request.oid).slice(11)} ${portId}${more === '' ? '' : ` ${more}`}`)
   }
@@ -107,6 +110,8 @@ class PolicyExtension {
 
   done(request: OidRequest, status: number): void {
     if (status !== NdisStatus.success) this.#say(request, `failed ${status.toString(16)}`)
+    else if (this.#options.enumerates && request.oid === Oid.portPropertyAdd)
+      setTimeout(() => void this.#enumerate((request.payload as PortPropertyParameters).portId), 20)
   }
 
   #property(request: OidRequest): OidCompletion | undefined {
@@ -156,8 +161,12 @@ class PolicyExtension {
     return { status: this.#options.failRestore ? NdisStatus.failure : NdisStatus.success }
   }
 
-  /** What an enumeration said, for the log. */
-  static text({ numProperties, properties }: PropertyEnumeration): string {
-    return `${numProperties} ${JSON.stringify(properties.map(({ property }) => property))}`
+  // PORT_PROPERTY_ENUM of its own, with a reference of the port meanwhile.
+  async #enumerate(portId: number): Promise<void> {
+    if (this.#sw.referencePort(portId) !== NdisStatus.success) return
+    const { output } = await this.#sw.query(Oid.portPropertyEnum, { portId, propertyType: PortPropertyType.security })
+    this.#sw.dereferencePort(portId)
+    const { numProperties, properties } = output as PropertyEnumeration
+    this.#sw.log(`enumerated ${numProperties} ${JSON.stringify(properties.map(({ property }) => property))}`)
   }
 }
