@@ -83,6 +83,9 @@ const SHORTEST: u32 = FRAME_MIN
 const LONGEST: u32 = FRAME_MAX
 const COPY: u32 = HEADER_COPY
 
+/** Bytes of a chain's first buffer that are read at once: virtio-net header and header copy. */
+const TOUCHED: u32 = VNET_HEADER + HEADER_COPY
+
 let needsSeen: u32 = 0
 
 function broken(q: usize, error: u32): void {
@@ -209,6 +212,24 @@ function takeChain(q: usize, pool: usize, k: u32, i: u32, allowed: u32): bool {
   return true
 }
 
+/**
+ * Reads one byte at both ends of what the next `n` chains begin with. The guest's processor wrote those lines last: fetched one after
+ * the other, in the loop that copies, each costs a trip to its cache; here many are on their way at once (64 B frames: a sixth more a
+ * second). Nothing is taken from what is read.
+ */
+function touchAhead(avail: usize, desc: usize, mask: u32, last: u32, n: u32): void {
+  for (let i: u32 = 0; i < n; i++) {
+    const head = <u32>load<u16>(avail + 4 + (<usize>((last + i) & mask) << 1)) & mask
+    const d = desc + (<usize>head << 4)
+    const l = load<u32>(d, 8)
+    const p = translate(load<u64>(d), l)
+    if (p != 0 && l != 0) {
+      load<u8>(p)
+      load<u8>(p + min(l, TOUCHED) - 1)
+    }
+  }
+}
+
 function dequeueSplit(q: usize, pool: usize, first: u32, max: u32): u32 {
   const avail = <usize>load<u32>(q, Q_DRIVER)
   const desc = <usize>load<u32>(q, Q_DESC)
@@ -221,6 +242,7 @@ function dequeueSplit(q: usize, pool: usize, first: u32, max: u32): u32 {
     return 0
   }
   n = min(n, max)
+  touchAhead(avail, desc, mask, last, n)
   let taken: u32 = 0
   for (; taken < n; taken++) {
     const head = <u32>load<u16>(avail + 4 + (<usize>((last + taken) & mask) << 1))
