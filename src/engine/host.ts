@@ -18,7 +18,7 @@ import { type EndpointConfig, mtuOf } from './endpoint-factory.ts'
 import { type ExtensionEntry, ExtensionManager, type ExtensionStatus } from './extension-manager.ts'
 import { SwitchPolicies } from './policies.ts'
 import { PortMoves } from './port-moves.ts'
-import { type PortEvent, PortRunner } from './port-runner.ts'
+import { type PortEvent, PortRunner, type PortRunnerOptions } from './port-runner.ts'
 import { ProcessorSet } from './processor-set.ts'
 import { SwitchSaver } from './saving.ts'
 
@@ -34,16 +34,28 @@ export interface PortConfig {
   readonly learning: boolean
   readonly link: 'up' | 'down'
   readonly endpoint: EndpointConfig
+  /**
+   * Further physical adapters of an external connection, NIC index 2 and on; `endpoint` is index 1. Given, even empty, it makes the
+   * port the external one whatever the kind of its endpoint.
+   */
+  readonly adapters?: readonly EndpointConfig[]
   /** The host's own adapter on the switch. */
   readonly managementOS?: boolean
   /** Downloaded between PORT_CREATE and NIC_CREATE. */
   readonly properties?: readonly PropertyInput[]
 }
 
+/** A port with its endpoint, and those of further physical adapters. */
+interface PortWithRunners {
+  readonly runner: PortRunner
+  readonly team: readonly PortRunner[]
+  readonly config: PortConfig
+}
+
 /** What the port and its connection are in the switch's terms. */
-function attachmentOf({ endpoint, managementOS }: PortConfig): { type: PortType; nicType: NicType } {
+function attachmentOf({ endpoint, managementOS, adapters }: PortConfig): { type: PortType; nicType: NicType } {
   if (managementOS === true) return { type: PortType.internal, nicType: NicType.internal }
-  if (endpoint.kind === 'uplink') return { type: PortType.external, nicType: NicType.external }
+  if (endpoint.kind === 'uplink' || adapters !== undefined) return { type: PortType.external, nicType: NicType.external }
   if (endpoint.kind === 'vhost-user') return { type: PortType.synthetic, nicType: NicType.synthetic }
   return { type: PortType.emulated, nicType: NicType.emulated }
 }
@@ -129,7 +141,7 @@ export class RunningSwitch {
   readonly policies: SwitchPolicies
   /** Saves, restores and moves ports. */
   readonly moves: PortMoves
-  readonly #ports = new Map<string, { runner: PortRunner; config: PortConfig }>()
+  readonly #ports = new Map<string, PortWithRunners>()
   readonly #startedMs = systemMonotonicMs()
   #ageing: NodeJS.Timeout | undefined
   #closing: Promise<void> | undefined
@@ -260,6 +272,7 @@ export class RunningSwitch {
         linkUp: config.link === 'up',
         mtu: mtuOf(config.endpoint),
         vmName: config.name,
+        physicalNics: [config.name, ...(config.adapters ?? []).map((_, i) => `${config.name}.${i + 2}`)],
         isValidationPort,
         connectionLater,
       }),
@@ -272,39 +285,45 @@ export class RunningSwitch {
    */
   async addPort(config: PortConfig, prepared = false): Promise<void> {
     const id = await this.#createPort(config, false, prepared)
-    const runner = new PortRunner(
-      { id, name: config.name, endpoint: config.endpoint },
-      {
-        memory: this.#memory,
-        windows: this.#windows,
-        processors: this.#processors,
-        control: this.#control,
-        event: (event: PortEvent) =>
-          this.#components.log({ source: `port ${event.port}`, code: event.code, message: event.message }),
-        connected: async () => void (await this.#saver.connected(id)),
-      },
+    const external = attachmentOf(config).type === PortType.external
+    const endpoints = [config.endpoint, ...(config.adapters ?? [])]
+    const runners = endpoints.map((endpoint, i) =>
+      this.#runner({ id, name: config.name, endpoint, nicIndex: external ? i + 1 : 0, team: endpoints.length > 1 }),
     )
+    const runner = runners[0]!
     try {
       if (prepared) await runner.hold()
-      await runner.open()
+      for (const each of runners) await each.open()
     } catch (error) {
-      await runner.close().catch(() => undefined)
+      for (const each of runners) await each.close().catch(() => undefined)
       await this.#control.deletePort(id)
       throw error
     }
-    this.#ports.set(config.name, { runner, config })
+    this.#ports.set(config.name, { runner, config, team: runners.slice(1) })
+  }
+
+  #runner(options: PortRunnerOptions): PortRunner {
+    return new PortRunner(options, {
+      memory: this.#memory,
+      windows: this.#windows,
+      processors: this.#processors,
+      control: this.#control,
+      event: (event: PortEvent) =>
+        this.#components.log({ source: `port ${event.port}`, code: event.code, message: event.message }),
+      connected: async () => void (await this.#saver.connected(options.id)),
+    })
   }
 
   /** Removes a port: its guest loses the connection, its counters go. */
   async removePort(name: string): Promise<void> {
-    const { runner } = this.#find(name)
+    const { runner, team } = this.#find(name)
     this.#ports.delete(name)
-    await runner.close()
+    for (const each of [runner, ...team]) await each.close()
     await this.#control.deletePort(runner.id)
     for (const counters of this.#processors.counters) counters.clearPort(runner.id)
   }
 
-  #find(name: string): { runner: PortRunner; config: PortConfig } {
+  #find(name: string): PortWithRunners {
     const port = this.#ports.get(name)
     if (port) return port
     throw new UnknownPortError(
@@ -460,9 +479,10 @@ export class RunningSwitch {
     return this.#memory
   }
 
-  /** The control half of a port's endpoint. */
-  endpoint(name: string): PortRunner['endpoint'] {
-    return this.#find(name).runner.endpoint
+  /** The control half of a port's endpoint; of an external port that of a physical adapter. */
+  endpoint(name: string, adapter = 1): PortRunner['endpoint'] {
+    const { runner, team } = this.#find(name)
+    return (team[adapter - 2] ?? runner).endpoint
   }
 
   /** Stops everything and gives everything back. */

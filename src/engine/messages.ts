@@ -72,6 +72,10 @@ export type Request =
   | {
       readonly kind: 'queues'
       readonly port: number
+      /** 0, or the physical adapter of an external port that the queues belong to. */
+      readonly nicIndex: number
+      /** The external port has several physical adapters. */
+      readonly team: boolean
       readonly plans: readonly QueuePlan[]
       /** Indices of the plans that this processor polls. */
       readonly owned: readonly number[]

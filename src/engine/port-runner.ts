@@ -19,6 +19,10 @@ export interface PortEvent {
 }
 
 export interface PortRunnerOptions {
+  /** The connection that follows the endpoint: 0, or a physical adapter of an external port. */
+  readonly nicIndex?: number
+  /** The external port has several physical adapters. */
+  readonly team?: boolean
   readonly id: number
   readonly name: string
   readonly endpoint: EndpointConfig
@@ -41,6 +45,8 @@ export class PortRunner {
   readonly endpoint: EndpointControl
   readonly config: EndpointConfig
   readonly #components: PortRunnerComponents
+  readonly #nicIndex: number
+  readonly #team: boolean
   #plans: readonly QueuePlan[] = []
   #locks: readonly number[] = []
   #linkUp = false
@@ -56,6 +62,8 @@ export class PortRunner {
     this.id = options.id
     this.name = options.name
     this.config = options.endpoint
+    this.#nicIndex = options.nicIndex ?? 0
+    this.#team = options.team ?? false
     this.#components = components
     const { memory, windows } = components
     this.endpoint = createEndpoint(options.endpoint, options.id, {
@@ -101,7 +109,16 @@ export class PortRunner {
     await Promise.all(
       clients.map((client, processor) =>
         client
-          .request({ kind: 'queues', port: this.id, plans, owned: owned(processor), locks, windows })
+          .request({
+            kind: 'queues',
+            port: this.id,
+            nicIndex: this.#nicIndex,
+            team: this.#team,
+            plans,
+            owned: owned(processor),
+            locks,
+            windows,
+          })
           .catch((error: Error) => {
             this.#components.event({ port: this.name, code: 'queues-failed', message: error.message })
           }),
@@ -119,10 +136,10 @@ export class PortRunner {
       if (this.#held !== 'no') return
       try {
         if (this.#linkUp && this.#plans.length > 0) {
-          await control.connect(this.id)
+          await control.connect(this.id, this.#nicIndex)
           await connected?.()
           await this.#announce()
-        } else await control.disconnect(this.id)
+        } else await control.disconnect(this.id, this.#nicIndex)
       } catch (error) {
         if (!this.#closed) event({ port: this.name, code: 'connect-refused', message: (error as Error).message })
       }

@@ -39,11 +39,14 @@ const SPIN_ROUNDS_IDLE = 10
 const BUSY_BURSTS = 32 // bursts in a slice that make it a busy one
 const SLEEP_MAX_MS = 100
 const SKIP_MAX = 15 // rounds that a queue without frames is left out
+const NICS_PER_PORT = 64 // above the highest index
 const LATENCY_EVERY = 8 // one burst in so many is timed
 
 interface Source {
   readonly queue: EndpointQueue
   readonly port: number
+  /** The physical adapter of an external port, else 0. */
+  readonly nicIndex: number
   readonly skipMax: number
   skip: number
   backOff: number
@@ -151,12 +154,14 @@ export class Processor {
   }
 
   /** Replaces the queues of a port; those that are gone are closed when this returns. */
-  setQueues({ port, plans, owned, locks, windows }: Extract<Request, { kind: 'queues' }>): void {
+  setQueues({ port, nicIndex, team, plans, owned, locks, windows }: Extract<Request, { kind: 'queues' }>): void {
+    const key = port * NICS_PER_PORT + nicIndex
+    const deliveredTo = team ? nicIndex : 0
     this.#wake()
-    const known = this.#byPort.get(port)
-    this.#byPort.delete(port)
-    this.#delivery.setQueues(port, [])
-    this.#sources = this.#sources.filter((source) => source.port !== port)
+    const known = this.#byPort.get(key)
+    this.#byPort.delete(key)
+    this.#delivery.setQueues(port, [], deliveredTo)
+    this.#sources = this.#sources.filter((source) => source.port !== port || source.nicIndex !== nicIndex)
     for (const queue of known?.queues ?? []) queue.close(this.#epoll)
     this.#windows.add(windows) // may come before the plans that need them
     if (plans.length === 0) return
@@ -167,13 +172,14 @@ export class Processor {
     const sources = owned.map((i) => ({
       queue: queues[i]!,
       port,
+      nicIndex,
       skipMax: ringKinds.has(plans[i]!.kind) ? SKIP_MAX : SKIP_MAX * 4,
       skip: 0,
       backOff: 0,
     }))
-    this.#byPort.set(port, { queues, sources })
+    this.#byPort.set(key, { queues, sources })
     this.#sources.push(...sources)
-    this.#delivery.setQueues(port, queues)
+    this.#delivery.setQueues(port, queues, deliveredTo)
   }
 
   /** Stops the loop after the present slice. */
@@ -240,7 +246,7 @@ export class Processor {
       wallClock.expire()
       const timed = ++this.#latencyTick % LATENCY_EVERY === 0
       const before = timed ? performance.now() : 0
-      if (dataPath.turn(source.queue, source.port) !== 0) {
+      if (dataPath.turn(source.queue, source.port, source.nicIndex) !== 0) {
         served++
         source.backOff = 0
         if (timed) this.counters.latency((performance.now() - before) * 1e6)

@@ -24,7 +24,7 @@ import { type After, type ControlLimits, DEFAULT_CONTROL_LIMITS } from './limits
 import type { NicRecord, NicUpdate, PortOptions, PortRecord } from './records.ts'
 import { PORT_ITSELF, type ReferenceTable } from './references.ts'
 import { PortRegister } from './register.ts'
-import { portEntry } from './table-entry.ts'
+import { connectedAdapters, portEntry } from './table-entry.ts'
 import { checkTopology, type SwitchType } from './topology.ts'
 import { ConfigurationView, type ViewChange } from './view.ts'
 
@@ -252,16 +252,16 @@ export class SwitchControl {
   }
 
   async #deleteNic(port: PortRecord, nic: NicRecord): Promise<void> {
-    await this.#issuer.drained(port.id, nic.index, () => this.#inFlight(nic)) // ES-208, ES-213
+    await this.#issuer.drained(port.id, nic.index, () => this.#inFlight(port, nic)) // ES-208, ES-213
     nic.state = NicState.deleted
     this.#publish({ nicGone: { portId: port.id, nicIndex: nic.index } })
     await this.#issuer.announce(Oid.nicDelete, port.nicParameters(nic))
     this.#components.references.remove(port.id, nic.index)
   }
 
-  // Requests of a connection that are not complete.
-  #inFlight(nic: NicRecord): number {
-    return this.#outstanding.get(nic) ?? 0
+  // Requests of a connection that are not complete, and packets from or to it that modules keep.
+  #inFlight(port: PortRecord, nic: NicRecord): number {
+    return (this.#outstanding.get(nic) ?? 0) + this.#components.table.pins(port.id)
   }
 
   // ES-165: all physical adapters are disconnected, then deleted, then index 0 follows.
@@ -416,6 +416,7 @@ export class SwitchControl {
   // The data path's table follows the states.
   #write(port: PortRecord): void {
     this.#components.table.set(port.id, portEntry(port))
+    if (port.physicalNics > 1) this.#components.table.setAdapters(port.id, connectedAdapters(port)) // ES-324
   }
 
   /** Name of a port; `port N` for one that is gone. */
