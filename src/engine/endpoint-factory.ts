@@ -51,7 +51,7 @@ export const mtuOf = (config: EndpointConfig): number => ('mtu' in config ? conf
 export function createEndpoint(
   config: EndpointConfig,
   port: number,
-  components: EndpointComponents & { windows: WindowAllocator },
+  components: EndpointComponents & { windows: WindowAllocator; announce: (mac: Uint8Array) => void },
 ): EndpointControl {
   switch (config.kind) {
     case 'vhost-user':

@@ -3,9 +3,10 @@
 import { createWriteStream, existsSync, mkdirSync, openSync, renameSync, rmSync, statSync, type WriteStream } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import type { ExtensionClass, ExtensionDefinition, SinkDeclaration } from '../extension.ts'
+import type { ExtensionClass, ExtensionDefinition, PropertyDefinition, SinkDeclaration } from '../extension.ts'
 import { closeFd, createEventFd } from '../linux/files.ts'
 import type { SharedMemory } from '../linux/shared-memory.ts'
+import { parsePropertyVersion } from '../ndis/properties.ts'
 import type { FailurePolicy } from '../switch/module.ts'
 import type { ModulePlan } from './messages.ts'
 import { SinkReader, sinkRingBytes } from './sink-ring.ts'
@@ -160,6 +161,14 @@ async function importDefinition(use: ExtensionUse): Promise<ExtensionDefinition>
   if (typeof definition.name !== 'string' || definition.name === '') throw wrong('"name" is missing')
   if (!classes.includes(definition.class as ExtensionClass)) throw wrong('"class" is not capturing, filtering or forwarding')
   if (typeof definition.attach !== 'function') throw wrong('"attach" is not a function')
+  for (const [id, property] of Object.entries(definition.properties ?? {})) {
+    const { name, version, scope, parse } = property as Partial<PropertyDefinition>
+    const known =
+      typeof name === 'string' && name !== '' && (scope === 'port' || scope === 'switch') && typeof parse === 'function'
+    if (!guid.test(id)) throw wrong(`the property "${id}" is not named by a GUID`) // ES-523
+    if (!known || typeof version !== 'string' || parsePropertyVersion(version) === undefined)
+      throw wrong(`the property ${id} has not all of { name, version: "1.0", scope: "port" or "switch", parse }`)
+  }
   return definition as ExtensionDefinition
 }
 
