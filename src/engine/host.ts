@@ -6,112 +6,41 @@ import { SharedMemory } from '../linux/shared-memory.ts'
 import { DROP_REASONS_MAX } from '../ndis/drop-reasons.ts'
 import type { InnerStatusIndication, OidCompletion, OidRequest } from '../ndis/oids.ts'
 import { ReferenceTable, referenceTableBytes } from '../switch/control/references.ts'
-import { type ControlLimits, type EdgeComponents, NicType, type NicUpdate, PortType, SwitchControl } from '../switch/control.ts'
+import { type NicUpdate, PortType, SwitchControl } from '../switch/control.ts'
 import { LATENCY_BUCKETS, latencyQuantileNs, PortCounter, ProcessorCounter, portCounterNames } from '../switch/counters.ts'
 import { type FdbEntry, MacTable, macTableBytes } from '../switch/mac-table.ts'
-import type { PropertyInput } from '../switch/policies/property.ts'
 import { PortTable, portTableBytes } from '../switch/port-table.ts'
 import { REASON_REGISTRY_BYTES, ReasonRegistry } from '../switch/reason-registry.ts'
 import { WindowAllocator } from '../vhost-user/window-allocator.ts'
 import { systemMonotonicMs } from './clock.ts'
-import { type EndpointConfig, mtuOf } from './endpoint-factory.ts'
-import { type ExtensionEntry, ExtensionManager, type ExtensionStatus } from './extension-manager.ts'
+import { mtuOf } from './endpoint-factory.ts'
+import { ExtensionManager, type ExtensionStatus } from './extension-manager.ts'
 import { SwitchPolicies } from './policies.ts'
 import { PortMoves } from './port-moves.ts'
 import { type PortEvent, PortRunner, type PortRunnerOptions } from './port-runner.ts'
 import { ProcessorSet } from './processor-set.ts'
 import { SwitchSaver } from './saving.ts'
+import {
+  attachmentOf,
+  type PortConfig,
+  type PortDrops,
+  type PortStatus,
+  type SwitchComponents,
+  type SwitchConfig,
+  UnknownPortError,
+} from './switch-config.ts'
+
+export type { PortConfig, PortDrops, PortStatus, SwitchComponents, SwitchConfig } from './switch-config.ts'
+export { UnknownPortError } from './switch-config.ts'
 
 /** Port ids of a switch are below this unless the options say otherwise. */
 export const DEFAULT_PORT_LIMIT = 1025
-
-/** A port to create. */
-export interface PortConfig {
-  readonly name: string
-  /** null: the port learns. */
-  readonly mac: string | null
-  readonly macSpoofing: 'on' | 'off'
-  readonly learning: boolean
-  readonly link: 'up' | 'down'
-  readonly endpoint: EndpointConfig
-  /**
-   * Further physical adapters of an external connection, NIC index 2 and on; `endpoint` is index 1. Given, even empty, it makes the
-   * port the external one whatever the kind of its endpoint.
-   */
-  readonly adapters?: readonly EndpointConfig[]
-  /** The host's own adapter on the switch. */
-  readonly managementOS?: boolean
-  /** Downloaded between PORT_CREATE and NIC_CREATE. */
-  readonly properties?: readonly PropertyInput[]
-}
 
 /** A port with its endpoint, and those of further physical adapters. */
 interface PortWithRunners {
   readonly runner: PortRunner
   readonly team: readonly PortRunner[]
   readonly config: PortConfig
-}
-
-/** What the port and its connection are in the switch's terms. */
-function attachmentOf({ endpoint, managementOS, adapters }: PortConfig): { type: PortType; nicType: NicType } {
-  if (managementOS === true) return { type: PortType.internal, nicType: NicType.internal }
-  if (endpoint.kind === 'uplink' || adapters !== undefined) return { type: PortType.external, nicType: NicType.external }
-  if (endpoint.kind === 'vhost-user') return { type: PortType.synthetic, nicType: NicType.synthetic }
-  return { type: PortType.emulated, nicType: NicType.emulated }
-}
-
-/** A switch to create; everything checked, all paths absolute. */
-export interface SwitchConfig {
-  readonly name: string
-  readonly type: 'private' | 'internal' | 'external'
-  readonly processors: number
-  readonly extensions: readonly ExtensionEntry[]
-  readonly ports: readonly PortConfig[]
-  readonly macTable: { readonly entries: number; readonly ageingSeconds: number }
-  /** Directory in which relative sink paths start. */
-  readonly directory: string
-  /** Custom properties of the switch. */
-  readonly properties?: readonly PropertyInput[]
-  /** The checking mode: every breach of the contract by an extension is logged by its rule number. Costs throughput; default off. */
-  readonly verify?: boolean
-  /** Pins processor N to host processor pin[N]. */
-  readonly pin?: readonly number[]
-  /** How long the switch waits for extensions on the control path; see ControlLimits for what stands without it. */
-  readonly limits?: Partial<ControlLimits>
-}
-
-export interface SwitchComponents {
-  /** One line about something that happened. */
-  readonly log: (event: { source: string; code: string; message: string }) => void
-  /** What the edges of the stack lead to: adapters with offloads, those who want status indications. */
-  readonly edge?: EdgeComponents
-  /** The switch can't go on: a processor died. */
-  readonly fatal?: (error: Error) => void
-}
-
-export interface PortStatus {
-  readonly id: number
-  readonly name: string
-  readonly kind: string
-  readonly mac: string | null
-  readonly connected: boolean
-  readonly link: 'up' | 'down'
-  readonly queues: number
-  readonly endpoint: EndpointConfig
-  readonly detail: Record<string, unknown>
-  readonly counters: Record<keyof typeof PortCounter, number>
-}
-
-/** Drops of one port, by reason. */
-export interface PortDrops {
-  readonly port: string
-  readonly reasons: Record<string, number>
-}
-
-/** A port was asked for that the switch does not have. */
-export class UnknownPortError extends Error {
-  override readonly name = 'UnknownPortError'
-  readonly code = 'NO_SUCH_PORT'
 }
 
 const kernelsPath = fileURLToPath(new URL('../../.cache/kernels.wasm', import.meta.url))

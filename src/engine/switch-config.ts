@@ -1,0 +1,88 @@
+// What a running switch is made from, and what it tells of its ports.
+import { type ControlLimits, type EdgeComponents, NicType, PortType } from '../switch/control.ts'
+import type { PortCounter } from '../switch/counters.ts'
+import type { PropertyInput } from '../switch/policies/property.ts'
+import type { EndpointConfig } from './endpoint-factory.ts'
+import type { ExtensionEntry } from './extension-manager.ts'
+
+/** A port to create. */
+export interface PortConfig {
+  readonly name: string
+  /** null: the port learns. */
+  readonly mac: string | null
+  readonly macSpoofing: 'on' | 'off'
+  readonly learning: boolean
+  readonly link: 'up' | 'down'
+  readonly endpoint: EndpointConfig
+  /**
+   * Further physical adapters of an external connection, NIC index 2 and on; `endpoint` is index 1. Given, even empty, it makes the
+   * port the external one whatever the kind of its endpoint.
+   */
+  readonly adapters?: readonly EndpointConfig[]
+  /** The host's own adapter on the switch. */
+  readonly managementOS?: boolean
+  /** Downloaded between PORT_CREATE and NIC_CREATE. */
+  readonly properties?: readonly PropertyInput[]
+}
+
+/** What the port and its connection are in the switch's terms. */
+export function attachmentOf({ endpoint, managementOS, adapters }: PortConfig): { type: PortType; nicType: NicType } {
+  if (managementOS === true) return { type: PortType.internal, nicType: NicType.internal }
+  if (endpoint.kind === 'uplink' || adapters !== undefined) return { type: PortType.external, nicType: NicType.external }
+  if (endpoint.kind === 'vhost-user') return { type: PortType.synthetic, nicType: NicType.synthetic }
+  return { type: PortType.emulated, nicType: NicType.emulated }
+}
+
+/** A switch to create; everything checked, all paths absolute. */
+export interface SwitchConfig {
+  readonly name: string
+  readonly type: 'private' | 'internal' | 'external'
+  readonly processors: number
+  readonly extensions: readonly ExtensionEntry[]
+  readonly ports: readonly PortConfig[]
+  readonly macTable: { readonly entries: number; readonly ageingSeconds: number }
+  /** Directory in which relative sink paths start. */
+  readonly directory: string
+  /** Custom properties of the switch. */
+  readonly properties?: readonly PropertyInput[]
+  /** The checking mode: every breach of the contract by an extension is logged by its rule number. Costs throughput; default off. */
+  readonly verify?: boolean
+  /** Pins processor N to host processor pin[N]. */
+  readonly pin?: readonly number[]
+  /** How long the switch waits for extensions on the control path; see ControlLimits for what stands without it. */
+  readonly limits?: Partial<ControlLimits>
+}
+
+export interface SwitchComponents {
+  /** One line about something that happened. */
+  readonly log: (event: { source: string; code: string; message: string }) => void
+  /** What the edges of the stack lead to: adapters with offloads, those who want status indications. */
+  readonly edge?: EdgeComponents
+  /** The switch can't go on: a processor died. */
+  readonly fatal?: (error: Error) => void
+}
+
+export interface PortStatus {
+  readonly id: number
+  readonly name: string
+  readonly kind: string
+  readonly mac: string | null
+  readonly connected: boolean
+  readonly link: 'up' | 'down'
+  readonly queues: number
+  readonly endpoint: EndpointConfig
+  readonly detail: Record<string, unknown>
+  readonly counters: Record<keyof typeof PortCounter, number>
+}
+
+/** Drops of one port, by reason. */
+export interface PortDrops {
+  readonly port: string
+  readonly reasons: Record<string, number>
+}
+
+/** A port was asked for that the switch does not have. */
+export class UnknownPortError extends Error {
+  override readonly name = 'UnknownPortError'
+  readonly code = 'NO_SUCH_PORT'
+}
