@@ -49,6 +49,8 @@ export class DeviceServer {
   readonly #dma: DmaTable
   readonly #vectors: number[]
   #clientVersion = ''
+  #reads = 0
+  #writes = 0
 
   constructor(device: PciFunction, options: DmaTableOptions, components: DmaTableComponents) {
     this.#device = device
@@ -91,12 +93,15 @@ export class DeviceServer {
     this.#dropVectors()
     this.#dma.clear()
     this.#clientVersion = ''
+    this.#reads = 0
+    this.#writes = 0
   }
 
   /** Facts for `status`. */
   describe(): Record<string, unknown> {
     return {
       clientVersion: this.#clientVersion,
+      messages: { reads: this.#reads, writes: this.#writes },
       memory: this.#dma.describe(),
       vectorsConnected: this.#vectors.filter((fd) => fd >= 0).length,
     }
@@ -185,6 +190,7 @@ export class DeviceServer {
 
   #read(payload: Buffer): Uint8Array {
     const { region, offset, bytes } = decode.access(payload)
+    this.#reads++
     this.#check(region, offset, bytes)
     const answer = Buffer.alloc(16 + bytes)
     payload.copy(answer, 0, 0, 16)
@@ -194,6 +200,7 @@ export class DeviceServer {
 
   #write(payload: Buffer): Uint8Array {
     const { region, offset, bytes } = decode.access(payload)
+    this.#writes++
     this.#check(region, offset, bytes)
     this.#device.write(region, offset, payload.subarray(16))
     return payload.subarray(0, 16)

@@ -38,15 +38,17 @@ function pairArguments(standby: string, path: string): string[] {
   ]
 }
 
-test('net_failover uses the function, falls back to the virtio card without it, and returns', {
+test('net_failover uses the function, falls back to the virtio card without it, returns, and migrates to another QEMU', {
   skip,
   timeout: 240_000,
 }, async (context) => {
   if ('skip' in ground) return
   const bench = await GuestBench.open(ground.tests)
-  const [function_, standby, other] = ['f', 's', 'o'].map((name) => join(bench.directory, name)) as [string, string, string]
-  const vhost = (path: string) =>
-    ({ kind: 'vhost-user', path, mode: 'server', queuePairs: 1, mtu: 1500, requireSeals: true }) as const
+  const at = (name: string): string => join(bench.directory, name)
+  const vhost = (name: string) =>
+    ({ kind: 'vhost-user', path: at(name), mode: 'server', queuePairs: 1, mtu: 1500, requireSeals: true }) as const
+  const vf = (name: string, standby: string) =>
+    ({ kind: 'vf', path: at(name), mac: MAC, mtu: 1500, trusted: false, requireSeals: true, standby }) as const
   const port = { mac: null, macSpoofing: 'off', learning: true, link: 'up' } as const
   const log: string[] = []
   const running = await createSwitch(
@@ -58,13 +60,11 @@ test('net_failover uses the function, falls back to the virtio card without it, 
       extensions: [],
       macTable: { entries: 1024, ageingSeconds: 300 },
       ports: [
-        {
-          ...port,
-          name: 'function',
-          endpoint: { kind: 'vf', path: function_, mac: MAC, mtu: 1500, trusted: false, requireSeals: true, standby: 'standby' },
-        },
-        { ...port, name: 'standby', endpoint: vhost(standby) },
-        { ...port, name: 'other', endpoint: vhost(other) },
+        { ...port, name: 'function', endpoint: vf('f', 'standby') },
+        { ...port, name: 'standby', endpoint: vhost('s') },
+        { ...port, name: 'other', endpoint: vhost('o') },
+        { ...port, name: 'function2', endpoint: vf('f2', 'standby2') },
+        { ...port, name: 'standby2', endpoint: vhost('s2') },
       ],
     },
     { log: (event) => log.push(`${event.source}: ${event.code}: ${event.message}`) },
@@ -74,8 +74,8 @@ test('net_failover uses the function, falls back to the virtio card without it, 
     await running.close()
   })
   const { program } = ground
-  const guest = bench.guest({ name: 'pair', nics: [], program, extraArguments: pairArguments(standby, function_) })
-  const nic = { mac: PEER_MAC, address: '10.77.0.2/24', backend: { kind: 'vhost-user', path: other } } as const
+  const guest = bench.guest({ name: 'pair', nics: [], program, extraArguments: pairArguments(at('s'), at('f')) })
+  const nic = { mac: PEER_MAC, address: '10.77.0.2/24', backend: { kind: 'vhost-user', path: at('o') } } as const
   const peer = bench.guest({ name: 'peer', nics: [nic], program })
   await Promise.all([guest, peer].map((each) => each.start()))
   await Promise.all([guest, peer].map((each) => each.ready()))
@@ -86,7 +86,7 @@ test('net_failover uses the function, falls back to the virtio card without it, 
     guest.check(`for i in $(seq 300); do ${what} && exit 0; usleep 100000; done; dmesg | tail -20; ip link; exit 1`, {
       timeoutMs: 60_000,
     })
-  const isActive = (): boolean => running.ports()[0]!.detail.active === true
+  const isActive = (index = 0): boolean => running.ports()[index]!.detail.active === true
   const until = async (done: () => boolean, what: string): Promise<void> => {
     for (const end = performance.now() + 60_000; !done(); await new Promise((resolve) => setTimeout(resolve, 50)))
       assert.ok(performance.now() < end, `${what}\n${state()}`)
@@ -98,7 +98,7 @@ test('net_failover uses the function, falls back to the virtio card without it, 
 
   await guest.check('ip address add 10.77.0.1/24 dev eth0 && ip link set eth0 up && modprobe igbvf')
   await waitFor('dmesg | grep -q "primary slave.*registered"')
-  await until(isActive, 'the function is up')
+  await until(() => isActive(), 'the function is up')
   await waitFor('[ "$(cat /sys/bus/pci/drivers/igbvf/*/net/*/carrier)" = 1 ]')
   const standbyBefore = framesFrom(1)
   await pings(guest)
@@ -114,7 +114,7 @@ test('net_failover uses the function, falls back to the virtio card without it, 
   assert.ok(framesFrom(1) - standbyAlone >= 3, state())
 
   await guest.qmp.execute('migrate_cancel')
-  await until(isActive, 'the function is back')
+  await until(() => isActive(), 'the function is back')
   await waitFor('[ "$(cat /sys/bus/pci/drivers/igbvf/*/net/*/carrier)" = 1 ]')
   await pings(guest)
   assert.deepEqual(
