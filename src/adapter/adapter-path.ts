@@ -20,7 +20,7 @@ import { VPortFlag, type VPortTable } from './vport-table.ts'
 
 // V8 folds a module's own constants into the code and loads imported ones at each use: these are per packet.
 const { BURST_MAX, DE_PORT, HEADER_STRIDE, PF_DROPPED, PF_MULTICAST, PF_TAGGED } = layout
-const { strip } = VPortFlag
+const { strip, vf, access } = VPortFlag
 const DEFAULT_VPORT = 0
 
 /** What the path works with. Delivery and counters are the adapter's own: their port ids are VPort ids, and `vports` for the wire. */
@@ -40,6 +40,7 @@ export interface AdapterPathComponents {
 export class AdapterPath {
   private readonly pool: PacketPool
   private readonly vports: VPortTable
+  private readonly filters: FilterTable
   private readonly rates: RateLimits
   private readonly counters: Counters
   private readonly delivery: Delivery
@@ -50,6 +51,10 @@ export class AdapterPath {
   private readonly tagTypes = new Uint16Array(BURST_MAX)
   // Of the burst in work.
   private tags = 0
+  // The untagged unicast destination decided last, and what was decided: frames of a burst often go where the one before went.
+  private lastFirst = 0
+  private lastSecond = 0
+  private lastTarget = -1
   private needs = 0
   private bytes = 0
 
@@ -57,6 +62,7 @@ export class AdapterPath {
     const { pool, vports, filters, groups } = components
     this.pool = pool
     this.vports = vports
+    this.filters = filters
     this.rates = components.rates
     this.counters = components.counters
     this.delivery = components.delivery
@@ -90,7 +96,7 @@ export class AdapterPath {
 
   private burst(taken: number, source: number): void {
     const { pool, counters, vports, admission, forwarding } = this
-    const { flags, length, needs, destinationCount } = pool
+    const { flags, length, needs, header32, destination, destinationCount, destinationRoom } = pool
     pool.arenaUsed = 0
     this.tags = 0
     this.needs = 0
@@ -98,6 +104,10 @@ export class AdapterPath {
     forwarding.refresh()
     const policy = vports.flags(source)
     const closed = closedReason(policy)
+    const ownLow = vports.macLow(source)
+    const ownHigh = vports.macHigh(source)
+    const plain = closed === 0 && (policy & (vf | access)) === vf && vports.admits(source, 0) && !this.filters.hasInner
+    this.lastTarget = -1
     let frames = 0
     let multicasts = 0
     for (let slot = 0; slot < taken; slot++) {
@@ -111,6 +121,18 @@ export class AdapterPath {
       this.bytes += length[slot]!
       multicasts += (kind & PF_MULTICAST) >> 2
       if ((pool.headerOffset[slot]! & 3) !== 0) this.align(slot)
+      const at = (slot * HEADER_STRIDE + pool.headerOffset[slot]!) >> 2
+      if (plain && this.lastTarget >= 0 && (kind & (PF_MULTICAST | PF_TAGGED)) === 0) {
+        const second = header32[at + 1]!
+        const own = (header32[at + 2]! | 0) === ownLow && second >>> 16 === ownHigh
+        if (own && header32[at] === this.lastFirst && (second & 0xffff) === this.lastSecond) {
+          destination[slot] = this.lastTarget
+          destinationCount[slot] = 1
+          destinationRoom[slot] = 0
+          this.needs |= needs[slot]!
+          continue
+        }
+      }
       const refused = closed !== 0 ? closed : admission.check(slot, source, policy)
       const reason = refused !== 0 ? refused : forwarding.decide(slot, source, admission.vlan)
       if (reason !== 0) {
@@ -120,6 +142,11 @@ export class AdapterPath {
       }
       this.tags |= flags[slot]! & PF_TAGGED
       this.needs |= needs[slot]!
+      if ((kind & (PF_MULTICAST | PF_TAGGED)) === 0 && destinationRoom[slot] === 0) {
+        this.lastFirst = header32[at]!
+        this.lastSecond = header32[at + 1]! & 0xffff
+        this.lastTarget = destination[slot]!
+      }
     }
     counters.port(source, PortCounter.receivedFrames, frames)
     counters.port(source, PortCounter.receivedBytes, this.bytes)

@@ -4,6 +4,7 @@
 
 import { macKey, macText } from '../switch/mac-table.ts'
 import { CONFIG_BLOCK_BYTES_MAX } from './identifiers.ts'
+import type { VPortStatistics } from './statistics.ts'
 
 export const Block = { identity: 0, linkState: 1, receiveMode: 2, statistics: 3, rss: 4, offloads: 5 } as const
 
@@ -53,9 +54,11 @@ export function linkBlock(linkUp: boolean, speedMbps: number): Uint8Array {
 }
 
 /** Block 3: frames and bytes received and sent, frames dropped on the way to and from the VF. */
-export function statisticsBlock(values: readonly number[]): Uint8Array {
+export function statisticsBlock(statistics: VPortStatistics): Uint8Array {
+  const { receivedFrames, receivedBytes, sentFrames, sentBytes, receiveDropped, sendDropped } = statistics
   const view = new DataView(new ArrayBuffer(STATISTICS_BYTES))
-  for (const [i, value] of values.slice(0, STATISTICS_BYTES / 8).entries()) view.setBigUint64(i * 8, BigInt(value), true)
+  const values = [receivedFrames, receivedBytes, sentFrames, sentBytes, receiveDropped, sendDropped]
+  for (const [i, value] of values.entries()) view.setBigUint64(i * 8, BigInt(value), true)
   return new Uint8Array(view.buffer)
 }
 

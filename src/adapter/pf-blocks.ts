@@ -12,6 +12,7 @@ import {
   statisticsBlock,
 } from './config-blocks.ts'
 import { type GroupTable, VF_GROUPS_MAX } from './group-table.ts'
+import { noStatistics, type VPortStatistics } from './statistics.ts'
 import type { VfFunction } from './vf-function.ts'
 
 const RING_SIZE = 256
@@ -28,7 +29,7 @@ export interface PfBlocksOptions {
 export interface PfBlocksComponents {
   readonly groups: GroupTable
   readonly linkUp: (vf: VfFunction) => boolean
-  readonly statistics: (vport: number) => readonly number[]
+  readonly statistics: (vport: number) => VPortStatistics
   /** What the VF receives changed. */
   readonly changed: (vf: VfFunction) => void
 }
@@ -52,7 +53,7 @@ export class PfBlocks {
       case Block.linkState:
         return linkBlock(linkUp, speedMbps)
       case Block.statistics:
-        return statisticsBlock(vf.vport < 0 ? [] : this.#components.statistics(vf.vport))
+        return statisticsBlock(vf.vport < 0 ? noStatistics : this.#components.statistics(vf.vport))
       case Block.rss:
         return abilitiesBlock(RSS_ABILITIES)
       case Block.offloads:

@@ -12,6 +12,7 @@ import type { PartitionType } from './identifiers.ts'
 import { Keyword, type Registry, selectInterfaces } from './keywords.ts'
 import type { PfMiniport } from './miniport.ts'
 import { SoftwarePf } from './software-pf.ts'
+import type { VPortStatistics } from './statistics.ts'
 import { igbvfIdentity, type VfIdentity } from './vf-device.ts'
 
 export interface SoftwareAdapterOptions {
@@ -32,7 +33,7 @@ export interface SoftwareAdapterComponents {
   readonly at: number
   readonly registry: Registry
   readonly nowMs: () => number
-  readonly statistics: (vport: number) => readonly number[]
+  readonly statistics: (vport: number) => VPortStatistics
   readonly vportGone?: (vport: number) => Promise<void> | void
   readonly indicate?: (indication: AdapterIndication) => void
   readonly report?: (code: string, rule: string, message: string) => void

@@ -15,6 +15,7 @@ import type { Answer, Outcome, PfMiniport } from './miniport.ts'
 import type { BarResources, SwitchParameters, VfParameters, VPortParameters } from './payloads.ts'
 import { PfBlocks } from './pf-blocks.ts'
 import type { Filter } from './receive-filters.ts'
+import type { VPortStatistics } from './statistics.ts'
 import { barWindow, probedBars, RegisterFile, type VfDevice, type VfIdentity } from './vf-device.ts'
 import { createVfFunction, type VfFunction } from './vf-function.ts'
 import { defaultVfSettings, settingsProblem, type VfSettings } from './vf-settings.ts'
@@ -37,8 +38,8 @@ export interface SoftwarePfComponents {
   readonly capability: ExtendedCapability
   /** Milliseconds, monotonic. */
   readonly nowMs: () => number
-  /** Frames received, sent and dropped of a VPort since it was made: [rx, rx bytes, tx, tx bytes, rx dropped, tx dropped]. */
-  readonly statistics: (vport: number) => readonly number[]
+  /** Statistics of a VPort since it was made. */
+  readonly statistics: (vport: number) => VPortStatistics
   /** A VPort is gone: queues and counters of the data path forget it. Settles when no processor uses it (SR-190). */
   readonly vportGone?: (vport: number) => Promise<void> | void
 }

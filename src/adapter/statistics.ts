@@ -19,6 +19,16 @@ export interface VPortStatistics {
   readonly sendDropped: number
 }
 
+export const noStatistics: VPortStatistics = {
+  receivedFrames: 0,
+  receivedBytes: 0,
+  receiveDropped: 0,
+  sentFrames: 0,
+  sentBytes: 0,
+  sentMulticast: 0,
+  sendDropped: 0,
+}
+
 /** The sum over processors. */
 export function vportStatistics(blocks: readonly CounterBlock[], vport: number): VPortStatistics {
   const sum = (counter: number): number => blocks.reduce((total, block) => total + block.readPort(vport, counter), 0)

@@ -1,4 +1,4 @@
-// Scenarios CS-51 to CS-54 and CS-57 to CS-65 as the model knows them: bring-up and teardown in order, backchannel, configuration space,
+// Scenarios SR-CS-51 to SR-CS-54 and SR-CS-57 to SR-CS-65 as the model knows them: bring-up and teardown in order, backchannel, configuration space,
 // BARs, reset, power, surprise removal; and what a hostile VF tries.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -6,7 +6,9 @@ import { setVf, showVf, VfWordsError } from '../../src/adapter/linux-words.ts'
 import { AdapterOid } from '../../src/adapter/oids.ts'
 import { type AssignedVf, VfAssignment, VfAssignmentError, type VfExposure } from '../../src/adapter/sequences.ts'
 import type { SoftwarePfOptions } from '../../src/adapter/software-pf.ts'
+import { vportDrops, vportStatistics } from '../../src/adapter/statistics.ts'
 import type { VfDevice } from '../../src/adapter/vf-device.ts'
+import { DROP_REASONS_MAX, dropReasonNames } from '../../src/ndis/drop-reasons.ts'
 import { NdisStatus } from '../../src/ndis/status.ts'
 import { AdapterHarness, BROADCAST, MAC, overriding, wireFrame } from '../support/adapter-harness.ts'
 
@@ -32,7 +34,7 @@ function stackOf(harness: AdapterHarness, change: Partial<VfExposure> = {}, orde
 const short = (trace: readonly string[]): string[] =>
   trace.map((step) => step.replace(/^OID_(NIC_SWITCH|RECEIVE_FILTER|SRIOV)_/, ''))
 
-test('CS-51, PD-10: bring-up in the documented order, and deferred to when the guest is ready (SR-018, SR-240, SR-241, SR-242, SR-243, SR-244, SR-280)', async () => {
+test('SR-CS-51, PD-10: bring-up in the documented order, and deferred to when the guest is ready (SR-240, SR-241, SR-242, SR-244)', async () => {
   for (const [order, wanted] of [
     ['strict', ['ALLOCATE_VF', 'CREATE_VPORT', 'MOVE_FILTER', 'expose']],
     ['deferred', ['ALLOCATE_VF', 'CREATE_VPORT', 'expose', 'MOVE_FILTER']],
@@ -60,7 +62,7 @@ test('CS-51, PD-10: bring-up in the documented order, and deferred to when the g
   }
 })
 
-test('CS-52, PD-11: removal in the documented order; frames go to the synthetic path (SR-245, SR-247, SR-248, SR-249, SR-250, SR-252)', async () => {
+test('SR-CS-52: removal in the documented order; frames go to the synthetic path (SR-245, SR-248, SR-249, SR-250, SR-252)', async () => {
   const harness = await AdapterHarness.start()
   const { stack } = stackOf(harness, { drain: async () => void harness.trace.push('drain') })
   await stack.synthetic(vmOf('A', MAC.a))
@@ -74,7 +76,7 @@ test('CS-52, PD-11: removal in the documented order; frames go to the synthetic 
   await harness.software.adapter.halt()
 })
 
-test('CS-53, PD-14: a guest that does not answer, or fails, loses its VF by surprise (SR-246, SR-247)', async () => {
+test('SR-CS-53, PD-14: a guest that does not answer, or fails, loses its VF by surprise (SR-246)', async () => {
   for (const withdraw of [() => new Promise<void>(() => {}), () => Promise.reject(new Error('the guest crashed'))]) {
     const harness = await AdapterHarness.start()
     const surprised: number[] = []
@@ -89,7 +91,7 @@ test('CS-53, PD-14: a guest that does not answer, or fails, loses its VF by surp
   }
 })
 
-test('CS-19, CS-54: with all VFs taken a VM stays synthetic; a VF is taken from one VM and given to another (SR-005, SR-053, SR-253, SR-254, SR-255)', async () => {
+test('SR-CS-19, SR-CS-54: with all VFs taken a VM stays synthetic; a VF is taken from one VM and given to another (SR-053, SR-253, SR-254)', async () => {
   const harness = await AdapterHarness.start()
   const { stack } = stackOf(harness)
   const macs = [1, 2, 3, 4, 5].map((n) => `02:00:00:00:0a:0${n}`)
@@ -108,7 +110,7 @@ test('CS-19, CS-54: with all VFs taken a VM stays synthetic; a VF is taken from 
   assert.deepEqual([harness.got(0), harness.got(now.vportId)], [['a'], ['e']])
 })
 
-test('CS-57: what fails half way is undone, and the VM stays synthetic (SR-262, SR-053)', async () => {
+test('SR-CS-57: what fails half way is undone, and the VM stays synthetic (SR-053)', async () => {
   const harness = await AdapterHarness.start({ wrap: (pf) => overriding(pf, { createVPort: () => NdisStatus.resources }) })
   const { stack } = stackOf(harness)
   await stack.synthetic(vmOf('A', MAC.a))
@@ -124,7 +126,7 @@ test('CS-57: what fails half way is undone, and the VM stays synthetic (SR-262, 
   assert.deepEqual(refusing.got(0), ['x'])
 })
 
-test('CS-58: blocks are read and written over the backchannel; everything else is failure (SR-282, SR-283, SR-284, SR-285, SR-287, SR-288, SR-289)', async () => {
+test('SR-CS-58: blocks are read and written over the backchannel; everything else is failure (SR-284, SR-285, SR-287, SR-288, SR-289)', async () => {
   const harness = await AdapterHarness.start()
   const { vf } = await harness.vm(MAC.a)
   const channel = harness.software.channel(vf)
@@ -173,7 +175,7 @@ test('a VF that floods its group list takes no other VF its groups', async () =>
   assert.ok(harness.software.pf.vf(hostile.vf)!.groups.length <= 21)
 })
 
-test('CS-59, CS-60: masks are ORed until asked for, per VF (SR-290, SR-291, SR-292, SR-294, SR-295, SR-296, SR-006)', async () => {
+test('SR-CS-59, SR-CS-60: masks are ORed until asked for, per VF (SR-291, SR-292, SR-294, SR-006)', async () => {
   const harness = await AdapterHarness.start()
   const a = await harness.vm(MAC.a)
   const b = await harness.vm(MAC.b)
@@ -200,6 +202,41 @@ test('CS-59, CS-60: masks are ORed until asked for, per VF (SR-290, SR-291, SR-2
   assert.deepEqual([toldB, again], [false, false])
 })
 
+test('statistics of a VPort count what its guest sent, got and lost; the guest reads its own over the backchannel', async () => {
+  const harness = await AdapterHarness.start()
+  const a = await harness.vm(MAC.a)
+  const b = await harness.vm(MAC.b)
+  harness.send(a.vport, wireFrame(MAC.b, MAC.a, 'x'), wireFrame(MAC.b, MAC.c, 'forged'), wireFrame(BROADCAST, MAC.a, 'all'))
+  harness.sink(a.vport).capacity = 1
+  harness.send(b.vport, wireFrame(MAC.a, MAC.b, 'y'), wireFrame(MAC.a, MAC.b, 'too much'))
+  const found = vportStatistics([harness.data.counters], a.vport)
+  assert.deepEqual(found, {
+    receivedFrames: 1,
+    receivedBytes: 60,
+    receiveDropped: 1,
+    sentFrames: 3,
+    sentBytes: 180,
+    sentMulticast: 1,
+    sendDropped: 1,
+  })
+  assert.deepEqual(
+    [...vportDrops([harness.data.counters], a.vport, DROP_REASONS_MAX)].map(([reason, count]) => [
+      dropReasonNames[reason],
+      count,
+    ]),
+    [
+      ['receive-ring-full', 1],
+      ['mac-spoofing', 1],
+    ],
+  )
+  const { data } = await harness.software.channel(a.vf).read(3, 48)
+  const view = new DataView(data!.buffer)
+  assert.deepEqual(
+    [0, 8, 16, 24, 32, 40].map((at) => Number(view.getBigUint64(at, true))),
+    [1, 60, 3, 180, 1, 1],
+  )
+})
+
 test('a change of the link invalidates blocks 0 and 1 of the VFs that follow it', async () => {
   const harness = await AdapterHarness.start()
   const a = await harness.vm(MAC.a)
@@ -212,7 +249,7 @@ test('a change of the link invalidates blocks 0 and 1 of the VFs that follow it'
   assert.deepEqual([...(await harness.software.channel(b.vf).read(1, 4)).data!], [1, 0, 0, 0])
 })
 
-test('CS-61: configuration space goes through the PF, of allocated VFs, within its bounds (SR-264, SR-265, SR-266, SR-267, SR-268, SR-269, SR-270)', async () => {
+test('SR-CS-61: configuration space goes through the PF, of allocated VFs, within its bounds (SR-265, SR-266, SR-267, SR-268, SR-269)', async () => {
   const harness = await AdapterHarness.start()
   const { vfId } = await harness.allocate(MAC.a)
   const read = (change: object) =>
@@ -230,7 +267,7 @@ test('CS-61: configuration space goes through the PF, of allocated VFs, within i
   assert.equal(await write({ data: 'x' }), invalidParameter)
 })
 
-test('CS-62: probed BARs and windows of VFs, for NDIS alone (SR-273, SR-274, SR-275, SR-276, SR-277, SR-278)', async () => {
+test('SR-CS-62: probed BARs and windows of VFs, for NDIS alone (SR-275, SR-276, SR-277, SR-278)', async () => {
   const identity = { vendorId: 0x1234, deviceId: 0x5678, barBytes: [4096, 0, 8192, 0, 16384, 0], barBase: 0xc0000000 }
   const harness = await AdapterHarness.start({ identity } satisfies Partial<SoftwarePfOptions>)
   await harness.allocate(MAC.a)
@@ -252,7 +289,7 @@ test('CS-62: probed BARs and windows of VFs, for NDIS alone (SR-273, SR-274, SR-
   })
 })
 
-test('CS-63: a reset is of one VF; a VF that resets in a loop disturbs nobody (SR-297, SR-298, SR-250)', async () => {
+test('SR-CS-63: a reset is of one VF; a VF that resets in a loop disturbs nobody (SR-297)', async () => {
   const harness = await AdapterHarness.start()
   const a = await harness.vm(MAC.a)
   const b = await harness.vm(MAC.b)
@@ -277,7 +314,7 @@ test('CS-63: a reset is of one VF; a VF that resets in a loop disturbs nobody (S
   assert.equal(await harness.status(AdapterOid.sriovResetVf, 'set', { vfId: 3 }), invalidParameter)
 })
 
-test('CS-65: after surprise removal guests lose their VFs, and nothing is accepted (SR-307, SR-308)', async () => {
+test('SR-CS-65: after surprise removal guests lose their VFs, and nothing is accepted (SR-307, SR-308)', async () => {
   const harness = await AdapterHarness.start()
   const { adapter } = harness.software
   const surprised: number[] = []

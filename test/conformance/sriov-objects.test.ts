@@ -1,4 +1,4 @@
-// Scenarios CS-17 to CS-43 without traffic: VFs, VPorts and receive filters as objects.
+// Scenarios SR-CS-17 to SR-CS-43 without traffic: VFs, VPorts and receive filters as objects.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { FILTER_PACKET_ENCAPSULATION, PF_FUNCTION_ID, SwitchCaps } from '../../src/adapter/identifiers.ts'
@@ -10,7 +10,7 @@ import { AdapterHarness, ANY_VLAN, fixtureLimits, MAC, vfPayload, vportPayload }
 
 const { success, invalidParameter, fileNotFound, resources } = NdisStatus
 
-test('CS-17: an allocated VF has an id, a requester id, no VPort (SR-132, SR-133, SR-134, SR-136, SR-138, SR-139, SR-140, SR-150, SR-151)', async () => {
+test('SR-CS-17: an allocated VF has an id, a requester id, no VPort (SR-132, SR-138, SR-139, SR-140, SR-150, SR-151)', async () => {
   const harness = await AdapterHarness.start()
   const vf = await harness.allocate(MAC.a)
   assert.equal(vf.vfId, 0)
@@ -23,7 +23,7 @@ test('CS-17: an allocated VF has an id, a requester id, no VPort (SR-132, SR-133
   assert.equal(harness.software.pf.vf(0)?.vport, -1)
 })
 
-test('CS-18, CS-19: ids are unique; a fifth VF is refused (SR-001, SR-002, SR-003, SR-253)', async () => {
+test('SR-CS-18, SR-CS-19: ids are unique; a fifth VF is refused (SR-003)', async () => {
   const harness = await AdapterHarness.start()
   const vfs: VfParameters[] = []
   for (let i = 0; i < 4; i++) vfs.push(await harness.allocate(`02:00:00:00:01:0${i}`))
@@ -33,7 +33,7 @@ test('CS-18, CS-19: ids are unique; a fifth VF is refused (SR-001, SR-002, SR-00
   assert.equal(await harness.status(AdapterOid.nicSwitchAllocateVf, 'method', vfPayload(MAC.c)), resources)
 })
 
-test('CS-20: a wrong allocation does not reach the miniport (SR-135, SR-132)', async () => {
+test('SR-CS-20: a wrong allocation does not reach the miniport (SR-135, SR-132)', async () => {
   const harness = await AdapterHarness.start()
   const bad: object[] = [
     { switchId: 7 },
@@ -52,7 +52,7 @@ test('CS-20: a wrong allocation does not reach the miniport (SR-135, SR-132)', a
   assert.equal(harness.software.pf.vf(0), undefined)
 })
 
-test('CS-21, CS-22: a VF is freed by its allocator once its VPort is gone (SR-131, SR-141, SR-143, SR-144, SR-145, SR-146, SR-147, SR-148, SR-149)', async () => {
+test('SR-CS-21, SR-CS-22: a VF is freed by its allocator once its VPort is gone (SR-131, SR-143, SR-144, SR-145, SR-146, SR-147, SR-148, SR-149)', async () => {
   const harness = await AdapterHarness.start()
   const { vf, vport, filter } = await harness.vm(MAC.a)
   const free = (vfId: number, driver = 'stack') => harness.status(AdapterOid.nicSwitchFreeVf, 'set', { vfId }, driver)
@@ -68,7 +68,7 @@ test('CS-21, CS-22: a VF is freed by its allocator once its VPort is gone (SR-13
   assert.equal((await harness.allocate(MAC.b)).vfId, vf) // PD-09
 })
 
-test('CS-23, CS-24: a VF has one VPort, Activated from the start (SR-158, SR-159, SR-160, SR-163, SR-164, SR-165, SR-166)', async () => {
+test('SR-CS-23, SR-CS-24: a VF has one VPort, Activated from the start (SR-158, SR-160, SR-163, SR-166)', async () => {
   const harness = await AdapterHarness.start()
   const { vfId } = await harness.allocate(MAC.a)
   const made = await harness.output<VPortParameters>(AdapterOid.nicSwitchCreateVPort, 'method', vportPayload(vfId))
@@ -82,7 +82,7 @@ test('CS-23, CS-24: a VF has one VPort, Activated from the start (SR-158, SR-159
   assert.equal(await create({ ...vportPayload(PF_FUNCTION_ID), processorAffinity: [] }), invalidParameter) // SR-179
 })
 
-test('CS-26, CS-29: states go one way; the default VPort is protected (SR-118, SR-154, SR-155, SR-167, SR-168, SR-169, SR-186)', async () => {
+test('SR-CS-26, SR-CS-29: states go one way; the default VPort is protected (SR-118, SR-154, SR-167, SR-168, SR-169, SR-186)', async () => {
   const harness = await AdapterHarness.start()
   const vport = await harness.vport()
   const set = (vPortId: number, vPortState: number) =>
@@ -104,7 +104,7 @@ test('CS-26, CS-29: states go one way; the default VPort is protected (SR-118, S
   assert.equal(await harness.status(AdapterOid.nicSwitchDeleteVPort, 'set', { vPortId: 9 }), invalidParameter)
 })
 
-test('CS-27: without the asymmetric flag all nondefault VPorts have as many queue pairs (SR-049, SR-050)', async () => {
+test('SR-CS-27: without the asymmetric flag all nondefault VPorts have as many queue pairs (SR-049, SR-050)', async () => {
   const symmetric = await AdapterHarness.start()
   await symmetric.vport(PF_FUNCTION_ID, 'stack', 2)
   const four = vportPayload(PF_FUNCTION_ID, 4)
@@ -116,7 +116,7 @@ test('CS-27: without the asymmetric flag all nondefault VPorts have as many queu
   assert.equal(await asymmetric.status(AdapterOid.nicSwitchCreateVPort, 'method', four), success)
 })
 
-test('CS-28: queue pairs and VPorts are a budget (SR-043, SR-055, SR-162, SR-173, SR-174)', async () => {
+test('SR-CS-28: queue pairs and VPorts are a budget (SR-043, SR-055, SR-162)', async () => {
   const limits = { ...fixtureLimits, maxNumVPorts: 8, maxNumVFs: 4, maxNumQueuePairs: 8, maxNumMacAddresses: 24 }
   const harness = await AdapterHarness.start({ limits })
   const create = (pairs: number) => harness.status(AdapterOid.nicSwitchCreateVPort, 'method', vportPayload(PF_FUNCTION_ID, pairs))
@@ -138,7 +138,7 @@ test('without a single pool one VPort is kept for every VF (SR-052, SR-054)', as
   assert.equal(await harness.vport(vfId), 4)
 })
 
-test('CS-30: deletion of a VPort completes when the data path has let go of it; nothing passes meanwhile (SR-187, SR-189, SR-190, SR-191, SR-192)', async () => {
+test('SR-CS-30: deletion of a VPort completes when the data path has let go of it; nothing passes meanwhile (SR-190, SR-191)', async () => {
   let release: () => void = () => {}
   const harness = await AdapterHarness.start({
     vportGone: () =>
@@ -160,7 +160,7 @@ test('CS-30: deletion of a VPort completes when the data path has let go of it; 
   assert.equal(await harness.vport(), vport) // PD-09: given again after completion
 })
 
-test('CS-31: enumeration by function and switch (SR-161, SR-182, SR-183, SR-226)', async () => {
+test('SR-CS-31: enumeration by function and switch (SR-161, SR-182, SR-183, SR-226)', async () => {
   const harness = await AdapterHarness.start()
   const { vfId } = await harness.allocate(MAC.a)
   await harness.vport(vfId)
@@ -185,7 +185,7 @@ test('CS-31: enumeration by function and switch (SR-161, SR-182, SR-183, SR-226)
   )
 })
 
-test('CS-32: a set changes flagged members only (SR-176, SR-177, SR-178, SR-180, SR-181, SR-236)', async () => {
+test('SR-CS-32: a set changes flagged members only (SR-174, SR-176, SR-177, SR-178, SR-180, SR-181, SR-236)', async () => {
   const harness = await AdapterHarness.start()
   const vport = await harness.vport()
   const set = (vPortId: number, change: object) =>
@@ -205,7 +205,7 @@ test('CS-32: a set changes flagged members only (SR-176, SR-177, SR-178, SR-180,
   assert.equal(await set(ofVf, { flags: 0x100000, processorAffinity: [1] }), invalidParameter)
 })
 
-test('CS-33, CS-36: filters get ids; what is no filter of SR-IOV is refused (SR-197, SR-198, SR-199, SR-200, SR-201, SR-202, SR-210, SR-212, SR-233, PD-08, PD-09)', async () => {
+test('SR-CS-33, SR-CS-36: filters get ids; what is no filter of SR-IOV is refused (SR-197, SR-198, SR-199, SR-200, SR-202, SR-210, SR-212, SR-233, PD-08, PD-09)', async () => {
   const harness = await AdapterHarness.start()
   const { vfId } = await harness.allocate(MAC.a)
   await harness.vport(vfId)
@@ -223,7 +223,7 @@ test('CS-33, CS-36: filters get ids; what is no filter of SR-IOV is refused (SR-
     { fieldParameters: [] },
     { fieldParameters: [vlan!] },
     { fieldParameters: [mac!, mac!] },
-    { fieldParameters: [{ ...mac!, flags: 1 }, vlan!] }, // CS-36
+    { fieldParameters: [{ ...mac!, flags: 1 }, vlan!] }, // SR-CS-36
     { fieldParameters: [{ ...mac!, receiveFilterTest: 3 }] },
     { fieldParameters: [{ ...mac!, frameHeader: 3 }] },
     { fieldParameters: [{ ...mac!, headerField: 2 }] },
@@ -238,7 +238,7 @@ test('CS-33, CS-36: filters get ids; what is no filter of SR-IOV is refused (SR-
   assert.equal(await set({ flags: FILTER_PACKET_ENCAPSULATION }), success) // the inner address is another key
 })
 
-test('CS-39, CS-40: filters are cleared by id; NDIS knows which are set (SR-217, SR-218, SR-219, SR-220, SR-224, SR-225)', async () => {
+test('SR-CS-39, SR-CS-40: filters are cleared by id; NDIS knows which are set (SR-217, SR-218, SR-220, SR-224, SR-225)', async () => {
   const harness = await AdapterHarness.start()
   const vport = await harness.vport()
   const first = await harness.filter(vport, MAC.a)
@@ -258,7 +258,7 @@ test('CS-39, CS-40: filters are cleared by id; NDIS knows which are set (SR-217,
   assert.equal((await read(first)).status, invalidParameter)
 })
 
-test('CS-41: filters and VPorts belong to who made them; the default VPort is for all (SR-195, SR-196, SR-217)', async () => {
+test('SR-CS-41: filters and VPorts belong to who made them; the default VPort is for all (SR-195, SR-196, SR-217)', async () => {
   const harness = await AdapterHarness.start()
   const vport = await harness.vport(PF_FUNCTION_ID, 'x')
   const filter = await harness.filter(vport, MAC.a, 0, 'x')
@@ -268,7 +268,7 @@ test('CS-41: filters and VPorts belong to who made them; the default VPort is fo
   assert.ok((await harness.filter(0, MAC.b, 0, 'y')) > 0)
 })
 
-test('CS-43: a move names where the filter is; a wrong one changes nothing (SR-221, SR-222, SR-223)', async () => {
+test('SR-CS-43: a move names where the filter is; a wrong one changes nothing (SR-221, SR-222, SR-223)', async () => {
   const harness = await AdapterHarness.start()
   for (let i = 0; i < 2; i++) {
     await harness.vport()

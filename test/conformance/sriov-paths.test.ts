@@ -1,4 +1,4 @@
-// Scenarios CS-25, CS-34 to CS-50 and the project's decisions on the NIC switch's data path, with frames.
+// Scenarios SR-CS-25, SR-CS-34 to SR-CS-50 and the project's decisions on the NIC switch's data path, with frames.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { FILTER_PACKET_ENCAPSULATION, PF_FUNCTION_ID } from '../../src/adapter/identifiers.ts'
@@ -20,7 +20,7 @@ async function threeVms(vlan = 0): Promise<{ harness: AdapterHarness; a: number;
   return { harness, a: a.vport, b: b.vport, vfA: a.vf, vfB: b.vf }
 }
 
-test('CS-25: a VPort of the PF gets frames once it is activated (SR-167, SR-168, SR-170, SR-214)', async () => {
+test('SR-CS-25: a VPort of the PF gets frames once it is activated (SR-167, SR-168, SR-170, SR-214)', async () => {
   const harness = await AdapterHarness.start()
   const vport = await harness.vport()
   await harness.filter(vport, MAC.c)
@@ -32,7 +32,7 @@ test('CS-25: a VPort of the PF gets frames once it is activated (SR-167, SR-168,
   assert.deepEqual(harness.got(vport), ['later'])
 })
 
-test('CS-34: UNTAGGED_OR_ZERO takes untagged frames and VLAN 0 (SR-203, SR-205, SR-206, SR-207)', async () => {
+test('SR-CS-34: UNTAGGED_OR_ZERO takes untagged frames and VLAN 0 (SR-206, SR-207)', async () => {
   const harness = await AdapterHarness.start()
   const { vport } = await harness.vm(MAC.a)
   const { wire } = harness
@@ -48,7 +48,7 @@ test('CS-34: UNTAGGED_OR_ZERO takes untagged frames and VLAN 0 (SR-203, SR-205, 
   assert.equal(zero?.tag, 0x6000)
 })
 
-test('CS-35: MAC and VLAN take that VLAN alone, without its tag in the data (SR-203, SR-209, SR-211)', async () => {
+test('SR-CS-35: MAC and VLAN take that VLAN alone, without its tag in the data (SR-203, SR-209, SR-211)', async () => {
   const harness = await AdapterHarness.start()
   const { vport } = await harness.vm(MAC.a, 5)
   const of = (text: string, ...tags: number[]) => wireFrame(MAC.a, MAC.peer, text, ...tags)
@@ -61,7 +61,7 @@ test('CS-35: MAC and VLAN take that VLAN alone, without its tag in the data (SR-
   assert.equal(five?.bytes.length, 56)
 })
 
-test('CS-37: a filter without VLAN test takes every VLAN, the tag out of band (SR-208)', async () => {
+test('SR-CS-37: a filter without VLAN test takes every VLAN, the tag out of band (SR-208)', async () => {
   const harness = await AdapterHarness.start()
   const vport = await harness.vport()
   await harness.filter(vport, MAC.a, ANY_VLAN)
@@ -77,7 +77,7 @@ test('CS-37: a filter without VLAN test takes every VLAN, the tag out of band (S
   )
 })
 
-test('CS-38: filters of one VPort are alternatives, their tests are not (SR-203, SR-204)', async () => {
+test('SR-CS-38: filters of one VPort are alternatives, their tests are not (SR-203, SR-204)', async () => {
   const harness = await AdapterHarness.start()
   const { vport } = await harness.vm(MAC.a, 5)
   await harness.filter(vport, MAC.b, 6)
@@ -100,7 +100,7 @@ test('a filter with a VLAN goes before one without VLAN test', async () => {
   assert.deepEqual([harness.got(vport), harness.got(0)], [['five'], ['six']])
 })
 
-test('CS-39: after the last filter is cleared nothing comes on the VPort; the frames appear on VPort 0 (SR-214, SR-216)', async () => {
+test('SR-CS-39: after the last filter is cleared nothing comes on the VPort; the frames appear on VPort 0 (SR-214, SR-216)', async () => {
   const harness = await AdapterHarness.start()
   harness.software.pf.setPacketFilter(PF_HEARS_ALL)
   const { vport, filter } = await harness.vm(MAC.a)
@@ -113,7 +113,7 @@ test('CS-39: after the last filter is cleared nothing comes on the VPort; the fr
   assert.deepEqual(harness.drops(vport), { 'vport-not-active': 1 })
 })
 
-test('CS-42: frames under a filter that moves to and fro arrive once, in order, at one of the two (SR-221, SR-222)', async () => {
+test('SR-CS-42: frames under a filter that moves to and fro arrive once, in order, at one of the two (SR-221, SR-222)', async () => {
   const harness = await AdapterHarness.start()
   const { vport, filter } = await harness.vm(MAC.a)
   const seen = { 0: [] as number[], 1: [] as number[] }
@@ -139,7 +139,7 @@ test('CS-42: frames under a filter that moves to and fro arrive once, in order, 
   )
 })
 
-test('CS-44: VF to wire and back touches no PF VPort (SR-014, SR-213, SR-229, SR-231)', async () => {
+test('SR-CS-44: VF to wire and back touches no PF VPort (SR-014, SR-213)', async () => {
   const { harness, a } = await threeVms()
   harness.send(a, wireFrame(MAC.peer, MAC.a, 'out'))
   harness.send(harness.wire, wireFrame(MAC.a, MAC.peer, 'in'))
@@ -147,7 +147,7 @@ test('CS-44: VF to wire and back touches no PF VPort (SR-014, SR-213, SR-229, SR
   for (const counter of ['receivedFrames', 'sentFrames'] as const) assert.equal(harness.data.portCounter(0, counter), 0)
 })
 
-test('CS-45: VF to VF stays inside the NIC switch (SR-010, SR-011, SR-238)', async () => {
+test('SR-CS-45: VF to VF stays inside the NIC switch (SR-238)', async () => {
   const { harness, a, b } = await threeVms()
   const texts = Array.from({ length: 64 }, (_, i) => `n${i}`)
   harness.send(a, ...texts.map((text) => wireFrame(MAC.b, MAC.a, text)))
@@ -155,14 +155,14 @@ test('CS-45: VF to VF stays inside the NIC switch (SR-010, SR-011, SR-238)', asy
   assert.deepEqual([harness.got(harness.wire), harness.got(0), harness.got(a)], [[], [], []])
 })
 
-test('CS-46: VF to a VM without VF goes by the default VPort, its answer into the VF (SR-015, SR-237, SR-213)', async () => {
+test('SR-CS-46: VF to a VM without VF goes by the default VPort, its answer into the VF (SR-015, SR-237, SR-213)', async () => {
   const { harness, a } = await threeVms()
   harness.send(a, wireFrame(MAC.c, MAC.a, 'ask'))
   harness.send(0, wireFrame(MAC.a, MAC.c, 'answer'))
   assert.deepEqual([harness.got(0), harness.got(a), harness.got(harness.wire)], [['ask'], ['answer'], []])
 })
 
-test('CS-47: a broadcast reaches VFs, host and wire once each, and not its origin (PD-03, PD-05, SR-237)', async () => {
+test('SR-CS-47: a broadcast reaches VFs, host and wire once each, and not its origin (PD-03, PD-05, SR-237)', async () => {
   const { harness, a, b } = await threeVms()
   const extra = await harness.vport()
   await harness.filter(extra, MAC.pf)
@@ -222,7 +222,7 @@ test('PD-06: unknown unicast from inside goes to the wire; from the wire to a de
   assert.deepEqual([harness.got(0), harness.got(a)], [['z'], []])
 })
 
-test('CS-48, PD-01: a forged source address is dropped and counted, others go on (SR-006)', async () => {
+test('SR-CS-48, PD-01: a forged source address is dropped and counted, others go on (SR-006)', async () => {
   const { harness, a, b } = await threeVms()
   harness.send(a, wireFrame(MAC.peer, MAC.b, 'forged'), wireFrame(MAC.peer, GROUP, 'group'), wireFrame(MAC.peer, MAC.a, 'mine'))
   harness.send(b, wireFrame(MAC.peer, MAC.b, 'real'))
@@ -241,6 +241,24 @@ test('PD-01: an address of a filter may be a source, until the filter is cleared
   harness.send(vport, wireFrame(MAC.peer, MAC.b, 'gone'))
   assert.deepEqual(harness.got(harness.wire), ['two'])
   assert.deepEqual(harness.drops(vport), { 'mac-spoofing': 1 })
+})
+
+test('PD-01: every frame of a burst is checked, those to one destination too', async () => {
+  const { harness, a, b } = await threeVms()
+  const to = (from: string, text: string) => wireFrame(MAC.b, from, text)
+  harness.send(
+    a,
+    to(MAC.a, '1'),
+    to(MAC.a, '2'),
+    to(MAC.c, 'forged'),
+    wireFrame(MAC.peer, MAC.a, '3'),
+    to(MAC.a, '4'),
+    to(MAC.b, 'b'),
+  )
+  assert.deepEqual([harness.got(b), harness.got(harness.wire)], [['1', '2', '4'], ['3']])
+  assert.deepEqual(harness.drops(a), { 'mac-spoofing': 2 })
+  harness.send(a, to(MAC.a, 'ok'), wireFrame(MAC.b, MAC.a, 'five', 5), to(MAC.a, 'more'))
+  assert.deepEqual(harness.got(b), ['ok', 'more'])
 })
 
 test('PD-02: a VLAN that no filter admits is dropped and counted, so is a tag hidden in another', async () => {
@@ -280,7 +298,7 @@ test('checksum and segmentation offsets follow a tag that goes on or off', async
   assert.deepEqual([...pool.vnet.subarray(0, 12)], [1, 1, 58, 0, 100, 0, 38, 0, 16, 0, 0, 0])
 })
 
-test('CS-49: a VPort of the PF that does not exist any more counts as the default one (SR-227, SR-228, SR-229, SR-230)', async () => {
+test('SR-CS-49: a VPort of the PF that does not exist any more counts as the default one (SR-229, SR-230)', async () => {
   const { harness, a } = await threeVms()
   const completed: number[] = []
   const queue = (text: string) => ({
@@ -315,6 +333,11 @@ test('a filter with the encapsulation flag matches the inner address (VQ rules o
   harness.send(harness.wire, nvgre(MAC.a), nvgre(MAC.b), wireFrame(MAC.a, MAC.peer, 'outer'))
   assert.equal(harness.sink(vport).frames.length, 1)
   assert.equal(harness.sink(0).frames.length, 1) // the PF's own outer address
+  const { vport: b } = await harness.vm(MAC.b)
+  const alike = [MAC.c, MAC.a, MAC.c].map((inner) => nvgre(inner)) // to one outer address
+  for (const bytes of alike) bytes.set([2, 0, 0, 0, 0, 0x0b], 6)
+  harness.send(b, ...alike)
+  assert.equal(harness.sink(vport).frames.length, 2)
   assert.deepEqual(harness.drops(harness.wire), { 'no-destination': 1 })
 })
 
@@ -338,7 +361,7 @@ test('PD-15: a VF below D0 neither sends nor receives; what is for it is counted
   harness.send(a, wireFrame(MAC.b, MAC.a, 'dream'))
   assert.deepEqual([harness.got(a), harness.got(b)], [[], []])
   assert.deepEqual(harness.drops(a), { 'function-asleep': 2 })
-  assert.equal(await power(1, true), NdisStatus.invalidParameter) // CS-64
+  assert.equal(await power(1, true), NdisStatus.invalidParameter) // SR-CS-64
   assert.equal(await power(1, false), NdisStatus.success)
   harness.send(b, wireFrame(MAC.a, MAC.b, 'awake'))
   assert.deepEqual(harness.got(a), ['awake'])
@@ -397,7 +420,7 @@ test('malformed frames of a VF are counted with the reason of the ring and harm 
   assert.deepEqual([harness.got(b), harness.drops(a)], [['good'], { runt: 1 }])
 })
 
-test('a VPort of the PF may stand for a VM, with filters of its own (SR-161, SR-235)', async () => {
+test('a VPort of the PF may stand for a VM, with filters of its own (SR-161)', async () => {
   const harness = await AdapterHarness.start()
   const vport = await harness.vport(PF_FUNCTION_ID)
   await harness.filter(vport, MAC.c)

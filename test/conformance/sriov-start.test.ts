@@ -1,4 +1,4 @@
-// Scenarios CS-01 to CS-16: start, capabilities, selection of interfaces, life of the NIC switch.
+// Scenarios SR-CS-01 to SR-CS-16: start, capabilities, selection of interfaces, life of the NIC switch.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import {
@@ -10,7 +10,7 @@ import {
   vfAttributes,
 } from '../../src/adapter/capabilities.ts'
 import { ExtendedCapability } from '../../src/adapter/extended-capability.ts'
-import { FilterCaps, PartitionType, SwitchCaps } from '../../src/adapter/identifiers.ts'
+import { FilterCaps, PartitionType } from '../../src/adapter/identifiers.ts'
 import { Keyword, Registry, selectInterfaces } from '../../src/adapter/keywords.ts'
 import { AdapterOid, AdapterStatus } from '../../src/adapter/oids.ts'
 import type { SwitchInfo, SwitchParameters } from '../../src/adapter/payloads.ts'
@@ -36,7 +36,7 @@ async function withoutSwitch(): Promise<AdapterHarness> {
   return harness
 }
 
-test('CS-01: the preference table decides what is current; the hardware capabilities are complete in every row (SR-031, SR-032, SR-033, SR-034, SR-035, SR-056, SR-057, SR-078, SR-083, SR-086)', () => {
+test('SR-CS-01: the preference table decides what is current; the hardware capabilities are complete in every row (SR-031, SR-032, SR-033, SR-034, SR-035, SR-056, SR-057, SR-078, SR-083, SR-086)', () => {
   const rows: [Partial<Record<Keyword, number>>, boolean, boolean, boolean][] = [
     [{ '*SriovPreferred': 1, '*RssOrVmqPreference': 1, '*SRIOV': 1, '*VMQ': 1 }, true, true, true],
     [{ '*SriovPreferred': 1, '*RssOrVmqPreference': 1, '*SRIOV': 0, '*VMQ': 1 }, false, false, true],
@@ -62,7 +62,7 @@ test('CS-01: the preference table decides what is current; the hardware capabili
   }
 })
 
-test('CS-02: keywords of an interface that is not preferred are not read (SR-082, SR-081, SR-079)', () => {
+test('SR-CS-02: keywords of an interface that is not preferred are not read (SR-082, SR-081, SR-079)', () => {
   const rss = new Registry({})
   selectInterfaces(rss)
   assert.deepEqual(rss.reads, [Keyword.sriovPreferred, Keyword.rssOrVmqPreference, Keyword.rss])
@@ -74,7 +74,7 @@ test('CS-02: keywords of an interface that is not preferred are not read (SR-082
   assert.ok(sriov.reads.includes(Keyword.vmqVlanFiltering) && !sriov.reads.includes(Keyword.rss))
 })
 
-test('CS-03: *VMQVlanFiltering 0 takes VLAN tests out of the current capabilities only (SR-080, SR-068, SR-048)', async () => {
+test('SR-CS-03: *VMQVlanFiltering 0 takes VLAN tests out of the current capabilities only (SR-080, SR-048)', async () => {
   const harness = await AdapterHarness.start({ keywords: { ...sriovKeywords(4), '*VMQVlanFiltering': 0 } })
   const { currentReceiveFilter, hardwareReceiveFilter } = harness.software.adapter.attributes
   assert.equal(currentReceiveFilter!.supportedMacHeaderFields & FilterCaps.vlanId, 0)
@@ -82,7 +82,7 @@ test('CS-03: *VMQVlanFiltering 0 takes VLAN tests out of the current capabilitie
   await assert.rejects(harness.filter(0, MAC.a, 5))
 })
 
-test('CS-04: with SR-IOV on there are no VM queues (SR-058, SR-059, SR-060, SR-061, SR-062, SR-063, SR-064, SR-065, SR-066, SR-067, SR-084, SR-239)', async () => {
+test('SR-CS-04: with SR-IOV on there are no VM queues (SR-058, SR-059, SR-060, SR-061, SR-062, SR-063, SR-064, SR-065, SR-066, SR-067, SR-084, SR-239)', async () => {
   const harness = await AdapterHarness.start()
   const caps = harness.software.adapter.attributes.currentReceiveFilter!
   assert.equal(caps.numQueues, 0)
@@ -93,7 +93,7 @@ test('CS-04: with SR-IOV on there are no VM queues (SR-058, SR-059, SR-060, SR-0
   assert.equal(caps.supportedFilterTests, FilterCaps.testEqual)
 })
 
-test('CS-05: inconsistent capabilities are refused by rule (SR-041, SR-042, SR-043, SR-044, SR-045, SR-069)', () => {
+test('SR-CS-05: inconsistent capabilities are refused by rule (SR-041, SR-042, SR-043, SR-044, SR-045, SR-069)', () => {
   const good = pfAttributes(fixtureLimits, { sriov: true, vmq: true, rss: false, vlanFiltering: true })
   const broken = (rule: string, change: Partial<HardwareAssist['hardwareNicSwitch']>): void => {
     const attributes = { ...good, hardwareNicSwitch: { ...good.hardwareNicSwitch!, ...change } }
@@ -113,7 +113,7 @@ test('CS-05: inconsistent capabilities are refused by rule (SR-041, SR-042, SR-0
   )
 })
 
-test('CS-06: a driver starts in its own partition only, and a VF registers SR-IOV alone (SR-024, SR-025, SR-028, SR-029, SR-036, SR-037, SR-038)', async () => {
+test('SR-CS-06: a driver starts in its own partition only, and a VF registers SR-IOV alone (SR-024, SR-025, SR-028, SR-029, SR-036, SR-037, SR-038)', async () => {
   assert.throws(() => checkPartition('vf', PartitionType.parent), AdapterError)
   assert.throws(() => checkPartition('pf', PartitionType.child), AdapterError)
   checkPartition('vf', PartitionType.child)
@@ -123,7 +123,7 @@ test('CS-06: a driver starts in its own partition only, and a VF registers SR-IO
   assert.equal(vf.currentSriov?.sriovCapabilities, 0x5)
 })
 
-test('CS-07: NDIS answers capability queries itself; a short buffer is told how long it must be (SR-071, SR-072, SR-106, SR-279)', async () => {
+test('SR-CS-07: NDIS answers capability queries itself; a short buffer is told how long it must be (SR-071, SR-072, SR-106)', async () => {
   let asked = 0
   const harness = await AdapterHarness.start({
     wrap: (pf) =>
@@ -171,7 +171,7 @@ test('changed capabilities are indicated and answered from then on (SR-073, SR-0
   assert.deepEqual(await harness.output(AdapterOid.nicSwitchCurrentCapabilities, 'query'), nicSwitch)
 })
 
-test('CS-08: the switch is created at start with its default VPort and its VFs (SR-098, SR-099, SR-101, SR-102, SR-111, SR-121, SR-153, SR-154, SR-175)', async () => {
+test('SR-CS-08: the switch is created at start with its default VPort and its VFs (SR-098, SR-099, SR-101, SR-102, SR-111, SR-121, SR-153, SR-154, SR-175)', async () => {
   const harness = await AdapterHarness.start()
   const { capability, adapter } = harness.software
   assert.deepEqual([capability.vfEnable, capability.numVFs], [true, 4])
@@ -182,7 +182,7 @@ test('CS-08: the switch is created at start with its default VPort and its VFs (
   assert.deepEqual([vport.vPortState, vport.attachedFunctionId], [1, 0xffff])
 })
 
-test('CS-09: bad parameters create nothing; a second switch is refused; only NDIS asks (SR-012, SR-013, SR-017, SR-100, SR-105)', async () => {
+test('SR-CS-09: bad parameters create nothing; a second switch is refused; only NDIS asks (SR-012, SR-013, SR-017, SR-100, SR-105)', async () => {
   const harness = await withoutSwitch()
   const { capability } = harness.software
   assert.equal(await create(harness, { ...parameters(4), switchId: 1 }), NdisStatus.invalidParameter)
@@ -194,7 +194,7 @@ test('CS-09: bad parameters create nothing; a second switch is refused; only NDI
   assert.equal(await create(harness, parameters(4)), NdisStatus.invalidParameter)
 })
 
-test('CS-10: a static switch that differs is not usable (SR-093, SR-095, SR-096, SR-097)', async () => {
+test('SR-CS-10: a static switch that differs is not usable (SR-093, SR-095, SR-096, SR-097)', async () => {
   const harness = new AdapterHarness({ staticSwitch: true })
   await harness.software.adapter.start()
   const { capability } = harness.software
@@ -209,7 +209,7 @@ test('CS-10: a static switch that differs is not usable (SR-093, SR-095, SR-096,
   assert.equal(capability.vfEnable, false) // SR-117, SR-305
 })
 
-test('CS-11: with *SRIOV 0 nothing of it is supported (SR-104, SR-103)', async () => {
+test('SR-CS-11: with *SRIOV 0 nothing of it is supported (SR-104, SR-103)', async () => {
   const harness = await AdapterHarness.start({ keywords: { ...sriovKeywords(4), '*SRIOV': 0 } })
   for (const oid of [AdapterOid.nicSwitchAllocateVf, AdapterOid.nicSwitchCreateVPort])
     assert.equal(await harness.status(oid, 'method', {}), NdisStatus.notSupported)
@@ -218,7 +218,7 @@ test('CS-11: with *SRIOV 0 nothing of it is supported (SR-104, SR-103)', async (
   assert.equal(await harness.status(AdapterOid.sriovHardwareCapabilities, 'query'), NdisStatus.success)
 })
 
-test('CS-11: without a switch no VF is allocated and no VPort created (SR-103, SR-156, SR-120)', async () => {
+test('SR-CS-11: without a switch no VF is allocated and no VPort created (SR-103, SR-156, SR-120)', async () => {
   const harness = await withoutSwitch()
   await assert.rejects(harness.allocate(MAC.a))
   await assert.rejects(harness.vport())
@@ -226,7 +226,7 @@ test('CS-11: without a switch no VF is allocated and no VPort created (SR-103, S
   assert.equal(await harness.status(AdapterOid.nicSwitchDeleteSwitch, 'set', { switchId: 0 }, 'ndis'), NdisStatus.fileNotFound)
 })
 
-test('CS-12: a set changes the name of the switch and nothing else (SR-123, SR-124, SR-125, SR-127)', async () => {
+test('SR-CS-12: a set changes the name of the switch and nothing else (SR-123, SR-124, SR-125, SR-127)', async () => {
   const harness = await AdapterHarness.start()
   const set = (change: Partial<SwitchParameters>) =>
     harness.status(AdapterOid.nicSwitchParameters, 'set', { ...parameters(4), flags: 0x10000, ...change })
@@ -238,7 +238,7 @@ test('CS-12: a set changes the name of the switch and nothing else (SR-123, SR-1
   assert.equal(read.switchFriendlyName, 'uplink')
 })
 
-test('CS-13: a name that takes a restart is in force after it (SR-125, SR-126)', async () => {
+test('SR-CS-13: a name that takes a restart is in force after it (SR-125, SR-126)', async () => {
   const harness = await AdapterHarness.start({
     wrap: (pf) => overriding(pf, { setSwitchParameters: () => NdisStatus.reinitRequired }),
   })
@@ -252,7 +252,7 @@ test('CS-13: a name that takes a restart is in force after it (SR-125, SR-126)',
   assert.equal(adapter.nicSwitch!.parameters.switchFriendlyName, 'later')
 })
 
-test('CS-14: virtualization is enabled once, and disabled with no VFs (SR-016, SR-107, SR-108, SR-111, SR-017)', () => {
+test('SR-CS-14: virtualization is enabled once, and disabled with no VFs (SR-016, SR-107, SR-108, SR-111, SR-017)', () => {
   const capability = new ExtendedCapability(8, { segment: 0, bus: 1, device: 0 })
   assert.equal(capability.enableVirtualization(9, true), NdisStatus.failure)
   assert.equal(capability.enableVirtualization(4, true), NdisStatus.success)
@@ -262,7 +262,7 @@ test('CS-14: virtualization is enabled once, and disabled with no VFs (SR-016, S
   assert.deepEqual([capability.vfEnable, capability.numVFs], [false, 0])
 })
 
-test('CS-15: an adapter in use is not halted; unbinding frees in order, then switch and miniport go (SR-008, SR-112, SR-113, SR-114, SR-302, SR-303, SR-304)', async () => {
+test('SR-CS-15: an adapter in use is not halted; unbinding frees in order, then switch and miniport go (SR-008, SR-112, SR-113, SR-114, SR-302, SR-303, SR-304)', async () => {
   const harness = await AdapterHarness.start()
   const { adapter } = harness.software
   const { vf, vport, filter } = await harness.vm(MAC.a)
@@ -282,7 +282,7 @@ test('CS-15: an adapter in use is not halted; unbinding frees in order, then swi
   assert.equal(await harness.status(AdapterOid.sriovHardwareCapabilities, 'query'), NdisStatus.failure)
 })
 
-test('CS-16: a pending delete ends in success; a miniport that fails it is in breach (SR-119)', async () => {
+test('SR-CS-16: a pending delete ends in success; a miniport that fails it is in breach (SR-119)', async () => {
   let settle: (status: number) => void = () => {}
   const harness = await AdapterHarness.start({
     wrap: (pf) => overriding(pf, { deleteSwitch: () => new Promise<number>((resolve) => (settle = resolve)) }),
@@ -309,11 +309,4 @@ test('PD-20: an adapter that resets accepts nothing; NDIS still answers from wha
   assert.equal(await harness.status(AdapterOid.nicSwitchEnumVfs, 'query'), NdisStatus.success)
   harness.software.adapter.resetDone()
   assert.equal((await harness.allocate(MAC.a)).vfId, 0)
-})
-
-test('switch capability flags say what the adapter does (SR-050, SR-052)', async () => {
-  const harness = await AdapterHarness.start()
-  const { nicSwitchCapabilities } = harness.software.adapter.attributes.currentNicSwitch!
-  assert.notEqual(nicSwitchCapabilities & SwitchCaps.singleVPortPool, 0)
-  assert.equal(nicSwitchCapabilities & SwitchCaps.asymmetricQueuePairs, 0)
 })

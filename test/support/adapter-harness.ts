@@ -18,9 +18,9 @@ import {
   sriovKeywords,
 } from '../../src/adapter/software-adapter.ts'
 import type { SoftwarePf } from '../../src/adapter/software-pf.ts'
+import { vportStatistics } from '../../src/adapter/statistics.ts'
 import { DropReason } from '../../src/ndis/drop-reasons.ts'
 import { NdisStatus } from '../../src/ndis/status.ts'
-import { PortCounter } from '../../src/switch/counters.ts'
 import type { SinkQueue } from '../../src/switch/delivery.ts'
 import { DataPathHarness, type TestFrame, textOf } from './data-path-harness.ts'
 
@@ -117,15 +117,7 @@ export class AdapterHarness {
         at: 0,
         registry: new Registry(keywords),
         nowMs: () => this.nowMs,
-        statistics: (vport) =>
-          [
-            PortCounter.sentFrames,
-            PortCounter.sentBytes,
-            PortCounter.receivedFrames,
-            PortCounter.receivedBytes,
-            PortCounter.sendDropped,
-            PortCounter.receivedDropped,
-          ].map((counter) => data.counters.readPort(vport, counter)),
+        statistics: (vport) => vportStatistics([data.counters], vport),
         indicate: (indication) => this.indications.push(indication),
         report: (code, _rule, message) => this.reports.push(`${code}: ${message}`),
         trace: (step) => this.trace.push(step),
