@@ -6,9 +6,9 @@ import { BreachLog, describeBreach } from '../switch/verify/breach-log.ts'
 import { ContractWatch } from '../switch/verify/contract-watch.ts'
 
 /** A packet that a module keeps longer counts as kept for ever. */
-const HOLD_LIMIT_MS = 10_000
+const HOLD_LIMIT_MS = 2000
 /** A request that a module does not answer by then counts as never answered. */
-const OID_LIMIT_MS = 5000
+const OID_LIMIT_MS = 2000
 
 /** The watch over the modules of one processor, which tells breaches through `report`. */
 export function watchModules(report: (module: string, code: string, message: string) => void): ContractWatch {

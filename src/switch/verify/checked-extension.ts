@@ -40,7 +40,7 @@ export function checkedExtension<Options>(
         { name: options.name, class: definition.class, holdLimitMs: options.holdLimitMs },
         components.log,
       )
-      watch.handle = sw
+      watch.attaches(sw)
       components.watching?.(watch)
       const handlers = watch.during('attach', () => definition.attach(checkHandle(sw, watch), parsed))
       if (typeof handlers !== 'object' || handlers === null || 'then' in handlers) return handlers // refused by the module itself

@@ -37,7 +37,7 @@ export class ModuleWatch {
   where = ''
   packet = 0
   oid = ''
-  /** The switch's own handle; set when the module attaches. */
+  /** The switch's own handle, from attach on. */
   handle: SwitchHandle | undefined
   readonly #owned = new Map<PacketHandle, OwnedPacket>()
   readonly #usedUp = new Set<PacketHandle>()
@@ -156,6 +156,12 @@ export class ModuleWatch {
 
   // ---- connections that the module was told of -------------------------------------------------------------------------------
 
+  /** The module attaches: what the switch lists then it is taken to know. */
+  attaches(handle: SwitchHandle): void {
+    this.handle = handle
+    for (const nic of handle.nics()) if (nic.nicState === NicState.connected) this.#told.set(keyOf(nic), NicState.connected)
+  }
+
   /** A request passes the module. */
   sees(request: OidRequest): void {
     const nic = request.payload as Partial<NicParameters> | null
@@ -163,10 +169,9 @@ export class ModuleWatch {
     if (request.oid === Oid.portTeardown) this.#tearingDown.add(nic.portId)
     else if (request.oid === Oid.portCreate) this.#tearingDown.delete(nic.portId)
     if (nic.nicIndex === undefined) return
-    const key = `${nic.portId}/${nic.nicIndex}`
+    const key = keyOf({ portId: nic.portId, nicIndex: nic.nicIndex })
     if (request.oid === Oid.nicCreate) this.#told.set(key, NicState.created)
     else if (request.oid === Oid.nicDisconnect) this.#told.set(key, NicState.disconnected)
-    else if (request.oid === Oid.nicDelete) this.#told.delete(key)
   }
 
   /** A request that passed the module ended. */
@@ -191,7 +196,7 @@ export class ModuleWatch {
       return { state: 'disconnected', what: `${name} was disconnected, and the module was told so` }
     if (told === NicState.created) return { state: 'not connected yet', what: `${name} is not connected yet` }
     const listed = this.handle?.nics().find((nic) => nic.portId === portId && (nic.nicIndex === nicIndex || nicIndex === 1))
-    if (listed?.nicState === NicState.connected) return undefined
+    if (listed !== undefined) return undefined // what the switch has already done to it the module need not know
     return { state: 'unknown', what: `${name} does not exist` }
   }
 }
@@ -201,6 +206,8 @@ const remedy: Readonly<Record<OwnedPacket['kind'], string>> = {
   cloned: 'a clone goes on with send() or is given up with release()',
   originated: 'an originated packet goes on with send() or is given up with release()',
 }
+
+const keyOf = ({ portId, nicIndex }: Pick<NicParameters, 'portId' | 'nicIndex'>): string => `${portId}/${nicIndex}`
 
 const objectOf = (portId: number, nicIndex: number): string =>
   nicIndex < 0 ? `port ${portId}` : `connection ${portId}/${nicIndex}`
