@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { fileURLToPath } from 'node:url'
 import { NdisStatus } from '../../src/ndis/status.ts'
 import { PropertyError } from '../../src/switch/policies/property.ts'
 import { about, policy, RATE, UNKNOWN } from './policy-support.ts'
@@ -134,4 +135,16 @@ test('CS-07 an extension enumerates the properties of a port, of the type that i
   await sut.heard(({ message }) => message === 'enumerated 0 []', 'an enumeration without a result')
   await sut.switch.policies.add(1, { type: 'security', value: { virtualSubnetId: 5001 } })
   await sut.heard(({ message }) => /^enumerated 1 \[\{.*"virtualSubnetId":5001/.test(message), 'the property')
+})
+
+test('the learning forwarder of the box refuses VLAN properties, which it does not enforce, and takes others (ES-498, ES-499)', async (t) => {
+  const file = fileURLToPath(new URL('../../src/extensions/learning-forward/index.ts', import.meta.url))
+  const sut = await SwitchUnderTest.start(t, {
+    extensions: [{ name: 'learning-forward', file, enabled: true, onFailure: 'closed', options: {} }],
+  })
+  await assert.rejects(
+    sut.switch.policies.add(1, { type: 'vlan', value: { mode: 'access', accessVlanId: 10 } }),
+    vetoed(NdisStatus.dataNotAccepted),
+  )
+  await sut.switch.policies.add(1, { type: 'security', value: {} })
 })

@@ -2,7 +2,14 @@
 // shows each duty of one, with the rule it comes from.
 //
 // The rule it must not break: every packet that it passes down has a destination that is connected (ES-316, ES-317, ES-320).
-import { defineExtension, NdisStatus, type NicParameters, Oid } from '../../extension.ts'
+import {
+  defineExtension,
+  NdisStatus,
+  type NicParameters,
+  Oid,
+  type PortPropertyParameters,
+  PortPropertyType,
+} from '../../extension.ts'
 import { AddressTable, addressTableBytes } from './address-table.ts'
 import { CONNECTIONS_BYTES, Connections } from './connections.ts'
 import { type LearningForwardOptions, parseLearningForwardOptions } from './options.ts'
@@ -87,6 +94,11 @@ export default defineExtension<LearningForwardOptions>({
           const nic = payload as NicParameters
           connections.disconnect(nic)
           if (!connections.isConnected(nic.portId)) addresses.forget(nic.portId)
+        }
+        // It learns per VLAN and enforces none: a VLAN property would promise what nobody keeps (ES-499).
+        if (oid === Oid.portPropertyAdd || oid === Oid.portPropertyUpdate) {
+          const { propertyType } = payload as PortPropertyParameters
+          if (propertyType === PortPropertyType.vlan) return { status: NdisStatus.dataNotAccepted }
         }
         return undefined
       },

@@ -147,7 +147,7 @@ export function makeProperty(
   const what = input.type === 'custom' ? `property ${definition?.name ?? id}` : `property ${input.type}`
   try {
     if (input.type !== 'custom') property = parseStandardProperty(input.type, input.value)
-    else if (definition) property = definition.parse(input.value)
+    else if (definition) property = structuredClone(definition.parse(input.value)) // it goes to other threads
   } catch (error) {
     if (input.type !== 'custom' && !(error instanceof OptionError)) throw error
     throw bad(`${what}: ${error instanceof Error ? error.message : 'its definition refused the value'}`)
