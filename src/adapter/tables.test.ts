@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { Worker } from 'node:worker_threads'
 import fc from 'fast-check'
 import { macKey } from '../switch/mac-table.ts'
 import { ANY_VLAN, FilterTable, filterTableBytes } from './filter-table.ts'
@@ -46,6 +47,34 @@ test('the filter table answers as a list of filters does, whatever is set, moved
     }),
     { numRuns: 200 },
   )
+})
+
+test('a reader in another thread finds a filter that moves to and fro at one of its two VPorts, never nowhere (SR-221)', async () => {
+  const buffer = new SharedArrayBuffer(filterTableBytes(ENTRIES))
+  const stop = new Int32Array(new SharedArrayBuffer(4))
+  const table = new FilterTable(buffer, 0, ENTRIES)
+  const filter = { mac: '02:00:00:00:00:0a', vlan: 5, inner: false }
+  table.set(filter, 1)
+  const source = `
+    const { parentPort, workerData } = require('node:worker_threads')
+    import(workerData.module).then(({ FilterTable }) => {
+      const table = new FilterTable(workerData.buffer, 0, workerData.entries)
+      const seen = new Set()
+      parentPort.postMessage('ready')
+      do for (let i = 0; i < 1000; i++) seen.add(table.match(workerData.low, workerData.high, 5))
+      while (Atomics.load(workerData.stop, 0) === 0)
+      parentPort.postMessage([...seen])
+    })`
+  const module = new URL('./filter-table.ts', import.meta.url).href
+  const worker = new Worker(source, { eval: true, workerData: { module, buffer, entries: ENTRIES, stop, ...macKey(filter.mac) } })
+  const message = () => new Promise<unknown>((resolve, reject) => worker.once('message', resolve).once('error', reject))
+  assert.equal(await message(), 'ready')
+  const answer = message()
+  for (let move = 0; move < 200_000; move++) table.set(filter, move & 1 ? 1 : 2)
+  Atomics.store(stop, 0, 1)
+  const seen = (await answer) as number[]
+  assert.ok(seen.length > 0 && seen.every((vport) => vport === 1 || vport === 2), seen.join())
+  await worker.terminate()
 })
 
 test('a full filter table refuses and keeps what it has', () => {
