@@ -7,6 +7,7 @@ import { openStreamQueue } from './stream/stream-queue.ts'
 import { openTapQueue } from './tap/tap-queue.ts'
 import { openVfQueue } from './vf/queue.ts'
 import { openVhostUserQueue } from './vhost-user/queue.ts'
+import { openXdpQueue } from './xdp/xdp-queue.ts'
 
 type OpenQueue = (plan: QueuePlan, context: QueueContext) => EndpointQueue
 
@@ -18,6 +19,7 @@ const openers: Record<EndpointKind, OpenQueue> = {
   'unix-dgram': openDatagramQueue,
   memory: openMemoryQueue,
   packet: openPacketQueue,
+  xdp: openXdpQueue,
   vf: openVfQueue,
 }
 

@@ -25,6 +25,7 @@ export type EndpointConfig =
   | {
       readonly kind: 'uplink'
       readonly interface: string
+      readonly via: 'auto' | 'packet' | 'xdp'
       readonly queues: number
       readonly promiscuous: boolean
       readonly qdiscBypass: boolean

@@ -120,6 +120,19 @@ function addPromiscuous(fd: number, index: number, name: string): void {
   check('PACKET_ADD_MEMBERSHIP', sys.setsockopt(fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, membership, MEMBERSHIP_BYTES), name)
 }
 
+/** Keeps an interface promiscuous as long as the descriptor that it returns is open. It hears nothing itself. */
+export function holdPromiscuous(index: number, name: string): number {
+  const fd = sys.socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0)
+  if (fd < 0) throw explain('socket(AF_PACKET)', lastErrno(), name)
+  try {
+    addPromiscuous(fd, index, name)
+    return fd
+  } catch (error) {
+    closeFd(fd)
+    throw error
+  }
+}
+
 /** Lets bound sockets of one interface share its frames by flow: each flow goes to one socket, in order. */
 export function joinFanout(fds: readonly number[], name: string): void {
   let group = 0

@@ -18,7 +18,7 @@ after(() => pair?.delete())
 endpointCompliance('uplink over AF_PACKET', {
   half: () => new DataHalf(),
   skip,
-  create: (components) => new UplinkEndpoint({ port: 5, interface: pair!.near }, components),
+  create: (components) => new UplinkEndpoint({ port: 5, interface: pair!.near, via: 'packet' }, components),
   connect: () => new PacketPeer(pair!.far),
   backpressure: false,
   runts: false,
@@ -49,7 +49,7 @@ describe('uplink over AF_PACKET', { skip: skip ?? false }, () => {
   ): Promise<void> {
     const half = new DataHalf()
     const control = new UplinkEndpoint(
-      { port: 5, interface: veth.near, ...options },
+      { port: 5, interface: veth.near, via: 'packet', ...options },
       { memory: half.memory, events: half.events },
     )
     const peer = new PacketPeer(veth.far)
@@ -205,7 +205,10 @@ describe('uplink over AF_PACKET', { skip: skip ?? false }, () => {
   test('a user without the capability is told which', () =>
     asNobody(async () => {
       const half = new DataHalf()
-      const control = new UplinkEndpoint({ port: 6, interface: veth.near }, { memory: half.memory, events: half.events })
+      const control = new UplinkEndpoint(
+        { port: 6, interface: veth.near, via: 'packet' },
+        { memory: half.memory, events: half.events },
+      )
       await assert.rejects(control.open(), /EPERM.*CAP_NET_RAW/)
       half.close()
     }))

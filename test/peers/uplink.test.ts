@@ -35,7 +35,14 @@ async function externalSwitch(t: TestContext, processors: number): Promise<World
   const outside = new Namespace()
   const host = new Namespace()
   const tap = `vt${process.pid % 100000}`
-  const uplink = { kind: 'uplink', interface: veth.near, queues: processors, promiscuous: true, qdiscBypass: false } as const
+  const uplink = {
+    kind: 'uplink',
+    interface: veth.near,
+    via: 'packet',
+    queues: processors,
+    promiscuous: true,
+    qdiscBypass: false,
+  } as const
   const vmswitch = await createSwitch(
     {
       name: 'external',

@@ -150,7 +150,14 @@ test('libkrun gets the vfkit framing with its flag, or a stream socket', () => {
 })
 
 test('every VMM has an answer for every kind, with a reason and a remedy where it can not be attached', () => {
-  const uplink: EndpointConfig = { kind: 'uplink', interface: 'eth1', queues: 1, promiscuous: true, qdiscBypass: false }
+  const uplink: EndpointConfig = {
+    kind: 'uplink',
+    interface: 'eth1',
+    via: 'auto',
+    queues: 1,
+    promiscuous: true,
+    qdiscBypass: false,
+  }
   const kinds = [uplink, vhostUser(), tap, stream('server'), stream('client'), dgram, unixDgram, { kind: 'memory' } as const]
   for (const name of Object.keys(vmms) as VmmName[])
     for (const endpoint of kinds) {

@@ -15,7 +15,7 @@ export interface CarrierOptions {
 }
 
 export interface Carrier {
-  readonly via: 'packet'
+  readonly via: 'packet' | 'xdp'
   /** Opens it on an interface that is up. Returns a plan per queue pair. Throws with what is wrong and what to do. */
   open(link: LinkFacts): readonly QueuePlan[]
   /** Gives everything back; no processor uses the plans any more. */

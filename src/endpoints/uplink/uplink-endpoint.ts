@@ -9,6 +9,7 @@ import { bringInterfaceUp } from '../../linux/tap.ts'
 import type { EndpointComponents, EndpointControl, EndpointKind, EndpointOptions } from '../endpoint.ts'
 import { PacketCarrier } from '../packet/packet-carrier.ts'
 import { Steps } from '../steps.ts'
+import { XdpCarrier } from '../xdp/xdp-carrier.ts'
 import type { Carrier } from './carrier.ts'
 
 /** Queue pairs that an uplink may have. */
@@ -18,6 +19,8 @@ const ENODEV = 19
 export interface UplinkOptions extends EndpointOptions {
   /** Name of the host interface. */
   readonly interface: string
+  /** packet: AF_PACKET; xdp: AF_XDP; auto (default): AF_XDP where the driver shares its buffers with us, else AF_PACKET. */
+  readonly via?: 'auto' | 'packet' | 'xdp'
   /** Queue pairs, 1 to UPLINK_QUEUES_MAX (default 1). */
   readonly queues?: number
   /** Takes frames for all addresses, as a switch must (default). */
@@ -113,9 +116,19 @@ export class UplinkEndpoint implements EndpointControl {
   }
 
   #choose(link: LinkFacts): ReturnType<Carrier['open']> {
-    const { port, queues = 1, promiscuous = true, qdiscBypass = false } = this.#options
-    const { memory } = this.#components
+    const { port, via = 'auto', queues = 1, promiscuous = true, qdiscBypass = false } = this.#options
+    const { memory, events } = this.#components
     const options = { port, queues, promiscuous, qdiscBypass }
+    if (via !== 'packet') {
+      const carrier = new XdpCarrier({ ...options, zeroCopyOnly: via === 'auto' }, memory)
+      try {
+        const plans = carrier.open(link)
+        this.#carrier = carrier
+        return plans
+      } catch (error) {
+        events.event('uplink-fallback', `uplink ${link.name} uses AF_PACKET, not AF_XDP: ${(error as Error).message}`)
+      }
+    }
     const carrier = new PacketCarrier(options, memory)
     const plans = carrier.open(link)
     this.#carrier = carrier

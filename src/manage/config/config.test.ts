@@ -303,7 +303,14 @@ describe('a configuration whose values do not fit together', () => {
     const external = (type: string, rest: string): string =>
       `switch:\n  name: lab0\n  type: ${type}\n${rest}  ports:\n${port('up', '', '{ kind: uplink, interface: eth1 }')}`
     const { ports: found } = load(external('external', '  allowManagementOS: true\n')).switch
-    assert.deepEqual(found[0]!.endpoint, { kind: 'uplink', interface: 'eth1', queues: 1, promiscuous: true, qdiscBypass: false })
+    assert.deepEqual(found[0]!.endpoint, {
+      kind: 'uplink',
+      interface: 'eth1',
+      via: 'auto',
+      queues: 1,
+      promiscuous: true,
+      qdiscBypass: false,
+    })
     assert.deepEqual(
       [found[1]!.name, found[1]!.managementOS, found[1]!.endpoint],
       ['management-os', true, { kind: 'tap', interface: 'vsw-lab0', mtu: 1500, queues: 1 }],

@@ -69,6 +69,10 @@ const tapEndpoint = z.strictObject({
 const uplinkEndpoint = z.strictObject({
   kind: z.literal('uplink'),
   interface: z.string().regex(interfacePattern).describe('Interface of the host that leads to the physical network.'),
+  via: z
+    .enum(['auto', 'xdp', 'packet'])
+    .default('auto')
+    .describe('xdp: AF_XDP; packet: AF_PACKET; auto: AF_XDP where the driver shares its buffers, else AF_PACKET.'),
   queues: queueCount.default(1).describe('Receive queues; flows are spread over them.'),
   promiscuous: z.boolean().default(true).describe('Take frames for all addresses, as guests behind the interface need it.'),
   qdiscBypass: z.boolean().default(false).describe("Send past the interface's queueing discipline: faster, but unshaped."),

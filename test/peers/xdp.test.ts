@@ -1,0 +1,144 @@
+// Uplinks over AF_XDP on veth pairs: frames, the program that steers them, and what is left of it. Needs root.
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { after, before, describe, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { endpointCompliance } from '../../src/endpoints/compliance.ts'
+import { testFrame } from '../../src/endpoints/compliance-frames.ts'
+import { UplinkEndpoint, type UplinkOptions } from '../../src/endpoints/uplink/uplink-endpoint.ts'
+import { DropReason } from '../../src/ndis/drop-reasons.ts'
+import { DataHalf } from '../support/data-half.ts'
+import { PacketPeer } from '../support/packet-peer.ts'
+import { ip, VethPair, whyNoVeth } from '../support/veth.ts'
+
+/** Why there is no AF_XDP here: what an uplink that asks for it says. */
+async function whyNoXdp(): Promise<string | undefined> {
+  const reason = whyNoVeth()
+  if (reason !== undefined) return reason
+  const pair = new VethPair()
+  const half = new DataHalf()
+  const control = new UplinkEndpoint({ port: 1, interface: pair.near, via: 'xdp' }, { memory: half.memory, events: half.events })
+  await control.open()
+  const fallback = half.told.find(({ code }) => code === 'uplink-fallback')
+  await control.close()
+  half.close()
+  pair.delete()
+  return fallback?.message
+}
+
+const skip = await whyNoXdp()
+const pair = skip === undefined ? new VethPair() : null
+after(() => pair?.delete())
+
+endpointCompliance('uplink over AF_XDP', {
+  half: () => new DataHalf(),
+  skip,
+  create: (components) => new UplinkEndpoint({ port: 5, interface: pair!.near, via: 'xdp' }, components),
+  connect: () => new PacketPeer(pair!.far),
+  lengths: [14, 60, 64, 128, 129, 1514],
+  backpressure: false,
+  runts: false,
+})
+
+const programs = (name: string): boolean => /xdp/.test(ip('link', 'show', 'dev', name))
+
+describe('uplink over AF_XDP', { skip: skip ?? false }, () => {
+  let veth: VethPair
+  before(() => {
+    veth = new VethPair()
+  })
+  after(() => veth.delete())
+
+  async function withUplink(
+    options: Partial<UplinkOptions>,
+    run: (half: DataHalf, control: UplinkEndpoint, peer: PacketPeer) => Promise<void>,
+  ): Promise<void> {
+    const half = new DataHalf()
+    const control = new UplinkEndpoint(
+      { port: 5, interface: veth.near, via: 'xdp', ...options },
+      { memory: half.memory, events: half.events },
+    )
+    const peer = new PacketPeer(veth.far)
+    try {
+      await control.open()
+      await run(half, control, peer)
+    } finally {
+      peer.vanish()
+      await control.close()
+      half.close()
+    }
+  }
+  const fallback = (half: DataHalf): string => half.told.find(({ code }) => code === 'uplink-fallback')?.message ?? ''
+
+  test('the program is on the interface while the uplink is open, and its state is described', async () => {
+    await withUplink({}, async (half, control) => {
+      assert.ok(programs(veth.near))
+      const { via, mode, program } = control.describe()
+      assert.equal(via, 'xdp')
+      assert.ok(mode === 'copy' || mode === 'zero-copy')
+      assert.ok(program === 'driver' || program === 'generic')
+      assert.deepEqual(half.told, [])
+    })
+    assert.equal(programs(veth.near), false)
+  })
+
+  test('a frame longer than a chunk is refused with a reason, and the next one passes', () =>
+    withUplink({}, async (half, _control, peer) => {
+      assert.equal(half.deliver([testFrame(3000, 1), testFrame(60, 2)]), 1)
+      assert.equal(half.queue().refusal, DropReason.receiveBufferTooSmall)
+      await half.until(() => true, '')
+      assert.deepEqual(peer.receive(), testFrame(60, 2))
+    }))
+
+  test('more frames than there are chunks pass over time, in both directions', () =>
+    withUplink({}, async (half, _control, peer) => {
+      for (let i = 0; i < 6000; i++) {
+        assert.ok(peer.send(testFrame(100, i)))
+        if (i % 50 === 0) while (half.take() > 0);
+        assert.equal(half.deliver([testFrame(100, i)]), 1)
+        const heard = peer.receive()
+        assert.ok(heard !== null && Buffer.from(heard).equals(testFrame(100, i)), `frame ${i}`)
+      }
+      await half.until(() => half.inbox.length >= 6000, 'all frames')
+      for (const [i, { bytes }] of half.inbox.entries()) assert.ok(bytes.equals(testFrame(100, i)), `frame ${i}`)
+    }))
+
+  test('where the driver does not share its buffers, auto takes AF_PACKET and says why', () =>
+    withUplink({ via: 'auto' }, async (half, control) => {
+      if (control.describe().via === 'xdp') return
+      assert.match(fallback(half), /uses AF_PACKET, not AF_XDP: .*(zero-copy|E[A-Z]+)/)
+      assert.equal(programs(veth.near), false)
+      assert.equal(half.deliver([testFrame(60, 1)]), 1)
+    }))
+
+  test('an MTU that no chunk holds, and a program of somebody else, lead to AF_PACKET with the reason', async () => {
+    ip('link', 'set', veth.near, 'mtu', '9000')
+    await withUplink({}, async (half) => assert.match(fallback(half), /MTU of 9000 bytes is above/))
+    ip('link', 'set', veth.near, 'mtu', '1500')
+    await withUplink({}, () => withUplink({}, async (half) => assert.match(fallback(half), /EBUSY/)))
+  })
+
+  test('an interface removed while running takes the link down; the program goes with it', () =>
+    withUplink({}, async (half) => {
+      half.queue().arm(half.epoll)
+      veth.delete()
+      await half.until(() => half.plans.length === 0, 'the end of the queues')
+      assert.equal(half.linkUp, false)
+      veth.create()
+      await half.until(() => half.linkUp, 'its return')
+      assert.ok(programs(veth.near))
+    }))
+
+  test('a process that is killed leaves no program behind', async () => {
+    const child = spawn(process.execPath, [fileURLToPath(new URL('../support/hold-uplink.ts', import.meta.url)), veth.near], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
+    await new Promise((resolve) => child.stdout.once('data', resolve))
+    assert.ok(programs(veth.near))
+    child.kill('SIGKILL')
+    await new Promise((resolve) => child.once('close', resolve))
+    for (let i = 0; i < 500 && programs(veth.near); i++) await sleep(10)
+    assert.equal(programs(veth.near), false)
+  })
+})
