@@ -1,0 +1,42 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { checkSource } from './load.ts'
+import { parseYaml } from './yaml-source.ts'
+
+const GUID = '0d3c1f9f-0004-4c56-9b7e-7b0b6d0e5f0c'
+const machine = { env: {}, cwd: '/home/user', canWrite: () => true }
+const load = (port: string, more = '') =>
+  checkSource(
+    parseYaml('lab.yaml', `switch:\n  name: lab0\n${more}  ports:\n    - { name: a, endpoint: { kind: memory }, ${port} }\n`),
+    '/etc/lab.yaml',
+    machine,
+  ).switch
+const complaint = (port: string, expected: RegExp): void => {
+  assert.throws(() => load(port), expected)
+}
+
+test('shorthands become properties, before those that are listed', () => {
+  assert.deepEqual(
+    load(`vlan: 10, security: { allowTeaming: true }, properties: [{ id: rate-limit, value: 5 }]`).ports[0]!.properties,
+    [
+      { type: 'vlan', value: { mode: 'access', accessVlanId: 10 } },
+      { type: 'security', value: { allowTeaming: true } },
+      { type: 'custom', id: 'rate-limit', value: 5 },
+    ],
+  )
+  assert.equal(load('link: up').ports[0]!.properties, undefined)
+  assert.deepEqual(load('link: up', `  properties: [{ id: ${GUID}, value: x, version: "1.1" }]\n`).properties, [
+    { type: 'custom', id: GUID, value: 'x', version: '1.1' },
+  ])
+})
+
+test('a property that no port could have is refused before anything starts', () => {
+  complaint('vlan: 4095', /switch\.ports\[0\]\.vlan/)
+  complaint('vlan: { mode: trunk }', /property vlan: trunkVlanIds: is missing/)
+  complaint('security: { spoofing: true }', /property security: spoofing: there is no such option/)
+  complaint('vlan: 1, properties: [{ type: vlan, value: { mode: access, accessVlanId: 2 } }]', /two properties of type vlan/)
+  complaint('properties: [{ value: 1 }]', /a custom property has no id/)
+  complaint(`properties: [{ type: isolation, id: ${GUID}, value: {} }]`, /a property of type isolation has an id/)
+  complaint('properties: [{ id: x, instance: y, value: 1 }]', /a GUID/)
+  complaint('properties: [{ id: x, version: "one", value: 1 }]', /a version in quotes/)
+})
