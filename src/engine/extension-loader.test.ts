@@ -45,6 +45,12 @@ test("a module that can't be imported, or is no extension, is refused with what 
   await refused(load(definition("name: ''")), 'BAD_MODULE', /"name" is missing/)
   await refused(load(definition("class: 'routing'")), 'BAD_MODULE', /"class" is not capturing, filtering or forwarding/)
   await refused(load(definition('attach: 7')), 'BAD_MODULE', /"attach" is not a function/)
+  const property = (id: string, content: string) => load(definition(`properties: { '${id}': ${content} }`))
+  await refused(property('rate', '{}'), 'BAD_MODULE', /the property "rate" is not named by a GUID/)
+  const whole = "name: 'rate', version: '1.0', scope: 'port', parse: (raw) => raw"
+  for (const wrong of ['null', '{}', `{ ${whole}, version: '1.x' }`, `{ ${whole}, scope: 'nic' }`, `{ ${whole}, parse: 5 }`])
+    await refused(property(ID, wrong), 'BAD_MODULE', /has not all of \{ name, version/)
+  await (await property(ID, `{ ${whole} }`)).close()
 })
 
 test('options that the extension refuses are refused in its words', async () => {

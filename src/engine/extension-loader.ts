@@ -162,7 +162,7 @@ async function importDefinition(use: ExtensionUse): Promise<ExtensionDefinition>
   if (!classes.includes(definition.class as ExtensionClass)) throw wrong('"class" is not capturing, filtering or forwarding')
   if (typeof definition.attach !== 'function') throw wrong('"attach" is not a function')
   for (const [id, property] of Object.entries(definition.properties ?? {})) {
-    const { name, version, scope, parse } = property as Partial<PropertyDefinition>
+    const { name, version, scope, parse } = (property ?? {}) as Partial<PropertyDefinition>
     const known =
       typeof name === 'string' && name !== '' && (scope === 'port' || scope === 'switch') && typeof parse === 'function'
     if (!guid.test(id)) throw wrong(`the property "${id}" is not named by a GUID`) // ES-523

@@ -130,9 +130,9 @@ export class RunningSwitch {
         },
         ...components.edge,
         miniportRequest: (request) => this.policies.properties.answer(request) ?? components.edge?.miniportRequest?.(request),
-        portCreated: (portId, { name }) => this.policies.portCreated(portId, name),
+        portCreated: (portId, options) => this.policies.portCreated(portId, options),
         portDeleted: (portId) => {
-          this.policies.properties.forget(portId)
+          this.policies.forget(portId)
           this.#saver.forget(portId)
         },
       },
@@ -215,7 +215,10 @@ export class RunningSwitch {
   async addPort(config: PortConfig, prepared = false): Promise<void> {
     const id = await this.#createPort(config, false, prepared)
     const external = attachmentOf(config).type === PortType.external
-    const endpoints = [config.endpoint, ...(config.adapters ?? [])]
+    const mtu = this.#control.mtu(id) // extensions may have reduced it
+    const endpoints = [config.endpoint, ...(config.adapters ?? [])].map((endpoint) =>
+      'mtu' in endpoint ? { ...endpoint, mtu } : endpoint,
+    )
     const runners = endpoints.map((endpoint, i) =>
       this.#runner({ id, name: config.name, endpoint, nicIndex: external ? i + 1 : 0, team: endpoints.length > 1 }),
     )
@@ -266,12 +269,12 @@ export class RunningSwitch {
   }
 
   /** Changes the name of a port for people: PORT_UPDATED. */
-  updatePort(name: string, friendlyName: string): Promise<void> {
+  async updatePort(name: string, friendlyName: string): Promise<void> {
     return this.#control.updatePort(this.#find(name).runner.id, friendlyName)
   }
 
   /** What changed of a port's adapter, by its guest or by configuration: NIC_UPDATED. */
-  updateNic(name: string, update: NicUpdate): Promise<void> {
+  async updateNic(name: string, update: NicUpdate): Promise<void> {
     return this.#control.updateNic(this.#find(name).runner.id, update)
   }
 
@@ -279,7 +282,7 @@ export class RunningSwitch {
    * An OID from above the switch: hardware offloads go to the external adapter, multicast addresses of the guest behind `port` to the
    * extensions. Completes with the status of the request. ES-255, ES-257
    */
-  nicRequest(request: OidRequest, port?: string): Promise<OidCompletion> {
+  async nicRequest(request: OidRequest, port?: string): Promise<OidCompletion> {
     return this.#control.nicRequest(request, port === undefined ? 0 : this.#find(port).runner.id)
   }
 

@@ -1,6 +1,6 @@
 // The properties of a running switch: connects their provisioning with the control side, the port table and the loaded extensions.
 import { randomUUID } from 'node:crypto'
-import type { SwitchControl } from '../switch/control.ts'
+import type { PortOptions, SwitchControl } from '../switch/control.ts'
 import { applyPolicy } from '../switch/policies/port-effects.ts'
 import type { DefinedProperty, PropertyInput, PropertyInstance, PropertySelector } from '../switch/policies/property.ts'
 import { type FeatureStatusReport, PropertyControl } from '../switch/policies/property-control.ts'
@@ -19,6 +19,8 @@ export class SwitchPolicies {
   readonly #components: PolicyComponents
   /** Properties of ports that are being created, by the port's name. */
   readonly #download = new Map<string, readonly PropertyInput[]>()
+  /** Of each port, whether it may send from other addresses where no security property says so. */
+  readonly #macSpoofing = new Map<number, boolean>()
   #switchQueue: Promise<unknown> = Promise.resolve()
 
   constructor(components: PolicyComponents) {
@@ -30,7 +32,8 @@ export class SwitchPolicies {
       portName: (id) => (control().view.port(id)?.portState === 1 ? control().portName(id) : undefined),
       enforce: (portId, policy) => {
         applyPolicy(table, portId, policy)
-        if (policy.security) control().setMacSpoofing(portId, policy.security.allowMacSpoofing)
+        const configured = this.#macSpoofing.get(portId) ?? false
+        control().setMacSpoofing(portId, policy.security?.allowMacSpoofing ?? configured)
       },
       definitions,
       newInstanceId: randomUUID,
@@ -54,8 +57,15 @@ export class SwitchPolicies {
   }
 
   /** The port of this name was created: downloads its properties. A veto undoes the port. */
-  async portCreated(portId: number, name: string): Promise<void> {
+  async portCreated(portId: number, { name, macSpoofing }: Pick<PortOptions, 'name' | 'macSpoofing'>): Promise<void> {
+    this.#macSpoofing.set(portId, macSpoofing)
     for (const property of this.#download.get(name) ?? []) await this.properties.addWithin(portId, property)
+  }
+
+  /** A port is gone, and its properties with it. */
+  forget(portId: number): void {
+    this.#macSpoofing.delete(portId)
+    this.properties.forget(portId)
   }
 
   /** Which of the loaded extensions' definitions there are. */

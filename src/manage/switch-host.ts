@@ -4,6 +4,8 @@ import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import type { RunningSwitch } from '../engine/host.ts'
 import { checkConfig } from './config/checks.ts'
+import { pathText } from './config/diagnostics.ts'
+import { explainIssues } from './config/explain.ts'
 import { resolvePort } from './config/resolve.ts'
 import { portSchema } from './config/schema.ts'
 import type { ResolvedConfig, ResolvedExtension, ResolvedPort } from './config/types.ts'
@@ -68,7 +70,14 @@ export function manageSwitch(running: RunningSwitch, config: ResolvedConfig): Sw
 
   const resolve = (input: unknown): ResolvedPort => {
     const parsed = portSchema.safeParse(input)
-    if (!parsed.success) throw new ControlError('bad-request', `this is no port: ${parsed.error.message}`)
+    if (!parsed.success) {
+      const [first] = explainIssues(portSchema, input, parsed.error.issues)
+      const where = first === undefined ? '' : pathText(first.path)
+      throw new ControlError(
+        'bad-request',
+        `this is no port: ${where}${where === '' ? '' : ': '}${first?.message ?? parsed.error.message}`,
+      )
+    }
     const added = resolvePort(parsed.data, config.runtime.directory)
     if (ports().some(({ name }) => name === added.name))
       throw new ControlError('port-exists', `switch "${config.switch.name}" already has a port "${added.name}"`)

@@ -113,6 +113,10 @@ test('AllowMacSpoofing of the security property decides about foreign sources, f
   await sut.switch.policies.update(1, { type: 'security', value: {} })
   foreign('refused again')
   await sut.until(() => sut.drops(1)['mac-spoofing'] === 2, 'the drop')
+  await sut.switch.policies.update(1, { type: 'security', value: { allowMacSpoofing: true } })
+  await sut.switch.policies.delete(1, { type: 'security' })
+  foreign('refused as configured')
+  await sut.until(() => sut.drops(1)['mac-spoofing'] === 3, 'the drop')
 })
 
 test('CS-69 ports of one access VLAN reach each other, those of another do not (ES-531)', async (t) => {
