@@ -7,7 +7,18 @@ import type { Kernels } from '../kernels/kernels.ts'
 import type { EpollSet } from '../linux/epoll.ts'
 import type { SharedMemory } from '../linux/shared-memory.ts'
 
-export const endpointKinds = ['vhost-user', 'tap', 'stream', 'dgram', 'unix-dgram', 'memory', 'vf', 'packet', 'xdp'] as const
+export const endpointKinds = [
+  'vhost-user',
+  'tap',
+  'stream',
+  'dgram',
+  'unix-dgram',
+  'memory',
+  'vf',
+  'packet',
+  'xdp',
+  'pcap',
+] as const
 export type EndpointKind = (typeof endpointKinds)[number]
 /** Kinds whose rings lie in guest memory: they lock them by themselves, and finding one idle costs a read. */
 export const ringKinds: ReadonlySet<EndpointKind> = new Set(['vhost-user', 'vf'])

@@ -20,6 +20,7 @@ const openers: Record<EndpointKind, OpenQueue> = {
   memory: openMemoryQueue,
   packet: openPacketQueue,
   xdp: openXdpQueue,
+  pcap: openMemoryQueue,
   vf: openVfQueue,
 }
 

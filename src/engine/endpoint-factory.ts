@@ -3,6 +3,7 @@
 import { createDgramEndpoint } from '../endpoints/dgram/dgram-endpoint.ts'
 import type { EndpointComponents, EndpointControl } from '../endpoints/endpoint.ts'
 import { MemoryEndpoint } from '../endpoints/memory/memory-endpoint.ts'
+import { PcapEndpoint } from '../endpoints/pcap/pcap-endpoint.ts'
 import { StreamEndpoint } from '../endpoints/stream/stream-endpoint.ts'
 import { TapEndpoint } from '../endpoints/tap/tap-endpoint.ts'
 import { createUnixDgramEndpoint } from '../endpoints/unix-dgram/unix-dgram-endpoint.ts'
@@ -29,6 +30,14 @@ export type EndpointConfig =
       readonly queues: number
       readonly promiscuous: boolean
       readonly qdiscBypass: boolean
+    }
+  | {
+      readonly kind: 'pcap'
+      readonly replay?: string | undefined
+      readonly record?: string | undefined
+      readonly speed: 'original' | 'fastest' | number
+      readonly loop: boolean
+      readonly delayMs: number
     }
   | { readonly kind: 'stream'; readonly path: string; readonly mode: 'server' | 'client' }
   | { readonly kind: 'dgram'; readonly local: string; readonly remote: string }
@@ -72,6 +81,10 @@ export function createEndpoint(
     case 'uplink': {
       const { kind: _, ...options } = config
       return new UplinkEndpoint({ port, ...options }, components)
+    }
+    case 'pcap': {
+      const { kind: _, ...options } = config
+      return new PcapEndpoint({ port, ...options }, components)
     }
     case 'stream':
       return new StreamEndpoint({ port, path: config.path, mode: config.mode }, components)

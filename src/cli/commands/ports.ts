@@ -9,6 +9,8 @@ export function endpointPlace(endpoint: EndpointConfig): string {
     case 'tap':
     case 'uplink':
       return endpoint.interface
+    case 'pcap':
+      return endpoint.replay ?? endpoint.record ?? ''
     case 'dgram':
       return endpoint.local
     case 'memory':

@@ -2,7 +2,7 @@
 import { attach, joinTaps, noGuestPort, unsupported, type Vmm, vmmInterfaceFor } from './vmm.ts'
 
 export const firecracker: Vmm = ({ endpoint, mac, name }, memoryMiB) => {
-  if (endpoint.kind === 'uplink') return noGuestPort(endpoint.kind)
+  if (endpoint.kind === 'uplink' || endpoint.kind === 'pcap') return noGuestPort(endpoint.kind)
   if (endpoint.kind !== 'tap')
     return unsupported(
       `Firecracker has no network card for an endpoint of kind ${endpoint.kind}: it attaches to TAP interfaces only`,

@@ -54,6 +54,7 @@ export const libkrun: Vmm = ({ endpoint, mac }, memoryMiB) => {
     case 'vf':
       return noVirtualFunction('libkrun')
     case 'uplink':
+    case 'pcap':
       return noGuestPort(endpoint.kind)
     case 'memory':
       return noMemoryKind()

@@ -102,6 +102,7 @@ export const qemu: Vmm = (port, memoryMiB) => {
         ],
       })
     case 'uplink':
+    case 'pcap':
       return noGuestPort(endpoint.kind)
     case 'memory':
       return noMemoryKind()

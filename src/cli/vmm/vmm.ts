@@ -70,10 +70,10 @@ export const vmmInterfaceFor = (switchInterface: string): string => `${switchInt
 export const noVirtualFunction = (vmm: string): VmmAnswer =>
   unsupported(`${vmm} has no vfio-user device for an endpoint of kind vf`, 'use QEMU 10.1 or newer, or kind: vhost-user')
 
-/** The port is the way out of the switch; no guest is attached to it. */
+/** The port belongs to the network or to a file; no guest is attached to it. */
 export const noGuestPort = (kind: string): VmmAnswer =>
   unsupported(
-    `a port of kind ${kind} leads out of the switch: no guest is attached to it`,
+    `a port of kind ${kind} has no guest: it is the network's or a file's`,
     'add a port of kind: vhost-user for the guest',
   )
 

@@ -18,6 +18,9 @@ export const MTU_MIN = 68
 export const MTU_MAX = 65535
 /** The largest MTU that drivers of the 82576 virtual function set (9216 bytes of frame). */
 export const VF_MTU_MAX = 9194
+/** Frames per second, and milliseconds before the first one, that a replay may be asked for. */
+export const REPLAY_RATE_MAX = 10_000_000
+export const REPLAY_DELAY_MAX_MS = 3_600_000
 export const MAC_TABLE_ENTRIES_MIN = 16
 export const MAC_TABLE_ENTRIES_MAX = 1_048_576
 export const AGEING_SECONDS_MAX = 1_000_000

@@ -53,6 +53,9 @@ export const socketKeys = ['path', 'local', 'remote'] as const
 function resolveEndpoint(endpoint: EndpointConfig, directory: string): EndpointConfig {
   const resolved: Record<string, unknown> = { ...endpoint }
   for (const key of socketKeys) if (typeof resolved[key] === 'string') resolved[key] = resolve(directory, resolved[key])
+  if (endpoint.kind === 'pcap')
+    for (const key of ['replay', 'record'] as const)
+      if (endpoint[key] !== undefined) resolved[key] = resolve(directory, endpoint[key])
   if (endpoint.kind === 'vf') resolved.mac = normalizeMac(endpoint.mac)
   return resolved as unknown as EndpointConfig
 }

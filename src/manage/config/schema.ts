@@ -20,6 +20,8 @@ import {
   PROCESSORS_MAX,
   PROPERTIES_MAX,
   QUEUE_PAIRS_MAX,
+  REPLAY_DELAY_MAX_MS,
+  REPLAY_RATE_MAX,
   VF_MTU_MAX,
   VLAN_MAX,
 } from './limits.ts'
@@ -78,6 +80,18 @@ const uplinkEndpoint = z.strictObject({
   qdiscBypass: z.boolean().default(false).describe("Send past the interface's queueing discipline: faster, but unshaped."),
 })
 
+const pcapEndpoint = z.strictObject({
+  kind: z.literal('pcap'),
+  replay: z.string().min(1).optional().describe('Capture file (pcap or pcapng) whose frames are sent to the switch.'),
+  record: z.string().min(1).optional().describe('File that frames from the switch are recorded to, as pcapng.'),
+  speed: z
+    .union([z.enum(['original', 'fastest']), z.number().positive().max(REPLAY_RATE_MAX)])
+    .default('original')
+    .describe('Times of the capture, as fast as possible, or frames per second.'),
+  loop: z.boolean().default(false).describe('Begin anew at the end of the capture.'),
+  delayMs: z.number().int().min(0).max(REPLAY_DELAY_MAX_MS).default(1000).describe('Milliseconds before the first frame.'),
+})
+
 const streamEndpoint = z.strictObject({
   kind: z.literal('stream'),
   path: socketPath.describe('Unix stream socket; each frame follows its length, 4 bytes, big-endian.'),
@@ -120,6 +134,7 @@ export const endpointSchema = z
     vhostUserEndpoint,
     tapEndpoint,
     uplinkEndpoint,
+    pcapEndpoint,
     streamEndpoint,
     dgramEndpoint,
     unixDgramEndpoint,
