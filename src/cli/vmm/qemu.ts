@@ -91,6 +91,7 @@ export const qemu: Vmm = (port, memoryMiB) => {
         arguments: virtualFunction(name, endpoint.path, endpoint.mac, port.standby, memoryMiB),
         notes: [
           'vfio-user-pci needs QEMU 10.1 or newer; the guest needs the driver igbvf (in Debian: linux-image-amd64, not -cloud)',
+          'the JSON is quoted for pasting; inside $(…) it needs eval',
           'guest memory must be shared; with several network cards, give -machine, -m, -object and -numa once',
           ...(port.standby === undefined
             ? []
