@@ -7,7 +7,8 @@ import { fileURLToPath } from 'node:url'
 import { MemoryEndpoint } from '../../src/endpoints/memory/memory-endpoint.ts'
 import type { MemoryPeer } from '../../src/endpoints/memory/memory-peer.ts'
 import type { ExtensionEntry } from '../../src/engine/extension-manager.ts'
-import { createSwitch, type PortConfig, type RunningSwitch } from '../../src/engine/host.ts'
+import { createSwitch, type PortConfig, type RunningSwitch, type SwitchConfig } from '../../src/engine/host.ts'
+import type { EdgeComponents } from '../../src/switch/control.ts'
 import { temporaryDirectory } from '../support/temp-dir.ts'
 import type { Behaviour } from './extensions/behaviour.ts'
 
@@ -38,6 +39,9 @@ export function use({
 }
 
 export interface UnderTestOptions {
+  readonly type?: SwitchConfig['type']
+  readonly limits?: SwitchConfig['limits']
+  readonly edge?: EdgeComponents
   readonly extensions?: readonly ExtensionEntry[]
   readonly ports?: number
   readonly processors?: number
@@ -83,12 +87,13 @@ export class SwitchUnderTest {
 
   /** A running switch whose ports are connected; closed when the test ends. */
   static async start(t: TestContext, options: UnderTestOptions = {}): Promise<SwitchUnderTest> {
-    const { extensions = [], ports = 2, processors = 1, verify = false } = options
+    const { extensions = [], ports = 2, processors = 1, verify = false, type = 'private', limits = {}, edge = {} } = options
     const log: SwitchUnderTest['log'] = []
     const running = await createSwitch(
       {
         name: 'under-test',
-        type: 'private',
+        type,
+        limits,
         processors,
         verify,
         extensions,
@@ -96,7 +101,7 @@ export class SwitchUnderTest {
         macTable: { entries: 1024, ageingSeconds: 300 },
         directory: temporaryDirectory(),
       },
-      { log: (event) => log.push(event) },
+      { log: (event) => log.push(event), edge },
     )
     const underTest = new SwitchUnderTest(running, log)
     t.after(() => underTest.close())

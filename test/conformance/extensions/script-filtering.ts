@@ -1,0 +1,3 @@
+import { scripted } from './script.ts'
+
+export default scripted('filtering', '5c21b7ed-0000-4000-8000-000000000002')
