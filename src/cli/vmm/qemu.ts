@@ -99,7 +99,6 @@ export const qemu: Vmm = (port, memoryMiB) => {
                 'QEMU plugs the virtual function in when the guest has said that it knows failover (modules failover, net_failover)',
               ]),
           'device_del of the function ends QEMU up to 11.1.3: unbind the driver in the guest, or migrate the guest away, instead',
-          emulationNote,
         ],
       })
     case 'uplink':
