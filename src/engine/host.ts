@@ -242,7 +242,7 @@ export class RunningSwitch {
       control: this.#control,
       event: (event: PortEvent) =>
         this.#components.log({ source: `port ${event.port}`, code: event.code, message: event.message }),
-      connected: async () => void (await this.#saver.connected(options.id)),
+      connected: () => this.#saver.connected(options.id),
     })
   }
 

@@ -143,20 +143,23 @@ export class SwitchSaver {
       for (let i = 0; i < LEARN_ATTEMPTS && !macs.learn(low, high, vlan, portId, nowSeconds() - ageSeconds); i++);
     }
     if (saved.blocks.length === 0) return { name: saved.name, data: 'none', orphans: 0 }
-    this.#waiting.set(portId, saved.blocks)
-    const orphans = await this.connected(portId)
-    if (orphans === undefined) return { name: saved.name, data: 'waiting', orphans: 0 }
-    return { name: saved.name, data: 'restored', orphans }
+    // In the order of the port's other operations: one restore of a connection at a time (ES-490), and no connect between look and note.
+    return this.#components.control.during([portId], async () => {
+      if (this.#isConnected(portId))
+        return { name: saved.name, data: 'restored', orphans: (await this.#save.restore(portId, saved.blocks)).length }
+      this.#waiting.set(portId, saved.blocks)
+      return { name: saved.name, data: 'waiting', orphans: 0 }
+    })
   }
 
-  /** A port's connection may be connected now: restores the run-time data that waits for it. Returns how many blocks nobody owned. */
-  async connected(portId: number): Promise<number | undefined> {
-    if (!this.#waiting.has(portId)) return undefined
-    return this.#components.control.during([portId], async () => {
+  /** A port's connection was connected: restores the run-time data that waits for it. Throws SaveError. */
+  async connected(portId: number): Promise<void> {
+    if (!this.#waiting.has(portId)) return
+    await this.#components.control.during([portId], async () => {
       const blocks = this.#waiting.get(portId)
-      if (blocks === undefined || !this.#isConnected(portId)) return undefined
+      if (blocks === undefined || !this.#isConnected(portId)) return
       this.#waiting.delete(portId)
-      return (await this.#save.restore(portId, blocks)).length
+      await this.#save.restore(portId, blocks)
     })
   }
 

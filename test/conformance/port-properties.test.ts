@@ -152,3 +152,13 @@ test('the learning forwarder of the box refuses VLAN properties, which it does n
   )
   await sut.switch.policies.add(1, { type: 'security', value: {} })
 })
+
+test('built-in policies and unknown types are no properties: extensions never see them (ES-496, ES-497)', async (t) => {
+  const sut = await SwitchUnderTest.start(t, { extensions: [policy({ name: 'F', class: 'filtering' })] })
+  await assert.rejects(
+    sut.switch.policies.add(1, { type: 'security', value: { enableDhcpGuard: true } }),
+    /there is no such option/,
+  )
+  await assert.rejects(sut.switch.policies.add(1, { type: 'vlan', value: { mode: 'hybrid' } }), PropertyError)
+  assert.deepEqual(about(sut.said(), PROPERTY), [])
+})

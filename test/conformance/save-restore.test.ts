@@ -189,3 +189,60 @@ test('a migration that is abandoned leaves the port where it was', async (t) => 
   await source.send(1, 2, 'still here')
   assert.deepEqual(await source.receive(2, 1), ['still here'])
 })
+
+test('a second save of a connection starts when the first is complete (ES-474, ES-490)', async (t) => {
+  const sut = await SwitchUnderTest.start(t, { ports: 1, extensions: [policy({ name: 'E', class: 'filtering', blocks: ['a'] })] })
+  const [first, second] = await Promise.all([sut.switch.moves.save(), sut.switch.moves.save()])
+  assert.equal(first.ports[0]!.blocks.length, 1)
+  assert.equal(second.ports[0]!.blocks.length, 1)
+  const once = ['E: NIC_SAVE 1', 'E: NIC_SAVE 1', 'E: NIC_SAVE_COMPLETE 1']
+  assert.deepEqual(about(sut.said(), OIDS), [...once, ...once])
+  sut.said()
+  await Promise.all([sut.switch.moves.restore(first.ports[0]!, undefined), sut.switch.moves.restore(second.ports[0]!, undefined)])
+  const restored = ['E: NIC_RESTORE 1 a', 'E: NIC_RESTORE_COMPLETE 1']
+  assert.deepEqual(about(sut.said(), OIDS), [...restored, ...restored])
+})
+
+for (const [badBlock, rule] of [
+  ['owner', 'ES-465'],
+  ['class', 'ES-466'],
+  ['size', 'ES-477'],
+] as const)
+  test(`a block without what it needs, or too large, is a breach of the extension that saved it: ${badBlock} (${rule})`, async (t) => {
+    const sut = await SwitchUnderTest.start(t, {
+      ports: 1,
+      extensions: [
+        policy({ name: 'bad', class: 'filtering', blocks: ['a'], badBlock }),
+        policy({ name: 'good', class: 'filtering', owner: OTHER, blocks: ['b'] }),
+      ],
+    })
+    const [port] = (await sut.switch.moves.save()).ports
+    assert.deepEqual(
+      port!.blocks.map(({ saveData }) => text(saveData)),
+      ['b'],
+    )
+    assert.ok(sut.log.some(({ source, code }) => source === 'extension bad' && code === rule))
+  })
+
+test('what extensions get of a save, restore or property is not theirs to change (ES-462, ES-463, ES-472, ES-480, ES-502, ES-549)', async (t) => {
+  const sut = await SwitchUnderTest.start(t, {
+    ports: 1,
+    extensions: [
+      policy({ name: 'T', class: 'filtering', tampers: true }),
+      policy({ name: 'E', class: 'filtering', blocks: ['a'] }),
+    ],
+  })
+  await sut.switch.policies.add(1, { type: 'security', value: {} })
+  const [port] = (await sut.switch.moves.save()).ports
+  await sut.switch.moves.restore(port!, undefined)
+  const lines = sut.said()
+  assert.deepEqual(about(lines, /changed/), [])
+  assert.deepEqual(about(lines, /^E: (NIC|PORT)_/), [
+    'E: PORT_PROPERTY_ADD 1 type 2 version 256',
+    'E: NIC_SAVE 1',
+    'E: NIC_SAVE 1',
+    'E: NIC_SAVE_COMPLETE 1',
+    'E: NIC_RESTORE 1 a',
+    'E: NIC_RESTORE_COMPLETE 1',
+  ])
+})

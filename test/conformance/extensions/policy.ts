@@ -35,6 +35,10 @@ export interface PolicyBehaviour {
   readonly featureBytes?: number
   /** Enumerates a port's security properties when one was added, and says what it found. */
   readonly enumerates?: boolean
+  /** Saves blocks of wrong forms: without owner, without class, too large. */
+  readonly badBlock?: 'owner' | 'class' | 'size'
+  /** Tries to change what it gets. */
+  readonly tampers?: boolean
   /** Logs nothing. */
   readonly quiet?: boolean
 }
@@ -86,6 +90,7 @@ class PolicyExtension {
   }
 
   oid(request: OidRequest): OidCompletion | undefined {
+    if (this.#options.tampers) this.#tamper(request.payload as Record<string, unknown>)
     switch (request.oid) {
       case Oid.portPropertyAdd:
       case Oid.portPropertyUpdate:
@@ -112,6 +117,13 @@ class PolicyExtension {
     if (status !== NdisStatus.success) this.#say(request, `failed ${status.toString(16)}`)
     else if (this.#options.enumerates && request.oid === Oid.portPropertyAdd)
       setTimeout(() => void this.#enumerate((request.payload as PortPropertyParameters).portId), 20)
+  }
+
+  #tamper(payload: Record<string, unknown>): void {
+    for (const member of ['portId', 'nicIndex', 'saveDataSize', 'propertyType', 'property'])
+      if (member in payload && Reflect.set(payload, member, 77)) this.#sw.log(`changed ${member}`)
+    const property = payload.property as Record<string, unknown> | undefined
+    if (property && Reflect.set(property, 'allowMacSpoofing', true)) this.#sw.log('changed the property')
   }
 
   #property(request: OidRequest): OidCompletion | undefined {
@@ -148,7 +160,9 @@ class PolicyExtension {
       return { status: NdisStatus.bufferTooShort, bytesNeeded: SAVE_DATA_OFFSET + saveData.length }
     this.#saved.set(portId, next + 1)
     const block = { extensionId: this.#id, extensionFriendlyName: 'policy test', featureClassId: NO_GUID, saveData }
-    return { status: NdisStatus.success, output: block }
+    const { badBlock } = this.#options
+    const wrong = { owner: { extensionId: '' }, class: { featureClassId: '' }, size: { saveData: new Uint8Array(100_000) } }
+    return { status: NdisStatus.success, output: badBlock ? { ...block, ...wrong[badBlock] } : block }
   }
 
   #restore(request: OidRequest): OidCompletion | undefined {
