@@ -159,7 +159,7 @@ export class VPortProgramming {
     if (!this.linkUp(vf)) flags |= VPortFlag.linkDown
     if (vf.asleep) flags |= VPortFlag.asleep // PD-15
     if (vf.allMulticast) flags |= VPortFlag.allMulticast
-    if (vf.promiscuous && settings.trust) flags |= VPortFlag.promiscuous
+    if (vf.promiscuous) flags |= VPortFlag.promiscuous
     return flags
   }
 }

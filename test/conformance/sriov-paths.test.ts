@@ -5,6 +5,7 @@ import { FILTER_PACKET_ENCAPSULATION, PF_FUNCTION_ID } from '../../src/adapter/i
 import { AdapterOid } from '../../src/adapter/oids.ts'
 import { filterParameters } from '../../src/adapter/receive-filters.ts'
 import { PacketFilter } from '../../src/adapter/vport-table.ts'
+import { FRAME_MAX } from '../../src/kernels/layout.ts'
 import { NdisStatus } from '../../src/ndis/status.ts'
 import { AdapterHarness, ANY_VLAN, BROADCAST, MAC, wireFrame } from '../support/adapter-harness.ts'
 
@@ -290,6 +291,27 @@ test('an access VF sends untagged and is in its VLAN: the tag goes on with its p
   assert.deepEqual([peer?.text, peer?.bytes.readUInt16BE(12), peer?.bytes.length], [long, 0x88b5, 914])
 })
 
+test('a frame that has no room for the tag of its access port is dropped', async () => {
+  const { harness, a } = await threeVms(7)
+  harness.send(a, wireFrame(MAC.peer, MAC.a, 'x'.repeat(FRAME_MAX - 14)), wireFrame(MAC.peer, MAC.a, 'y'.repeat(FRAME_MAX - 18)))
+  assert.deepEqual(harness.drops(a), { oversize: 1 })
+  assert.equal(harness.sink(harness.wire).frames[0]?.bytes.length, FRAME_MAX)
+})
+
+test('a filter that moves to a Deactivated VPort matches nowhere until that is activated', async () => {
+  const harness = await AdapterHarness.start()
+  harness.software.pf.setPacketFilter(PF_HEARS_ALL)
+  const { vport, filter } = await harness.vm(MAC.a)
+  const idle = await harness.vport()
+  const payload = { filterId: filter, sourceQueueId: 0, sourceVPortId: vport, destQueueId: 0, destVPortId: idle }
+  assert.equal(await harness.status(AdapterOid.receiveFilterMoveFilter, 'set', payload), NdisStatus.success)
+  harness.send(harness.wire, wireFrame(MAC.a, MAC.peer, 'x'))
+  assert.deepEqual([harness.got(vport), harness.got(idle), harness.got(0)], [[], [], ['x']])
+  await harness.activate(idle)
+  harness.send(harness.wire, wireFrame(MAC.a, MAC.peer, 'y'))
+  assert.deepEqual([harness.got(vport), harness.got(idle), harness.got(0)], [[], ['y'], []])
+})
+
 test('checksum and segmentation offsets follow a tag that goes on or off', async () => {
   const { harness, a } = await threeVms(7)
   const vnet = new Uint8Array([1, 1, 54, 0, 100, 0, 34, 0, 16, 0, 0, 0])
@@ -400,8 +422,10 @@ test('a trusted VF may be promiscuous and forge; an untrusted one may not ask', 
   assert.equal(await channel.write(2, promiscuous), NdisStatus.success)
   harness.send(harness.wire, wireFrame('02:00:00:00:00:55', MAC.peer, 'unknown'), wireFrame(GROUP, MAC.peer, 'group'))
   assert.deepEqual(harness.got(a), ['unknown', 'group'])
-  harness.send(a, wireFrame(MAC.peer, MAC.b, 'as b'))
-  assert.deepEqual(harness.got(harness.wire), ['as b'])
+  harness.send(harness.wire, wireFrame('02:00:00:00:00:55', MAC.peer, 'other VLAN', 5))
+  harness.send(a, wireFrame(MAC.peer, MAC.b, 'as b'), wireFrame(MAC.peer, GROUP, 'as a group'))
+  assert.deepEqual([harness.got(harness.wire), harness.got(a)], [['as b'], []])
+  assert.deepEqual(harness.drops(a), { 'mac-spoofing': 1 })
   harness.software.pf.configure(vfA, { trust: false })
   harness.send(harness.wire, wireFrame('02:00:00:00:00:55', MAC.peer, 'unknown'))
   assert.deepEqual(harness.got(a), [])
