@@ -44,8 +44,8 @@ export class ForwardingBatch extends PacketView {
   dirty = false
   /** True when the switch knows that all packets came from one port; without it, `singleSource` looks. */
   oneSource = false
-  /** True after a forwarding extension said that all packets have one destination, until the miniport edge looks. */
-  claimsDestinationGroup = false
+  /** Module that said that all packets have one destination, until the miniport edge looks; -1 = none. */
+  destinationGroupBy = -1
   // True after exclusions or completions that the module has yet to commit or report.
   protected unsettled = false
 
@@ -384,22 +384,23 @@ export class ForwardingBatch extends PacketView {
     } else if ((flags & SendFlag.switchDestinationGroup) !== 0) {
       if ((this.rights & Right.addDestination) === 0)
         this.owner.breach('ES-452', 'only a forwarding extension sets DESTINATION_GROUP on a send')
-      else this.claimsDestinationGroup = true
+      else this.destinationGroupBy = this.module
     }
   }
 
   /** At the miniport edge: looks whether DESTINATION_GROUP was true, and clears it. ES-342, ES-453, ES-454 */
-  consumeDestinationGroup(): void {
-    this.claimsDestinationGroup = false
+  consumeDestinationGroup(owner: { breachOf(module: number, rule: string, detail: string): void }): void {
+    const by = this.destinationGroupBy
+    this.destinationGroupBy = -1
     const { pool, slots } = this
     for (let i = 0; i < this.length; i++) {
       const slot = slots[i]!
       if (pool.destinationCount[slot]! > 1) {
-        this.owner.breach('ES-454', 'DESTINATION_GROUP was set on a packet with several destinations')
+        owner.breachOf(by, 'ES-454', 'DESTINATION_GROUP was set on a packet with several destinations')
         return
       }
       if (!sameDestinations(pool, slot, slots[0]!)) {
-        this.owner.breach('ES-453', 'DESTINATION_GROUP was set on packets with different destinations')
+        owner.breachOf(by, 'ES-453', 'DESTINATION_GROUP was set on packets with different destinations')
         return
       }
     }

@@ -5,19 +5,8 @@
 // The rule it must not break: every packet that enters is delivered, held, or counted as dropped with a reason; nothing is allocated.
 
 import type { PacketKernels } from '../kernels/by-packet.ts'
-import {
-  BURST_MAX,
-  BURST_SLOTS,
-  DE_EXCLUDED,
-  DE_PORT,
-  PF_DROPPED,
-  PF_MULTICAST,
-  PF_NATIVE_FORWARDING,
-  PF_TAGGED,
-  PF_VLAN_OOB,
-} from '../kernels/layout.ts'
+import { BURST_MAX, BURST_SLOTS, PF_DROPPED, PF_MULTICAST, PF_TAGGED, PF_VLAN_OOB } from '../kernels/layout.ts'
 import { Batch, type PacketHandle } from '../ndis/batch.ts'
-import { appendDestination } from '../ndis/destinations.ts'
 import { DropReason } from '../ndis/drop-reasons.ts'
 import { LEFT_AT_EDGE, LEFT_ON_EGRESS, type PacketPool } from '../ndis/pool.ts'
 import { SwitchContextTypes } from '../ndis/switch-context.ts'
@@ -242,9 +231,8 @@ export class DataPath implements DropLogOwner, InjectionsOwner {
   // that all of them come from, or -1 if that is not known.
   private downward(batch: Batch, seen: number, source: number): void {
     if (batch.length === 0) return
-    if (batch.claimsDestinationGroup) batch.consumeDestinationGroup() // ES-342
+    if (batch.destinationGroupBy >= 0) batch.consumeDestinationGroup(this) // ES-342
     this.edge.atMiniportEdge(batch)
-    if (this.edge.native !== undefined) this.forwardNative(batch, this.edge.native)
     if (batch.dirty) batch.settle()
     if (this.stack.hasForwarding) this.dropUndirected(batch)
     else this.forward(batch, source) // ES-331
@@ -254,17 +242,6 @@ export class DataPath implements DropLogOwner, InjectionsOwner {
     batch.ingress = false
     this.stack.egress(batch)
     if (batch.length !== 0) this.deliver(batch, seen)
-  }
-
-  // ES-565: what the component claimed gets its destinations from it.
-  private forwardNative(batch: Batch, native: NativeForwarding): void {
-    for (let i = 0; i < batch.length; i++) {
-      const slot = batch.slots[i]!
-      if ((this.pool.flags[slot]! & (PF_NATIVE_FORWARDING | PF_DROPPED)) !== PF_NATIVE_FORWARDING) continue
-      native.forward(batch, i, (port) => this.ports.connected(port) && appendDestination(this.pool, slot, port))
-      this.parse(slot) // its headers may be others now
-      if (this.pool.destinationCount[slot] === 0) this.refuse(batch, i, DropReason.noDestination, this.pool.sourcePort[slot]!)
-    }
   }
 
   private forward(batch: Batch, source: number): void {
@@ -283,7 +260,7 @@ export class DataPath implements DropLogOwner, InjectionsOwner {
 
   // Sorts the packets by destination port and hands each port its list.
   private deliver(batch: Batch, seen: number): void {
-    const { pool, delivery, shortCut } = this
+    const { delivery, shortCut } = this
     const formed = batch.mayBeTagged || this.admittedLongest > this.forwarding.frameMax
     if (shortCut !== undefined) {
       delivery.sorted(shortCut.sort(batch.list, batch.length))
@@ -293,22 +270,7 @@ export class DataPath implements DropLogOwner, InjectionsOwner {
       }
       delivery.discard() // an extension added too many copies for one port: they are counted where they are lost
     }
-    const { slots } = batch
-    const { destination, destinationCount, destinationRoom, destinationOffset, arena, length } = pool
-    for (let i = 0; i < batch.length; i++) {
-      const slot = slots[i]!
-      if (destinationRoom[slot] === 0) {
-        const entry = destination[slot]!
-        if ((entry & DE_EXCLUDED) === 0) delivery.add(entry & DE_PORT, slot, length[slot]!)
-        continue
-      }
-      const first = destinationOffset[slot]!
-      const end = first + destinationCount[slot]!
-      for (let k = first; k < end; k++) {
-        const entry = arena[k]!
-        if ((entry & DE_EXCLUDED) === 0) delivery.add(entry & DE_PORT, slot, length[slot]!)
-      }
-    }
+    delivery.addAll(batch)
     delivery.flush(seen, formed)
   }
 

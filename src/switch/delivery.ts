@@ -6,6 +6,8 @@
 import type { PacketKernels } from '../kernels/by-packet.ts'
 import {
   BURST_SLOTS,
+  DE_EXCLUDED,
+  DE_PORT,
   OFFLOAD_CHECKSUM,
   OFFLOAD_ECN,
   OFFLOAD_TSO4,
@@ -16,6 +18,7 @@ import {
   S_LISTS,
   S_TOUCHED,
 } from '../kernels/layout.ts'
+import type { Batch } from '../ndis/batch.ts'
 import { DropReason } from '../ndis/drop-reasons.ts'
 import { type PacketPool, SCRATCH_FIRST, SCRATCH_SLOTS } from '../ndis/pool.ts'
 import { type Counters, PortCounter } from './counters.ts'
@@ -126,6 +129,26 @@ export class Delivery {
     this.lists[port * BURST_SLOTS + count] = slot
     fill[port] = count + 1
     this.bytes[port] = this.bytes[port]! + bytes
+  }
+
+  /** Puts every packet of the batch on the list of each destination that is not excluded. */
+  addAll(batch: Batch): void {
+    const { slots } = batch
+    const { destination, destinationCount, destinationRoom, destinationOffset, arena, length } = this.pool
+    for (let i = 0; i < batch.length; i++) {
+      const slot = slots[i]!
+      if (destinationRoom[slot] === 0) {
+        const entry = destination[slot]!
+        if ((entry & DE_EXCLUDED) === 0) this.add(entry & DE_PORT, slot, length[slot]!)
+        continue
+      }
+      const first = destinationOffset[slot]!
+      const end = first + destinationCount[slot]!
+      for (let k = first; k < end; k++) {
+        const entry = arena[k]!
+        if ((entry & DE_EXCLUDED) === 0) this.add(entry & DE_PORT, slot, length[slot]!)
+      }
+    }
   }
 
   /** Tells the switching kernels where the lists are; `block` views their block. */

@@ -5,7 +5,8 @@
 // right port, and never seen on egress (ES-337); NativeForwardingRequired is set by the switch alone (ES-438).
 import { DE_EXCLUDED, DE_PORT, PF_DROPPED, PF_NATIVE_FORWARDING } from '../kernels/layout.ts'
 import type { Batch } from '../ndis/batch.ts'
-import { destinationAt, setDestinationAt } from '../ndis/destinations.ts'
+import { appendDestination, destinationAt, setDestinationAt } from '../ndis/destinations.ts'
+import { DropReason } from '../ndis/drop-reasons.ts'
 import type { PacketPool } from '../ndis/pool.ts'
 import { PortFlag, type PortTable } from './port-table.ts'
 
@@ -33,6 +34,7 @@ export interface NativeForwarding {
 export interface EdgeOwner {
   refuse(batch: Batch, i: number, reason: number, port: number): void
   filtered(slot: number, reason: number, port: number, incoming: boolean): void
+  parse(slot: number): void
 }
 
 /** The switch's place in the stack. Runs per packet while a hook is set. */
@@ -58,6 +60,19 @@ export class SwitchEdge {
   /** At the miniport edge, before the switch forwards. */
   atMiniportEdge(batch: Batch): void {
     if (this.policies?.placement === 'miniport-edge') this.reject(batch, this.policies)
+    if (this.native !== undefined) this.forward(batch, this.native)
+  }
+
+  // ES-565: what the component claimed gets its destinations from it.
+  private forward(batch: Batch, native: NativeForwarding): void {
+    const { pool, owner, ports } = this
+    for (let i = 0; i < batch.length; i++) {
+      const slot = batch.slots[i]!
+      if ((pool.flags[slot]! & (PF_NATIVE_FORWARDING | PF_DROPPED)) !== PF_NATIVE_FORWARDING) continue
+      native.forward(batch, i, (port) => ports.connected(port) && appendDestination(pool, slot, port))
+      owner.parse(slot) // its headers may be others now
+      if (pool.destinationCount[slot] === 0) owner.refuse(batch, i, DropReason.noDestination, pool.sourcePort[slot]!)
+    }
   }
 
   // ES-572: not for packets whose virtual subnet is external.

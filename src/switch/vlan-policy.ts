@@ -1,8 +1,9 @@
 // Which VLAN a packet belongs to, and which ports take part in it: the VLAN property (spec 5.11, 7.5) as the switch enforces it where no
 // forwarding extension does (ES-332).
 //
-// A port without the property takes part as it is: a VM's port in VLAN 0 and, between such ports, in whatever tags their guests use; an
-// external port in all VLANs. So a guest of such a port cannot tag its way into a VLAN that others were put into.
+// A port without the property takes part in VLAN 0 (spec 5.16); an external one in all VLANs, for the ports that were put into them.
+// Tags that guests of ports without the property use among themselves stay among them: nobody tags his way into a VLAN of others, nor
+// out to the physical network. All this begins with the first port that has the property: without one, tags are passed as they are.
 import { DE_PRESERVE_PRIORITY, DE_PRESERVE_VLAN, PF_TAGGED } from '../kernels/layout.ts'
 import type { PacketPool } from '../ndis/pool.ts'
 import { PortFlag, type PortTable, VlanMode } from './port-table.ts'
@@ -19,6 +20,8 @@ export class VlanPolicy {
   // Its source has no VLAN property.
   private unconfigured = false
   private uplink = false
+  // An extension made it, and left it without a source.
+  private trusted = false
 
   constructor(pool: PacketPool, ports: PortTable) {
     this.pool = pool
@@ -35,7 +38,8 @@ export class VlanPolicy {
     const tag = isTagged ? pool.vlan[slot]! & 0xfff : 0
     const mode = source === 0 ? VlanMode.none : ports.vlanMode(source)
     this.unconfigured = mode === VlanMode.none
-    this.uplink = source === 0 || (ports.flags(source) & PortFlag.external) !== 0
+    this.trusted = source === 0
+    this.uplink = !this.trusted && (ports.flags(source) & PortFlag.external) !== 0
     if (this.unconfigured) {
       this.addressVlan = tag
       return tag
@@ -62,8 +66,11 @@ export class VlanPolicy {
     const { ports } = this
     const mode = ports.vlanMode(port)
     const primary = ports.vlan(port)
-    if (mode === VlanMode.none) return this.unconfigured || vlan === 0 || (ports.flags(port) & PortFlag.external) !== 0
-    if (this.unconfigured && !this.uplink && vlan !== 0) return false
+    if (vlan !== 0 && !this.trusted) {
+      const guestTag = this.unconfigured && !this.uplink
+      if (mode === VlanMode.none) return guestTag !== ((ports.flags(port) & PortFlag.external) !== 0)
+      if (guestTag) return false
+    } else if (mode === VlanMode.none) return true
     switch (mode) {
       case VlanMode.trunk:
         return vlan === primary || ports.vlanInSet(port, vlan) // ES-532

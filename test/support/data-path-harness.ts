@@ -129,7 +129,7 @@ export class DataPathHarness {
   static shortCut = false
 
   /** `shortCut`: bursts take the wasm short cuts, as in the engine. */
-  constructor({ shortCut = DataPathHarness.shortCut }: { shortCut?: boolean } = {}) {
+  constructor({ shortCut = DataPathHarness.shortCut, reportAll = false }: { shortCut?: boolean; reportAll?: boolean } = {}) {
     let end = ALIGNMENT
     const place = (bytes: number): number => {
       const at = end
@@ -191,6 +191,7 @@ export class DataPathHarness {
       nowMs: () => this.nowMs,
       report: (module, code, message) => this.reports.push({ module, code, message }),
       reasonNumber: (_module, name) => this.reasons.number(name),
+      reportAll,
     })
     this.view = {
       parameters: { switchName: 'test', switchFriendlyName: 'test', numSwitchPorts: 0, isActive: true },
@@ -221,6 +222,16 @@ export class DataPathHarness {
     this.#all.push(...sinks)
     this.delivery.setQueues(port, sinks)
     return sinks
+  }
+
+  /** Sinks that belong to no port yet. */
+  spareSinks(count: number): TestSink[] {
+    return Array.from({ length: count }, () => new TestSink(this))
+  }
+
+  /** Sends a burst from a physical adapter of an external port. */
+  sendThrough(port: number, nicIndex: number, ...frames: (TestFrame | Uint8Array)[]): void {
+    this.dataPath.turn(new TestSource(this, port, frames), port, nicIndex)
   }
 
   sink(port: number, queue = 0): TestSink {
@@ -315,6 +326,11 @@ export class DataPathHarness {
     const copied = this.kernels.copyFrame(this.pool.base, slot, 0, length, this.#scratch)
     if (copied !== length) throw new Error(`copyFrame copied ${copied} of ${length} bytes`)
     return Buffer.from(this.#u8.slice(this.#scratch, this.#scratch + length))
+  }
+
+  /** Overwrites all payload that was ever filled in, as a guest may with its own memory. */
+  scribble(): void {
+    this.#u8.fill(0xee, this.#payload, this.#payload + this.#payloadNext)
   }
 
   /** Fills a slot as an endpoint does. */
