@@ -315,6 +315,8 @@ export class ModuleHost {
     const module = this.#modules.get(key)
     if (module?.state !== 'running') return
     await this.#all([() => module.pause()], [module], 'pause')
+    // What it has not given back goes on from its place: a paused module keeps nothing.
+    this.#processor.injections.surrender(this.#order.indexOf(key), true, () => {})
     this.#processor.dataPath.stack.compile()
   }
 

@@ -46,6 +46,12 @@ export function checkOrder(modules: readonly { name: string; class: Module['clas
     )
 }
 
+// Why a module's place lets nothing pass: it failed closed, or is pausing, paused or restarting (ES-054).
+function refusal({ state, onFailure }: Module): number {
+  if (state === 'failed') return onFailure === 'closed' ? DropReason.extensionFailed : DropReason.none
+  return state === 'pausing' || state === 'paused' || state === 'restarting' ? DropReason.paused : DropReason.none
+}
+
 /** The stack. `modules[0]` is on top: first on ingress, last on egress. */
 export class ExtensionStack {
   modules: readonly Module[] = []
@@ -102,7 +108,7 @@ export class ExtensionStack {
       const module = this.modules[i]!
       if (!module.enabled) continue
       const runs = module.state === 'running' && module.handlers[direction] !== undefined
-      if (runs || (module.state === 'failed' && module.onFailure === 'closed')) wanted.push(i)
+      if (runs || refusal(module) !== DropReason.none) wanted.push(i)
     }
     return direction === 'ingress' ? wanted : wanted.reverse()
   }
@@ -145,7 +151,7 @@ export class ExtensionStack {
     const handlers = this.modules.map((module) => module.handlers)
     const lines = positions.map((i) => {
       const module = this.modules[i]!
-      if (module.state === 'failed') return `owner.dropAll(batch, ${DropReason.extensionFailed}); return`
+      if (module.state !== 'running') return `owner.dropAll(batch, ${refusal(module)}); return`
       const rights = module.rights
       return `owner.entered(${i}); batch.rights = ${rights}; batch.module = ${i}
       try { h${i}.${direction}(batch) } catch (error) { fault(${i}, error, batch) }
@@ -169,8 +175,8 @@ export class ExtensionStack {
   /** Runs one module on a batch; false if the batch is done. For injected packets, sampling, and where code can't be generated. */
   private step(direction: 'ingress' | 'egress', i: number, batch: Batch): boolean {
     const module = this.modules[i]!
-    if (module.state === 'failed' && module.onFailure === 'closed') {
-      this.owner.dropAll(batch, DropReason.extensionFailed)
+    if (module.enabled && refusal(module) !== DropReason.none) {
+      this.owner.dropAll(batch, refusal(module))
       return false
     }
     const handler = module.handlers[direction]
