@@ -45,6 +45,10 @@ test("a module that can't be imported, or is no extension, is refused with what 
   await refused(load(definition("name: ''")), 'BAD_MODULE', /"name" is missing/)
   await refused(load(definition("class: 'routing'")), 'BAD_MODULE', /"class" is not capturing, filtering or forwarding/)
   await refused(load(definition('attach: 7')), 'BAD_MODULE', /"attach" is not a function/)
+})
+
+test('a property that an extension defines has a GUID, a name, a version, a scope and a check (ES-523)', async () => {
+  const { load } = bench()
   const property = (id: string, content: string) => load(definition(`properties: { '${id}': ${content} }`))
   await refused(property('rate', '{}'), 'BAD_MODULE', /the property "rate" is not named by a GUID/)
   const whole = "name: 'rate', version: '1.0', scope: 'port', parse: (raw) => raw"

@@ -40,9 +40,15 @@ test('a filtering extension vetoes a switch property, and forwards what it accep
   assert.deepEqual(about(sut.said(), /^below: PROPERTY/), ['below: PROPERTY_ADD 0 type 1 version 256 good'])
 })
 
-test('a forwarding extension completes the switch property that it manages (ES-554)', async (t) => {
+test('a forwarding extension completes additions, changes and deletions of the switch property that it manages (ES-550, ES-554)', async (t) => {
   const sut = await SwitchUnderTest.start(t, { extensions: [policy({ name: 'X', class: 'forwarding', manages: UNKNOWN })] })
   await sut.switch.policies.add(undefined, { type: 'custom', id: UNKNOWN, value: 'x' })
-  assert.equal(sut.switch.policies.list(undefined).length, 1)
+  await sut.switch.policies.update(undefined, { type: 'custom', id: UNKNOWN, value: 'y' })
+  assert.deepEqual(
+    sut.switch.policies.list(undefined).map(({ value }) => value),
+    ['y'],
+  )
+  await sut.switch.policies.delete(undefined, { type: 'custom', id: UNKNOWN })
+  assert.deepEqual(sut.switch.policies.list(undefined), [])
   assert.equal((await sut.extension('X')).breaches, 0)
 })
