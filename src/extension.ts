@@ -30,6 +30,7 @@ export type {
   SwitchParameters,
 } from './ndis/oids.ts'
 export { NIC_INITIALIZING, NicState, NicType, Oid, oidName, PortState, PortType, StatusIndication } from './ndis/oids.ts'
+export { PACKET_HEADER_STRIDE, PACKET_VNET_STRIDE, PacketFlag } from './ndis/packet-fields.ts'
 export type { PacketOperations } from './ndis/packet-operations.ts'
 export {
   type FeatureStatus,

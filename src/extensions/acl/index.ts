@@ -3,85 +3,15 @@
 //
 // The rule it must not break: each packet is decided by the first rule that matches it, and what cannot be read is not passed as
 // if it had been.
-import {
-  type Batch,
-  defineExtension,
-  type ExtensionHandlers,
-  Oid,
-  type PortParameters,
-  type SwitchHandle,
-} from '../../extension.ts'
-import { judgeHeaders, LATER_FRAGMENT, READABLE, UNREADABLE } from './headers.ts'
-import { hitsBytes, hitsRow } from './hits.ts'
+import { defineExtension, type ExtensionHandlers, Oid, type PortParameters, type SwitchHandle } from '../../extension.ts'
+import { ALLOW, Decider } from './decider.ts'
+import { hitsBytes } from './hits.ts'
 import { type AclOptions, type AclRule, parseAclOptions } from './options.ts'
-import { AclProgram } from './program.ts'
 
-export const AclCounter = { allowed: 0, denied: 1, fragments: 2, unreadable: 3 } as const
+export { AclCounter } from './decider.ts'
 
 /** Rules that get a drop reason of their own; the number of reasons is limited. */
 const OWN_REASONS_MAX = 16
-const ALLOW = -1
-
-/** Decides packets in one direction on one processor. Fields are ordinary ones: they are read per packet. */
-class Decider {
-  readonly program: AclProgram
-  private readonly counters: Float64Array
-  private readonly hits: Int32Array
-  /** Where in `hits` the rules of this program count. */
-  private readonly hitAt: Int32Array
-  private readonly defaultHitAt: number
-  /** Drop reason of each rule, or ALLOW. */
-  private readonly verdicts: Int32Array
-  private readonly defaultVerdict: number
-  private readonly fragmentReason: number
-  private readonly unreadableReason: number
-
-  constructor(sw: SwitchHandle, options: AclOptions, direction: 'ingress' | 'egress', reasons: ReadonlyMap<AclRule, number>) {
-    const rules = options.rules.filter((rule) => rule.direction === 'both' || rule.direction === direction)
-    const row = hitsRow(options, sw.processor)
-    this.program = new AclProgram(rules)
-    this.counters = sw.counters
-    this.hits = sw.shared('hits')
-    this.hitAt = Int32Array.from(rules, (rule) => row + options.rules.indexOf(rule))
-    this.defaultHitAt = row + options.rules.length
-    this.verdicts = Int32Array.from(rules, (rule) => (rule.action === 'allow' ? ALLOW : reasons.get(rule)!))
-    this.defaultVerdict = options.defaultAction === 'allow' ? ALLOW : sw.registerReason('acl: denied by default')
-    this.fragmentReason = options.fragments === 'pass' ? ALLOW : sw.registerReason('acl: fragment')
-    this.unreadableReason = options.unreadable === 'pass' ? ALLOW : sw.registerReason('acl: unreadable headers')
-  }
-
-  /** The reason to drop packet `i`, or ALLOW, at switch port `port`. Allocates nothing. */
-  decide(batch: Batch, i: number, port: number): number {
-    const { counters, program } = this
-    if (batch.transportOffset(i) === 0) {
-      const verdict = this.hidden(batch, i)
-      if (verdict !== ALLOW) return verdict
-    }
-    const rule = program.match(batch, i, port)
-    const verdict = rule < 0 ? this.defaultVerdict : this.verdicts[rule]!
-    const at = rule < 0 ? this.defaultHitAt : this.hitAt[rule]!
-    this.hits[at] = this.hits[at]! + 1
-    const counter = verdict === ALLOW ? AclCounter.allowed : AclCounter.denied
-    counters[counter] = counters[counter]! + 1
-    return verdict
-  }
-
-  // A packet without a transport header to read.
-  private hidden(batch: Batch, i: number): number {
-    const judged = judgeHeaders(batch, i)
-    if (judged === READABLE) return ALLOW
-    const { program, counters } = this
-    if (judged === LATER_FRAGMENT && this.fragmentReason !== ALLOW) {
-      counters[AclCounter.fragments] = counters[AclCounter.fragments]! + 1
-      return this.fragmentReason
-    }
-    // A malformed IP header hides addresses too; a transport header that cannot be read hides protocol and ports only.
-    const isHidden = program.looksAtTransport || (program.looksAtIp && !batch.isIpv4(i) && !batch.isIpv6(i))
-    if (judged !== UNREADABLE || !isHidden || this.unreadableReason === ALLOW) return ALLOW
-    counters[AclCounter.unreadable] = counters[AclCounter.unreadable]! + 1
-    return this.unreadableReason
-  }
-}
 
 // The reasons of rules that deny: their own for the first that have names, a common one for the others.
 function registerReasons(sw: SwitchHandle, rules: readonly AclRule[]): Map<AclRule, number> {
@@ -124,14 +54,7 @@ export default defineExtension<AclOptions>({
       },
     }
     if (egress.program.rules.length === 0 || ingress.program.rules.length > 0)
-      handlers.ingress = (batch) => {
-        for (let i = 0; i < batch.length; i++) {
-          const port = batch.sourcePortId(i)
-          if (port === 0) continue // ES-341: packets of extensions bypass port policies
-          const verdict = ingress.decide(batch, i, port)
-          if (verdict !== ALLOW) batch.drop(i, verdict)
-        }
-      }
+      handlers.ingress = (batch) => ingress.decideAll(batch)
     if (egress.program.rules.length > 0)
       handlers.egress = (batch) => {
         for (let i = 0; i < batch.length; i++) {

@@ -76,6 +76,10 @@ export class AclProgram {
   readonly looksAtTransport: boolean
   /** Whether any rule names a switch port. */
   readonly namesPorts: boolean
+  /** Whether protocol, destination port and switch port alone decide which rule matches a packet whose ports can be read. */
+  readonly endsWithFront: boolean
+  /** What `frontOf` gives for packets that no rule matches. */
+  readonly emptyFront = EMPTY
   private readonly words: number
   /** Set by protocol, for packets without a destination port to look at; then by port, for each protocol that has ports. */
   private readonly front: Uint16Array
@@ -137,6 +141,7 @@ export class AclProgram {
         )
     this.portSets = portPool.flat()
     this.namesPorts = this.portSetByName.size > 0
+    this.endsWithFront = !(this.etherType.isUsed || this.sourcePort.isUsed || this.source.isUsed || this.destination.isUsed)
     this.looksAtTransport = protocol.isUsed
     this.looksAtIp = this.looksAtTransport || this.source.isUsed || this.destination.isUsed
   }
@@ -149,15 +154,19 @@ export class AclProgram {
   /** Index of the first rule that matches packet `i` at switch port `port`, or -1. Allocates nothing. */
   match(batch: Batch, i: number, port: number): number {
     const protocol = batch.protocol(i)
-    const kind = batch.transportOffset(i) === 0 ? 0 : portKind[protocol]!
-    const frontAt =
-      kind !== 0 && this.looksAtDestinationPort ? FRONT_PORTS + ((kind - 1) << 16) + batch.destinationPort(i) : protocol
-    const front = this.front[frontAt]!
-    return front === EMPTY ? -1 : this.narrow(batch, i, port, front, kind !== 0)
+    const portsReadable = batch.transportOffset(i) !== 0 && portKind[protocol] !== 0
+    const front = this.frontOf(protocol, batch.destinationPort(i), portsReadable)
+    return front === EMPTY ? -1 : this.narrow(batch, i, port, front, portsReadable)
   }
 
-  // The first of the rules in set `front` that match in the other fields too.
-  private narrow(batch: Batch, i: number, port: number, front: number, portsReadable: boolean): number {
+  /** Number of the set of rules that match in protocol and destination port. `portsReadable`: it has ports, and they were read. */
+  frontOf(protocol: number, destinationPort: number, portsReadable: boolean): number {
+    const isByPort = portsReadable && this.looksAtDestinationPort
+    return this.front[isByPort ? FRONT_PORTS + ((portKind[protocol]! - 1) << 16) + destinationPort : protocol]!
+  }
+
+  /** Index of the first rule in set `front`, which is not `emptyFront`, that matches packet `i` in the other fields too, or -1. */
+  narrow(batch: Batch, i: number, port: number, front: number, portsReadable: boolean): number {
     const words = this.words
     const frontSets = this.frontSets
     const portSets = this.portSets

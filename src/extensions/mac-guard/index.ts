@@ -3,10 +3,11 @@
 // The rule it must not break: what cannot be checked is not passed as checked. A port without addresses follows the option
 // `unknown`; one whose addresses are being changed is looked at again.
 import { defineExtension, type NicParameters, NicState, NicType, Oid, type PortParameters, parseMac } from '../../extension.ts'
-import { AddressTable, EXEMPT, REFUSED, TABLE_BYTES, UNKNOWN } from './address-table.ts'
+import { AddressTable, EXEMPT, TABLE_BYTES, UNKNOWN } from './address-table.ts'
+import { Guard } from './guard.ts'
 import { type MacGuardOptions, parseMacGuardOptions } from './options.ts'
 
-export const GuardCounter = { checked: 0, wrongSource: 1, groupSource: 2, zeroSource: 3, unknownPort: 4 } as const
+export { GuardCounter } from './guard.ts'
 
 export default defineExtension<MacGuardOptions>({
   id: '7b0b6d0e-5f0c-4c56-9b7e-0d3c1f9f6a04',
@@ -19,12 +20,7 @@ export default defineExtension<MacGuardOptions>({
   parseOptions: parseMacGuardOptions,
   attach(sw, options) {
     const table = new AddressTable(sw.shared('addresses'))
-    const wrongSource = sw.registerReason('mac-guard: wrong source address')
-    const groupSource = sw.registerReason('mac-guard: group address as source')
-    const zeroSource = sw.registerReason('mac-guard: source address zero')
-    const unknownPort = sw.registerReason('mac-guard: port without addresses')
-    const dropUnknown = options.unknown === 'drop'
-    const { counters } = sw
+    const guard = new Guard(sw, table, options.unknown === 'drop')
 
     const learn = (nic: NicParameters): void => {
       const port = sw.ports().find(({ portId }) => portId === nic.portId)
@@ -41,43 +37,7 @@ export default defineExtension<MacGuardOptions>({
     }
 
     return {
-      ingress(batch) {
-        let checked = 0
-        let portBefore = 0
-        let hasFirst = false
-        for (let i = 0; i < batch.length; i++) {
-          const port = batch.sourcePortId(i)
-          if (port === 0) continue // ES-341: packets of extensions bypass port policies
-          const high = batch.sourceMacHigh(i)
-          const low = batch.sourceMacLow(i)
-          checked++
-          // Packets of a burst mostly come from one port, and from its own address.
-          if (port !== portBefore) {
-            portBefore = port
-            hasFirst = table.readFirst(port)
-          }
-          if (hasFirst && low === table.firstLow && high === table.firstHigh) continue
-          if ((high & 0x100) !== 0) {
-            counters[GuardCounter.groupSource] = counters[GuardCounter.groupSource]! + 1
-            batch.drop(i, groupSource)
-            continue
-          }
-          if (high === 0 && low === 0) {
-            counters[GuardCounter.zeroSource] = counters[GuardCounter.zeroSource]! + 1
-            batch.drop(i, zeroSource)
-            continue
-          }
-          const verdict = table.check(port, high, low)
-          if (verdict === REFUSED) {
-            counters[GuardCounter.wrongSource] = counters[GuardCounter.wrongSource]! + 1
-            batch.drop(i, wrongSource)
-          } else if (verdict === UNKNOWN && dropUnknown) {
-            counters[GuardCounter.unknownPort] = counters[GuardCounter.unknownPort]! + 1
-            batch.drop(i, unknownPort)
-          }
-        }
-        counters[GuardCounter.checked] = counters[GuardCounter.checked]! + checked
-      },
+      ingress: (batch) => guard.check(batch),
       oid({ oid, payload }) {
         if (sw.processor !== 0) return undefined
         if (oid === Oid.nicCreate || oid === Oid.nicConnect || oid === Oid.nicUpdated) {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { ExtensionHost } from '../../../test/support/extension-host.ts'
+import { defineExtension, PACKET_HEADER_STRIDE } from '../../extension.ts'
 import { PortType } from '../../ndis/oids.ts'
 import { etherFrame } from '../../packet/build.ts'
 import { ADDRESSES_PER_PORT, AddressTable, ALLOWED, REFUSED, TABLE_BYTES, TABLE_PORTS, UNKNOWN } from './address-table.ts'
@@ -77,4 +78,63 @@ test('options are checked', () => {
   })
   assert.throws(() => parseMacGuardOptions({ allow: { a: [20000000001] } }), { message: /write it in quotes/ })
   assert.throws(() => parseMacGuardOptions({ alow: {} }), { code: 'bad-option' })
+})
+
+test('each frame of a burst is checked, whatever passed before it', async () => {
+  const host = await hostOf({ allow: { a: [other] } })
+  const wrong = '02:00:00:00:00:77'
+  const sameEnd = '02:01:00:00:00:01' // all but its second byte is the own address
+  const sources = [a, a, wrong, a, other, other, sameEnd, a, wrong, wrong, other, sameEnd, a]
+  host.send('a', ...sources.map(frameFrom))
+  const { counters } = host.modules[0]!
+  assert.equal(counters[GuardCounter.checked], sources.length)
+  assert.equal(counters[GuardCounter.wrongSource], 5)
+  assert.equal(host.dropped('a', 'mac-guard: wrong source address'), 5)
+})
+
+test('an address that passed at one port is checked anew at another, and frames of extensions are not', async () => {
+  let ports: readonly number[] = []
+  const mixer = defineExtension({
+    id: '00000000-0000-0000-0000-000000000006',
+    name: 'mixer',
+    version: '1.0.0',
+    class: 'capturing',
+    attach: () => ({
+      ingress(batch) {
+        batch.oneSource = false
+        for (let i = 0; i < batch.length; i++) batch.pool.sourcePort[batch.slots[i]!] = ports[i]!
+      },
+    }),
+  })
+  const host = new ExtensionHost([{ definition: mixer }, { definition: guard, options: {} }])
+  await host.addPorts({ name: 'a', mac: a }, { name: 'b', mac: b })
+  const [fromA, fromB] = [host.id('a'), host.id('b')]
+  ports = [fromA, fromA, fromB, 0, fromA, fromB]
+  host.send('a', ...ports.map(() => frameFrom(a)))
+  const { counters } = host.modules[1]!
+  assert.deepEqual([counters[GuardCounter.checked], counters[GuardCounter.wrongSource]], [5, 2])
+  assert.equal(host.dropped('b', 'mac-guard: wrong source address'), 2)
+})
+
+test('frames whose copy begins at an odd place are checked as well', async () => {
+  const shifter = defineExtension({
+    id: '00000000-0000-0000-0000-000000000007',
+    name: 'shifter',
+    version: '1.0.0',
+    class: 'capturing',
+    attach: () => ({
+      ingress({ length, pool, slots }) {
+        for (let i = 0; i < length; i++) {
+          const at = slots[i]! * PACKET_HEADER_STRIDE + pool.headerOffset[slots[i]!]!
+          pool.header8.copyWithin(at - (i % 4), at, at + pool.headerLength[slots[i]!]!)
+          pool.headerOffset[slots[i]!] = pool.headerOffset[slots[i]!]! - (i % 4)
+        }
+      },
+    }),
+  })
+  const host = new ExtensionHost([{ definition: shifter }, { definition: guard, options: {} }])
+  await host.addPorts({ name: 'a', mac: a }, { name: 'b', mac: b })
+  host.send('a', ...[a, a, a, a, other, other, other, other].map(frameFrom))
+  const { counters } = host.modules[1]!
+  assert.deepEqual([counters[GuardCounter.checked], counters[GuardCounter.wrongSource]], [8, 4])
 })
