@@ -16,7 +16,6 @@ export interface PolicyComponents {
 /** The properties of one switch; ports are named by their ids, undefined is the switch. */
 export class SwitchPolicies {
   readonly properties: PropertyControl
-  readonly #components: PolicyComponents
   /** Properties of ports that are being created, by the port's name. */
   readonly #download = new Map<string, readonly PropertyInput[]>()
   /** Of each port, whether it may send from other addresses where no security property says so. */
@@ -25,7 +24,6 @@ export class SwitchPolicies {
 
   constructor(components: PolicyComponents) {
     const { control, table, definitions } = components
-    this.#components = components
     this.properties = new PropertyControl({
       issue: (request) => control().issue(request),
       inOrder: (scope, work) => (scope === SWITCH_SCOPE ? this.#inSwitchOrder(work) : control().during([scope], work)),
@@ -66,11 +64,6 @@ export class SwitchPolicies {
   forget(portId: number): void {
     this.#macSpoofing.delete(portId)
     this.properties.forget(portId)
-  }
-
-  /** Which of the loaded extensions' definitions there are. */
-  definitions(): readonly DefinedProperty[] {
-    return this.#components.definitions()
   }
 
   list(port: number | undefined): readonly PropertyInstance[] {

@@ -97,11 +97,6 @@ export class PropertyControl {
     return property
   }
 
-  /** Checks a property for a scope without adding it. */
-  check(scope: number, input: PropertyInput): PropertyInstance {
-    return this.#make(scope, input)
-  }
-
   /** Changes the value of the instance with the same type, id, version and instance. */
   async update(scope: number, input: PropertyInput): Promise<PropertyInstance> {
     const { definitions } = this.#components
