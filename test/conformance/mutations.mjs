@@ -1,0 +1,243 @@
+// Small ways to break a rule, for `npm run conformance -- --mutate`: in `file`, the only occurrence of `find` becomes `replace`, and a
+// test that carries the rule must fail.
+
+const control = 'src/switch/control/switch-control.ts'
+const verdicts = 'src/switch/control/oid-verdicts.ts'
+const issuing = 'src/switch/control/module-control.ts'
+const edge = 'src/switch/control/edge.ts'
+const topology = 'src/switch/control/topology.ts'
+const records = 'src/switch/control/records.ts'
+const references = 'src/switch/control/references.ts'
+const dataPath = 'src/switch/data-path.ts'
+const moduleFile = 'src/switch/module.ts'
+const stack = 'src/switch/stack.ts'
+const batch = 'src/ndis/batch.ts'
+const forwarding = 'src/ndis/forwarding-batch.ts'
+const packets = 'src/switch/packet-handle.ts'
+const vlans = 'src/switch/vlan-policy.ts'
+const saving = 'src/switch/save-restore/save-control.ts'
+
+export const mutations = [
+  // Classes and order.
+  { rule: 'ES-011', file: moduleFile, find: 'capturing: 0, filtering: 1,', replace: 'capturing: 1, filtering: 0,' },
+  { rule: 'ES-012', file: stack, find: "direction === 'ingress' ? wanted : wanted.reverse()", replace: 'wanted' },
+  { rule: 'ES-014', file: stack, find: 'if (forwarding.length > 1)', replace: 'if (forwarding.length > 2)' },
+  {
+    rule: 'ES-018',
+    file: stack,
+    find: 'if (rankOf(above.class) > rankOf(below.class))',
+    replace: 'if (rankOf(above.class) > 2)',
+  },
+  // What a class may do.
+  { rule: 'ES-306', file: moduleFile, find: 'capturing: Right.none', replace: 'capturing: Right.drop' },
+  { rule: 'ES-307', file: moduleFile, find: 'capturing: Right.none', replace: 'capturing: Right.modify' },
+  { rule: 'ES-308', file: moduleFile, find: 'capturing: Right.none', replace: 'capturing: Right.addDestination' },
+  { rule: 'ES-309', file: moduleFile, find: 'capturing: Right.none', replace: 'capturing: Right.exclude' },
+  { rule: 'ES-310', file: moduleFile, find: 'capturing: Right.none', replace: 'capturing: Right.clone' },
+  {
+    rule: 'ES-315',
+    file: moduleFile,
+    find: 'filtering: Right.drop |',
+    replace: 'filtering: Right.addDestination | Right.drop |',
+  },
+  // Topology and connections.
+  { rule: 'ES-001', file: topology, find: 'refuse(`it already has the', replace: 'void (`it already has the' },
+  { rule: 'ES-002', file: topology, find: 'refuse(`it already has the', replace: 'void (`it already has the' },
+  {
+    rule: 'ES-004',
+    file: topology,
+    find: "if (external && type !== 'external') refuse(",
+    replace: 'if (external && !type) refuse(',
+  },
+  {
+    rule: 'ES-005',
+    file: topology,
+    find: "if (!external && type === 'private') refuse(",
+    replace: 'if (!external && !type) refuse(',
+  },
+  { rule: 'ES-101', file: control, find: 'await this.#deleteConnections(port) // ES-101', replace: '// ES-101' },
+  {
+    rule: 'ES-107',
+    file: control,
+    find: 'create(Oid.portCreate, port.portParameters()',
+    replace: 'create(Oid.portUpdated, port.portParameters()',
+  },
+  { rule: 'ES-140', file: control, find: 'await this.#issuer.drained(port.id, PORT_ITSELF, () => 0)', replace: '' },
+  { rule: 'ES-171', file: control, find: 'nic.mtu = (reached as { mtu: number }).mtu', replace: '' },
+  { rule: 'ES-183', file: control, find: 'nic.state = before // ES-183', replace: '// ES-183' },
+  { rule: 'ES-187', file: control, find: 'await this.#issuer.announce(Oid.nicConnect, port.nicParameters(nic))', replace: '' },
+  { rule: 'ES-200', file: control, find: 'this.#components.references.close(port.id, nic.index)', replace: '' },
+  {
+    rule: 'ES-213',
+    file: control,
+    find: 'await this.#issuer.drained(port.id, nic.index, () => this.#inFlight(port, nic))',
+    replace: '',
+  },
+  { rule: 'ES-215', file: control, find: 'this.#components.references.open(port.id, nic.index)', replace: '' },
+  { rule: 'ES-232', file: control, find: 'references.open(port.id, PORT_ITSELF) // ES-232', replace: '// ES-232' },
+  {
+    rule: 'ES-231',
+    file: references,
+    find: 'if ((word & KNOWN) === 0) return NdisStatus.invalidParameter',
+    replace: 'if ((word & KNOWN) === 0) return NdisStatus.success',
+  },
+  { rule: 'ES-237', file: references, find: 'if ((word & OPEN) === 0) return NdisStatus.failure', replace: '' },
+  { rule: 'ES-173', file: records, find: 'flags: first ? NIC_INITIALIZING : 0', replace: 'flags: NIC_INITIALIZING' },
+  { rule: 'ES-226', file: records, find: 'vfAssigned: vm && nic.vfAssigned', replace: 'vfAssigned: true' },
+  { rule: 'ES-227', file: records, find: "vmName: vm ? options.vmName : ''", replace: 'vmName: options.vmName' },
+  // Requests.
+  {
+    rule: 'ES-114',
+    file: verdicts,
+    find: 'if (success)\n        return refuse(',
+    replace: 'if (!success)\n        return refuse(',
+  },
+  { rule: 'ES-180', file: verdicts, find: 'if (index !== 0) return refuse', replace: 'if (index < 0) return refuse' },
+  {
+    rule: 'ES-188',
+    file: verdicts,
+    find: "case 'never':\n      return refuse(",
+    replace: "case 'never':\n      return accept ?? refuse(",
+  },
+  {
+    rule: 'ES-250',
+    file: verdicts,
+    find: "if (by.class === 'capturing') return refuse(by, 'ES-250', `completed",
+    replace: "if (false) return refuse(by, 'ES-250', `completed",
+  },
+  { rule: 'ES-172', file: verdicts, find: 'mtu > nic.mtu || mtu < 68', replace: 'mtu < 68' },
+  { rule: 'ES-512', file: verdicts, find: "if (success && by.class === 'filtering') {", replace: 'if (success && !by.class) {' },
+  { rule: 'ES-120', file: issuing, find: "if (rule.by === 'edge')\n", replace: 'if (rule.by === undefined)\n' },
+  { rule: 'ES-141', file: issuing, find: 'if (references.held(portId, PORT_ITSELF) === 0)', replace: 'if (portId < 0)' },
+  {
+    rule: 'ES-265',
+    file: issuing,
+    find: "if (inner.type !== 'query' && this.#components.class !== 'forwarding')",
+    replace: "if (inner.type === 'nothing')",
+  },
+  { rule: 'ES-074', file: issuing, find: 'if (!view.parameters.isActive)', replace: 'if (view.parameters === undefined)' },
+  { rule: 'ES-256', file: edge, find: 'sourcePortId: source.portId,', replace: 'sourcePortId: 0,' },
+  {
+    rule: 'ES-255',
+    file: edge,
+    find: 'return wrap(externalPortId) // ES-255',
+    replace: 'return wrap(DEFAULT_PORT_ID) // ES-255',
+  },
+  // The data path.
+  {
+    rule: 'ES-305',
+    file: batch,
+    find: 'this.takeOut(slot, number)\n    this.countLost(slot, number)',
+    replace: 'this.countLost(slot, number)',
+  },
+  {
+    rule: 'ES-344',
+    file: batch,
+    find: 'this.takeOut(slot, number)\n    this.countLost(slot, number)',
+    replace: 'if (this.ingress) this.takeOut(slot, number)\n    this.countLost(slot, number)',
+  },
+  {
+    rule: 'ES-362',
+    file: batch,
+    find: 'this.takeOut(slot, number)\n    this.countLost(slot, number)',
+    replace: 'this.takeOut(slot, number)',
+  },
+  {
+    rule: 'ES-317',
+    file: dataPath,
+    find: 'if (this.stack.hasForwarding) this.dropUndirected(batch)',
+    replace: 'if (this.stack.hasForwarding) this.forward(batch, source)',
+  },
+  {
+    rule: 'ES-331',
+    file: dataPath,
+    find: 'else this.forward(batch, source) // ES-331',
+    replace: 'else this.dropUndirected(batch)',
+  },
+  { rule: 'ES-338', file: dataPath, find: 'if (this.mirroring.active) this.mirroring.add(batch)', replace: '' },
+  {
+    rule: 'ES-340',
+    file: dataPath,
+    find: 'this.stack.egress(batch)\n    if (batch.length !== 0) this.deliver(batch, seen)',
+    replace: 'if (batch.length !== 0) this.deliver(batch, seen)',
+  },
+  {
+    rule: 'ES-347',
+    file: batch,
+    find: "ingress ? Right.modify : Right.none, ingress ? 'ES-307' : 'ES-347', breach)) return false\n    const slot",
+    replace: "Right.modify, ingress ? 'ES-307' : 'ES-347', breach)) return false\n    const slot",
+  },
+  {
+    rule: 'ES-328',
+    file: forwarding,
+    find: "ingress ? Right.addDestination : Right.none, ingress ? 'ES-412' : 'ES-328'",
+    replace: "Right.addDestination, ingress ? 'ES-412' : 'ES-328'",
+  },
+  {
+    rule: 'ES-346',
+    file: forwarding,
+    find: 'setDestinationAt(pool, slot, k, entry | DE_EXCLUDED)\n    const number',
+    replace: 'const number',
+  },
+  { rule: 'ES-358', file: forwarding, find: 'if (this.allExcluded(slot)) this.takeOut(slot, number)', replace: '' },
+  {
+    rule: 'ES-357',
+    file: forwarding,
+    find: 'return (entry & DE_EXCLUDED) === 0\n    }',
+    replace: 'setDestinationAt(this.pool, slot, k, entry & ~DE_EXCLUDED)\n      return true\n    }',
+  },
+  { rule: 'ES-441', file: forwarding, find: 'if (!this.owner.connected(portId, nicIndex)) return false', replace: '' },
+  { rule: 'ES-421', file: forwarding, find: 'if (k >= 0 && k < this.pool.destinationCount[slot]!) {', replace: 'if (k < 0) {' },
+  {
+    rule: 'ES-566',
+    file: forwarding,
+    find: 'if ((this.pool.flags[this.slots[i]!]! & PF_NATIVE_FORWARDING) === 0) return true',
+    replace: 'if (i >= 0) return true',
+  },
+  { rule: 'ES-440', file: packets, find: 'if (!allowed) return invalidParameter', replace: '' },
+  {
+    rule: 'ES-391',
+    file: packets,
+    find: 'pool.sourceNic[slot] = nicIndex\n      injections.alter(slot)',
+    replace: 'pool.sourceNic[slot] = nicIndex',
+  },
+  {
+    rule: 'ES-364',
+    file: forwarding,
+    find: 'this.owner.filtered(slot, reason, this.pool.sourcePort[slot]!, true)',
+    replace: 'void reason',
+  },
+  { rule: 'ES-365', file: forwarding, find: 'this.owner.filtered(slot, reason, entry & DE_PORT, false)', replace: 'void reason' },
+  // VLANs.
+  {
+    rule: 'ES-531',
+    file: vlans,
+    find: 'return tag === 0 || tag === own ? own : BLOCKED',
+    replace: 'return tag === 0 || tag === own ? own : tag',
+  },
+  { rule: 'ES-533', file: vlans, find: 'if (tag === 0) return ports.vlan(source) // ES-533', replace: 'if (tag === 0) return 0' },
+  { rule: 'ES-534', file: vlans, find: 'return ports.vlanInSet(source, tag) ? tag : BLOCKED', replace: 'return tag' },
+  {
+    rule: 'ES-538',
+    file: vlans,
+    find: 'return vlan === primary || vlan === ports.vlanSecondary(port)',
+    replace: 'return vlan === primary',
+  },
+  {
+    rule: 'ES-539',
+    file: vlans,
+    find: 'return vlan === primary || ports.vlanInSet(port, vlan) // ES-539',
+    replace: 'return vlan === primary',
+  },
+  // Saving and restoring.
+  { rule: 'ES-468', file: saving, find: 'saving.room = data // ES-468', replace: 'return fail("no room")' },
+  { rule: 'ES-469', file: saving, find: 'return true // ES-469', replace: 'return false' },
+  {
+    rule: 'ES-471',
+    file: saving,
+    find: 'await issueAll(savings.map(({ portId }) => complete(Oid.nicSaveComplete, portId)))',
+    replace: '',
+  },
+  { rule: 'ES-483', file: saving, find: '{ ...block, portId, nicIndex: 0 }', replace: '{ ...block, portId: 1, nicIndex: 0 }' },
+  { rule: 'ES-488', file: saving, find: 'await issueAll([complete(Oid.nicRestoreComplete, portId)])', replace: '' },
+]
