@@ -29,6 +29,7 @@ export function engineConfig(config: ResolvedConfig): ConstructorParameters<type
       file: extensionFile(extension),
       enabled: extension.enabled,
       onFailure: extension.onFailure,
+      required: extension.required,
       options: extension.options,
     })),
     directory: config.runtime.directory,

@@ -54,6 +54,7 @@ guests:
             file: null,
             enabled: true,
             onFailure: 'closed',
+            required: true,
             options: { file: 'captures/lab0.pcapng' },
           },
         ],

@@ -193,6 +193,12 @@ export const extensionSchema = z.strictObject({
     .enum(['open', 'closed'])
     .default('closed')
     .describe('What happens to packets when the extension fails: open passes them by it, closed drops them.'),
+  required: z
+    .boolean()
+    .default(true)
+    .describe(
+      'Whether the switch refuses to start without the extension; false: it goes on without one that does not attach or restart.',
+    ),
   options: z.record(z.string(), z.unknown()).default({}).describe('Options of the extension itself.'),
 })
 

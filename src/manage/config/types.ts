@@ -45,6 +45,8 @@ export interface ResolvedExtension {
   readonly file: string | null
   readonly enabled: boolean
   readonly onFailure: 'open' | 'closed'
+  /** False: the switch starts without it if it does not attach. */
+  readonly required: boolean
   readonly options: Readonly<Record<string, unknown>>
 }
 
