@@ -334,6 +334,19 @@ test('a reference that nobody releases holds PORT_DELETE back until the limit, t
   assert.equal(references.take(id, PORT_ITSELF), NdisStatus.invalidParameter)
 })
 
+test('a port costs as many announcements with many ports as with none', async () => {
+  const { control, changes } = bench()
+  const cost = async (name: string): Promise<number> => {
+    const before = changes.length
+    await control.connect(await control.createPort(options(name)))
+    return changes.length - before
+  }
+  const first = await cost('a')
+  await cost('b')
+  await cost('c')
+  assert.equal(await cost('d'), first)
+})
+
 test('ports do not wait for one whose deletion is held back', async () => {
   const { control, references } = bench()
   const held = await control.createPort(options('held'))
