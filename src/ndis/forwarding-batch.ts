@@ -31,9 +31,11 @@ const {
   DE_PRESERVE_VLAN,
   DE_REPORTED,
   PF_DROPPED,
+  PF_GROWN,
   PF_NATIVE_FORWARDING,
   PF_REPORTED,
 } = layout
+const { addDestination: ADD } = Right
 
 /** Fields are ordinary ones because they are used per packet. */
 export class ForwardingBatch extends PacketView {
@@ -122,9 +124,20 @@ export class ForwardingBatch extends PacketView {
    * nothing, if the connection is not connected (A005) or the turn has no room left (NDIS_STATUS_RESOURCES). ES-328, ES-411, ES-412.
    */
   addDestination(i: number, portId: number, nicIndex = 0, preserveVlan = false, preservePriority = false): boolean {
-    if (!this.mayAdd(i)) return false
+    const { pool } = this
+    const slot = this.slots[i]!
+    const flags = pool.flags[slot]!
+    // What nearly every packet gets, one destination in its slot, is decided here without a call more than needed.
+    const plain = this.ingress && (this.rights & ADD) !== 0 && i >= 0 && i < this.length && (flags & PF_NATIVE_FORWARDING) === 0
+    if (!plain && !this.mayAdd(i)) return false
     if (!this.owner.connected(portId, nicIndex)) return false // ES-322…ES-324, ES-430, ES-441
-    return appendDestination(this.pool, this.slots[i]!, destinationOf(portId, nicIndex, preserveVlan, preservePriority)) // ES-411
+    const entry =
+      portId | (nicIndex << DE_NIC_SHIFT) | (preserveVlan ? DE_PRESERVE_VLAN : 0) | (preservePriority ? DE_PRESERVE_PRIORITY : 0)
+    if (pool.destinationCount[slot] !== 0 || (flags & PF_GROWN) !== 0) return appendDestination(pool, slot, entry) // ES-411
+    pool.destination[slot] = entry
+    pool.destinationRoom[slot] = 0 // what the slot's last packet left there names a stretch of the arena that others use now
+    pool.destinationCount[slot] = 1
+    return true
   }
 
   /**

@@ -246,7 +246,7 @@ export class DataPath implements DropLogOwner, InjectionsOwner {
 
   private forward(batch: Batch, source: number): void {
     const { shortCut, forwarding } = this
-    if (shortCut === undefined || source < 0) forwarding.forward(batch)
+    if (shortCut === undefined || source < 0 || forwarding.vlanAware) forwarding.forward(batch)
     else shortCut.forward(batch, source, forwarding, this.counters)
   }
 

@@ -157,7 +157,11 @@ export class PortTable {
    * (ES-323), over several the index of one that is connected (ES-324).
    */
   usable(port: number, nicIndex: number): boolean {
-    if (nicIndex === 0) return this.connected(port) && !isSeveral(this.adapters(port))
+    if (nicIndex === 0) {
+      if (!this.connected(port)) return false
+      const adapters = this.words[HEADER_WORDS + port * PORT_WORDS + W_ADAPTERS]!
+      return adapters === 0 || !isSeveral(adapters)
+    }
     if (!this.connected(port) || (this.flags(port) & PortFlag.external) === 0) return false
     if (!(nicIndex > 0 && nicIndex <= NIC_INDEX_MAX && nicIndex === Math.trunc(nicIndex))) return false
     const adapters = this.adapters(port)

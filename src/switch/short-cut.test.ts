@@ -4,7 +4,7 @@ import fc from 'fast-check'
 import { DataPathHarness, frame, mac } from '../../test/support/data-path-harness.ts'
 import { DROP_REASONS_MAX } from '../ndis/drop-reasons.ts'
 import { portCounterNames } from './counters.ts'
-import { PortFlag } from './port-table.ts'
+import { MonitorMode, PortFlag, type VlanEntry, VlanMode } from './port-table.ts'
 
 const PORTS = 5
 const LEARNING = PortFlag.learn | PortFlag.unknownUnicast
@@ -17,6 +17,9 @@ interface Scene {
     readonly frames: readonly { to: number; from: number; tag: number; length: number }[]
   }[]
   readonly egress: boolean
+  /** VLAN properties by port, and the port whose traffic is mirrored to the last one; 0 = none. */
+  readonly properties: readonly (VlanEntry | undefined)[]
+  readonly mirrored: number
 }
 
 // Addresses 1…PORTS are the ports' own, the next few nobody's, 0xff is broadcast, 0x80… are groups.
@@ -44,6 +47,19 @@ const scenes: fc.Arbitrary<Scene> = fc.record({
     { maxLength: 12 },
   ),
   egress: fc.boolean(),
+  properties: fc.oneof(
+    fc.constant([]),
+    fc.array(
+      fc.constantFrom<VlanEntry | undefined>(
+        undefined,
+        { mode: VlanMode.access, primary: 7 },
+        { mode: VlanMode.access, primary: 9 },
+        { mode: VlanMode.trunk, primary: 7, set: [9] },
+      ),
+      { maxLength: PORTS },
+    ),
+  ),
+  mirrored: fc.constantFrom(0, 0, 1, 2),
 })
 
 const text = (of: number): string =>
@@ -66,6 +82,11 @@ function play(scene: Scene, shortCut: boolean): unknown {
   scene.flags.forEach((flags, i) => {
     harness.connectPort(i + 1, flags, 1, scene.vlans[i])
   })
+  for (const [i, entry] of scene.properties.entries()) harness.ports.setVlan(i + 1, entry)
+  if (scene.mirrored !== 0) {
+    harness.ports.setMonitor(scene.mirrored, MonitorMode.source)
+    harness.ports.setMonitor(PORTS, MonitorMode.destination)
+  }
   if (scene.egress)
     harness.install(() => ({
       egress(batch) {
