@@ -12,6 +12,10 @@ const b = '02:00:00:00:00:02'
 const pair = { sourceMac: a, destinationMac: b, source: '10.0.0.1', destination: '10.0.0.2' }
 const pair6 = { ...pair, source: 'fd00::1', destination: 'fd00::2' }
 const elsewhere = { ...pair, source: '10.9.0.1' }
+const near = { ...pair, source: '10.0.9.1' }
+// Where an IPv4 header has its addresses, this one has those of `pair`.
+const alike6 = { ...pair6, source: 'fd00:0:a00:1:a00:2:0:1' }
+const toNear = { ...pair, destination: '10.0.7.2' }
 
 const laterFragment = ipFrame(pair, 17, new Uint8Array(64))
 put16(laterFragment, 14 + 6, 0x0010)
@@ -20,7 +24,10 @@ const frames: readonly Uint8Array[] = [
   tcpFrame(pair, 4000, 80),
   tcpFrame(pair, 4001, 80),
   tcpFrame(elsewhere, 4000, 80),
+  tcpFrame(near, 4000, 80),
+  tcpFrame(toNear, 4000, 80),
   tcpFrame(pair6, 4000, 80),
+  tcpFrame(alike6, 4000, 80),
   tcpFrame(pair, 4000, 23),
   udpFrame(pair, 4000, 80),
   udpFrame(pair, 4000, 0),
@@ -32,6 +39,30 @@ const frames: readonly Uint8Array[] = [
 ]
 
 const optionsList: readonly object[] = [
+  {
+    rules: [
+      { action: 'deny', sourcePrefix: '10.0.0.0/24' },
+      { action: 'allow', destinationPorts: 80 },
+    ],
+  },
+  {
+    rules: [
+      { action: 'deny', destinationPrefix: '10.0.7.0/24' },
+      { action: 'allow', destinationPorts: 80 },
+    ],
+  },
+  {
+    rules: [
+      { action: 'deny', sourcePrefix: '10.0.9.0/24' },
+      { action: 'allow', destinationPorts: 80 },
+    ],
+  },
+  {
+    rules: [
+      { action: 'deny', sourcePorts: 4001 },
+      { action: 'allow', destinationPorts: 80 },
+    ],
+  },
   { rules: [{ action: 'deny', protocol: 'tcp', destinationPorts: 23 }] },
   { default: 'deny', rules: [{ action: 'allow', destinationPorts: 80 }] },
   {

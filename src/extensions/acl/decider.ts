@@ -2,7 +2,7 @@
 //
 // The rule it must not break: a packet is decided without a look-up only if nothing that its rules look at differs from a packet of
 // the same burst that was allowed; every packet counts once, under what decided it.
-import type { Batch, SwitchHandle } from '../../extension.ts'
+import { type Batch, PACKET_HEADER_STRIDE, PacketFlag, type SwitchHandle } from '../../extension.ts'
 import { judgeHeaders, LATER_FRAGMENT, READABLE, UNREADABLE } from './headers.ts'
 import { hitsRow } from './hits.ts'
 import type { AclOptions, AclRule } from './options.ts'
@@ -14,6 +14,11 @@ export const AclCounter = { allowed: 0, denied: 1, fragments: 2, unreadable: 3 }
 export const ALLOW = -1
 const NOT_A_RULE = -1
 const NOTHING = -1
+
+const HEADER_STRIDE = PACKET_HEADER_STRIDE
+const { ipv4: IPV4 } = PacketFlag
+/** Offset of the source address in an IPv4 header; the destination's follows. */
+const ADDRESSES_AT = 12
 
 // What decides a packet is numbered: its rule, or behind the rules the default action and the two judgements of headers.
 const DEFAULT = 0
@@ -60,14 +65,22 @@ export class Decider {
   /** Decides a burst by the ports that its packets came from, and drops what is denied. Allocates nothing. */
   decideAll(batch: Batch): void {
     const { length, slots, pool, oneSource } = batch
-    const { protocol, destinationL4, sourcePort } = pool
+    const { protocol, sourceL4, destinationL4, sourcePort, flags, header16, headerOffset, l3 } = pool
     const { program, verdicts } = this
+    const { looksAtSourcePort, looksAtSource, looksAtDestination } = program
     // What decided the packets just before, and how many that are not counted yet.
     let running = NOTHING
     let run = 0
-    // Protocol and destination port with which packets from `knownPort` are decided like the one before.
+    // Packets from `knownPort` with protocol and destination port `known` are decided like the one before; if `isDeep`, only with the
+    // same source port and IPv4 addresses too, as far as rules look at them: halves of addresses, as they lie in memory.
     let known = NOTHING
     let knownPort = 0
+    let isDeep = false
+    let knownFrom = 0
+    let source0 = 0
+    let source1 = 0
+    let destination0 = 0
+    let destination1 = 0
     for (let i = 0; i < length; i++) {
       // This loop calls and writes nothing, so that the compiler loads what belongs to the arrays themselves once, not per packet.
       if (known !== NOTHING) {
@@ -76,6 +89,13 @@ export class Decider {
           const slot = slots[i]!
           if (((protocol[slot]! << 16) | destinationL4[slot]!) !== known) break
           if (!oneSource && sourcePort[slot] !== knownPort) break
+          if (!isDeep) continue
+          if (looksAtSourcePort && sourceL4[slot] !== knownFrom) break
+          const at = slot * HEADER_STRIDE + headerOffset[slot]! + l3[slot]! + ADDRESSES_AT
+          if ((flags[slot]! & IPV4) === 0 || (at & 1) !== 0) break
+          const half = at >> 1
+          if (looksAtSource && (header16[half] !== source0 || header16[half + 1] !== source1)) break
+          if (looksAtDestination && (header16[half + 2] !== destination0 || header16[half + 3] !== destination1)) break
         }
         run += i - from
         if (i === length) break
@@ -94,9 +114,20 @@ export class Decider {
           const rule = program.narrow(batch, i, port, front, true)
           if (rule >= 0) decides = rule
         }
-        if (program.endsWithFront || front === program.emptyFront) {
-          known = (protocol[slot]! << 16) | number
-          knownPort = port
+        known = (protocol[slot]! << 16) | number
+        knownPort = port
+        isDeep = !program.endsWithFront && front !== program.emptyFront
+        if (isDeep) {
+          const at = slot * HEADER_STRIDE + headerOffset[slot]! + l3[slot]! + ADDRESSES_AT
+          if ((flags[slot]! & IPV4) === 0 || (at & 1) !== 0) known = NOTHING
+          else {
+            const half = at >> 1
+            knownFrom = sourceL4[slot]!
+            source0 = header16[half]!
+            source1 = header16[half + 1]!
+            destination0 = header16[half + 2]!
+            destination1 = header16[half + 3]!
+          }
         }
       }
       if (decides !== running) {

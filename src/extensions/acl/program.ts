@@ -74,6 +74,10 @@ export class AclProgram {
   readonly looksAtIp: boolean
   /** Whether any rule looks at the protocol or at ports. */
   readonly looksAtTransport: boolean
+  /** Whether any rule looks at source ports, at source or at destination addresses. */
+  readonly looksAtSourcePort: boolean
+  readonly looksAtSource: boolean
+  readonly looksAtDestination: boolean
   /** Whether any rule names a switch port. */
   readonly namesPorts: boolean
   /** Whether protocol, destination port and switch port alone decide which rule matches a packet whose ports can be read. */
@@ -142,6 +146,9 @@ export class AclProgram {
     this.portSets = portPool.flat()
     this.namesPorts = this.portSetByName.size > 0
     this.endsWithFront = !(this.etherType.isUsed || this.sourcePort.isUsed || this.source.isUsed || this.destination.isUsed)
+    this.looksAtSourcePort = this.sourcePort.isUsed
+    this.looksAtSource = this.source.isUsed
+    this.looksAtDestination = this.destination.isUsed
     this.looksAtTransport = protocol.isUsed
     this.looksAtIp = this.looksAtTransport || this.source.isUsed || this.destination.isUsed
   }
