@@ -168,7 +168,8 @@ export function forward(pool: usize, list: usize, count: u32, block: usize): u32
           const key = (first & 0xffff) | (vlan << 16) | MAC_KEY_VALID
           const at = find(table, mask, low, key)
           if (at == 0) {
-            target = unknownTo
+            // A tagged frame may be for an address of the configuration, which is known without a VLAN: left to TypeScript.
+            target = vlan == 0 ? unknownTo : 0
             flooded += target != 0 ? 1 : 0
           } else {
             const port = load<u32>(at, 8)

@@ -156,3 +156,14 @@ test('a frame whose header stands at an odd place is forwarded and delivered all
   harness.send(1, frame(3, 1, 'moved'))
   assert.deepEqual(all(harness, 3), [[], [], ['moved']])
 })
+
+test('a tagged frame reaches an address of the configuration, which is known without a VLAN', () => {
+  for (const shortCut of [false, true]) {
+    const harness = new DataPathHarness({ shortCut }).connect(3)
+    const plain = frame(2, 1, 'tagged')
+    harness.send(1, Buffer.concat([plain.subarray(0, 12), Buffer.from([0x81, 0x00, 0x00, 0x07]), plain.subarray(12)]))
+    assert.equal(harness.sink(2).frames.length, 1)
+    assert.equal(harness.sink(3).frames.length, 0)
+    assert.deepEqual(harness.drops(1), {})
+  }
+})

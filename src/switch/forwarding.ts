@@ -131,8 +131,8 @@ export class Forwarding {
       }
       const low = (first >>> 16) | (second << 16)
       let target = macs.lookup(low, first & 0xffff, vlan)
-      // Addresses of the configuration are known without a VLAN; their port's property says which it is in.
-      if (target < 0 && vlan !== 0 && this.vlanAware) target = macs.lookup(low, first & 0xffff, 0)
+      // Addresses of the configuration are known without a VLAN: their ports take tagged frames unless a property says otherwise.
+      if (target < 0 && vlan !== 0) target = macs.lookupStatic(low, first & 0xffff)
       if (target < 0) {
         this.spread(batch, i, slot, source, this.unknown, this.unknownCount)
         continue

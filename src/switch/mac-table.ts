@@ -101,6 +101,12 @@ export class MacTable {
     return (Atomics.load(this.words, at + 1) & KEY_MASK) === key && this.words[at] === low ? port : -1
   }
 
+  /** The port that the configuration gives an address, or -1. Allocates nothing. */
+  lookupStatic(low: number, high: number): number {
+    const at = this.find(low, high | KEY_VALID)
+    return at >= 0 && (this.words[at + 1]! & KEY_STATIC) !== 0 ? this.words[at + 2]! : -1
+  }
+
   /** Notes that an address was seen as a source on `port` at `now`. Returns false if it could not be learned. Allocates nothing. */
   learn(low: number, high: number, vlan: number, port: number, now: number): boolean {
     const key = high | (vlan << 16) | KEY_VALID
