@@ -16,7 +16,7 @@ const breaches = (sut: SwitchUnderTest): string[] => [
   ...new Set(sut.log.filter(({ code }) => /^ES-\d/.test(code)).map(({ source, code }) => `${source} ${code}`)),
 ]
 
-test('CS-33 CS-34 in checking mode each breach of a capturing extension is told by rule, module and packet (ES-306, ES-307, ES-308, ES-309, ES-310)', async (t) => {
+test('CS-33 CS-34 in checking mode each breach of a capturing extension is told by rule, module and packet (ES-306, ES-307, ES-308, ES-309, ES-310, ES-383)', async (t) => {
   const sut = await SwitchUnderTest.start(t, { verify: true, extensions: [bad('capturing')] })
   await sut.send(1, 2, 'x')
   assert.deepEqual(await sut.receive(2, 1), ['x'])

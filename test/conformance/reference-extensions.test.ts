@@ -22,7 +22,7 @@ const passthrough = example('passthrough', 'passthrough.ts')
 const policyForward = example('policy-forward', 'policy-forward/index.ts')
 const group = (number: number) => ({ type: 'custom', id: 'policy-forward-group', value: { group: number } }) as const
 
-test('the passthrough passes packets, requests and vetoes on, and sees each at its entry point (ES-115, ES-116, ES-249, ES-251, ES-304, ES-343, ES-353)', async (t) => {
+test('the passthrough passes packets, requests and vetoes on, and sees each at its entry point (ES-115, ES-116, ES-117, ES-184, ES-185, ES-249, ES-251, ES-304, ES-343, ES-353)', async (t) => {
   const veto = use({ name: 'veto', class: 'filtering', veto: { NIC_CREATE: NdisStatus.dataNotAccepted } })
   const sut = await SwitchUnderTest.start(t, { verify: true, extensions: [passthrough, { ...veto, enabled: false }] })
   await sut.send(1, 2, 'a', 'b')

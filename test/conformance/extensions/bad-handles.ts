@@ -8,6 +8,7 @@ export default defineExtension({
   class: 'filtering',
   attach: (sw) => ({
     ingress(batch) {
+      sw.referencePort(60000) // ES-442
       const clone = batch.clone(0)
       if (clone === 0) return
       sw.forward(clone) // ES-066: a clone is sent, not forwarded

@@ -14,6 +14,8 @@ export default defineExtension({
         return undefined
       }
       if (oid === Oid.nicConnect) return { status: NdisStatus.failure } // ES-188
+      if (oid === Oid.nicDisconnect) (payload as { nicFriendlyName: string }).nicFriendlyName = 'mine' // ES-198
+      if (oid === Oid.portTeardown) (payload as { portFriendlyName: string }).portFriendlyName = 'mine' // ES-128
       if (oid === Oid.portTeardown) return 'perhaps' as 'forward' // ES-249
       return undefined
     },
