@@ -38,9 +38,9 @@ const COMPARED: readonly (readonly [RivalName, RivalName])[] = [
   ['ext0', 'testpmd'],
   ['ext3', 'testpmd'],
   ['ext3', 'ext0'],
-  ['ext3prefixes', 'ovs'],
-  ['ext3', 'ovsdefault'],
-  ['ext0', 'ovsdefault'],
+  ['ext3', 'ovsnoflood'],
+  ['ext0', 'ovsnoflood'],
+  ['ext3prefixes', 'ovsnoflood'],
 ]
 
 const FLOORS: Readonly<Record<string, number>> = { ext3_vs_ovs_64: 1.4, ext0_vs_testpmd_64: 0.8, ext3_vs_ovs_1500: 2 }
