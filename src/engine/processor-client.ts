@@ -3,6 +3,8 @@ import { Worker } from 'node:worker_threads'
 import { closeFd, createEventFd, signalEventFd } from '../linux/files.ts'
 import type { FromProcessor, ProcessorStart, Question, Request, ToProcessor } from './messages.ts'
 
+const CLOSE_LIMIT_MS = 5_000
+
 interface Pending {
   resolve(value: unknown): void
   reject(error: Error): void
@@ -74,13 +76,19 @@ export class ProcessorClient {
     signalEventFd(this.#doorbell)
   }
 
-  /** Stops the processor and waits for its thread to end. */
+  /**
+   * Stops the processor and waits for its thread to end. The thread ends by itself, for it gives back descriptors of its own; one that
+   * an extension keeps busy is ended after CLOSE_LIMIT_MS.
+   */
   async close(): Promise<void> {
     this.#closing = true // from here on its end is what was asked for
     if (!this.#gone) {
-      await this.request({ kind: 'close' }).catch(() => undefined)
+      const ended = new Promise<void>((resolve) => this.#worker.once('exit', () => resolve()))
+      const limit = new Promise<void>((resolve) => setTimeout(resolve, CLOSE_LIMIT_MS).unref())
+      await Promise.race([this.request({ kind: 'close' }).catch(() => undefined), limit])
       this.#gone = true
       signalEventFd(this.#doorbell)
+      await Promise.race([ended, limit])
     }
     await this.#worker.terminate()
     closeFd(this.#doorbell)
