@@ -87,7 +87,7 @@ export const rivals: readonly Rival[] = [
     },
   },
   // The generator's destination is an address that nobody has: each frame is flooded. As it comes, that includes the bridge's own
-  // interface, where there is nobody either: what a first set-up gives, and what the floors were set against. Without it the switches
+  // interface, where there is nobody either: what a first set-up gives, and the rival that the floors name. Without it the switches
   // do the same work: the harder rival.
   ovs('ovs', true, 'OVS-DPDK, NORMAL, as it comes: floods its own interface too'),
   ovs('ovsnoflood', false, 'OVS-DPDK, NORMAL, without its own interface'),
