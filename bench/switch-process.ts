@@ -8,10 +8,11 @@ import { type InBoxExtensionName, inBoxExtensionUrl } from '../src/extensions/ca
 import { askHeap } from './alloc/heap-question.ts'
 
 /**
- * Which extensions are loaded: none; counters, an ACL of 100 rules and the MAC guard; or the same with rules of which half match every
- * frame in all but its source address, so that the address of every frame has to be searched among the prefixes.
+ * Which extensions are loaded: none; counters, an ACL of 100 rules and the MAC guard; the same with rules of which half match every
+ * frame in all but its source address, so that the address of every frame has to be searched among the prefixes; or the three and the
+ * learning forwarder, which then decides in the switch's place.
  */
-export type StackName = 'none' | 'three' | 'threeWithPrefixes'
+export type StackName = 'none' | 'three' | 'threeWithPrefixes' | 'four'
 
 export interface SwitchProcessOptions {
   readonly stack: StackName
@@ -55,6 +56,7 @@ const stacks: Record<StackName, SwitchConfig['extensions']> = {
   none: [],
   three: three(rulesByPort),
   threeWithPrefixes: three(rulesWithPrefixes),
+  four: [...three(rulesByPort), extension('learning-forward', {})],
 }
 
 const options = JSON.parse(process.argv[2] ?? '{}') as SwitchProcessOptions

@@ -12,7 +12,7 @@ import type { Scope } from '../support/scope.ts'
 import { Generator, startForwarder, TESTPMD_MEMORY_MIB } from '../support/testpmd.ts'
 import type { StackName } from '../switch-process.ts'
 
-export type RivalName = 'ext0' | 'ext3' | 'ext3prefixes' | 'testpmd' | 'ovs' | 'ovsnoflood'
+export type RivalName = 'ext0' | 'ext3' | 'ext3prefixes' | 'ext4' | 'testpmd' | 'ovs' | 'ovsnoflood'
 
 /** Something that forwards between two vhost-user ports. */
 export interface Rival {
@@ -42,7 +42,7 @@ const lcores = ({ generator }: ProcessorPair): { forwarding: number; main: numbe
   main: generator,
 })
 
-const own = (name: 'ext0' | 'ext3' | 'ext3prefixes', stack: StackName, title: string): Rival => ({
+const own = (name: 'ext0' | 'ext3' | 'ext3prefixes' | 'ext4', stack: StackName, title: string): Rival => ({
   name,
   title,
   packages: [],
@@ -73,6 +73,7 @@ export const rivals: readonly Rival[] = [
   own('ext0', 'none', 'vmswitch, no extension'),
   own('ext3', 'three', 'vmswitch, counters + ACL of 100 rules + MAC guard'),
   own('ext3prefixes', 'threeWithPrefixes', 'the same, every source address searched in the ACL'),
+  own('ext4', 'four', 'vmswitch, the three of ext3 and a forwarding extension: one capturing, two filtering, one forwarding'),
   {
     name: 'testpmd',
     title: 'testpmd io (C, no look-up)',
