@@ -6,6 +6,7 @@
 import type { Batch } from '../src/extension.ts'
 import acl from '../src/extensions/acl/index.ts'
 import counters from '../src/extensions/counters/index.ts'
+import learningForward from '../src/extensions/learning-forward/index.ts'
 import macGuard from '../src/extensions/mac-guard/index.ts'
 import { arpRequestFrame, tcpFrame, udpFrame } from '../src/packet/build.ts'
 import { ExtensionHost, type HostedExtension } from '../test/support/extension-host.ts'
@@ -73,6 +74,7 @@ const stacks: Readonly<Record<string, readonly HostedExtension[]>> = {
   acl: [rules(byPort)],
   'acl, prefixes': [rules(byPrefix)],
   'mac-guard': [guard],
+  'learning-forward': [{ definition: learningForward, options: {} }],
   'all three': [{ definition: counters }, rules(byPort), guard],
 }
 
@@ -107,7 +109,10 @@ async function casesOf(stack: string, kind: keyof typeof traffic): Promise<Case[
     best: Number.POSITIVE_INFINITY,
     run() {
       for (let k = 0; k < BURSTS; k++) {
-        for (let i = 0; i < BURST; i++) batch.slots[i] = i
+        for (let i = 0; i < BURST; i++) {
+          batch.slots[i] = i
+          if (direction === 'ingress') batch.pool.destinationCount[i] = 0
+        }
         batch.length = BURST
         batch.ingress = direction === 'ingress'
         batch.dirty = false

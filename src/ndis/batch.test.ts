@@ -220,3 +220,45 @@ test('addresses read as numbers in network order', () => {
   assert.deepEqual([batch.destinationMacHigh(0), batch.destinationMacLow(0)], [0xa1b2, 0xc3d4e5f6])
   assert.deepEqual([batch.sourceMacHigh(0), batch.sourceMacLow(0)], [0x0213, 0x24354657])
 })
+
+test('packets have the same addresses if port, addresses and VLAN are the same, wherever their headers lie', () => {
+  const tagged = (vlan: number): Uint8Array => {
+    const plain = frame(2, 1, 'a')
+    return Uint8Array.from([...plain.subarray(0, 12), 0x81, 0x00, 0x20 | (vlan >> 8), vlan & 0xff, ...plain.subarray(12)])
+  }
+  const { batch, harness } = world(FORWARD, true, frame(2, 1, 'a'), frame(2, 1, 'other'), frame(3, 1), frame(2, 3), tagged(7))
+  const same = (i: number): boolean => batch.sameAddresses(i, 0)
+  assert.deepEqual([0, 1, 2, 3, 4].map(same), [true, true, false, false, false])
+  harness.pool.headerOffset[1] = harness.pool.headerOffset[1]! - 2 // no word of it is aligned now
+  const start = 256 + harness.pool.headerOffset[1]!
+  harness.pool.header8.copyWithin(start, start + 2, start + 2 + 64)
+  assert.equal(same(1), true)
+  harness.pool.header8[start + 11] = harness.pool.header8[start + 11]! ^ 1
+  assert.equal(same(1), false)
+  harness.pool.header8[start + 11] = harness.pool.header8[start + 11]! ^ 1
+  harness.pool.sourcePort[1] = 9
+  assert.equal(same(1), false)
+})
+
+test('addDestinationsOf gives a packet what the other one has, one destination or many, and nothing where it has some (ES-328, ES-412)', () => {
+  const { batch, breaches } = world(FORWARD, true, frame(2, 1), frame(2, 1), frame(2, 1), frame(2, 1), frame(2, 1))
+  batch.addDestination(0, 5, 0, true)
+  assert.equal(batch.addDestinationsOf(1, 0), true)
+  assert.deepEqual([batch.destinationCount(1), batch.destinationPortId(1, 0), batch.preservesVlan(1, 0)], [1, 5, true])
+  assert.equal(batch.addDestinationsOf(1, 0), false)
+  assert.equal(batch.addDestinationsOf(2, 3), false) // the other has none
+  batch.addDestination(1, 6)
+  assert.equal(batch.addDestinationsOf(2, 1), true)
+  batch.addDestination(1, 7)
+  assert.deepEqual(
+    [0, 1].map((k) => batch.destinationPortId(2, k)),
+    [5, 6],
+  )
+  assert.equal(batch.destinationCount(2), 2)
+  for (const k of [-1, 5, Number.NaN]) assert.equal(batch.addDestinationsOf(3, k), false)
+  assert.equal(batch.addDestinationsOf(5, 0), false)
+  assert.deepEqual(breaches, [])
+  batch.rights = FILTER
+  assert.equal(batch.addDestinationsOf(3, 0), false)
+  assert.deepEqual(breaches, ['ES-412'])
+})

@@ -141,6 +141,24 @@ export class ForwardingBatch extends PacketView {
   }
 
   /**
+   * Gives packet `i`, which has no destination yet, the committed ones of packet `k` of this batch: `addDestination` for each, where
+   * both go the same way. Returns false, and adds nothing, if `k` has none, `i` has one, or there is no room. ES-328, ES-412
+   */
+  addDestinationsOf(i: number, k: number): boolean {
+    if (!this.mayAdd(i) || !(k >= 0 && k < this.length)) return false
+    const { pool } = this
+    const slot = this.slots[i]!
+    const from = this.slots[k]!
+    const count = pool.destinationCount[from]!
+    if (count === 0 || pool.destinationCount[slot] !== 0 || (pool.flags[slot]! & PF_GROWN) !== 0) return false
+    if (count !== 1 || pool.destinationRoom[from] !== 0) return copyDestinations(pool, slot, from)
+    pool.destination[slot] = pool.destination[from]!
+    pool.destinationRoom[slot] = 0
+    pool.destinationCount[slot] = 1
+    return true
+  }
+
+  /**
    * GrowNetBufferListDestinations: appends `count` unused elements. Returns an NDIS status: RESOURCES leaves the array as it is
    * (ES-417). Elements written but not committed are lost.
    */

@@ -24,6 +24,9 @@ const {
   PF_VLAN_OOB,
 } = layout
 
+/** Destination and source address. */
+const ADDRESSES_BYTES = 12
+
 /** Reading side of a batch. Fields are ordinary ones because they are read per packet. */
 export class PacketView {
   /** Packets in the batch. */
@@ -178,6 +181,28 @@ export class PacketView {
   /** Lower 32 bits of the destination MAC address, unsigned. */
   destinationMacLow(i: number): number {
     return this.u32(i, 2)
+  }
+
+  /**
+   * True if packets `i` and `k` came from the same port and have the same MAC addresses and VLAN: what was decided by them for one is
+   * right for the other. Bursts are mostly of one conversation, and this costs a fraction of a look-up.
+   */
+  sameAddresses(i: number, k: number): boolean {
+    const { pool, slots } = this
+    const a = slots[i]!
+    const b = slots[k]!
+    if (pool.sourcePort[a] !== pool.sourcePort[b] || ((pool.vlan[a]! ^ pool.vlan[b]!) & 0xfff) !== 0) return false
+    const atA = a * HEADER_STRIDE + pool.headerOffset[a]!
+    const atB = b * HEADER_STRIDE + pool.headerOffset[b]!
+    if (((atA | atB) & 3) === 0) {
+      const { header32 } = pool
+      const x = atA >> 2
+      const y = atB >> 2
+      return header32[x] === header32[y] && header32[x + 1] === header32[y + 1] && header32[x + 2] === header32[y + 2]
+    }
+    const { header8 } = pool
+    for (let octet = 0; octet < ADDRESSES_BYTES; octet++) if (header8[atA + octet] !== header8[atB + octet]) return false
+    return true
   }
 
   /** NativeForwardingRequired (6.40): the switch, not the forwarding extension, chooses the destinations. */

@@ -3,6 +3,7 @@
 //
 // The rule it must not break: every packet that it passes down has a destination that is connected (ES-316, ES-317, ES-320).
 import {
+  type Batch,
   defineExtension,
   NdisStatus,
   type NicParameters,
@@ -36,56 +37,70 @@ export default defineExtension<LearningForwardOptions>({
     // A module that is attached to an active switch reads what is there already; later changes come as OIDs.
     if (sw.processor === 0) connections.reset(sw.nics())
 
+    // Learns the source of packet `i` and gives it its destinations. Returns the counter that stands for what was done; -1 if the
+    // packet was dropped, or its source could not be learned.
+    const direct = (batch: Batch, i: number, now: number): number => {
+      const source = batch.sourcePortId(i)
+      const vlan = batch.vlanId(i)
+      const sourceHigh = batch.sourceMacHigh(i)
+      // Port 0 is an extension that originated the packet: there is nothing to learn from it.
+      const learns = source !== 0 && (sourceHigh & 0x100) === 0
+      const learned = !learns || addresses.learn(sourceHigh, batch.sourceMacLow(i), vlan, source, now)
+      if (!learned) counters[ForwardCounter.notLearned] = counters[ForwardCounter.notLearned]! + 1
+
+      const isGroup = batch.isMulticast(i)
+      const target = isGroup ? 0 : addresses.lookup(batch.destinationMacHigh(i), batch.destinationMacLow(i), vlan, now)
+      const done = target === 0 ? flood(batch, i, source) : send(batch, i, source, target)
+      if (done >= 0) counters[done] = counters[done]! + 1
+      return learned ? done : -1
+    }
+
+    const send = (batch: Batch, i: number, source: number, target: number): number => {
+      const reachable =
+        target !== source &&
+        connections.isConnected(target) && // ES-321
+        batch.addDestination(
+          i,
+          target,
+          connections.nicIndex(target),
+          connections.preservesVlan(target),
+          connections.preservesPriority(target),
+        )
+      if (reachable) return ForwardCounter.forwarded
+      batch.drop(i, target === source ? hairpin : notConnected)
+      return -1
+    }
+
+    // Unknown, broadcast and multicast: to every connected port but the source.
+    const flood = (batch: Batch, i: number, source: number): number => {
+      const { flood: ports, floodCount } = connections
+      let added = 0
+      for (let n = 0; n < floodCount; n++) {
+        const port = ports[n]!
+        if (port === source || !connections.isConnected(port)) continue
+        const vlanKept = connections.preservesVlan(port)
+        if (batch.addDestination(i, port, connections.nicIndex(port), vlanKept, connections.preservesPriority(port))) added++
+      }
+      if (added > 0) return ForwardCounter.flooded
+      batch.drop(i, noDestination) // ES-317
+      return -1
+    }
+
     return {
       ingress(batch) {
         const now = Math.floor(sw.now() / 1000)
         connections.refresh()
+        let last = -1 // the packet before, if its like may go the same way
+        let lastCounter = 0
         for (let i = 0; i < batch.length; i++) {
           // The switch forwards these itself; a forwarding extension may filter them but not direct them (spec 5.10).
           if (batch.isNativeForwardingRequired(i)) continue
-          const source = batch.sourcePortId(i)
-          const vlan = batch.vlanId(i)
-          const sourceHigh = batch.sourceMacHigh(i)
-          // Port 0 is an extension that originated the packet: there is nothing to learn from it.
-          if (
-            source !== 0 &&
-            (sourceHigh & 0x100) === 0 &&
-            !addresses.learn(sourceHigh, batch.sourceMacLow(i), vlan, source, now)
-          )
-            counters[ForwardCounter.notLearned] = counters[ForwardCounter.notLearned]! + 1
-
-          const isGroup = batch.isMulticast(i)
-          const target = isGroup ? 0 : addresses.lookup(batch.destinationMacHigh(i), batch.destinationMacLow(i), vlan, now)
-          if (target !== 0) {
-            if (target === source) batch.drop(i, hairpin)
-            else if (!connections.isConnected(target))
-              batch.drop(i, notConnected) // ES-321
-            else if (
-              batch.addDestination(
-                i,
-                target,
-                connections.nicIndex(target),
-                connections.preservesVlan(target),
-                connections.preservesPriority(target),
-              )
-            )
-              counters[ForwardCounter.forwarded] = counters[ForwardCounter.forwarded]! + 1
-            else batch.drop(i, notConnected)
+          if (last >= 0 && batch.sameAddresses(i, last) && batch.addDestinationsOf(i, last)) {
+            counters[lastCounter] = counters[lastCounter]! + 1
             continue
           }
-
-          // Unknown, broadcast and multicast: to every connected port but the source.
-          const { flood, floodCount } = connections
-          let added = 0
-          for (let n = 0; n < floodCount; n++) {
-            const port = flood[n]!
-            if (port === source || !connections.isConnected(port)) continue
-            const vlanKept = connections.preservesVlan(port)
-            if (batch.addDestination(i, port, connections.nicIndex(port), vlanKept, connections.preservesPriority(port))) added++
-          }
-          if (added === 0)
-            batch.drop(i, noDestination) // ES-317
-          else counters[ForwardCounter.flooded] = counters[ForwardCounter.flooded]! + 1
+          lastCounter = direct(batch, i, now)
+          last = lastCounter < 0 ? -1 : i
         }
       },
       oid({ oid, payload }) {

@@ -14,10 +14,12 @@ export interface CheckedBatch {
   end(): void
 }
 
-const actions = new Set(['drop', 'exclude', 'addDestination', 'setU8', 'setU16', 'setU32', 'hold', 'clone'])
+const actions = new Set(['drop', 'exclude', 'addDestination', 'addDestinationsOf', 'setU8', 'setU16', 'setU32', 'hold', 'clone'])
 const reads: Readonly<Record<string, number>> = { u8: 1, u16: 2, u32: 4 }
 const writes: Readonly<Record<string, number>> = { setU8: 1, setU16: 2, setU32: 4 }
 const perDestination = new Set(['destinationPortId', 'destinationNicIndex', 'isExcluded', 'exclude'])
+/** Methods that take the positions of two packets. */
+const ofTwo = new Set(['sameAddresses', 'addDestinationsOf'])
 const notPerPacket = new Set(['settle'])
 
 /** Rules about what lies behind the accessors of the pool: nobody but the switch writes it. */
@@ -57,6 +59,8 @@ export function checkBatch(real: Batch, use: BatchUse, watch: ModuleWatch): Chec
       breach('ES-093', `batch.${name}(${String(i)}) names no packet: the batch has ${real.length}`)
       return 0
     }
+    if (ofTwo.has(name) && !(Number.isInteger(args[1]) && (args[1] as number) >= 0 && (args[1] as number) < real.length))
+      breach('ES-093', `batch.${name}(${i}, ${String(args[1])}) names no second packet: the batch has ${real.length}`)
     watch.packet = real.packetId(i)
     if (!checkRange(name, i, args) || (actions.has(name) && !checkAction(name, i, args))) return 0
     const answer = method.apply(real, args)
