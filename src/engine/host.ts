@@ -3,11 +3,10 @@
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { SharedMemory } from '../linux/shared-memory.ts'
-import { DROP_REASONS_MAX } from '../ndis/drop-reasons.ts'
 import type { InnerStatusIndication, OidCompletion, OidRequest } from '../ndis/oids.ts'
 import { ReferenceTable, referenceTableBytes } from '../switch/control/references.ts'
 import { type NicUpdate, PortType, SwitchControl } from '../switch/control.ts'
-import { LATENCY_BUCKETS, latencyQuantileNs, PortCounter, ProcessorCounter, portCounterNames } from '../switch/counters.ts'
+import { PortCounter, portCounterNames } from '../switch/counters.ts'
 import { type FdbEntry, MacTable, macTableBytes } from '../switch/mac-table.ts'
 import { PortTable, portTableBytes } from '../switch/port-table.ts'
 import { REASON_REGISTRY_BYTES, ReasonRegistry } from '../switch/reason-registry.ts'
@@ -15,6 +14,7 @@ import { WindowAllocator } from '../vhost-user/window-allocator.ts'
 import { systemMonotonicMs } from './clock.ts'
 import { mtuOf } from './endpoint-factory.ts'
 import { ExtensionManager, type ExtensionStatus } from './extension-manager.ts'
+import { dropsOf, type ProcessorFigures, processorFigures } from './figures.ts'
 import { SwitchPolicies } from './policies.ts'
 import { PortMoves } from './port-moves.ts'
 import { type PortEvent, PortRunner, type PortRunnerOptions } from './port-runner.ts'
@@ -315,19 +315,8 @@ export class RunningSwitch {
 
   /** Drops by port and reason; ports and reasons without any are left out. */
   drops(): PortDrops[] {
-    const found: PortDrops[] = []
-    for (const [id, name] of [
-      [0, 'extensions'] as const,
-      ...[...this.#ports.values()].map(({ runner }) => [runner.id, runner.name] as const),
-    ]) {
-      const reasons: Record<string, number> = {}
-      for (let reason = 0; reason < DROP_REASONS_MAX; reason++) {
-        const count = this.#processors.counters.reduce((sum, counters) => sum + counters.readDrop(id, reason), 0)
-        if (count !== 0) reasons[this.#reasons.name(reason)] = count
-      }
-      if (Object.keys(reasons).length > 0) found.push({ port: name, reasons })
-    }
-    return found
+    const ports = [...this.#ports.values()].map(({ runner }) => [runner.id, runner.name] as const)
+    return dropsOf([[0, 'extensions'], ...ports], this.#processors.counters, this.#reasons)
   }
 
   /** The forwarding database, with port names. */
@@ -374,21 +363,8 @@ export class RunningSwitch {
   }
 
   /** Figures of the processors: work, sleep, burst latency. */
-  processors(): { index: number; counters: Record<string, number>; latencyNs: { p50: number; p99: number; p999: number } }[] {
-    return this.#processors.counters.map((counters, index) => {
-      const histogram = Float64Array.from({ length: LATENCY_BUCKETS }, (_, bucket) => counters.readLatency()[bucket]!)
-      return {
-        index,
-        counters: Object.fromEntries(
-          Object.entries(ProcessorCounter).map(([name, counter]) => [name, counters.readProcessor(counter)]),
-        ),
-        latencyNs: {
-          p50: latencyQuantileNs(histogram, 0.5),
-          p99: latencyQuantileNs(histogram, 0.99),
-          p999: latencyQuantileNs(histogram, 0.999),
-        },
-      }
-    })
+  processors(): ProcessorFigures[] {
+    return processorFigures(this.#processors.counters)
   }
 
   /** Milliseconds since the switch was made. */

@@ -1,0 +1,45 @@
+// Figures of a running switch, read from counters in shared memory: nothing is stopped or asked for them.
+import { DROP_REASONS_MAX } from '../ndis/drop-reasons.ts'
+import { type Counters, LATENCY_BUCKETS, latencyQuantileNs, ProcessorCounter } from '../switch/counters.ts'
+import type { ReasonRegistry } from '../switch/reason-registry.ts'
+import type { PortDrops } from './switch-config.ts'
+
+/** What one processor did: work, sleep, burst latency. */
+export interface ProcessorFigures {
+  readonly index: number
+  readonly counters: Record<string, number>
+  readonly latencyNs: { readonly p50: number; readonly p99: number; readonly p999: number }
+}
+
+/** Drops by port and reason; ports and reasons without any are left out. */
+export function dropsOf(
+  ports: Iterable<readonly [id: number, name: string]>,
+  counters: readonly Counters[],
+  reasons: ReasonRegistry,
+): PortDrops[] {
+  const found: PortDrops[] = []
+  for (const [id, port] of ports) {
+    const ofPort: Record<string, number> = {}
+    for (let reason = 0; reason < DROP_REASONS_MAX; reason++) {
+      const count = counters.reduce((sum, one) => sum + one.readDrop(id, reason), 0)
+      if (count !== 0) ofPort[reasons.name(reason)] = count
+    }
+    if (Object.keys(ofPort).length > 0) found.push({ port, reasons: ofPort })
+  }
+  return found
+}
+
+/** Figures of the processors. */
+export const processorFigures = (counters: readonly Counters[]): ProcessorFigures[] =>
+  counters.map((one, index) => {
+    const histogram = Float64Array.from({ length: LATENCY_BUCKETS }, (_, bucket) => one.readLatency()[bucket]!)
+    return {
+      index,
+      counters: Object.fromEntries(Object.entries(ProcessorCounter).map(([name, counter]) => [name, one.readProcessor(counter)])),
+      latencyNs: {
+        p50: latencyQuantileNs(histogram, 0.5),
+        p99: latencyQuantileNs(histogram, 0.99),
+        p999: latencyQuantileNs(histogram, 0.999),
+      },
+    }
+  })
