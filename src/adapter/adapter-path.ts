@@ -2,6 +2,9 @@
 // its destinations, one copy each. It shares the packet pool and the kernels with the extensible switch's data path and nothing else:
 // no extension ever sees a frame that goes from VF to VF or between VF and wire (SR-014, SR-238).
 //
+// Where the extensible switch stands above the default VPort, packets pass between the two without a copy, in their slots: those for the
+// switch when all other destinations of their burst are served (host-port.ts), those of the switch in the middle of its delivery (`send`).
+//
 // The rule it must not break: every frame taken is delivered, or counted as dropped with a reason; nothing is allocated; a VPort whose
 // ring is full loses its own frames only (PD-07).
 import * as layout from '../kernels/layout.ts'
@@ -11,17 +14,20 @@ import { type Counters, PortCounter, ProcessorCounter } from '../switch/counters
 import type { SourceQueue } from '../switch/data-path.ts'
 import type { Delivery } from '../switch/delivery.ts'
 import { Admission, closedReason } from './admission.ts'
+import { BorrowedPackets } from './borrowed-packets.ts'
 import type { FilterTable } from './filter-table.ts'
 import type { GroupTable } from './group-table.ts'
+import type { HostPort } from './host-port.ts'
 import { NicSwitchForwarding } from './nic-switch-forwarding.ts'
 import type { RateLimits } from './rate-limits.ts'
 import { insertTag, stripTag, tagType } from './tags.ts'
 import { VPortFlag, type VPortTable } from './vport-table.ts'
 
 // V8 folds a module's own constants into the code and loads imported ones at each use: these are per packet.
-const { BURST_MAX, DE_PORT, HEADER_STRIDE, PF_DROPPED, PF_MULTICAST, PF_TAGGED } = layout
+const { BURST_MAX, BURST_SLOTS, DE_PORT, HEADER_STRIDE, PF_DROPPED, PF_MULTICAST, PF_TAGGED } = layout
 const { strip, vf, access } = VPortFlag
 const DEFAULT_VPORT = 0
+const burstMax: number = BURST_MAX
 
 /** What the path works with. Delivery and counters are the adapter's own: their port ids are VPort ids, and `vports` for the wire. */
 export interface AdapterPathComponents {
@@ -34,6 +40,8 @@ export interface AdapterPathComponents {
   readonly delivery: Delivery
   /** Milliseconds, monotonic, fractional. */
   readonly nowMs: () => number
+  /** What takes the frames for the default VPort; its queue stands in `delivery`. Without one they are somebody else's. */
+  readonly host?: HostPort
 }
 
 /** Fields are ordinary ones: they are read per packet. */
@@ -47,8 +55,12 @@ export class AdapterPath {
   private readonly nowMs: () => number
   private readonly admission: Admission
   private readonly forwarding: NicSwitchForwarding
-  /** Type of the tag that a frame of the burst has or had; 0 = none. */
-  private readonly tagTypes = new Uint16Array(BURST_MAX)
+  private readonly host: HostPort | undefined
+  private readonly borrowed: BorrowedPackets
+  /** Slots 0, 1, 2…: those of a burst that a queue has filled. */
+  private readonly filled = Uint16Array.from({ length: BURST_MAX }, (_, slot) => slot)
+  /** Of each packet of the burst: the type of the tag that it has or had; 0 = none. */
+  private readonly tagTypes = new Uint16Array(BURST_SLOTS)
   // Of the burst in work.
   private tags = 0
   // The untagged unicast destination decided last, and what was decided: frames of a burst often go where the one before went.
@@ -67,6 +79,8 @@ export class AdapterPath {
     this.counters = components.counters
     this.delivery = components.delivery
     this.nowMs = components.nowMs
+    this.host = components.host
+    this.borrowed = new BorrowedPackets(pool)
     this.admission = new Admission(pool, vports, filters)
     this.forwarding = new NicSwitchForwarding(pool, vports, filters, groups)
   }
@@ -76,16 +90,35 @@ export class AdapterPath {
    * while the VPort is over its rate. They are given back to their owner whatever happens in between.
    */
   turn(queue: SourceQueue, vport: number): number {
-    const room = this.rates.allowance(vport, this.nowMs() * 1000)
+    const room = vport === this.vports.wire ? burstMax : this.rates.allowance(vport, this.nowMs() * 1000)
     if (room === 0) return 0
     const taken = queue.receive(0, room)
     if (taken === 0) return 0
+    const { host } = this
     try {
-      this.burst(taken, vport)
+      this.pool.arenaUsed = 0
+      this.burst(this.filled, taken, vport)
+      if (host !== undefined && host.waiting !== 0) host.handOver()
     } finally {
       queue.complete(0, taken)
     }
+    host?.settle()
     return taken
+  }
+
+  /**
+   * Takes packets that the switch above is delivering, `count` slots from `list[first]` on, as a burst from the default VPort. When
+   * it returns they are as they were, destinations and tags included.
+   */
+  send(list: Uint16Array, first: number, count: number): void {
+    const { borrowed } = this
+    borrowed.take(list, first, count)
+    try {
+      this.burst(borrowed.slots, count, DEFAULT_VPORT)
+      if (this.tags !== 0) this.retag(borrowed.slots, count)
+    } finally {
+      borrowed.giveBack()
+    }
   }
 
   /** As `turn`, for a queue of the PF: a VPort id that does not exist any more counts as the default VPort (SR-230). */
@@ -94,10 +127,9 @@ export class AdapterPath {
     return this.turn(queue, exists ? vport : DEFAULT_VPORT)
   }
 
-  private burst(taken: number, source: number): void {
+  private burst(slots: Uint16Array, taken: number, source: number): void {
     const { pool, counters, vports, admission, forwarding } = this
     const { flags, length, needs, header32, destination, destinationCount, destinationRoom } = pool
-    pool.arenaUsed = 0
     this.tags = 0
     this.needs = 0
     this.bytes = 0
@@ -110,7 +142,8 @@ export class AdapterPath {
     this.lastTarget = -1
     let frames = 0
     let multicasts = 0
-    for (let slot = 0; slot < taken; slot++) {
+    for (let i = 0; i < taken; i++) {
+      const slot = slots[i]!
       destinationCount[slot] = 0
       const kind = flags[slot]!
       if ((kind & PF_DROPPED) !== 0) {
@@ -153,9 +186,9 @@ export class AdapterPath {
     if (multicasts !== 0) counters.port(source, PortCounter.receivedMulticast, multicasts)
     counters.processor(ProcessorCounter.bursts, 1)
     counters.processor(ProcessorCounter.frames, taken)
-    this.rates.charge(source, this.bytes)
-    if (this.tags === 0) this.deliverAll(taken)
-    else this.deliverTagged(taken)
+    if (source !== vports.wire) this.rates.charge(source, this.bytes)
+    if (this.tags === 0) this.deliverAll(slots, taken)
+    else this.deliverTagged(slots, taken)
   }
 
   private drop(vport: number, reason: DropReason): void {
@@ -164,10 +197,11 @@ export class AdapterPath {
   }
 
   // No frame of the burst has a tag: all go out as they are.
-  private deliverAll(taken: number): void {
+  private deliverAll(slots: Uint16Array, taken: number): void {
     const { pool, delivery } = this
     const { destination, destinationCount, destinationRoom, length } = pool
-    for (let slot = 0; slot < taken; slot++) {
+    for (let i = 0; i < taken; i++) {
+      const slot = slots[i]!
       if (destinationCount[slot] === 1 && destinationRoom[slot] === 0) {
         const target = destination[slot]! & DE_PORT
         if (this.open(target)) delivery.add(target, slot, length[slot]!)
@@ -178,22 +212,35 @@ export class AdapterPath {
 
   // Ports that take frames without tag first, then those that take them as they are on the wire. A port is always of one kind, so
   // the order of its frames is kept.
-  private deliverTagged(taken: number): void {
+  private deliverTagged(slots: Uint16Array, taken: number): void {
     const { pool, tagTypes, delivery } = this
-    const { flags, destinationCount, vlan } = pool
-    for (let slot = 0; slot < taken; slot++) {
+    const { flags, destinationCount } = pool
+    for (let i = 0; i < taken; i++) {
+      const slot = slots[i]!
+      tagTypes[i] = 0
       if (destinationCount[slot] === 0) continue
-      tagTypes[slot] = (flags[slot]! & PF_TAGGED) === 0 ? 0 : tagType(pool, slot)
-      if (tagTypes[slot] !== 0 && this.has(slot, strip)) stripTag(pool, slot)
+      if ((flags[slot]! & PF_TAGGED) !== 0) tagTypes[i] = tagType(pool, slot)
+      if (tagTypes[i] !== 0 && this.has(slot, strip)) stripTag(pool, slot)
       this.spread(slot, strip)
     }
     delivery.flush(this.needs, false)
-    for (let slot = 0; slot < taken; slot++) {
+    for (let i = 0; i < taken; i++) {
+      const slot = slots[i]!
       if (destinationCount[slot] === 0 || !this.has(slot, 0)) continue
-      if (tagTypes[slot] !== 0 && (flags[slot]! & PF_TAGGED) === 0) insertTag(pool, slot, tagTypes[slot]!, vlan[slot]!)
+      if (tagTypes[i] !== 0) this.retagOne(slot, tagTypes[i]!)
       this.spread(slot, 0)
     }
     delivery.flush(this.needs, false)
+  }
+
+  private retagOne(slot: number, type: number): void {
+    const { pool } = this
+    if ((pool.flags[slot]! & PF_TAGGED) === 0) insertTag(pool, slot, type, pool.vlan[slot]!)
+  }
+
+  // Puts back what was stripped.
+  private retag(slots: Uint16Array, taken: number): void {
+    for (let i = 0; i < taken; i++) if (this.tagTypes[i] !== 0) this.retagOne(slots[i]!, this.tagTypes[i]!)
   }
 
   // True if a destination of the packet takes frames as `form` says: strip = without tag, 0 = as they are.

@@ -12,7 +12,7 @@ import { innerFrame } from './inner-frame.ts'
 import { PacketFilter, VPortFlag, type VPortTable } from './vport-table.ts'
 
 // V8 folds a module's own constants into the code and loads imported ones at each use: these are per packet.
-const { HEADER_STRIDE, PF_BROADCAST, PF_MULTICAST } = layout
+const { ARENA_ENTRIES, HEADER_STRIDE, PF_BROADCAST, PF_MULTICAST } = layout
 const { active, vf, linkDown, asleep, allMulticast, promiscuous } = VPortFlag
 const { noDestination, noResources, hairpin, reservedMulticast } = DropReason
 
@@ -159,10 +159,13 @@ export class NicSwitchForwarding {
       pool.destinationCount[slot] = 1
       return 0
     }
-    pool.destinationCount[slot] = 0
-    if (!pool.growDestinations(slot, chosenCount)) return noResources
-    const at = pool.destinationOffset[slot]!
+    // Always of the burst's arena: a held packet of the switch above keeps its own array meanwhile.
+    const at = pool.arenaUsed
+    if (at + chosenCount > ARENA_ENTRIES) return noResources
     for (let i = 0; i < chosenCount; i++) pool.arena[at + i] = chosen[i]!
+    pool.arenaUsed = at + chosenCount
+    pool.destinationOffset[slot] = at
+    pool.destinationRoom[slot] = chosenCount
     pool.destinationCount[slot] = chosenCount
     return 0
   }

@@ -5,11 +5,12 @@
 // The rule it must not break: every packet that enters is delivered, held, or counted as dropped with a reason; nothing is allocated.
 
 import type { PacketKernels } from '../kernels/by-packet.ts'
-import { BURST_MAX, BURST_SLOTS, PF_DROPPED, PF_MULTICAST, PF_TAGGED, PF_VLAN_OOB } from '../kernels/layout.ts'
+import { BURST_MAX, BURST_SLOTS, PF_DROPPED, PF_TAGGED, PF_VLAN_OOB } from '../kernels/layout.ts'
 import { Batch, type PacketHandle } from '../ndis/batch.ts'
 import { DropReason } from '../ndis/drop-reasons.ts'
 import { LEFT_AT_EDGE, LEFT_ON_EGRESS, type PacketPool } from '../ndis/pool.ts'
 import { SwitchContextTypes } from '../ndis/switch-context.ts'
+import { type AdmissionOwner, BurstAdmission } from './burst-admission.ts'
 import { Completion } from './completion.ts'
 import { type Counters, PortCounter, ProcessorCounter } from './counters.ts'
 import type { Delivery } from './delivery.ts'
@@ -61,7 +62,7 @@ const SLOT_LIST_BYTES = BURST_SLOTS * 2 * 2
 export const DATA_PATH_LIST_BYTES = SLOT_LIST_BYTES + COPIER_BYTES
 
 /** Fields are ordinary ones: they are read per packet. */
-export class DataPath implements DropLogOwner, InjectionsOwner {
+export class DataPath implements DropLogOwner, InjectionsOwner, AdmissionOwner {
   readonly stack: ExtensionStack
   readonly forwarding: Forwarding
   private readonly components: DataPathComponents
@@ -72,13 +73,9 @@ export class DataPath implements DropLogOwner, InjectionsOwner {
   private readonly lost: DropLog
   private readonly copier: FrameCopier
   private readonly shortCut: ShortCut | undefined
-  // Of the burst in work.
-  private admitted = 0
-  private admittedBytes = 0
-  private admittedMulticasts = 0
-  private admittedNeeds = 0
-  private admittedFlags = 0
-  private admittedLongest = 0
+  private readonly admission: BurstAdmission
+  // Bytes of the longest frame in work.
+  private longest = 0
   private current = -1
   readonly ports: PortTable
   /** Context types that this processor's extensions declared. */
@@ -96,6 +93,7 @@ export class DataPath implements DropLogOwner, InjectionsOwner {
     this.shortCut = components.shortCut
     const slots = new Uint16Array(components.buffer, components.list, BURST_SLOTS * 2)
     this.batch = new Batch(slots, components.list, components.pool, this)
+    this.admission = new BurstAdmission(components.pool, components.ports, slots, components.list, this)
     this.lost = new DropLog(components.pool, components.counters, this)
     this.copier = new FrameCopier(components.buffer, components.list + SLOT_LIST_BYTES, components.pool, components.kernels)
     this.stack = new ExtensionStack({
@@ -149,28 +147,46 @@ export class DataPath implements DropLogOwner, InjectionsOwner {
     return taken
   }
 
-  // Slots 0…taken-1 came in at `port`: what is sound goes down the stack.
-  private burst(taken: number, port: number): void {
-    const { pool, batch, counters, shortCut } = this
-    pool.arenaUsed = 0
+  /**
+   * Takes `count` packets, whose slots stand in `list`, into the switch as a burst from port `port` (`nicIndex`: its physical adapter).
+   * Another data path of this processor took them in, is done with their destinations, and completes them afterwards; then it calls
+   * `settle`. Not from within a burst.
+   */
+  takeOver(list: Uint16Array, count: number, port: number, nicIndex: number): void {
+    try {
+      this.begin()
+      this.admission.takeOver(list, count, port, nicIndex)
+      this.pass(count, port)
+    } finally {
+      this.pool.forgetSafe()
+    }
+  }
+
+  /** Sends what extensions made of packets that were taken over. */
+  settle(): void {
+    if (this.components.injections.pending !== 0) this.inject()
+  }
+
+  private begin(): void {
+    this.pool.arenaUsed = 0
     this.forwarding.refresh()
     this.mirroring.refresh()
-    const connected = this.components.ports.connected(port)
-    if (shortCut === undefined || !connected) this.admit(taken, port, connected)
-    else {
-      this.admitted = shortCut.admit(taken, pool.nextPacketId, batch.list)
-      pool.nextPacketId = (pool.nextPacketId + taken) >>> 0
-      this.admittedBytes = shortCut.bytes
-      this.admittedMulticasts = shortCut.multicasts
-      this.admittedNeeds = shortCut.needs
-      this.admittedFlags = shortCut.seen
-      this.admittedLongest = shortCut.longest
-      if (this.admitted < taken) this.countDropped(taken, port)
-    }
-    const kept = this.admitted
+  }
+
+  // Slots 0…taken-1 came in at `port`: what is sound goes down the stack.
+  private burst(taken: number, port: number): void {
+    this.begin()
+    this.admission.burst(taken, port, this.shortCut)
+    this.pass(taken, port)
+  }
+
+  // Down the stack with what was admitted of `taken` packets from `port`.
+  private pass(taken: number, port: number): void {
+    const { batch, counters, admission } = this
+    const kept = admission.count
     counters.port(port, PortCounter.receivedFrames, kept)
-    counters.port(port, PortCounter.receivedBytes, this.admittedBytes)
-    if (this.admittedMulticasts !== 0) counters.port(port, PortCounter.receivedMulticast, this.admittedMulticasts)
+    counters.port(port, PortCounter.receivedBytes, admission.bytes)
+    if (admission.multicasts !== 0) counters.port(port, PortCounter.receivedMulticast, admission.multicasts)
     counters.processor(ProcessorCounter.bursts, 1)
     counters.processor(ProcessorCounter.frames, taken)
     if (kept !== 0) {
@@ -178,53 +194,14 @@ export class DataPath implements DropLogOwner, InjectionsOwner {
       batch.ingress = true
       batch.dirty = false
       batch.oneSource = true // ES-445
-      batch.mayBeTagged = (this.admittedFlags & (PF_TAGGED | PF_VLAN_OOB)) !== 0
-      const subnet = this.ports.subnet(port)
-      if (subnet !== 0) pool.vsid.fill(subnet, 0, taken) // ES-302
+      batch.mayBeTagged = (admission.flags & (PF_TAGGED | PF_VLAN_OOB)) !== 0
+      this.longest = admission.longest
       if (this.stack.observesCompletion) this.completion.begin(batch, -1)
       this.stack.ingress(batch)
-      this.downward(batch, this.admittedNeeds, port)
+      this.downward(batch, admission.needs, port)
     }
     if (this.lost.length !== 0) this.lost.show(this.stack.modules)
     if (this.stack.observesCompletion) this.completion.run(this.stack.modules)
-  }
-
-  // In TypeScript: numbers the packets, lists those to pass on, sums them up; counts those dropped.
-  private admit(taken: number, port: number, connected: boolean): void {
-    const { flags, length, packetId, needs } = this.pool
-    const { slots } = this.batch
-    let kept = 0
-    let bytes = 0
-    let multicasts = 0
-    let seen = 0
-    let kinds = 0
-    let longest = 0
-    let id = this.pool.nextPacketId
-    for (let slot = 0; slot < taken; slot++) {
-      packetId[slot] = id++
-      if (!connected && (flags[slot]! & PF_DROPPED) === 0) this.lose(slot, DropReason.sourceNotConnected, port)
-      if ((flags[slot]! & PF_DROPPED) !== 0) continue
-      slots[kept++] = slot
-      bytes += length[slot]!
-      longest = Math.max(longest, length[slot]!)
-      kinds |= flags[slot]!
-      seen |= needs[slot]!
-      multicasts += (flags[slot]! & PF_MULTICAST) >> 2
-    }
-    this.pool.nextPacketId = id >>> 0
-    this.admitted = kept
-    this.admittedBytes = bytes
-    this.admittedMulticasts = multicasts
-    this.admittedNeeds = seen
-    this.admittedFlags = kinds
-    this.admittedLongest = longest
-    if (connected && kept < taken) this.countDropped(taken, port)
-  }
-
-  // Packets that the ring's kernel dropped.
-  private countDropped(taken: number, port: number): void {
-    const { flags, reason } = this.pool
-    for (let slot = 0; slot < taken; slot++) if ((flags[slot]! & PF_DROPPED) !== 0) this.filtered(slot, reason[slot]!, port, true)
   }
 
   // Miniport edge, egress and delivery of what came down the stack. `seen`: the offload needs among the packets; `source`: the port
@@ -261,7 +238,7 @@ export class DataPath implements DropLogOwner, InjectionsOwner {
   // Sorts the packets by destination port and hands each port its list.
   private deliver(batch: Batch, seen: number): void {
     const { delivery, shortCut } = this
-    const formed = batch.mayBeTagged || this.admittedLongest > this.forwarding.frameMax
+    const formed = batch.mayBeTagged || this.longest > this.forwarding.frameMax
     if (shortCut !== undefined) {
       delivery.sorted(shortCut.sort(batch.list, batch.length))
       if (shortCut.overflow === 0) {
@@ -292,13 +269,13 @@ export class DataPath implements DropLogOwner, InjectionsOwner {
     this.mirroring.refresh()
     let needs = 0
     let flags = 0
-    this.admittedLongest = 0
+    this.longest = 0
     for (let i = 0; i < count; i++) {
       const slot = injected[i]!
       batch.slots[i] = slot
       needs |= pool.needs[slot]!
       flags |= pool.flags[slot]!
-      this.admittedLongest = Math.max(this.admittedLongest, pool.length[slot]!)
+      this.longest = Math.max(this.longest, pool.length[slot]!)
     }
     batch.length = count
     batch.dirty = false
@@ -396,7 +373,8 @@ export class DataPath implements DropLogOwner, InjectionsOwner {
     batch.dirty = true
   }
 
-  private lose(slot: number, reason: number, port: number): void {
+  /** AdmissionOwner: drops the packet in `slot` for `reason`, reported at `port`. */
+  lose(slot: number, reason: number, port: number): void {
     this.pool.flags[slot] = this.pool.flags[slot]! | PF_DROPPED
     this.pool.reason[slot] = reason
     this.pool.leftAt[slot] = LEFT_AT_EDGE
