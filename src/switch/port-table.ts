@@ -77,7 +77,10 @@ export const MonitorMode = { none: 0, destination: 1, source: 2 } as const
 /** How a port takes part in VLANs (spec 7.5). */
 export const VlanMode = { none: 0, access: 1, trunk: 2, isolated: 3, community: 4, promiscuous: 5 } as const
 
-/** The VLAN property of a port as the data path takes it. `primary`: access, native or primary VLAN id. */
+/** In place of a trunk's native VLAN when that is pruned: no packet is of it, so that untagged ones have no way. ES-535 */
+export const NO_VLAN = -1
+
+/** The VLAN property of a port as the data path takes it. `primary`: access, native (or NO_VLAN) or primary VLAN id. */
 export interface VlanEntry {
   readonly mode: number
   readonly primary: number

@@ -6,9 +6,9 @@
 // out to the physical network. All this begins with the first port that has the property: without one, tags are passed as they are.
 import { DE_PRESERVE_PRIORITY, DE_PRESERVE_VLAN, PF_TAGGED } from '../kernels/layout.ts'
 import type { PacketPool } from '../ndis/pool.ts'
-import { PortFlag, type PortTable, VlanMode } from './port-table.ts'
+import { NO_VLAN, PortFlag, type PortTable, VlanMode } from './port-table.ts'
 
-const BLOCKED = -1
+const BLOCKED = NO_VLAN
 const KEEP_ALL = DE_PRESERVE_VLAN | DE_PRESERVE_PRIORITY
 
 /** Fields are ordinary ones: it is asked per packet once a port has a VLAN property. */
@@ -54,7 +54,7 @@ export class VlanPolicy {
   private ofSource(mode: number, source: number, tag: number): number {
     const { ports } = this
     if (mode === VlanMode.trunk) {
-      if (tag === 0) return ports.vlan(source) // ES-533
+      if (tag === 0) return ports.vlan(source) // ES-533; NO_VLAN is BLOCKED (ES-535)
       return ports.vlanInSet(source, tag) ? tag : BLOCKED // ES-534, ES-535
     }
     const own = mode === VlanMode.isolated || mode === VlanMode.community ? ports.vlanSecondary(source) : ports.vlan(source)

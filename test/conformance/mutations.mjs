@@ -215,7 +215,12 @@ export const mutations = [
     find: 'return tag === 0 || tag === own ? own : BLOCKED',
     replace: 'return tag === 0 || tag === own ? own : tag',
   },
-  { rule: 'ES-533', file: vlans, find: 'if (tag === 0) return ports.vlan(source) // ES-533', replace: 'if (tag === 0) return 0' },
+  {
+    rule: 'ES-533',
+    file: vlans,
+    find: 'if (tag === 0) return ports.vlan(source) // ES-533;',
+    replace: 'if (tag === 0) return 0 //',
+  },
   { rule: 'ES-534', file: vlans, find: 'return ports.vlanInSet(source, tag) ? tag : BLOCKED', replace: 'return tag' },
   {
     rule: 'ES-538',

@@ -5,6 +5,7 @@ import { OFFLOAD_TSO4 } from '../../src/kernels/layout.ts'
 import { PortFlag, type VlanEntry, VlanMode } from '../../src/switch/port-table.ts'
 import { type DataPathHarness, frame } from '../support/data-path-harness.ts'
 import { type Bench, filtering, forwarding, stackOf } from './handlers.ts'
+import { portConfig, SwitchUnderTest } from './switch-under-test.ts'
 
 const tagged = (whole: Buffer, vlan: number, priority = 0): Buffer =>
   Buffer.concat([whole.subarray(0, 12), Buffer.from([0x81, 0, (priority << 5) | (vlan >> 8), vlan & 0xff]), whole.subarray(12)])
@@ -131,4 +132,27 @@ test('CS-70 private VLANs: who reaches whom (ES-537, ES-538, ES-539)', () => {
     return flooded
   })
   assert.deepEqual(reached, [[6], [6], [4, 6], [3, 6], [], [1, 2, 3, 4, 5]])
+})
+
+test('a pruned VLAN is blocked on a trunk although it is its native one, tagged or not, in both directions (ES-535)', async (t) => {
+  const sut = await SwitchUnderTest.start(t, { ports: 3 })
+  const { policies } = sut.switch
+  const trunk = { mode: 'trunk', nativeVlanId: 5, trunkVlanIds: '1-10' }
+  await policies.add(1, { type: 'vlan', value: { ...trunk, pruneVlanIds: 5 } })
+  await policies.add(2, { type: 'vlan', value: { mode: 'access', accessVlanId: 5 } })
+  await policies.add(3, { type: 'vlan', value: { mode: 'access', accessVlanId: 6 } })
+  await sut.send(1, 0, 'untagged')
+  sut.peer(1).send(tagged(frame(0xff, 1, 'five'), 5))
+  await sut.send(2, 0, 'to the trunk')
+  sut.peer(1).send(tagged(frame(0xff, 1, 'six'), 6))
+  assert.deepEqual(await sut.receive(3, 1), ['six'])
+  await sut.silence(1, 2)
+  assert.deepEqual(sut.drops(1), { 'vlan-not-allowed': 2 })
+  await policies.update(1, { type: 'vlan', value: trunk })
+  await sut.send(1, 0, 'native')
+  assert.deepEqual(await sut.receive(2, 1), ['native'])
+  await sut.switch.addPort(portConfig(4, { properties: [{ type: 'vlan', value: { ...trunk, pruneVlanIds: '4-6' } }] }))
+  await sut.send(2, 0, 'again')
+  assert.deepEqual(await sut.receive(1, 1), ['again'])
+  await sut.silence(4)
 })

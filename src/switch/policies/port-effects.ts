@@ -1,8 +1,8 @@
 // What the standard properties of a port mean for the data path: the fields of the port table that the switch enforces where no
 // forwarding extension does (spec 7.5).
 
-import type { VlanProperty, VlanRange } from '../../ndis/standard-properties.ts'
-import { type PortTable, type VlanEntry, VlanMode } from '../port-table.ts'
+import { inVlanRanges, type VlanProperty, type VlanRange } from '../../ndis/standard-properties.ts'
+import { NO_VLAN, type PortTable, type VlanEntry, VlanMode } from '../port-table.ts'
 import type { PortPolicy } from './property-control.ts'
 
 const VLAN_MAX = 4094
@@ -19,8 +19,11 @@ export function vlanEntry(vlan: VlanProperty): VlanEntry {
   switch (vlan.mode) {
     case 'access':
       return { mode: VlanMode.access, primary: vlan.accessVlanId }
-    case 'trunk':
-      return { mode: VlanMode.trunk, primary: vlan.nativeVlanId, set: vlansOf(vlan.trunkVlanIds, vlan.pruneVlanIds) }
+    case 'trunk': {
+      const pruned = inVlanRanges(vlan.pruneVlanIds, vlan.nativeVlanId)
+      const set = vlansOf(vlan.trunkVlanIds, vlan.pruneVlanIds)
+      return { mode: VlanMode.trunk, primary: pruned ? NO_VLAN : vlan.nativeVlanId, set } // ES-535
+    }
     case 'private':
       if (vlan.pvlanMode === 'promiscuous')
         return { mode: VlanMode.promiscuous, primary: vlan.primaryVlanId, set: vlansOf(vlan.secondaryVlanIds) }
