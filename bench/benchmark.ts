@@ -22,14 +22,18 @@ export interface BenchComponents {
   readonly signal: AbortSignal
 }
 
-/** One measured case. `mpps` are million frames a second, `gbps` are 10^9 bits of frames a second, without preamble and FCS. */
+/** One measured case. */
 export interface BenchResult {
   readonly case: string
+  /** Figures of this benchmark, named with their unit. */
+  readonly [figure: string]: number | string
+}
+
+/** A case of frames: `mpps` are million frames a second, `gbps` are 10^9 bits of frames a second, without preamble and FCS. */
+export interface FrameResult extends BenchResult {
   readonly bytes: number
   readonly mpps: number
   readonly gbps: number
-  /** More figures of this benchmark, named with their unit. */
-  readonly [figure: string]: number | string
 }
 
 /** What a ratio must be, and whether it is; `met` is null where it could not be measured. */

@@ -4,11 +4,12 @@
 import { parseArgs } from 'node:util'
 import { allocBenchmark } from './alloc.ts'
 import type { Benchmark, BenchOptions } from './benchmark.ts'
+import { portsBenchmark } from './ports.ts'
 import { describeReport } from './support/print.ts'
 import { vhostBenchmark } from './vhost.ts'
 
 /** All benchmarks, in the order of the list. */
-const benchmarks: readonly Benchmark[] = [vhostBenchmark, allocBenchmark]
+const benchmarks: readonly Benchmark[] = [vhostBenchmark, allocBenchmark, portsBenchmark]
 
 const USAGE = `npm run bench -- NAME [--json] [--quick] [--first] [--seconds N] [--rounds N]
 

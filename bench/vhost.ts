@@ -6,7 +6,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type BenchComponents, BenchError, type Benchmark, type BenchOptions, type BenchResult, type Floor } from './benchmark.ts'
+import { type BenchComponents, BenchError, type Benchmark, type BenchOptions, type Floor, type FrameResult } from './benchmark.ts'
 import { HUGE_PAGE_BYTES, reserveHugePages } from './support/huge-pages.ts'
 import { describeMachine } from './support/machine.ts'
 import { ensurePackages } from './support/packages.ts'
@@ -135,7 +135,7 @@ async function measureAll(
   return windows
 }
 
-function resultOf(name: RivalName, bytes: number, windows: readonly Window[]): BenchResult {
+function resultOf(name: RivalName, bytes: number, windows: readonly Window[]): FrameResult {
   const clean = windows.filter(({ disturbed }) => !disturbed)
   const used = (clean.length >= CLEAN_ENOUGH ? clean : windows).map(({ packetsPerSecond }) => packetsPerSecond / 1e6)
   const mpps = median(used)
