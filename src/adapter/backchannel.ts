@@ -39,11 +39,16 @@ export class Invalidations {
     return next
   }
 
+  /** Ends the call that waits, with 0; what comes later stays pending. */
+  endWait(vfId: number): void {
+    this.#waiting.get(vfId)?.(0n)
+    this.#waiting.delete(vfId)
+  }
+
   /** The VF is gone: what waits ends with 0. */
   forget(vfId: number): void {
     this.#pending.delete(vfId)
-    this.#waiting.get(vfId)?.(0n)
-    this.#waiting.delete(vfId)
+    this.endWait(vfId)
   }
 }
 
@@ -79,5 +84,10 @@ export class VfChannel {
   /** Settles with the mask of blocks to read again (SR-292, SR-296); 0n when the VF is taken away. */
   invalidated(): Promise<bigint> {
     return this.#invalidations.next(this.#vfId)
+  }
+
+  /** Ends a wait for invalidations. */
+  endWait(): void {
+    this.#invalidations.endWait(this.#vfId)
   }
 }

@@ -2,10 +2,11 @@
 // OIDs (configuration space, reset, power, link) act on the function's own registers.
 //
 // The rule it must not break: there is one state; what an OID reads is what the guest sees (SR-265, SR-266).
-import type { NdisStatus } from '../ndis/status.ts'
+import { NdisStatus } from '../ndis/status.ts'
 import { macText } from '../switch/mac-table.ts'
+import type { VfChannel } from './backchannel.ts'
 import { PowerState } from './identifiers.ts'
-import type { VfFilterState, VfOwner } from './igbvf/owner.ts'
+import type { VfBlocks, VfFilterState, VfOwner } from './igbvf/owner.ts'
 import type { VirtualFunction } from './igbvf/virtual-function.ts'
 import type { SoftwarePf } from './software-pf.ts'
 import type { VfDevice } from './vf-device.ts'
@@ -43,8 +44,25 @@ const octetsOf = (mac: string): Uint8Array => Uint8Array.from(mac.split(':'), (o
 const textOf = (mac: Uint8Array): string =>
   macText(mac[2]! | (mac[3]! << 8) | (mac[4]! << 16) | (mac[5]! << 24), mac[0]! | (mac[1]! << 8))
 
-/** The PF as the owner of the function of an allocated VF. `mtu`: bytes. `activity`: the guest's driver is up, or down. */
-export function ownerOf(pf: SoftwarePf, vfId: number, mtu: number, activity: (active: boolean) => void = () => {}): VfOwner {
+/** The VF's end of the backchannel as the function's mailbox uses it. */
+export const blocksOf = (channel: VfChannel): VfBlocks => ({
+  read: async (blockId, length) => (await channel.read(blockId, length)).data,
+  write: async (blockId, data) => (await channel.write(blockId, data)) === NdisStatus.success,
+  invalidated: () => channel.invalidated(),
+  endWait: () => channel.endWait(),
+})
+
+/**
+ * The PF as the owner of the function of an allocated VF. `mtu`: bytes. `activity`: the guest's driver is up, or down. `channel`: the
+ * VF's end of the backchannel, which the function's mailbox carries into the guest.
+ */
+export function ownerOf(
+  pf: SoftwarePf,
+  vfId: number,
+  mtu: number,
+  activity: (active: boolean) => void = () => {},
+  channel?: VfChannel,
+): VfOwner {
   const vf = () => pf.vf(vfId)
   // The function's own table of group hashes is finer than "all multicast", and is asked after the NIC switch.
   const follow = (filters: VfFilterState): NdisStatus =>
@@ -71,5 +89,6 @@ export function ownerOf(pf: SoftwarePf, vfId: number, mtu: number, activity: (ac
     wasReset: () => void pf.receive(vfId, { allMulticast: false, promiscuous: false, groups: [] }),
     filtersChanged: (filters) => void follow(filters),
     activity,
+    blocks: channel && blocksOf(channel),
   }
 }

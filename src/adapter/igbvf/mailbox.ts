@@ -2,6 +2,7 @@
 //
 // The rule it must not break: the word left in the mailbox memory decides about the guest's link (it must carry CTS), so an answer is
 // complete before the guest can see that there is one; and every wish is judged by the owner.
+import { BlockMailbox, isBlockMessage } from './block-mailbox.ts'
 import type { VfFilters } from './filters.ts'
 import type { VfOwner } from './owner.ts'
 import {
@@ -21,6 +22,7 @@ import {
   MESSAGE_NACK,
   MESSAGE_TYPE,
   MULTICAST_HASHES_MAX,
+  PF_BLOCKS_CHANGED,
   PF_CONTROL,
   V2PMAILBOX,
   VF_RESET,
@@ -40,6 +42,8 @@ export interface MailboxComponents {
   readonly u32: Uint32Array
   readonly filters: VfFilters
   readonly owner: VfOwner
+  /** The physical function has sent a message by itself: raises the mailbox's interrupt. */
+  readonly interrupt: () => void
 }
 
 /** One function's mailbox. */
@@ -49,13 +53,23 @@ export class Mailbox {
   readonly #owner: VfOwner
   readonly #control: number
   readonly #memory: number
+  readonly #interrupt: () => void
+  readonly #blocks: BlockMailbox | undefined
   /** The guest has said hello since the last reset ("clear to send"). */
   #clearToSend = false
+  /** A block's request is with the physical function, which owns the memory (PFU) until it has answered. */
+  #busy = false
+  /** The guest has not acknowledged what stands in the memory; and that is about a block. */
+  #unread = false
+  #unreadBlock = false
+  #life = 0
 
-  constructor(block: number, { u32, filters, owner }: MailboxComponents) {
+  constructor(block: number, { u32, filters, owner, interrupt }: MailboxComponents) {
     this.#u32 = u32
     this.#filters = filters
     this.#owner = owner
+    this.#interrupt = interrupt
+    this.#blocks = owner.blocks && new BlockMailbox(owner.blocks, () => this.#tellBlocks())
     this.#control = (block + V2PMAILBOX) >> 2
     this.#memory = (block + VMBMEM) >> 2
   }
@@ -63,19 +77,36 @@ export class Mailbox {
   /** The function was reset: it must say hello again. The memory keeps its words. */
   reset(): void {
     this.#clearToSend = false
+    this.#forgetBlocks()
+  }
+
+  #forgetBlocks(): void {
+    this.#busy = false
+    this.#unread = false
+    this.#unreadBlock = false
+    this.#life++
+    this.#blocks?.reset()
   }
 
   /** The guest wrote V2PMAILBOX. */
   write(value: number): void {
+    if (this.#busy) return // whatever it writes meanwhile
     const u32 = this.#u32
     const at = this.#control
     if ((value & MAILBOX_VFU) !== 0 && (u32[at]! & MAILBOX_PFU) === 0) u32[at] = u32[at]! | MAILBOX_VFU
     if ((value & (MAILBOX_REQ | MAILBOX_ACK)) !== 0 && (value & MAILBOX_VFU) === 0) u32[at] = u32[at]! & ~MAILBOX_VFU
+    if ((value & (MAILBOX_REQ | MAILBOX_ACK)) !== 0) {
+      this.#unread = false
+      this.#unreadBlock = false
+    }
     if ((value & MAILBOX_REQ) !== 0) this.#serve()
+    else this.#tellBlocks()
   }
 
   /** Tells the guest to look at its link again. The caller raises the mailbox's interrupt. */
   notify(): void {
+    // The answer that stands there, or will, carries CTS: all that a driver looks for.
+    if (this.#busy || this.#unreadBlock) return
     this.#u32[this.#memory] = (PF_CONTROL | (this.#clearToSend ? MESSAGE_CTS : 0)) >>> 0
     this.#u32[this.#control] = this.#u32[this.#control]! | MAILBOX_PFSTS
   }
@@ -85,19 +116,67 @@ export class Mailbox {
     const words = u32.slice(this.#memory, this.#memory + VMBMEM_WORDS)
     const message = words[0]!
     if (message === VF_RESET) this.#hello()
-    else {
+    else if (this.#clearToSend && this.#blocks && isBlockMessage(message & MESSAGE_TYPE)) {
+      this.#serveBlocks(this.#blocks.serve(message & MESSAGE_TYPE, words), words)
+      return
+    } else {
       const done = this.#clearToSend && this.#carryOut(message, words)
-      const answer = (message & ~(MESSAGE_ACK | MESSAGE_NACK | MESSAGE_CTS)) | (this.#clearToSend ? MESSAGE_CTS : 0)
-      u32[this.#memory] = (answer | (done ? MESSAGE_ACK : MESSAGE_NACK)) >>> 0
+      this.#answer(message, done)
       if (done) this.#owner.filtersChanged(this.#filters.describe())
     }
     u32[this.#control] = u32[this.#control]! | MAILBOX_PFACK | MAILBOX_PFSTS
+    this.#unread = true
+  }
+
+  #answer(message: number, done: boolean): void {
+    const answer = (message & ~(MESSAGE_ACK | MESSAGE_NACK | MESSAGE_CTS)) | (this.#clearToSend ? MESSAGE_CTS : 0)
+    this.#u32[this.#memory] = (answer | (done ? MESSAGE_ACK : MESSAGE_NACK)) >>> 0
+  }
+
+  // The message is taken at once; the answer comes when the physical function has it (SR-284, SR-285).
+  #serveBlocks(outcome: boolean | Promise<boolean>, words: Uint32Array): void {
+    const u32 = this.#u32
+    const life = this.#life
+    u32[this.#control] = u32[this.#control]! | MAILBOX_PFACK
+    const finish = (done: boolean): void => {
+      if (life !== this.#life) return // reset meanwhile: nobody waits for this
+      this.#busy = false
+      this.#unread = true
+      this.#unreadBlock = true
+      u32.set(words.subarray(1), this.#memory + 1)
+      this.#answer(words[0]!, done)
+      u32[this.#control] = (u32[this.#control]! & ~MAILBOX_PFU) | MAILBOX_PFSTS
+    }
+    if (typeof outcome === 'boolean') {
+      finish(outcome)
+      return
+    }
+    this.#busy = true
+    u32[this.#control] = u32[this.#control]! | MAILBOX_PFU
+    outcome.then(finish, () => finish(false))
+  }
+
+  // The mask of changed blocks goes to a guest that waits for it, once, when nobody uses the memory (SR-292).
+  #tellBlocks(): void {
+    const u32 = this.#u32
+    const blocks = this.#blocks
+    const free = !this.#busy && !this.#unread && (u32[this.#control]! & (MAILBOX_VFU | MAILBOX_PFSTS)) === 0
+    if (!blocks || blocks.mask === 0n || !this.#clearToSend || !free) return
+    u32[this.#memory + 1] = Number(blocks.mask & 0xffff_ffffn)
+    u32[this.#memory + 2] = Number(blocks.mask >> 32n)
+    u32[this.#memory] = (PF_BLOCKS_CHANGED | MESSAGE_CTS) >>> 0
+    u32[this.#control] = u32[this.#control]! | MAILBOX_PFSTS
+    this.#unread = true
+    this.#unreadBlock = true
+    blocks.told()
+    this.#interrupt()
   }
 
   #hello(): void {
     const u32 = this.#u32
     const { mac } = this.#owner
     this.#clearToSend = true
+    this.#forgetBlocks()
     this.#filters.reset(mac)
     u32[this.#memory] = (VF_RESET | (mac ? MESSAGE_ACK : MESSAGE_NACK)) >>> 0
     u32[this.#memory + 1] = mac ? (mac[0]! | (mac[1]! << 8) | (mac[2]! << 16) | (mac[3]! << 24)) >>> 0 : 0

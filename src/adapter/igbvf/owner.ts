@@ -13,6 +13,18 @@ export type ResetCause =
   /** The physical function asked (OID_SRIOV_RESET_VF). */
   | 'owner'
 
+/** The backchannel of the function: configuration blocks of up to 128 bytes, carried by the mailbox. */
+export interface VfBlocks {
+  /** The block's first `length` bytes, or undefined: failure (SR-287). */
+  read(blockId: number, length: number): Promise<Uint8Array | undefined>
+  /** False: failure. */
+  write(blockId: number, data: Uint8Array): Promise<boolean>
+  /** Settles with the mask of blocks that changed, or with 0n when the wait ended without one. */
+  invalidated(): Promise<bigint>
+  /** Ends a wait: what comes later stays pending. */
+  endWait(): void
+}
+
 export interface VfOwner {
   /** The address that the driver is given at its reset: six octets, or null: the guest makes one up. */
   readonly mac: Uint8Array | null
@@ -29,6 +41,8 @@ export interface VfOwner {
   wasReset(cause: ResetCause): void
   /** The guest's address, filters or modes changed; `filters` describes them. */
   filtersChanged(filters: VfFilterState): void
+  /** Configuration blocks; without them the guest is refused. */
+  readonly blocks?: VfBlocks | undefined
   /** The guest switched its rings on or off: frames can be exchanged when both are on. */
   activity(active: boolean): void
 }

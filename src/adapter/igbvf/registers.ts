@@ -127,6 +127,17 @@ export const VF_SET_VLAN = 4
 export const VF_SET_LPE = 5
 export const VF_SET_PROMISCUOUS = 6
 export const PF_CONTROL = 0x0100
+// Configuration blocks, an addition to the chip's messages; drivers that do not know them never see one of the PF's.
+/** Word 1: block; word 2: length and, from bit 8, offset of this piece; data from word 3. */
+export const VF_READ_BLOCK = 0x40
+export const VF_WRITE_BLOCK = 0x41
+/** The guest waits for an invalidation: it comes as one PF_BLOCKS_CHANGED. */
+export const VF_AWAIT_BLOCKS = 0x42
+/** Words 1 and 2: mask of the blocks that changed. */
+export const PF_BLOCKS_CHANGED = 0x0101
+export const BLOCK_DATA_WORD = 3
+/** Bytes of a block that one message carries. */
+export const BLOCK_PIECE_BYTES = 4 * (VMBMEM_WORDS - BLOCK_DATA_WORD)
 export const MAC_FILTER_CLEAR = 1
 export const MAC_FILTER_ADD = 2
 export const PROMISCUOUS_MULTICAST = 2

@@ -108,7 +108,8 @@ export class VirtualFunction {
     this.#components = components
     this.filters = new VfFilters(u8, u32, block)
     this.interrupts = new Interrupts(block, components)
-    this.mailbox = new Mailbox(block, { u32, filters: this.filters, owner })
+    const interrupt = (): void => this.interrupts.raise(this.interrupts.mailboxCause)
+    this.mailbox = new Mailbox(block, { u32, filters: this.filters, owner, interrupt })
     this.config = new ConfigSpace(VECTORS, () => this.reset('function-level'))
     this.#linkUp = owner.linkUp
     i32.fill(-1, (block + V_VECTORS) >> 2, ((block + V_VECTORS) >> 2) + VECTORS)

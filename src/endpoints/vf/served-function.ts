@@ -274,5 +274,6 @@ const withActivity = (owner: VfOwner, activity: (active: boolean) => void): VfOw
   allowsVlan: (vlan) => owner.allowsVlan(vlan),
   wasReset: (cause) => owner.wasReset(cause),
   filtersChanged: (filters) => owner.filtersChanged(filters),
+  blocks: owner.blocks,
   activity,
 })
