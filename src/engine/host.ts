@@ -18,6 +18,7 @@ import { dropsOf, type ProcessorFigures, processorFigures } from './figures.ts'
 import { SwitchPolicies } from './policies.ts'
 import { PortMoves } from './port-moves.ts'
 import { type PortEvent, PortRunner, type PortRunnerOptions } from './port-runner.ts'
+import { enforcePortSettings, type PortSettings } from './port-settings.ts'
 import { ProcessorSet } from './processor-set.ts'
 import { SwitchSaver } from './saving.ts'
 import {
@@ -193,13 +194,13 @@ export class RunningSwitch {
     return this.policies.creating(config.name, config.properties ?? [], () =>
       this.#control.createPort({
         name: config.name,
-        friendlyName: config.name,
+        friendlyName: config.friendlyName ?? config.name,
         ...attachmentOf(config),
         mac: config.mac ?? undefined,
         macSpoofing: config.macSpoofing === 'on',
         learning: config.learning,
         linkUp: config.link === 'up',
-        mtu: mtuOf(config.endpoint),
+        mtu: config.mtu ?? mtuOf(config.endpoint),
         vmName: config.name,
         physicalNics: [config.name, ...(config.adapters ?? []).map((_, i) => `${config.name}.${i + 2}`)],
         isValidationPort,
@@ -216,6 +217,7 @@ export class RunningSwitch {
     const id = await this.#createPort(config, false, prepared)
     const external = attachmentOf(config).type === PortType.external
     const mtu = this.#control.mtu(id) // extensions may have reduced it
+    enforcePortSettings(this.#table, id, config, mtu)
     const endpoints = [config.endpoint, ...(config.adapters ?? [])].map((endpoint) =>
       'mtu' in endpoint ? { ...endpoint, mtu } : endpoint,
     )
@@ -269,8 +271,19 @@ export class RunningSwitch {
   }
 
   /** Changes the name of a port for people: PORT_UPDATED. */
-  async updatePort(name: string, friendlyName: string): Promise<void> {
-    return this.#control.updatePort(this.#find(name).runner.id, friendlyName)
+  updatePort(name: string, friendlyName: string): Promise<void> {
+    return this.setPort(name, { friendlyName })
+  }
+
+  /** Changes settings of a port, those that are named: PORT_UPDATED where its name for people changes, NIC_UPDATED where its MTU does. */
+  async setPort(name: string, change: PortSettings): Promise<void> {
+    const { id } = this.#find(name).runner
+    if (change.friendlyName !== undefined) await this.#control.updatePort(id, change.friendlyName)
+    if (change.mtu !== undefined) await this.#control.updateNic(id, { mtu: change.mtu })
+    const port = this.#find(name)
+    const config = { ...port.config, ...change }
+    enforcePortSettings(this.#table, id, config, this.#control.mtu(id))
+    this.#ports.set(name, { ...port, config })
   }
 
   /** What changed of a port's adapter, by its guest or by configuration: NIC_UPDATED. */
@@ -300,6 +313,10 @@ export class RunningSwitch {
     return [...this.#ports.values()].map(({ runner, config }) => ({
       id: runner.id,
       name: config.name,
+      friendlyName: config.friendlyName ?? config.name,
+      mtu: this.#control.mtu(runner.id),
+      portMirroring: config.portMirroring ?? 'none',
+      monitorSession: config.monitorSession ?? 0,
       kind: config.endpoint.kind,
       mac: config.mac,
       connected: this.#table.connected(runner.id),

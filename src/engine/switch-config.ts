@@ -4,9 +4,10 @@ import type { PortCounter } from '../switch/counters.ts'
 import type { PropertyInput } from '../switch/policies/property.ts'
 import type { EndpointConfig } from './endpoint-factory.ts'
 import type { ExtensionEntry } from './extension-manager.ts'
+import type { PortSettings } from './port-settings.ts'
 
 /** A port to create. */
-export interface PortConfig {
+export interface PortConfig extends PortSettings {
   readonly name: string
   /** null: the port learns. */
   readonly mac: string | null
@@ -62,9 +63,11 @@ export interface SwitchComponents {
   readonly fatal?: (error: Error) => void
 }
 
-export interface PortStatus {
+export interface PortStatus extends Required<Omit<PortSettings, 'mtu'>> {
   readonly id: number
   readonly name: string
+  /** Bytes. */
+  readonly mtu: number
   readonly kind: string
   readonly mac: string | null
   readonly connected: boolean
