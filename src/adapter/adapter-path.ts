@@ -15,6 +15,7 @@ import type { SourceQueue } from '../switch/data-path.ts'
 import type { Delivery } from '../switch/delivery.ts'
 import { Admission, closedReason } from './admission.ts'
 import { BorrowedPackets } from './borrowed-packets.ts'
+import type { DirectPath, MayBeDirect } from './direct-path.ts'
 import type { FilterTable } from './filter-table.ts'
 import type { GroupTable } from './group-table.ts'
 import type { HostPort } from './host-port.ts'
@@ -27,6 +28,8 @@ import { VPortFlag, type VPortTable } from './vport-table.ts'
 const { BURST_MAX, BURST_SLOTS, DE_PORT, HEADER_STRIDE, PF_DROPPED, PF_MULTICAST, PF_TAGGED } = layout
 const { strip, vf, access } = VPortFlag
 const DEFAULT_VPORT = 0
+/** Frames taken behind a frame that ended a direct run: soon enough the direct path is asked again. */
+const AFTER_DIRECT = 8
 const burstMax: number = BURST_MAX
 
 /** What the path works with. Delivery and counters are the adapter's own: their port ids are VPort ids, and `vports` for the wire. */
@@ -42,6 +45,8 @@ export interface AdapterPathComponents {
   readonly nowMs: () => number
   /** What takes the frames for the default VPort; its queue stands in `delivery`. Without one they are somebody else's. */
   readonly host?: HostPort
+  /** Takes what is simple from ring to ring; without it everything goes through the pool. */
+  readonly direct?: DirectPath
 }
 
 /** Fields are ordinary ones: they are read per packet. */
@@ -53,6 +58,7 @@ export class AdapterPath {
   private readonly counters: Counters
   private readonly delivery: Delivery
   private readonly nowMs: () => number
+  private readonly direct: DirectPath | undefined
   private readonly admission: Admission
   private readonly forwarding: NicSwitchForwarding
   private readonly host: HostPort | undefined
@@ -79,6 +85,7 @@ export class AdapterPath {
     this.counters = components.counters
     this.delivery = components.delivery
     this.nowMs = components.nowMs
+    this.direct = components.direct
     this.host = components.host
     this.borrowed = new BorrowedPackets(pool)
     this.admission = new Admission(pool, vports, filters)
@@ -89,9 +96,20 @@ export class AdapterPath {
    * Takes one burst from `queue` of VPort `vport` (or of the wire: `vports`) through the NIC switch. Returns the packets taken; 0 too
    * while the VPort is over its rate. They are given back to their owner whatever happens in between.
    */
-  turn(queue: SourceQueue, vport: number): number {
+  turn(queue: SourceQueue & MayBeDirect, vport: number): number {
     const room = vport === this.vports.wire ? burstMax : this.rates.allowance(vport, this.nowMs() * 1000)
     if (room === 0) return 0
+    const { direct } = this
+    if (direct === undefined || queue.direct === undefined) return this.pooled(queue, vport, room)
+    const taken = direct.turn(queue.direct, vport, room)
+    if (taken === 0) return direct.rest ? this.pooled(queue, vport, room) : 0
+    this.rates.charge(vport, direct.bytes)
+    const left = direct.rest ? Math.min(room - taken, AFTER_DIRECT) : 0
+    return left === 0 ? taken : taken + this.pooled(queue, vport, left)
+  }
+
+  // A burst of at most `room` frames through the pool.
+  private pooled(queue: SourceQueue, vport: number, room: number): number {
     const taken = queue.receive(0, room)
     if (taken === 0) return 0
     const { host } = this

@@ -4,22 +4,32 @@
 // Complications: a move must be one step (SR-221), so it changes the one word that holds the VPort and nothing else. A reader that meets
 // a writer reads the key again after the VPort. Several kinds of key share the table: with a VLAN id, untagged or zero (id 0), without
 // VLAN test, each also for inner addresses; and the addresses that a VPort may send from.
+import {
+  FILTER_ENTRY_BYTES,
+  FILTER_HASH_HIGH,
+  FILTER_HASH_KEY,
+  FILTER_HASH_MIX,
+  FILTER_PROBES,
+  FILTER_TABLE_HEADER,
+  FILTER_VALID,
+} from '../kernels/layout.ts'
 import { macKey } from '../switch/mac-table.ts'
 
-const HEADER_WORDS = 16
-const ENTRY_WORDS = 4
-const PROBES = 16
+// The direct kernel reads the table too. V8 folds a module's own constants into the code: these are per packet.
+const HEADER_WORDS: number = FILTER_TABLE_HEADER >> 2
+const ENTRY_WORDS: number = FILTER_ENTRY_BYTES >> 2
+const PROBES: number = FILTER_PROBES
 const USED = 0
 const INNER = 1
-const VALID = 1 << 30
+const VALID: number = FILTER_VALID
 const KIND_SHIFT = 28
 const KIND_VLAN = 0
 const KIND_ANY_VLAN = 1
 const KIND_SOURCE = 2
 const INNER_MIX = 0x5bd1e995
-const HASH_HIGH = 0x9e3779b1 | 0
-const HASH_MIX = 0x85ebca6b | 0
-const HASH_KEY = 0xc2b2ae35 | 0
+const HASH_HIGH = FILTER_HASH_HIGH | 0
+const HASH_MIX = FILTER_HASH_MIX | 0
+const HASH_KEY = FILTER_HASH_KEY | 0
 
 /** VLAN test of a filter that has none: any tag, or no tag, passes. */
 export const ANY_VLAN = -1
@@ -44,6 +54,11 @@ export class FilterTable {
       throw new RangeError(`a filter table has a power of two of entries from 16, not ${entries}`)
     this.words = new Int32Array(buffer, at, filterTableBytes(entries) >> 2)
     this.mask = entries - 1
+  }
+
+  /** Entries that it has room for. */
+  get entries(): number {
+    return this.mask + 1
   }
 
   // Folds before it multiplies: a host's entropy is in the top byte of the low word.

@@ -3,40 +3,57 @@
 // port, "the wire". A generation number tells processors to rebuild what they derive from it.
 //
 // The rule it must not break: one thread writes; a reader sees an entry's flags change in one step.
+import {
+  VPORT_ACCESS,
+  VPORT_ADMITTED_BYTES,
+  VPORT_ENTRY_BYTES,
+  VPORT_FLAG_ACCESS,
+  VPORT_FLAG_ACTIVE,
+  VPORT_FLAG_ASLEEP,
+  VPORT_FLAG_CHECK_SOURCE,
+  VPORT_FLAG_LINK_DOWN,
+  VPORT_FLAG_STRIP,
+  VPORT_FLAG_VF,
+  VPORT_FLAGS,
+  VPORT_MAC_HIGH,
+  VPORT_MAC_LOW,
+  VPORT_TABLE_HEADER,
+} from '../kernels/layout.ts'
 import { macKey } from '../switch/mac-table.ts'
 
 /** VPorts that one adapter may have at the most, the default one included: the width of a multicast group's member set. */
 export const VPORTS_MAX = 128
 export const VLAN_IDS = 4096
 
-const HEADER_WORDS = 16
-const ENTRY_WORDS = 16
-const ADMITTED_WORDS = VLAN_IDS >> 5
+// The direct kernel reads the table too. V8 folds a module's own constants into the code: these are per packet.
+const HEADER_WORDS: number = VPORT_TABLE_HEADER >> 2
+const ENTRY_WORDS: number = VPORT_ENTRY_BYTES >> 2
+const ADMITTED_WORDS: number = VPORT_ADMITTED_BYTES >> 2
 const GENERATION = 0
 const PACKET_FILTER = 1
-const W_FLAGS = 0
-const W_MAC_LOW = 1
-const W_MAC_HIGH = 2
-const W_ACCESS = 3
+const W_FLAGS: number = VPORT_FLAGS >> 2
+const W_MAC_LOW: number = VPORT_MAC_LOW >> 2
+const W_MAC_HIGH: number = VPORT_MAC_HIGH >> 2
+const W_ACCESS: number = VPORT_ACCESS >> 2
 
 /** Flags of a VPort, and of the wire. */
 export const VPortFlag = {
   /** Exists and is Activated: packets may pass (SR-170). */
-  active: 1 << 0,
+  active: VPORT_FLAG_ACTIVE,
   /** Attached to a VF; clear: to the PF, or the wire. */
-  vf: 1 << 1,
+  vf: VPORT_FLAG_VF,
   /** The source address must be the VF's or that of a filter (PD-01). */
-  checkSource: 1 << 2,
-  linkDown: 1 << 3,
+  checkSource: VPORT_FLAG_CHECK_SOURCE,
+  linkDown: VPORT_FLAG_LINK_DOWN,
   /** The function is below D0: it neither sends nor receives (PD-15). */
-  asleep: 1 << 4,
+  asleep: VPORT_FLAG_ASLEEP,
   allMulticast: 1 << 5,
   /** Gets unknown unicast as well. Of a VF: a trusted one only. */
   promiscuous: 1 << 6,
   /** An access port: frames get its tag on the way in; the guest does not know its VLAN. */
-  access: 1 << 7,
+  access: VPORT_FLAG_ACCESS,
   /** Frames are delivered without their tag, which stays in the out-of-band cell (SR-211). */
-  strip: 1 << 8,
+  strip: VPORT_FLAG_STRIP,
   /** Stacked tags may pass: trusted functions only. */
   stackedTags: 1 << 9,
 } as const

@@ -3,6 +3,7 @@
 // outside and the packet pool. One compliance suite (compliance.ts) runs against every kind.
 //
 // The rule both must not break: a queue's methods allocate nothing per packet and never block.
+import type { DirectQueue } from '../adapter/direct-path.ts'
 import type { Kernels } from '../kernels/kernels.ts'
 import type { EpollSet } from '../linux/epoll.ts'
 import type { SharedMemory } from '../linux/shared-memory.ts'
@@ -91,6 +92,8 @@ export interface QueueContext {
 
 /** The data half: one queue pair. Slots and lists are as in kernels/layout.ts. */
 export interface EndpointQueue {
+  /** Itself, of kinds whose rings the direct kernel of an SR-IOV adapter can work on. */
+  readonly direct?: DirectQueue | undefined
   /** Offloads (OFFLOAD_*) that `deliver` can pass on; the data path does the others in software first. */
   readonly offloads: number
   /** Takes up to `max` frames into slots `first`…, parsed (Kernels.parse), P_NEEDS filled. Returns how many. */

@@ -4,6 +4,7 @@
 // down stands in wasm globals, which are per instance, or in the caller's pool.
 export { copyFrame } from './copy.as'
 export { checksum } from './checksum.as'
+export { direct } from './direct.as'
 export { arm, disarm } from './notify.as'
 export { parse } from './parse.as'
 export { deliver } from './receive.as'

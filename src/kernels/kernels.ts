@@ -57,6 +57,21 @@ export interface SwitchingKernels {
   sort(pool: number, list: number, count: number, block: number): number
 }
 
+/**
+ * The direct path between the virtual functions of an SR-IOV adapter: frames from ring to ring without the packet pool. `block` is a
+ * direct block (D_* in layout.ts), written by one processor for one adapter.
+ */
+export interface DirectKernels {
+  /**
+   * Takes frames of VPort `vport` from its split transmit ring `queue`, at most `max` (≤ BURST_MAX), and copies each straight into the
+   * receive ring of the VPort that its destination address belongs to, as long as that is simple: from the first frame on that is not,
+   * frames stay in the ring. Publishes each ring once. The caller holds the lock of `queue`; receive rings are locked here, if they are
+   * free, and stay so: the caller notifies and unlocks those of the D_RECORDS records. Returns 1 if a frame was left that somebody
+   * else has to decide about, else 0.
+   */
+  direct(block: number, queue: number, vport: number, max: number): number
+}
+
 /** Memory as the TypeScript twin sees it: linear memory, and windows of at most WINDOW_BYTES for what lies outside it. */
 export interface TwinMemory {
   readonly linear: ArrayBufferLike

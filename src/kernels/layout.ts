@@ -266,3 +266,52 @@ export const S_STOPPED_AT = 84 // u32, out: position of the packet whose source 
 export const S_OVERFLOW = 80 // u32, out: copies that found their list full
 export const S_SEEN = 88 // u32, out: OR of the flags admitted
 export const S_LONGEST = 92 // u32, out: bytes of the longest frame admitted
+
+// ---- tables of the SR-IOV adapter that the direct kernel reads -------------------------------------------------------------------
+// VPort table (src/adapter/vport-table.ts): a header, an entry per VPort id and one for the wire, then the sets of VLANs admitted.
+export const VPORT_TABLE_HEADER = 64
+export const VPORT_ENTRY_BYTES = 64
+export const VPORT_FLAGS = 0 // i32: VPORT_FLAG_*
+export const VPORT_MAC_LOW = 4 // i32: octets 2…5 of the function's address, little-endian
+export const VPORT_MAC_HIGH = 8 // i32: octets 0 and 1
+export const VPORT_ACCESS = 12 // i32: tag of an access port, VLAN id in bits 0-11; 0 = none
+export const VPORT_ADMITTED_BYTES = 512 // a bit per VLAN id
+export const VPORT_FLAG_ACTIVE = 1 << 0
+export const VPORT_FLAG_VF = 1 << 1
+export const VPORT_FLAG_CHECK_SOURCE = 1 << 2
+export const VPORT_FLAG_LINK_DOWN = 1 << 3
+export const VPORT_FLAG_ASLEEP = 1 << 4
+export const VPORT_FLAG_ACCESS = 1 << 7
+export const VPORT_FLAG_STRIP = 1 << 8
+// Filter table (src/adapter/filter-table.ts): a header, then entries {address octets 2…5, key, VPort, -}.
+export const FILTER_TABLE_HEADER = 64
+export const FILTER_ENTRY_BYTES = 16
+export const FILTER_PROBES = 16
+export const FILTER_VALID = 1 << 30
+export const FILTER_ANY_VLAN = 1 << 28 // kind of key: a filter without VLAN test
+export const FILTER_SOURCE = 2 << 28 // kind of key: an address that the VPort in bits 16… may send from
+export const FILTER_HASH_HIGH = 0x9e3779b1
+export const FILTER_HASH_KEY = 0xc2b2ae35
+export const FILTER_HASH_MIX = 0x85ebca6b
+
+// ---- direct block: what the direct kernel is told and tells, one per processor and adapter ---------------------------------------
+export const D_VPORTS = 0 // u32: linear address of the VPort table
+export const D_VPORT_COUNT = 4 // u32: VPort ids are below; the wire's is this one
+export const D_FILTERS = 8 // u32: linear address of the filter table
+export const D_FILTER_MASK = 12 // u32: entries - 1
+export const D_QUEUES = 16 // u32: linear address of a u32 per VPort: queue block of its one receive ring, 0 = it can't be reached directly
+export const D_MARKS = 20 // u32: linear address of a u8 per VPort, 0 between calls: number of its record in the burst, plus 1
+export const D_TAKEN = 24 // u32, out: frames taken from the source ring
+export const D_BYTES = 28 // u32, out: bytes of those frames
+export const D_NOTIFY = 32 // u32, out: 1 if the source wants a notification
+export const D_RECORDS = 36 // u32, out: receive rings that were locked; the caller notifies and unlocks them
+export const D_RECORD = 64 // the records: BURST_MAX at the most, since each frame has one destination
+export const D_RECORD_BYTES = 32
+export const DR_VPORT = 0 // u32
+export const DR_QUEUE = 4 // u32: linear address of the queue block
+export const DR_FRAMES = 8 // u32: frames delivered
+export const DR_BYTES = 12 // u32: bytes of those
+export const DR_LOST = 16 // u32: frames that found no buffer
+export const DR_NOTIFY = 20 // u32: 1 if the destination wants a notification
+export const DR_LIMIT = 24 // u32: the driver's available index, read once
+export const DIRECT_BYTES = D_RECORD + BURST_MAX * D_RECORD_BYTES

@@ -1,5 +1,5 @@
 // Instantiates the wasm burst kernels over the process's linear memory. Reading the file is the caller's job: this folder is pure.
-import type { Kernels, SwitchingKernels } from './kernels.ts'
+import type { DirectKernels, Kernels, SwitchingKernels } from './kernels.ts'
 
 const FUNCTIONS = [
   'dequeue',
@@ -14,6 +14,7 @@ const FUNCTIONS = [
   'admit',
   'forward',
   'sort',
+  'direct',
 ] as const
 
 /** The wasm module is not the one that this source tree builds. */
@@ -25,7 +26,7 @@ export class KernelsError extends Error {
  * Kernels from the bytes of kernels.wasm over `memory` (shared, at most 65536 pages). Each thread makes its own instance: what a
  * kernel notes down between calls belongs to the instance. Throws KernelsError if the module does not export them all.
  */
-export function instantiateKernels(bytes: Uint8Array, memory: WebAssembly.Memory): Kernels & SwitchingKernels {
+export function instantiateKernels(bytes: Uint8Array, memory: WebAssembly.Memory): Kernels & SwitchingKernels & DirectKernels {
   let exports: Record<string, unknown>
   try {
     exports = new WebAssembly.Instance(new WebAssembly.Module(bytes), { env: { memory } }).exports
@@ -37,5 +38,5 @@ export function instantiateKernels(bytes: Uint8Array, memory: WebAssembly.Memory
     throw new KernelsError(
       `the wasm kernels lack ${missing.join(', ')}: they are older than the source; run "npm run build:kernels"`,
     )
-  return exports as unknown as Kernels & SwitchingKernels
+  return exports as unknown as Kernels & SwitchingKernels & DirectKernels
 }

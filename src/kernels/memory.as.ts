@@ -63,6 +63,44 @@ export function guestAddress(p: usize): u64 {
   return ~(<u64>0)
 }
 
+// A second guest, the one that is written to while the first is read.
+let targetTable: usize = 0
+let targetEntries: u32 = 0
+let targetHint: usize = 0
+
+/** Chooses the region table of queue `q` for translateTarget. Returns false if it is empty. */
+export function enterTarget(q: usize): bool {
+  targetTable = load<u32>(q, Q_REGIONS)
+  targetEntries = load<u32>(q, Q_REGION_COUNT)
+  targetHint = targetTable
+  return targetEntries != 0
+}
+
+function searchTarget(a: u64, n: u32): usize {
+  let entry = targetTable
+  for (let i: u32 = 0; i < targetEntries; i++, entry += REGION_BYTES) {
+    const d = a - load<u64>(entry)
+    const size = <u64>load<u32>(entry, REGION_SIZE)
+    if (d < size && <u64>n <= size - d) {
+      const base = load<u32>(entry, REGION_BASE)
+      if (base == 0) return 0
+      targetHint = entry
+      return <usize>base + <usize>d
+    }
+  }
+  return 0
+}
+
+/** As translate, in the region table that enterTarget chose. */
+@inline
+export function translateTarget(a: u64, n: u32): usize {
+  const d = a - load<u64>(targetHint)
+  const size = <u64>load<u32>(targetHint, REGION_SIZE)
+  const base = load<u32>(targetHint, REGION_BASE)
+  if (d < size && <u64>n <= size - d && base != 0) return <usize>base + <usize>d
+  return searchTarget(a, n)
+}
+
 /** Copies exactly `n` bytes (any number), meant for headers: overlapping 16-byte steps instead of a tail loop. */
 @inline
 export function copySmall(d: usize, s: usize, n: u32): void {

@@ -96,6 +96,14 @@ export function publish(q: usize): u32 {
   return packed ? wantedPacked(q) : wantedSplit(q)
 }
 
+/** Publishes `n` entries of a split ring that stand in its used ring already. Returns 1 if the guest wants a notification. */
+export function publishWritten(q: usize, n: u32): u32 {
+  beginGiving(q)
+  used = (used + n) & 0xffff
+  given = n
+  return publish(q)
+}
+
 function wantedSplit(q: usize): u32 {
   const driver = <usize>load<u32>(q, Q_DRIVER)
   if ((load<u32>(q, Q_FLAGS) & QF_EVENT_INDEX) == 0) return (<u32>atomic.load<u16>(driver) & 1) ^ 1

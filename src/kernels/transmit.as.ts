@@ -217,7 +217,7 @@ function takeChain(q: usize, pool: usize, k: u32, i: u32, allowed: u32): bool {
  * the other, in the loop that copies, each costs a trip to its cache; here many are on their way at once (64 B frames: a sixth more a
  * second). Nothing is taken from what is read.
  */
-function touchAhead(avail: usize, desc: usize, mask: u32, last: u32, n: u32): void {
+export function touchAhead(avail: usize, desc: usize, mask: u32, last: u32, n: u32): void {
   for (let i: u32 = 0; i < n; i++) {
     const head = <u32>load<u16>(avail + 4 + (<usize>((last + i) & mask) << 1)) & mask
     const d = desc + (<usize>head << 4)

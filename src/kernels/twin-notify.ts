@@ -101,6 +101,14 @@ export function publish(s: TwinState, q: number): number {
   return s.packed ? wantedPacked(s, q) : wantedSplit(s, q)
 }
 
+/** Publishes `n` entries of a split ring that stand in its used ring already. Returns 1 if the guest wants a notification. */
+export function publishWritten(s: TwinState, q: number, n: number): number {
+  beginGiving(s, q)
+  s.used = (s.used + n) & 0xffff
+  s.given = n
+  return publish(s, q)
+}
+
 function wantedSplit(s: TwinState, q: number): number {
   const u32 = s.u32
   const driver = ringPart(s, q + (Q_DRIVER >> 2))

@@ -2,9 +2,10 @@
 // that serves guests whose memory lies outside linear memory. Each twin-*.ts beside this file is one *.as.ts, step by step.
 //
 // The rule it must not break: it agrees with the wasm kernels to the byte.
-import type { Kernels, TwinMemory } from './kernels.ts'
+import type { DirectKernels, Kernels, TwinMemory } from './kernels.ts'
 import { checksum } from './twin-checksum.ts'
 import { copyFrame } from './twin-copy.ts'
+import { direct } from './twin-direct.ts'
 import { TwinState } from './twin-memory.ts'
 import { arm, disarm } from './twin-notify.ts'
 import { parse } from './twin-parse.ts'
@@ -18,7 +19,7 @@ export { LINEAR_WINDOWS, linearWindows, windowOf } from './twin-memory.ts'
  * Kernels over `memory`. Queue blocks, pools, region tables and lists must lie in the first GiB of linear memory, 4-byte aligned; a
  * region entry, and each part of a ring outside linear memory, within one window. `memory.windows` is read at each use: windows may be added later.
  */
-export function createTwin(memory: TwinMemory): Kernels {
+export function createTwin(memory: TwinMemory): Kernels & DirectKernels {
   const s = new TwinState(memory)
   return {
     dequeue: (queue, pool, first, max) => dequeue(s, queue >>> 2, pool, first, max),
@@ -29,6 +30,7 @@ export function createTwin(memory: TwinMemory): Kernels {
     parse: (pool, first, count) => parse(s, pool, first, count),
     checksum: (pool, slot) => checksum(s, pool, slot),
     segment: (pool, slot, slots, room) => segment(s, pool, slot, slots, room),
+    direct: (block, queue, vport, max) => direct(s, block >>> 2, queue >>> 2, vport, max),
     copyFrame: (pool, slot, from, length, target) => copyFrame(s, pool, slot, from, length, target),
   }
 }

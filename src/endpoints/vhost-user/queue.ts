@@ -2,6 +2,7 @@
 //
 // The rule it must not break: no ring, guest memory or descriptor is touched without the queue's lock, and none once the block says
 // "stopped". The transmit lock is held from `receive` to `complete`, since payloads stay in the guest's memory in between.
+import type { DirectQueue } from '../../adapter/direct-path.ts'
 import type { Kernels } from '../../kernels/kernels.ts'
 import {
   DELIVER_COUNT,
@@ -51,7 +52,8 @@ export const openVhostUserQueue = (plan: QueuePlan, context: QueueContext): Endp
   new VhostUserQueue(plan as VhostUserPlan, context)
 
 // Ordinary fields: `#private` ones double the cost of access on the hot path.
-class VhostUserQueue implements EndpointQueue {
+class VhostUserQueue implements EndpointQueue, DirectQueue {
+  readonly direct = this
   refusal: number = DropReason.none
   private readonly rx: number
   private readonly tx: number
@@ -130,10 +132,7 @@ class VhostUserQueue implements EndpointQueue {
       return 0
     }
     const kernels = (u32[(rx + Q_FLAGS) >> 2]! & QF_FOREIGN) !== 0 || this.holdsForeign(list, count) ? this.any : this.linear
-    if (u32[(rx + Q_GENERATION) >> 2] !== this.rxGeneration) {
-      this.rxGeneration = u32[(rx + Q_GENERATION) >> 2]!
-      kernels.disarm(rx) // nobody waits for new receive buffers
-    }
+    this.followReceive(kernels)
     const noBuffer = u32[(rx + Q_NO_BUFFER) >> 2]!
     const tooBig = u32[(rx + Q_TOO_BIG) >> 2]!
     const badBuffer = u32[(rx + Q_BAD_BUFFER) >> 2]!
@@ -153,6 +152,35 @@ class VhostUserQueue implements EndpointQueue {
               : DropReason.receiveBufferFull
     unlockQueue(i32, rx)
     return delivered
+  }
+
+  get transmitRing(): number {
+    return this.tx
+  }
+
+  get receiveRing(): number {
+    return this.rx
+  }
+
+  beginDirect(): boolean {
+    const { tx, u32 } = this
+    if (u32[(tx + Q_STATE) >> 2] !== QS_RUNNING || !tryLockQueue(this.i32, tx)) return false
+    if (u32[(tx + Q_STATE) >> 2] === QS_RUNNING && u32[(tx + Q_DISCARD) >> 2] === 0) return true
+    unlockQueue(this.i32, tx)
+    return false
+  }
+
+  endDirect(taken: number, notify: number): void {
+    if (taken > 0) this.txRecord.update()
+    if (notify !== 0) this.notify(this.tx)
+    unlockQueue(this.i32, this.tx)
+  }
+
+  settleDirect(frames: number, notify: number): void {
+    this.followReceive(this.linear)
+    if (frames > 0) this.rxRecord.update()
+    if (notify !== 0) this.notify(this.rx)
+    unlockQueue(this.i32, this.rx)
   }
 
   arm(epoll: EpollSet): boolean {
@@ -185,6 +213,14 @@ class VhostUserQueue implements EndpointQueue {
 
   close(epoll: EpollSet): void {
     this.dropKick(epoll)
+  }
+
+  /** Under the receive lock: tells a ring that was set up anew that nobody waits for new receive buffers. */
+  private followReceive(kernels: Kernels): void {
+    const generation = this.u32[(this.rx + Q_GENERATION) >> 2]!
+    if (generation === this.rxGeneration) return
+    this.rxGeneration = generation
+    kernels.disarm(this.rx)
   }
 
   private giveBack(first: number, count: number): void {
