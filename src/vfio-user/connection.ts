@@ -4,10 +4,10 @@
 // The rule it must not break: a descriptor that came in is either taken by the handler or closed here, on every path; and a client
 // that misbehaves loses this connection, never more. It never waits for the client.
 import { SystemCallError } from '../linux/errors.ts'
-import { closeFd, type Watcher, watchFd } from '../linux/files.ts'
+import { closeFd } from '../linux/files.ts'
+import { MessageSocket } from '../linux/message-socket.ts'
 import { PassedFds } from '../linux/passed-fds.ts'
 import { RefusedError } from '../linux/refused.ts'
-import { FdReceiver, sendWithFds } from '../linux/sockets.ts'
 import {
   Command,
   checkHeader,
@@ -39,23 +39,19 @@ export interface ConnectionOwner {
 
 /** A connection to one client. It owns the socket. */
 export class Connection {
-  readonly #fd: number
+  readonly #socket: MessageSocket
   readonly #owner: ConnectionOwner
-  readonly #receiver = new FdReceiver(BUFFER_BYTES)
   readonly #buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES)
   #filled = 0
   /** Descriptors with the position behind the last byte they came with: the kernel ends a read there. */
   #passed: { end: number; fds: number[] }[] = []
-  #watcher: Watcher | null
-  #unsent: Buffer | null = null
   #greeted = false
   #open = true
   #refusals = 0
 
   constructor(fd: number, owner: ConnectionOwner) {
-    this.#fd = fd
     this.#owner = owner
-    this.#watcher = watchFd(fd, () => this.poll())
+    this.#socket = new MessageSocket(fd, BUFFER_BYTES, { serve: () => this.#serveAll(), failed: (reason) => this.close(reason) })
   }
 
   get isOpen(): boolean {
@@ -64,32 +60,29 @@ export class Connection {
 
   /** Handles what has arrived. Called by the event loop; calling it in between is harmless. */
   poll(): void {
-    try {
-      this.#serveBuffer()
-      for (let reads = 0; this.#open && !this.#unsent && reads < READS_PER_TURN; reads++) {
-        if (!this.#receive()) return
-        this.#serveBuffer()
-      }
-    } catch (error) {
-      if (!(error instanceof SystemCallError)) throw error
-      this.close(error.message)
-    }
+    if (this.#open) this.#socket.poll()
   }
 
   /** Closes the connection and tells the owner once. */
   close(reason: string | null): void {
     if (!this.#open) return
     this.#open = false
-    this.#watcher?.close()
-    this.#watcher = null
     for (const { fds } of this.#passed.splice(0)) for (const fd of fds) closeFd(fd)
-    closeFd(this.#fd)
+    this.#socket.close()
     this.#owner.closed(reason)
+  }
+
+  #serveAll(): void {
+    this.#serveBuffer()
+    for (let reads = 0; this.#open && !this.#socket.isBlocked && reads < READS_PER_TURN; reads++) {
+      if (!this.#receive()) return
+      this.#serveBuffer()
+    }
   }
 
   /** Reads once. Returns false if nothing came. */
   #receive(): boolean {
-    const part = this.#receiver.receive(this.#fd, BUFFER_BYTES - this.#filled)
+    const part = this.#socket.receive(BUFFER_BYTES - this.#filled)
     if (!part) return false
     if (part.fds.length > 0) this.#passed.push({ end: this.#filled + part.bytes.length, fds: part.fds })
     if (part.truncated || part.fds.length > MESSAGE_FDS_MAX) {
@@ -108,7 +101,7 @@ export class Connection {
   /** Serves the whole messages in the buffer, until an answer has to wait. */
   #serveBuffer(): void {
     let at = 0
-    while (this.#open && !this.#unsent && this.#filled - at >= HEADER_BYTES) {
+    while (this.#open && !this.#socket.isBlocked && this.#filled - at >= HEADER_BYTES) {
       const buffer = this.#buffer
       const command = buffer.readUInt16LE(at + 2)
       const bytes = buffer.readUInt32LE(at + 4)
@@ -140,7 +133,7 @@ export class Connection {
       else {
         const answer = this.#owner.handle(command, payload, fds)
         if (command === Command.version) this.#greeted = true
-        if (wantsReply && this.#open) this.#send(encodeReply(id, command, answer, 0))
+        if (wantsReply && this.#open) this.#socket.send(encodeReply(id, command, answer, 0))
       }
     } catch (error) {
       // A fault of our own, too, costs this function its connection and no more.
@@ -165,35 +158,7 @@ export class Connection {
     // Clients ask for what they know we may lack (an interrupt index, a command): that is an answer, not a fault.
     if (ruleOf(command) && code !== 'not-there') this.#owner.event(code, text)
     if (code !== 'not-there' && ++this.#refusals >= REFUSALS_MAX) this.close(`${REFUSALS_MAX} messages were refused`)
-    else if (wantsReply && this.#open) this.#send(encodeReply(id, command, NO_PAYLOAD, errno))
-  }
-
-  /** Sends; while the client doesn't read, nothing more is taken from it, so what waits here is one answer at most. */
-  #send(message: Buffer): void {
-    const sent = sendWithFds(this.#fd, message)
-    if (sent === message.length) return
-    this.#unsent = message.subarray(Math.max(sent, 0))
-    this.#watch('writable')
-  }
-
-  #flush(): void {
-    if (!this.#unsent) return
-    try {
-      const sent = sendWithFds(this.#fd, this.#unsent)
-      if (sent < 0) return
-      this.#unsent = sent < this.#unsent.length ? this.#unsent.subarray(sent) : null
-      if (this.#unsent) return
-      this.#watch('readable')
-      this.poll()
-    } catch (error) {
-      if (!(error instanceof SystemCallError)) throw error
-      this.close(error.message)
-    }
-  }
-
-  #watch(mode: 'readable' | 'writable'): void {
-    this.#watcher?.close()
-    this.#watcher = watchFd(this.#fd, mode === 'readable' ? () => this.poll() : () => this.#flush(), mode)
+    else if (wantsReply && this.#open) this.#socket.send(encodeReply(id, command, NO_PAYLOAD, errno))
   }
 }
 

@@ -4,10 +4,11 @@
 // The rule it must not break: a descriptor that came in is either taken by the handler or closed here, on every path; and a peer
 // that misbehaves loses this connection, never more.
 import { SystemCallError } from '../linux/errors.ts'
-import { closeFd, type Watcher, watchFd } from '../linux/files.ts'
+import { closeFd } from '../linux/files.ts'
+import { MessageSocket } from '../linux/message-socket.ts'
 import { PassedFds } from '../linux/passed-fds.ts'
 import { RefusedError } from '../linux/refused.ts'
-import { FDS_MAX, FdReceiver, sendWithFds } from '../linux/sockets.ts'
+import { FDS_MAX } from '../linux/sockets.ts'
 import {
   checkHeader,
   checkMessage,
@@ -45,21 +46,17 @@ export interface ConnectionOwner {
 
 /** A connection to one front-end. It owns the socket. */
 export class Connection {
-  readonly #fd: number
+  readonly #socket: MessageSocket
   readonly #owner: ConnectionOwner
-  readonly #receiver = new FdReceiver(RECEIVE_BYTES)
-  #watcher: Watcher | null
   #message = Buffer.alloc(HEADER_BYTES)
   #filled = 0
   #fds: number[] = []
-  #unsent: Buffer | null = null
   #open = true
   #refusals = 0
 
   constructor(fd: number, owner: ConnectionOwner) {
-    this.#fd = fd
     this.#owner = owner
-    this.#watcher = watchFd(fd, () => this.poll())
+    this.#socket = new MessageSocket(fd, RECEIVE_BYTES, { serve: () => this.#serveAll(), failed: (reason) => this.close(reason) })
   }
 
   get isOpen(): boolean {
@@ -68,29 +65,27 @@ export class Connection {
 
   /** Handles what has arrived. Called by the event loop; calling it in between is harmless. */
   poll(): void {
-    try {
-      for (let handled = 0; this.#open && !this.#unsent && handled < MESSAGES_PER_TURN; handled++) if (!this.#receive()) return
-    } catch (error) {
-      if (!(error instanceof SystemCallError)) throw error
-      this.close(error.message)
-    }
+    if (this.#open) this.#socket.poll()
   }
 
   /** Closes the connection and tells the owner once. */
   close(reason: string | null): void {
     if (!this.#open) return
     this.#open = false
-    this.#watcher?.close()
-    this.#watcher = null
     for (const fd of this.#fds.splice(0)) closeFd(fd)
-    closeFd(this.#fd)
+    this.#socket.close()
     this.#owner.closed(reason)
+  }
+
+  #serveAll(): void {
+    for (let handled = 0; this.#open && !this.#socket.isBlocked && handled < MESSAGES_PER_TURN; handled++)
+      if (!this.#receive()) return
   }
 
   /** Receives until one message is complete and serves it. Returns false if nothing more waits. */
   #receive(): boolean {
     while (this.#open) {
-      const part = this.#receiver.receive(this.#fd, this.#message.length - this.#filled)
+      const part = this.#socket.receive(this.#message.length - this.#filled)
       if (!part) return false
       this.#fds.push(...part.fds)
       if (part.truncated || this.#fds.length > FDS_MAX) {
@@ -180,33 +175,7 @@ export class Connection {
     if (asked && this.#open) this.#send(encode.message(header.request, FLAG_REPLY, encode.u64(status)))
   }
 
-  /** Sends; while the peer doesn't read, nothing more is taken from it, so what waits here is one answer at most. */
   #send(message: Buffer, fds: readonly number[] = []): void {
-    const sent = sendWithFds(this.#fd, message, fds)
-    if (sent === message.length) return
-    if (sent < 0 && fds.length > 0) {
-      this.close('the front-end does not read its answers')
-      return
-    }
-    this.#unsent = message.subarray(Math.max(sent, 0))
-    this.#watch('writable')
-  }
-
-  #flush(): void {
-    if (!this.#unsent) return
-    try {
-      const sent = sendWithFds(this.#fd, this.#unsent)
-      if (sent < 0) return
-      this.#unsent = sent < this.#unsent.length ? this.#unsent.subarray(sent) : null
-      if (!this.#unsent) this.#watch('readable')
-    } catch (error) {
-      if (!(error instanceof SystemCallError)) throw error
-      this.close(error.message)
-    }
-  }
-
-  #watch(mode: 'readable' | 'writable'): void {
-    this.#watcher?.close()
-    this.#watcher = watchFd(this.#fd, mode === 'readable' ? () => this.poll() : () => this.#flush(), mode)
+    if (!this.#socket.send(message, fds)) this.close('the front-end does not read its answers')
   }
 }
