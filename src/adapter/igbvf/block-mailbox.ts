@@ -12,7 +12,8 @@ const LENGTH_MASK = 0xff
 const OFFSET_SHIFT = 8
 const RESERVED_SHIFT = 16
 
-export const isBlockMessage = (type: number): boolean => type >= VF_READ_BLOCK && type <= VF_AWAIT_BLOCKS
+export const isBlockMessage = (type: number): boolean =>
+  type === VF_READ_BLOCK || type === VF_WRITE_BLOCK || type === VF_AWAIT_BLOCKS
 
 export class BlockMailbox {
   readonly #blocks: VfBlocks
