@@ -23,6 +23,7 @@ import { ProcessorSet } from './processor-set.ts'
 import { SwitchSaver } from './saving.ts'
 import {
   attachmentOf,
+  hostAdapters,
   type PortConfig,
   type PortDrops,
   type PortStatus,
@@ -202,7 +203,7 @@ export class RunningSwitch {
         linkUp: config.link === 'up',
         mtu: config.mtu ?? mtuOf(config.endpoint),
         vmName: config.name,
-        physicalNics: [config.name, ...(config.adapters ?? []).map((_, i) => `${config.name}.${i + 2}`)],
+        ...hostAdapters(this.config.name, config),
         isValidationPort,
         connectionLater,
       }),

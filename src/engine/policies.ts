@@ -31,7 +31,10 @@ export class SwitchPolicies {
       enforce: (portId, policy) => {
         applyPolicy(table, portId, policy)
         const configured = this.#macSpoofing.get(portId) ?? false
-        control().setMacSpoofing(portId, policy.security?.allowMacSpoofing ?? configured)
+        control().setSecurity(portId, {
+          macSpoofing: policy.security?.allowMacSpoofing ?? configured,
+          teaming: policy.security?.allowTeaming ?? false,
+        })
       },
       definitions,
       newInstanceId: randomUUID,

@@ -1,4 +1,5 @@
 // What a running switch is made from, and what it tells of its ports.
+import { createHash } from 'node:crypto'
 import { type ControlLimits, type EdgeComponents, NicType, PortType } from '../switch/control.ts'
 import type { PortCounter } from '../switch/counters.ts'
 import type { PropertyInput } from '../switch/policies/property.ts'
@@ -32,6 +33,28 @@ export function attachmentOf({ endpoint, managementOS, adapters }: PortConfig): 
   if (endpoint.kind === 'uplink' || adapters !== undefined) return { type: PortType.external, nicType: NicType.external }
   if (endpoint.kind === 'vhost-user') return { type: PortType.synthetic, nicType: NicType.synthetic }
   return { type: PortType.emulated, nicType: NicType.emulated }
+}
+
+/** What only adapters of the host have: names of their devices (ES-230), and GUIDs, which stay the same from run to run. ES-228 */
+export function hostAdapters(
+  switchName: string,
+  { name, endpoint, adapters = [] }: PortConfig,
+): { deviceName: string; physicalNics: readonly string[]; netCfgInstanceIds: readonly string[] } {
+  const deviceOf = (config: EndpointConfig): string | undefined => ('interface' in config ? config.interface : undefined)
+  const others = adapters.map((config, i) => deviceOf(config) ?? `${name}.${i + 2}`)
+  const physicalNics = [deviceOf(endpoint) ?? name, ...others]
+  return {
+    deviceName: physicalNics[0]!,
+    physicalNics,
+    netCfgInstanceIds: [name, ...physicalNics].map((device, index) => guidOf(`${switchName}/${name}/${index}/${device}`)),
+  }
+}
+
+// RFC 9562, version 8: of a hash, for whoever knows the adapter by it.
+function guidOf(text: string): string {
+  const hex = createHash('sha256').update(text).digest('hex')
+  const variant = ((Number.parseInt(hex[16]!, 16) & 3) | 8).toString(16)
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(13, 16)}-${variant}${hex.slice(17, 20)}-${hex.slice(20, 32)}`
 }
 
 /** A switch to create; everything checked, all paths absolute. */

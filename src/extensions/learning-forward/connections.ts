@@ -29,13 +29,16 @@ export class Connections {
   floodCount = 0
   private readonly words: Int32Array
   private readonly preserve: Preserve
+  private readonly nameOf: (portId: number) => string
   /** Connected NIC indices by port. Processor 0 only. */
   private readonly nics = new Map<number, Set<number>>()
   private version = -1
 
-  constructor(words: Int32Array, preserve: Preserve) {
+  /** `nameOf` gives the name of a port. */
+  constructor(words: Int32Array, preserve: Preserve, nameOf: (portId: number) => string) {
     this.words = words
     this.preserve = preserve
+    this.nameOf = nameOf
   }
 
   /** Derives the list for flooding again, if a connection came or went. Call once per batch. */
@@ -76,17 +79,18 @@ export class Connections {
   connect(nic: NicParameters): void {
     const indices = this.nics.get(nic.portId) ?? new Set()
     this.nics.set(nic.portId, indices.add(nic.nicIndex))
-    this.write(nic.portId, nic.nicName)
+    this.write(nic.portId)
   }
 
   /** NIC_DISCONNECT is being forwarded. Processor 0 only. */
   disconnect(nic: NicParameters): void {
     this.nics.get(nic.portId)?.delete(nic.nicIndex)
-    this.write(nic.portId, nic.nicName)
+    this.write(nic.portId)
   }
 
   // The external port is addressed by a connected physical adapter, if it has several (ES-324); all others by index 0 (ES-322).
-  private write(port: number, name: string): void {
+  private write(port: number): void {
+    const name = this.nameOf(port)
     const indices = [...(this.nics.get(port) ?? [])].sort((a, b) => a - b)
     const physical = indices.find((index) => index > 0)
     const keeps = (names: readonly string[] | undefined): boolean => names === undefined || names.includes(name)

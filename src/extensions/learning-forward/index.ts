@@ -29,7 +29,8 @@ export default defineExtension<LearningForwardOptions>({
   attach(sw, options) {
     const addresses = new AddressTable(sw.shared('addresses'), options.entries, options.ageingSeconds)
     const preserve = { vlan: options.preserveVlan, priority: options.preservePriority }
-    const connections = new Connections(sw.shared('connections'), preserve)
+    const nameOf = (id: number): string => sw.ports().find(({ portId }) => portId === id)?.portName ?? ''
+    const connections = new Connections(sw.shared('connections'), preserve, nameOf)
     const noDestination = sw.registerReason('learning-forward: no destination')
     const notConnected = sw.registerReason('learning-forward: destination not connected')
     const hairpin = sw.registerReason('learning-forward: destination is the source')

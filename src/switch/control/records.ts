@@ -34,8 +34,12 @@ export interface PortOptions {
   readonly connectionLater?: boolean
   /** Names of the physical adapters under an external port, index 1 first. Default: one, called like the port. */
   readonly physicalNics?: readonly string[]
-  /** GUID of an external or internal adapter. */
-  readonly netCfgInstanceId?: string
+  /** What the device behind a host's adapter is called: NicName of an internal adapter, and of index 0 of an external one. ES-230 */
+  readonly deviceName?: string
+  /** GUIDs of an external or internal adapter, by NIC index. */
+  readonly netCfgInstanceIds?: readonly string[]
+  /** AllowTeaming: it may use an address that failed over to it. */
+  readonly teaming?: boolean
   readonly numaNodeId?: number
 }
 
@@ -47,6 +51,7 @@ export interface NicUpdate {
   readonly numaNodeId?: number
   readonly permanentMacAddress?: string
   readonly vmMacAddress?: string
+  /** The address that failed over to the adapter; its permanent one or '' ends that. Of no effect without AllowTeaming. ES-225 */
   readonly currentMacAddress?: string
   readonly vfAssigned?: boolean
 }
@@ -65,20 +70,25 @@ export class NicRecord {
   vfAssigned = false
   netCfgInstanceId: string
   numaNodeId: number
+  /** The address of another adapter of its team that failed over to it; '' = none. ES-225 */
+  failedOverMac = ''
   /** True from the first NIC_CREATE that succeeded on. ES-173 */
   initialized = false
+  /** True from the first NIC_CONNECT on. */
+  operational = false
 
   constructor(options: PortOptions, index: number) {
     const mac = options.mac ?? ''
     const vm = isVmNic(options.nicType)
     this.index = index
-    this.name = index === DEFAULT_NIC_INDEX ? options.name : (options.physicalNics?.[index - 1] ?? options.name) // ES-230
+    const device = vm ? undefined : options.deviceName
+    this.name = index === DEFAULT_NIC_INDEX ? (device ?? options.name) : (options.physicalNics?.[index - 1] ?? options.name) // ES-230
     this.friendlyName = index === DEFAULT_NIC_INDEX ? options.friendlyName : this.name
     this.mtu = options.mtu
     this.permanentMac = mac
     this.vmMac = vm ? mac : '' // ES-222
     this.currentMac = mac // ES-223
-    this.netCfgInstanceId = vm ? '' : (options.netCfgInstanceId ?? '') // ES-228
+    this.netCfgInstanceId = vm ? '' : (options.netCfgInstanceIds?.[index] ?? '') // ES-228
     this.numaNodeId = vm ? (options.numaNodeId ?? 0) : 0 // ES-229
   }
 }
@@ -158,7 +168,7 @@ export class PortRecord implements TopologyPort {
       nicState: nic.state,
       vmName: vm ? options.vmName : '', // ES-227
       vmFriendlyName: vm ? (options.vmFriendlyName ?? options.vmName) : '',
-      netCfgInstanceId: nic.netCfgInstanceId,
+      netCfgInstanceId: nic.operational ? nic.netCfgInstanceId : '', // ES-228
       mtu: nic.mtu,
       numaNodeId: nic.numaNodeId,
       permanentMacAddress: nic.permanentMac,
@@ -180,9 +190,16 @@ export class PortRecord implements TopologyPort {
       nic.vmMac = update.vmMacAddress ?? nic.vmMac
       nic.vfAssigned = update.vfAssigned ?? nic.vfAssigned
     } else nic.netCfgInstanceId = update.netCfgInstanceId ?? nic.netCfgInstanceId
-    // ES-223, ES-224: what is in use follows from the policy; ES-225: a failed-over address is told.
-    nic.currentMac =
-      update.currentMacAddress ?? (vm && this.options.macSpoofing && nic.vmMac !== '' ? nic.vmMac : nic.permanentMac)
+    if (this.options.teaming) nic.failedOverMac = update.currentMacAddress ?? nic.failedOverMac
+    nic.currentMac = this.#addressInUse(nic)
     return JSON.stringify(this.nicParameters(nic)) !== before
+  }
+
+  // The policy decides: spoofing, what the guest set (ES-224); teaming, what failed over, if something did (ES-225); neither, the
+  // permanent one (ES-223).
+  #addressInUse(nic: NicRecord): string {
+    const { nicType, macSpoofing, teaming } = this.options
+    if (isVmNic(nicType) && macSpoofing && nic.vmMac !== '') return nic.vmMac
+    return teaming && nic.failedOverMac !== '' ? nic.failedOverMac : nic.permanentMac
   }
 }

@@ -228,6 +228,7 @@ export class SwitchControl {
     if (nic.state === NicState.deleted) await this.#createNic(port, nic)
     if (nic.state !== NicState.created) throw this.#wrongState(port, nic, 'NIC_CONNECT')
     nic.state = NicState.connected
+    nic.operational = true
     this.#publish({ nic: port.nicParameters(nic) })
     await this.#issuer.announce(Oid.nicConnect, port.nicParameters(nic)) // ES-187
     this.#components.references.open(port.id, nic.index) // ES-189, ES-215
@@ -284,14 +285,15 @@ export class SwitchControl {
 
   /** The guest's, host's or configuration's view of an adapter changed: NIC_UPDATED while it is connected (ES-193), else only noted. */
   updateNic(id: number, update: NicUpdate, nicIndex: number = DEFAULT_NIC_INDEX): Promise<void> {
-    return this.#at(id, async (port) => {
-      const nic = this.#nic(port, nicIndex)
-      const mac = nic.currentMac
-      if (!port.update(nic, update)) return
-      if (nicIndex === 0 && nic.currentMac !== mac) this.#moveMac(port, nic.currentMac)
-      if (nic.state === NicState.created || nic.state === NicState.connected) this.#publish({ nic: port.nicParameters(nic) })
-      if (nic.state === NicState.connected) await this.#issuer.announce(Oid.nicUpdated, port.nicParameters(nic))
-    })
+    return this.#at(id, (port) => this.#updateNic(port, this.#nic(port, nicIndex), update))
+  }
+
+  async #updateNic(port: PortRecord, nic: NicRecord, update: NicUpdate): Promise<void> {
+    const mac = nic.currentMac
+    if (!port.update(nic, update)) return
+    if (nic.index === 0 && nic.currentMac !== mac) this.#moveMac(port, nic.currentMac)
+    if (nic.state === NicState.created || nic.state === NicState.connected) this.#publish({ nic: port.nicParameters(nic) })
+    if (nic.state === NicState.connected) await this.#issuer.announce(Oid.nicUpdated, port.nicParameters(nic))
   }
 
   #moveMac(port: PortRecord, mac: string): void {
@@ -319,11 +321,16 @@ export class SwitchControl {
     return result
   }
 
-  /** The port's security policy changed: whether it may send with other addresses than its own. ES-525, ES-526 */
-  setMacSpoofing(id: number, allowed: boolean): void {
+  /**
+   * The port's security policy changed: whether it may send with other addresses than its own, and with those of its team. The address
+   * in use follows (ES-223…ES-225), and NIC_UPDATED where that changed. ES-525, ES-526
+   */
+  setSecurity(id: number, { macSpoofing, teaming }: { readonly macSpoofing: boolean; readonly teaming: boolean }): void {
     const port = this.#ports.get(id)
-    port.options = { ...port.options, macSpoofing: allowed }
+    port.options = { ...port.options, macSpoofing, teaming }
     this.#write(port)
+    // The caller has the port's turn: requests are issued in order, so that nobody needs to wait for this one.
+    this.#updateNic(port, port.nics[0]!, {}).catch(() => undefined)
   }
 
   /** As `issue`, for many requests at once: they travel one after the other, their completions come back together. */
