@@ -43,6 +43,8 @@ export type EndpointConfig =
   | { readonly kind: 'dgram'; readonly local: string; readonly remote: string }
   | { readonly kind: 'unix-dgram'; readonly path: string }
   | { readonly kind: 'memory' }
+  /** The physical function of an SR-IOV adapter of the switch, by its name. */
+  | { readonly kind: 'adapter'; readonly adapter: string }
   | {
       readonly kind: 'vf'
       readonly path: string
@@ -98,5 +100,7 @@ export function createEndpoint(
     }
     case 'memory':
       return new MemoryEndpoint({ port }, components)
+    case 'adapter':
+      throw new Error(`the adapter "${config.adapter}" is opened with the switch, not as an endpoint of its own`)
   }
 }

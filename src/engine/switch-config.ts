@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto'
 import { type ControlLimits, type EdgeComponents, NicType, PortType } from '../switch/control.ts'
 import type { PortCounter } from '../switch/counters.ts'
 import type { PropertyInput } from '../switch/policies/property.ts'
+import type { AdapterConfig, IovConfig } from './adapter-config.ts'
 import type { EndpointConfig } from './endpoint-factory.ts'
 import type { ExtensionEntry } from './extension-manager.ts'
 import type { PortSettings } from './port-settings.ts'
@@ -23,6 +24,8 @@ export interface PortConfig extends PortSettings {
   readonly adapters?: readonly EndpointConfig[]
   /** The host's own adapter on the switch. */
   readonly managementOS?: boolean
+  /** What the port wants of SR-IOV; nothing without it. */
+  readonly iov?: IovConfig
   /** Downloaded between PORT_CREATE and NIC_CREATE. */
   readonly properties?: readonly PropertyInput[]
 }
@@ -30,7 +33,8 @@ export interface PortConfig extends PortSettings {
 /** What the port and its connection are in the switch's terms. */
 export function attachmentOf({ endpoint, managementOS, adapters }: PortConfig): { type: PortType; nicType: NicType } {
   if (managementOS === true) return { type: PortType.internal, nicType: NicType.internal }
-  if (endpoint.kind === 'uplink' || adapters !== undefined) return { type: PortType.external, nicType: NicType.external }
+  if (endpoint.kind === 'uplink' || endpoint.kind === 'adapter' || adapters !== undefined)
+    return { type: PortType.external, nicType: NicType.external }
   if (endpoint.kind === 'vhost-user') return { type: PortType.synthetic, nicType: NicType.synthetic }
   return { type: PortType.emulated, nicType: NicType.emulated }
 }
@@ -64,6 +68,8 @@ export interface SwitchConfig {
   readonly processors: number
   readonly extensions: readonly ExtensionEntry[]
   readonly ports: readonly PortConfig[]
+  /** SR-IOV adapters; one of them may be the external connection. */
+  readonly adapters?: readonly AdapterConfig[]
   readonly macTable: { readonly entries: number; readonly ageingSeconds: number }
   /** Directory in which relative sink paths start. */
   readonly directory: string

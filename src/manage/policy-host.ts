@@ -140,13 +140,22 @@ function movable(
   config: Readonly<Record<string, unknown>>,
   { runtimeDirectory }: PolicyHostComponents,
 ): Readonly<Record<string, unknown>> {
-  const { mac, ...rest } = config
-  const endpoint: Record<string, unknown> = { ...(config.endpoint as object) }
-  for (const key of socketKeys) {
-    const path = endpoint[key]
-    if (typeof path !== 'string') continue
-    const beside = relative(runtimeDirectory, path)
-    if (!beside.startsWith('..') && !isAbsolute(beside)) endpoint[key] = beside
+  const fromThere = (value: unknown, keys: readonly string[]): Record<string, unknown> => {
+    const moved: Record<string, unknown> = { ...(value as object) }
+    for (const key of keys) {
+      const path = moved[key]
+      if (typeof path !== 'string') continue
+      const beside = relative(runtimeDirectory, path)
+      if (!beside.startsWith('..') && !isAbsolute(beside)) moved[key] = beside
+    }
+    return moved
   }
-  return { ...rest, ...(mac === null ? {} : { mac }), endpoint }
+  const { mac, adapters, iov, ...rest } = config
+  return {
+    ...rest,
+    ...(mac === null ? {} : { mac }),
+    endpoint: fromThere(config.endpoint, socketKeys),
+    ...(Array.isArray(adapters) ? { uplinks: adapters.map((uplink) => fromThere(uplink, socketKeys)) } : {}),
+    ...(iov === undefined ? {} : { iov: fromThere(iov, ['path', 'qmp']) }),
+  }
 }

@@ -15,7 +15,7 @@ import { policyHost } from './policy-host.ts'
 
 /** What the engine is told to build. */
 export function engineConfig(config: ResolvedConfig): ConstructorParameters<typeof RunningSwitch>[0] {
-  const { name, type, processors, verify, ports, macTable, extensions } = config.switch
+  const { name, type, processors, verify, ports, macTable, extensions, limits } = config.switch
   return {
     name,
     type,
@@ -24,6 +24,8 @@ export function engineConfig(config: ResolvedConfig): ConstructorParameters<type
     ports,
     macTable,
     ...(config.switch.properties === undefined ? {} : { properties: config.switch.properties }),
+    ...(config.adapters === undefined ? {} : { adapters: config.adapters }),
+    ...(limits === undefined ? {} : { limits: defined(limits) }),
     extensions: extensions.map((extension) => ({
       name: extension.name,
       file: extensionFile(extension),
@@ -35,6 +37,10 @@ export function engineConfig(config: ResolvedConfig): ConstructorParameters<type
     directory: config.runtime.directory,
   }
 }
+
+/** Without the members that are undefined: they would take the place of the engine's own. */
+const defined = <T extends object>(value: T): { [Key in keyof T]?: Exclude<T[Key], undefined> } =>
+  Object.fromEntries(Object.entries(value).filter(([, member]) => member !== undefined)) as never
 
 const extensionFile = ({ file, name }: ResolvedExtension): string =>
   file ?? fileURLToPath(new URL(`../extensions/${name}/index.ts`, import.meta.url))

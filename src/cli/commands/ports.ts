@@ -13,6 +13,8 @@ export function endpointPlace(endpoint: EndpointConfig): string {
       return endpoint.replay ?? endpoint.record ?? ''
     case 'dgram':
       return endpoint.local
+    case 'adapter':
+      return endpoint.adapter
     case 'memory':
       return ''
     default:

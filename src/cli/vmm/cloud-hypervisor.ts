@@ -1,8 +1,8 @@
 // Cloud Hypervisor: vhost-user.
-import { attach, noGuestPort, unsupported, type Vmm } from './vmm.ts'
+import { attach, hasGuest, noGuestPort, unsupported, type Vmm } from './vmm.ts'
 
 export const cloudHypervisor: Vmm = ({ endpoint, mac }, memoryMiB) => {
-  if (endpoint.kind === 'uplink' || endpoint.kind === 'pcap') return noGuestPort(endpoint.kind)
+  if (!hasGuest(endpoint)) return noGuestPort(endpoint.kind)
   if (endpoint.kind !== 'vhost-user')
     return unsupported(
       `Cloud Hypervisor has no network card for an endpoint of kind ${endpoint.kind}`,

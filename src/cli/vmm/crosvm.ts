@@ -1,8 +1,8 @@
 // crosvm: vhost-user, as the side that connects.
-import { attach, noGuestPort, unsupported, type Vmm } from './vmm.ts'
+import { attach, hasGuest, noGuestPort, unsupported, type Vmm } from './vmm.ts'
 
 export const crosvm: Vmm = ({ endpoint, mac }, memoryMiB) => {
-  if (endpoint.kind === 'uplink' || endpoint.kind === 'pcap') return noGuestPort(endpoint.kind)
+  if (!hasGuest(endpoint)) return noGuestPort(endpoint.kind)
   if (endpoint.kind !== 'vhost-user')
     return unsupported(
       `crosvm can't be attached to an endpoint of kind ${endpoint.kind}`,

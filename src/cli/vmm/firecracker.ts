@@ -1,8 +1,8 @@
 // Firecracker: TAP only, since it has no vhost-user network card.
-import { attach, joinTaps, noGuestPort, unsupported, type Vmm, vmmInterfaceFor } from './vmm.ts'
+import { attach, hasGuest, joinTaps, noGuestPort, unsupported, type Vmm, vmmInterfaceFor } from './vmm.ts'
 
 export const firecracker: Vmm = ({ endpoint, mac, name }, memoryMiB) => {
-  if (endpoint.kind === 'uplink' || endpoint.kind === 'pcap') return noGuestPort(endpoint.kind)
+  if (!hasGuest(endpoint)) return noGuestPort(endpoint.kind)
   if (endpoint.kind !== 'tap')
     return unsupported(
       `Firecracker has no network card for an endpoint of kind ${endpoint.kind}: it attaches to TAP interfaces only`,

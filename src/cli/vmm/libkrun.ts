@@ -53,6 +53,7 @@ export const libkrun: Vmm = ({ endpoint, mac }, memoryMiB) => {
       return unsupported(`libkrun has no network card for an endpoint of kind ${endpoint.kind}`, 'use kind: unix-dgram')
     case 'vf':
       return noVirtualFunction('libkrun')
+    case 'adapter':
     case 'uplink':
     case 'pcap':
       return noGuestPort(endpoint.kind)

@@ -101,6 +101,7 @@ export const qemu: Vmm = (port, memoryMiB) => {
           'device_del of the function ends QEMU up to 11.1.3: unbind the driver in the guest, or migrate the guest away, instead',
         ],
       })
+    case 'adapter':
     case 'uplink':
     case 'pcap':
       return noGuestPort(endpoint.kind)

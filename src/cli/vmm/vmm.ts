@@ -70,6 +70,9 @@ export const vmmInterfaceFor = (switchInterface: string): string => `${switchInt
 export const noVirtualFunction = (vmm: string): VmmAnswer =>
   unsupported(`${vmm} has no vfio-user device for an endpoint of kind vf`, 'use QEMU 10.1 or newer, or kind: vhost-user')
 
+/** Whether a guest is attached to a port with this endpoint, and not the network or a file. */
+export const hasGuest = ({ kind }: EndpointConfig): boolean => kind !== 'uplink' && kind !== 'pcap' && kind !== 'adapter'
+
 /** The port belongs to the network or to a file; no guest is attached to it. */
 export const noGuestPort = (kind: string): VmmAnswer =>
   unsupported(

@@ -2,18 +2,19 @@
 import { existsSync } from 'node:fs'
 import { isSingle, type PropertyInput } from '../../switch/policies/property.ts'
 import { parseStandardProperty } from '../../switch/policies/standard-properties.ts'
+import { checkAdapters, checkEndpointPlaces, isExternalPort, type SharedChecks } from './adapter-checks.ts'
 import type { PathSegment } from './diagnostics.ts'
 import type { Finding } from './explain.ts'
 import { SOCKET_PATH_MAX_BYTES } from './limits.ts'
-import { isMulticastMac, isZeroMac } from './mac.ts'
-import { isModulePath, socketKeys } from './resolve.ts'
+import { isMulticastMac, isZeroMac, multicastHint } from './mac.ts'
+import { isModulePath } from './resolve.ts'
 import { didYouMean } from './suggest.ts'
 import type { ResolvedConfig, ResolvedPort, ResolvedSwitch, VfConfig } from './types.ts'
 
 /** Names of the in-box extensions. */
 export const inBoxExtensions = ['capture', 'counters', 'acl', 'mac-guard', 'learning-forward'] as const
 
-type Path = readonly PathSegment[]
+export type Path = readonly PathSegment[]
 
 /** Findings in a resolved configuration, in the order of the file. */
 export function checkConfig(config: ResolvedConfig): Finding[] {
@@ -56,8 +57,17 @@ export function checkConfig(config: ResolvedConfig): Finding[] {
   const macOnce = once('MAC address', 'give each port its own address')
   const socketOnce = once('socket path', 'give each socket its own path')
   const interfaceOnce = once('interface', 'give each port its own interface')
-  socketOnce(config.runtime.control, ['runtime', 'control'])
-  checkSocketPath(config.runtime.control, ['runtime', 'control'])
+  const sessionOnce = once('monitor session', 'a session has one destination: give each its own monitorSession')
+  const shared: SharedChecks = {
+    report,
+    mac: macOnce,
+    interface: interfaceOnce,
+    socket: (socket, path) => {
+      checkSocketPath(socket, path)
+      socketOnce(socket, path)
+    },
+  }
+  shared.socket(config.runtime.control, ['runtime', 'control'])
 
   function checkSocketPath(socket: string, path: Path): void {
     const length = Buffer.byteLength(socket)
@@ -80,19 +90,16 @@ export function checkConfig(config: ResolvedConfig): Finding[] {
       else if (isZeroMac(port.mac)) report('zero-mac', [...path, 'mac'], `${port.mac} is no address`, 'choose another one')
       macOnce(port.mac, [...path, 'mac'])
     }
-    const endpoint = port.endpoint as Readonly<Record<string, unknown>>
-    for (const key of socketKeys) {
-      const socket = endpoint[key]
-      if (typeof socket !== 'string') continue
-      checkSocketPath(socket, [...path, 'endpoint', key])
-      socketOnce(socket, [...path, 'endpoint', key])
-    }
+    checkEndpointPlaces(port.endpoint, [...path, 'endpoint'], shared)
+    for (const [member, uplink] of (port.adapters ?? []).entries())
+      checkEndpointPlaces(uplink, [...path, 'uplinks', member], shared)
     checkProperties(port.properties ?? [], path, report)
     if (port.endpoint.kind === 'vf') checkFunction(port.endpoint, port, config.switch.ports, path, report)
-    if (port.endpoint.kind === 'uplink') checkUplink(port, path, config.switch, report)
-    if (port.endpoint.kind === 'tap' || port.endpoint.kind === 'uplink')
-      interfaceOnce(port.endpoint.interface, [...path, 'endpoint', 'interface'])
+    if (isExternalPort(port)) checkExternal(port, path, config.switch, report)
+    checkMtu(port, path, report)
+    if (port.portMirroring === 'destination') sessionOnce(String(port.monitorSession), [...path, 'portMirroring'])
   }
+  checkAdapters(config, shared)
 
   const guestOnce = once('guest name', 'give each guest its own name')
   const attachedOnce = once('port', 'attach each guest to its own port')
@@ -121,7 +128,7 @@ export function checkConfig(config: ResolvedConfig): Finding[] {
   return findings
 }
 
-type Report = (code: string, path: Path, message: string, hint?: string) => void
+export type Report = (code: string, path: Path, message: string, hint?: string) => void
 
 /** Standard properties: their values, and that a port has one of a type. Custom ones are checked when their extension is loaded. */
 function checkProperties(properties: readonly PropertyInput[], path: Path, report: Report): void {
@@ -169,32 +176,42 @@ function checkFunction(
     bad('both cards have one address', 'leave mac of both ports out, so that the switch learns where it is')
 }
 
-/** An uplink belongs to an external switch, which has one. */
-function checkUplink(port: ResolvedPort, path: Path, { type, ports }: ResolvedSwitch, report: Report): void {
+/** What leads to the physical network belongs to an external switch, which has one such port. */
+function checkExternal(port: ResolvedPort, path: Path, { type, ports }: ResolvedSwitch, report: Report): void {
   const kind = [...path, 'endpoint', 'kind']
+  const what = port.endpoint.kind === 'adapter' ? 'adapter' : 'uplink'
   if (type !== 'external')
-    report('needs-external', kind, `a switch of type ${type} has no uplink`, 'set type: external at the switch')
-  const first = ports.find(({ endpoint }) => endpoint.kind === 'uplink')
+    report('needs-external', kind, `a switch of type ${type} has no ${what}`, 'set type: external at the switch')
+  const first = ports.find(isExternalPort)
   if (first !== port)
     report(
       'several-uplinks',
       kind,
-      `port "${first?.name}" is the uplink already, and a switch has one`,
-      'team the interfaces with "ip link add bond0 type bond" and use that one',
+      `port "${first?.name}" is the ${first?.endpoint.kind === 'adapter' ? 'external connection' : 'uplink'} already, and a switch has one`,
+      'team the interfaces: name the further ones under uplinks of that port',
     )
   if (port.mac !== null)
-    report('uplink-mac', [...path, 'mac'], 'behind an uplink there are many addresses', 'leave mac out at this port')
+    report('uplink-mac', [...path, 'mac'], `behind an ${what} there are many addresses`, 'leave mac out at this port')
+  if (port.adapters === undefined) return
+  if (port.endpoint.kind === 'adapter')
+    report('no-team', [...path, 'uplinks'], 'an SR-IOV adapter is no member of a team', 'remove uplinks, or the adapter')
+  else if (port.endpoint.kind === 'vhost-user' || port.endpoint.kind === 'vf')
+    report('no-team', [...path, 'uplinks'], `behind a port of kind ${port.endpoint.kind} is a guest`, 'remove uplinks')
+}
+
+/** An endpoint with an MTU of its own is told there. */
+function checkMtu({ mtu, endpoint }: ResolvedPort, path: Path, report: Report): void {
+  if (mtu === undefined) return
+  if (endpoint.kind === 'adapter')
+    report('bad-value', [...path, 'mtu'], 'the MTU of an adapter is set there', `set mtu at the adapter "${endpoint.adapter}"`)
+  else if ('mtu' in endpoint)
+    report('bad-value', [...path, 'mtu'], `an endpoint of kind ${endpoint.kind} has its own MTU`, 'set mtu at the endpoint')
 }
 
 /** `switch.ports[0].mac` → what a person calls it: the entry that holds the value. */
 function ownerText(path: Path): string {
   const [first, second, index] = path
   if (first === 'runtime') return 'the control socket'
-  if (first === 'guests') return `guests[${String(second)}]`
+  if (first === 'guests' || first === 'adapters') return `${first}[${String(second)}]`
   return `switch.${String(second)}[${String(index)}]`
-}
-
-function multicastHint(mac: string): string {
-  const first = (Number.parseInt(mac.slice(0, 2), 16) & 0xfe) | 0x02
-  return `the lowest bit of the first byte must be 0, for example ${first.toString(16).padStart(2, '0')}${mac.slice(2)}`
 }

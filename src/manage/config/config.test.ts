@@ -129,7 +129,7 @@ guests:
       'lab.yaml:3:1: unknown key "zzzz"',
       '  3 | zzzz: 1',
       '    | ^^^^',
-      '  known here: switch, runtime, guests',
+      '  known here: switch, adapters, runtime, guests',
     )
   })
 
@@ -156,10 +156,10 @@ guests:
   test('with an unknown kind of endpoint is refused with the kinds', () => {
     complains(
       'switch:\n  name: lab0\n  ports:\n    - name: a\n      endpoint:\n        kind: vhost\n',
-      'lab.yaml:6:15: switch.ports[0].endpoint.kind: expected "vhost-user", "tap", "uplink", "pcap", "stream", "dgram", "unix-dgram", "memory" or "vf", got "vhost"',
+      'lab.yaml:6:15: switch.ports[0].endpoint.kind: expected "vhost-user", "tap", "uplink", "pcap", "stream", "dgram", "unix-dgram", "memory", "vf" or "adapter", got "vhost"',
       '  6 |         kind: vhost',
       '    |               ^^^^^',
-      '  known here: vhost-user, tap, uplink, pcap, stream, dgram, unix-dgram, memory, vf',
+      '  known here: vhost-user, tap, uplink, pcap, stream, dgram, unix-dgram, memory, vf, adapter',
     )
   })
 

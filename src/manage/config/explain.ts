@@ -1,7 +1,7 @@
 // Turns what zod found into what a person reads: expected, got, and what to do. Independent of where the value was written.
 import type { z } from 'zod'
 import type { PathSegment } from './diagnostics.ts'
-import { patternMeanings } from './schema.ts'
+import { patternMeanings } from './patterns.ts'
 import { didYouMean, nearest } from './suggest.ts'
 
 /** A finding with its path; `key` is set if it is about a key of the map at `path` and not about its value. */

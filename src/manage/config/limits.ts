@@ -4,6 +4,8 @@
 export const CONFIG_FILE_MAX_BYTES = 1024 * 1024
 /** Characters of a name (switch, port, guest). */
 export const NAME_MAX = 48
+/** Characters of a port's name for people. */
+export const FRIENDLY_NAME_MAX = 256
 /** Bytes of a unix socket's path that Linux takes (sun_path without its final zero). */
 export const SOCKET_PATH_MAX_BYTES = 107
 /** Characters of a network interface's name (IFNAMSIZ without its final zero). */
@@ -29,3 +31,17 @@ export const GUEST_MEMORY_MIB_MAX = 1_048_576
 /** Properties of one port, or of the switch. */
 export const PROPERTIES_MAX = 256
 export const VLAN_MAX = 4094
+/** SR-IOV adapters of one configuration, and virtual functions of one adapter. */
+export const ADAPTERS_MAX = 16
+export const VFS_MAX = 63
+/** IovWeight of Set-VMNetworkAdapter. */
+export const IOV_WEIGHT_MAX = 100
+/** VLANs of one virtual function: the VLAN filters that the 82576 has. */
+export const IOV_VLANS_MAX = 32
+/** Further physical adapters of a team, beside the endpoint of the port. */
+export const TEAM_UPLINKS_MAX = 31
+/** MonitorSession is a byte. */
+export const MIRROR_SESSION_MAX = 255
+/** Milliseconds that the control path may be told to wait. */
+export const WAIT_MS_MAX = 600_000
+export const CREATE_ATTEMPTS_MAX = 100

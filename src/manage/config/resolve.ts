@@ -1,14 +1,16 @@
 // From the configuration as written to the one that the switch takes: absolute paths, normal forms, the runtime directory.
 //
 // The rule it must not break: nothing is made or changed here; directories are made by whoever starts the switch.
+import { createHash } from 'node:crypto'
 import { accessSync, constants, existsSync } from 'node:fs'
 import { basename, dirname, isAbsolute, join, parse, resolve } from 'node:path'
 import type { z } from 'zod'
 import type { PropertyInput } from '../../switch/policies/property.ts'
+import type { adapterSchema } from './adapter-schema.ts'
 import { INTERFACE_NAME_MAX } from './limits.ts'
 import { normalizeMac } from './mac.ts'
 import type { configSchema, portSchema } from './schema.ts'
-import type { EndpointConfig, ResolvedConfig, ResolvedPort } from './types.ts'
+import type { EndpointConfig, ResolvedAdapter, ResolvedConfig, ResolvedPort } from './types.ts'
 
 /** What resolving asks of the machine. */
 export interface ResolveComponents {
@@ -50,14 +52,14 @@ function runtimeDirectory(name: string, components: ResolveComponents): string {
 /** Keys of an endpoint that name unix sockets. */
 export const socketKeys = ['path', 'local', 'remote'] as const
 
-function resolveEndpoint(endpoint: EndpointConfig, directory: string): EndpointConfig {
+function resolveEndpoint<T extends EndpointConfig>(endpoint: T, directory: string): T {
   const resolved: Record<string, unknown> = { ...endpoint }
   for (const key of socketKeys) if (typeof resolved[key] === 'string') resolved[key] = resolve(directory, resolved[key])
   if (endpoint.kind === 'pcap')
     for (const key of ['replay', 'record'] as const)
       if (endpoint[key] !== undefined) resolved[key] = resolve(directory, endpoint[key])
   if (endpoint.kind === 'vf') resolved.mac = normalizeMac(endpoint.mac)
-  return resolved as unknown as EndpointConfig
+  return resolved as unknown as T
 }
 
 function portProperties({ vlan, security, properties = [] }: z.output<typeof portSchema>): PropertyInput[] {
@@ -67,6 +69,31 @@ function portProperties({ vlan, security, properties = [] }: z.output<typeof por
     ...(security === undefined ? [] : [{ type: 'security' as const, value: security }]),
     ...properties,
   ]
+}
+
+/** An address that stays the same as long as the names do: locally administered, of a station. */
+export function derivedMac(switchName: string, adapterName: string): string {
+  const bytes = createHash('sha256').update(`${switchName}/${adapterName}`).digest().subarray(0, 6)
+  bytes[0] = (bytes[0]! & 0xfc) | 0x02
+  return [...bytes].map((byte) => byte.toString(16).padStart(2, '0')).join(':')
+}
+
+function resolveAdapter(
+  { mac, uplink, ...rest }: z.output<typeof adapterSchema>,
+  switchName: string,
+  directory: string,
+): ResolvedAdapter {
+  return {
+    ...rest,
+    mac: mac === undefined ? derivedMac(switchName, rest.name) : normalizeMac(mac),
+    uplink: uplink === undefined ? null : resolveEndpoint(uplink, directory),
+  }
+}
+
+function resolveIov({ name, iov }: z.output<typeof portSchema>, directory: string): Pick<ResolvedPort, 'iov'> {
+  if (iov === undefined) return {}
+  const path = resolve(directory, iov.path ?? `${name}-vf.sock`)
+  return { iov: { ...iov, path, ...(iov.qmp === undefined ? {} : { qmp: resolve(directory, iov.qmp) }) } }
 }
 
 /** A port with absolute socket paths, its address in normal form, and whether it learns. */
@@ -79,6 +106,11 @@ export function resolvePort(port: z.output<typeof portSchema>, directory: string
     learning: port.learning ?? port.mac === undefined,
     link: port.link,
     endpoint: resolveEndpoint(port.endpoint, directory),
+    ...(port.uplinks === undefined ? {} : { adapters: port.uplinks.map((uplink) => resolveEndpoint(uplink, directory)) }),
+    ...(port.friendlyName === undefined ? {} : { friendlyName: port.friendlyName }),
+    ...(port.mtu === undefined ? {} : { mtu: port.mtu }),
+    ...(port.portMirroring === undefined ? {} : { portMirroring: port.portMirroring, monitorSession: port.monitorSession ?? 0 }),
+    ...resolveIov(port, directory),
     ...(properties.length > 0 ? { properties } : {}),
   }
 }
@@ -136,6 +168,9 @@ export function resolveConfig(
         ...(config.switch.allowManagementOS === true ? [managementPort(config.switch.name)] : []),
       ],
     },
+    ...(config.adapters === undefined
+      ? {}
+      : { adapters: config.adapters.map((adapter) => resolveAdapter(adapter, config.switch.name, directory)) }),
     runtime: { directory, control: resolve(directory, control) },
     guests: config.guests,
   }

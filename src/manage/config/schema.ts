@@ -3,145 +3,29 @@
 // The rule it must not break: what stands here is about one value at a time. What depends on several values (duplicates,
 // references, lengths of resolved paths) is in checks.ts.
 import { z } from 'zod'
+import { mirrorModes } from '../../engine/port-settings.ts'
 import { propertyTypes } from '../../switch/policies/property.ts'
+import { adapterSchema, iovSchema } from './adapter-schema.ts'
+import { endpointSchema, mtu, name, queueCount, socketPath, wireSchema } from './endpoint-schema.ts'
 import {
+  ADAPTERS_MAX,
   AGEING_SECONDS_MAX,
+  CREATE_ATTEMPTS_MAX,
   EXTENSIONS_MAX,
   GUEST_MEMORY_MIB_MAX,
   GUEST_MEMORY_MIB_MIN,
   GUESTS_MAX,
-  INTERFACE_NAME_MAX,
   MAC_TABLE_ENTRIES_MAX,
   MAC_TABLE_ENTRIES_MIN,
-  MTU_MAX,
-  MTU_MIN,
-  NAME_MAX,
+  MIRROR_SESSION_MAX,
   PORTS_MAX,
   PROCESSORS_MAX,
   PROPERTIES_MAX,
-  QUEUE_PAIRS_MAX,
-  REPLAY_DELAY_MAX_MS,
-  REPLAY_RATE_MAX,
-  VF_MTU_MAX,
+  TEAM_UPLINKS_MAX,
   VLAN_MAX,
+  WAIT_MS_MAX,
 } from './limits.ts'
-
-const namePattern = new RegExp(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,${NAME_MAX - 1}}$`)
-const macPattern = /^[0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){5}$/
-const interfacePattern = new RegExp(`^[^\\s/]{1,${INTERFACE_NAME_MAX}}$`)
-const versionPattern = /^\d{1,3}(\.\d{1,3})?$/
-const guidPattern = /^\{?[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\}?$/
-const ipv4Pattern = /^(25[0-5]|2[0-4]\d|1?\d?\d)(\.(25[0-5]|2[0-4]\d|1?\d?\d)){3}\/(3[0-2]|[12]?\d)$/
-
-/** What a failed pattern means, by pattern: the words that a person reads. */
-export const patternMeanings: ReadonlyMap<string, string> = new Map([
-  [String(namePattern), `a name: letters, digits, ".", "_" and "-", at most ${NAME_MAX} of them, the first a letter or digit`],
-  [String(macPattern), 'a MAC address such as 52:54:00:77:00:01'],
-  [String(interfacePattern), `an interface name of at most ${INTERFACE_NAME_MAX} characters without spaces and slashes`],
-  [String(versionPattern), 'a version in quotes, such as "1.0"'],
-  [String(guidPattern), 'a GUID such as 0d3c1f9f-0001-4c56-9b7e-7b0b6d0e5f0c'],
-  [String(ipv4Pattern), 'an IPv4 address with its prefix length, such as 10.77.0.1/24'],
-])
-
-const name = z.string().regex(namePattern)
-const socketPath = z.string().min(1)
-const mtu = z.number().int().min(MTU_MIN).max(MTU_MAX)
-const mode = z.enum(['server', 'client'])
-const queueCount = z.number().int().min(1).max(QUEUE_PAIRS_MAX)
-
-const vhostUserEndpoint = z.strictObject({
-  kind: z.literal('vhost-user'),
-  path: socketPath.describe('Unix socket of the vhost-user connection; a relative path starts in the runtime directory.'),
-  mode: mode.default('server').describe('server: the switch listens and the VMM connects; client: the other way round.'),
-  queuePairs: queueCount.default(1).describe('Queue pairs offered to the guest.'),
-  mtu: mtu.default(1500).describe('MTU offered to the guest, in bytes.'),
-  requireSeals: z
-    .boolean()
-    .default(true)
-    .describe('Refuse guest memory whose file could be truncated under the switch (no F_SEAL_SHRINK).'),
-})
-
-const tapEndpoint = z.strictObject({
-  kind: z.literal('tap'),
-  interface: z.string().regex(interfacePattern).describe('Name of the TAP interface; it is made if it does not exist.'),
-  mtu: mtu.default(1500).describe('MTU set on the interface, in bytes.'),
-  queues: queueCount.default(1).describe('Queues of the interface.'),
-})
-
-const uplinkEndpoint = z.strictObject({
-  kind: z.literal('uplink'),
-  interface: z.string().regex(interfacePattern).describe('Interface of the host that leads to the physical network.'),
-  via: z
-    .enum(['auto', 'xdp', 'packet'])
-    .default('auto')
-    .describe('xdp: AF_XDP; packet: AF_PACKET; auto: AF_XDP where the driver shares its buffers, else AF_PACKET.'),
-  queues: queueCount.default(1).describe('Receive queues; flows are spread over them.'),
-  promiscuous: z.boolean().default(true).describe('Take frames for all addresses, as guests behind the interface need it.'),
-  qdiscBypass: z.boolean().default(false).describe("Send past the interface's queueing discipline: faster, but unshaped."),
-})
-
-const pcapEndpoint = z.strictObject({
-  kind: z.literal('pcap'),
-  replay: z.string().min(1).optional().describe('Capture file (pcap or pcapng) whose frames are sent to the switch.'),
-  record: z.string().min(1).optional().describe('File that frames from the switch are recorded to, as pcapng.'),
-  speed: z
-    .union([z.enum(['original', 'fastest']), z.number().positive().max(REPLAY_RATE_MAX)])
-    .default('original')
-    .describe('Times of the capture, as fast as possible, or frames per second.'),
-  loop: z.boolean().default(false).describe('Begin anew at the end of the capture.'),
-  delayMs: z.number().int().min(0).max(REPLAY_DELAY_MAX_MS).default(1000).describe('Milliseconds before the first frame.'),
-})
-
-const streamEndpoint = z.strictObject({
-  kind: z.literal('stream'),
-  path: socketPath.describe('Unix stream socket; each frame follows its length, 4 bytes, big-endian.'),
-  mode: mode.default('server').describe('server: the switch listens; client: the switch connects.'),
-})
-
-const dgramEndpoint = z.strictObject({
-  kind: z.literal('dgram'),
-  local: socketPath.describe('Unix datagram socket that the switch binds; one frame per datagram.'),
-  remote: socketPath.describe('Unix datagram socket of the peer.'),
-})
-
-const unixDgramEndpoint = z.strictObject({
-  kind: z.literal('unix-dgram'),
-  path: socketPath.describe('Unix datagram socket that the switch binds and a libkrun or vfkit class VMM connects to.'),
-})
-
-const vfEndpoint = z.strictObject({
-  kind: z.literal('vf'),
-  path: socketPath.describe('Unix socket of the vfio-user connection; the VMM connects to it.'),
-  mac: z.string().regex(macPattern).describe('MAC address that the virtual function gives its driver.'),
-  mtu: z.number().int().min(MTU_MIN).max(VF_MTU_MAX).default(1500).describe('Largest MTU that the guest may set, in bytes.'),
-  trusted: z
-    .boolean()
-    .default(false)
-    .describe('Let the guest choose other MAC addresses and receive what is not addressed to it.'),
-  requireSeals: z
-    .boolean()
-    .default(true)
-    .describe('Refuse guest memory whose file could be truncated under the switch (no F_SEAL_SHRINK).'),
-  standby: name
-    .optional()
-    .describe('Port of the virtio card with the same address that carries traffic while the virtual function is away.'),
-})
-
-const memoryEndpoint = z.strictObject({ kind: z.literal('memory') })
-
-export const endpointSchema = z
-  .discriminatedUnion('kind', [
-    vhostUserEndpoint,
-    tapEndpoint,
-    uplinkEndpoint,
-    pcapEndpoint,
-    streamEndpoint,
-    dgramEndpoint,
-    unixDgramEndpoint,
-    memoryEndpoint,
-    vfEndpoint,
-  ])
-  .describe('What the port is connected to.')
+import { friendlyNamePattern, guidPattern, ipv4Pattern, macPattern, versionPattern } from './patterns.ts'
 
 const propertyId = z.string().min(1).describe('GUID of a custom property, or the name that an extension gave it.')
 const propertyRest = {
@@ -158,8 +42,12 @@ export const portPropertySchema = z.strictObject({
 
 export const switchPropertySchema = z.strictObject({ id: propertyId, ...propertyRest })
 
+/** A name for people. */
+export const friendlyName = z.string().regex(friendlyNamePattern)
+
 export const portSchema = z.strictObject({
   name: name.describe('Name of the port.'),
+  friendlyName: friendlyName.optional().describe('Name of the port for people, which extensions see. Default: its name.'),
   mac: z.string().regex(macPattern).optional().describe('MAC address of the NIC behind the port. Without it the port learns.'),
   macSpoofing: z
     .enum(['on', 'off'])
@@ -180,7 +68,42 @@ export const portSchema = z.strictObject({
     .max(PROPERTIES_MAX)
     .optional()
     .describe('Properties of the port: standard ones, and custom ones of extensions.'),
+  mtu: mtu.optional().describe('MTU of the connection where its endpoint has none, in bytes; longer frames are not delivered.'),
+  portMirroring: z
+    .enum(mirrorModes)
+    .optional()
+    .describe('source: what this port sends and gets goes to the destination port of the same session as well.'),
+  monitorSession: z
+    .number()
+    .int()
+    .min(0)
+    .max(MIRROR_SESSION_MAX)
+    .optional()
+    .describe('Session that joins source and destination ports of mirroring. Default: 0.'),
   endpoint: endpointSchema,
+  uplinks: z
+    .array(wireSchema)
+    .min(1)
+    .max(TEAM_UPLINKS_MAX)
+    .optional()
+    .describe('Further physical adapters of an external port, which form a team with its endpoint.'),
+  iov: iovSchema.optional().describe('SR-IOV: a virtual function for the guest behind this port, beside its synthetic card.'),
+})
+
+const waitMs = z.number().int().min(1).max(WAIT_MS_MAX).optional()
+
+export const limitsSchema = z.strictObject({
+  oidMs: waitMs.describe('Milliseconds that an extension may keep a request. Default: 10000.'),
+  drainMs: waitMs.describe('Milliseconds that a deletion waits for what extensions keep. Default: 10000.'),
+  pauseMs: waitMs.describe('Milliseconds that an extension may take to pause or restart. Default: 5000.'),
+  createAttempts: z
+    .number()
+    .int()
+    .min(1)
+    .max(CREATE_ATTEMPTS_MAX)
+    .optional()
+    .describe('How often a create is tried that an extension fails for want of resources. Default: 3.'),
+  retryMs: waitMs.describe('Milliseconds between two of these attempts. Default: 20.'),
 })
 
 export const extensionSchema = z.strictObject({
@@ -243,6 +166,7 @@ export const switchSchema = z.strictObject({
     })
     .prefault({})
     .describe('The table of MAC addresses.'),
+  limits: limitsSchema.optional().describe('How long the switch waits for extensions.'),
 })
 
 export const runtimeSchema = z.strictObject({
@@ -271,6 +195,7 @@ export const guestSchema = z.strictObject({
 export const configSchema = z
   .strictObject({
     switch: switchSchema.describe('The switch.'),
+    adapters: z.array(adapterSchema).max(ADAPTERS_MAX).optional().describe('SR-IOV adapters.'),
     runtime: runtimeSchema.prefault({}).describe('Where sockets and captures stand.'),
     guests: z.array(guestSchema).max(GUESTS_MAX).default([]).describe('Guests of a lab, started by `vmswitch up`.'),
   })

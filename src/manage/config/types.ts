@@ -2,7 +2,9 @@
 // only, so that the engine and the lab, which stand below this layer, may name them without importing anything from it.
 import type { z } from 'zod'
 import type { PropertyInput } from '../../switch/policies/property.ts'
-import type { configSchema, endpointSchema, guestSchema, portSchema } from './schema.ts'
+import type { adapterSchema, iovSchema } from './adapter-schema.ts'
+import type { endpointSchema, wireSchema } from './endpoint-schema.ts'
+import type { configSchema, guestSchema, limitsSchema, portSchema } from './schema.ts'
 
 /** A configuration as written: defaults may be left out. */
 export type Config = z.input<typeof configSchema>
@@ -20,6 +22,20 @@ export type DgramConfig = Extract<EndpointConfig, { kind: 'dgram' }>
 export type UnixDgramConfig = Extract<EndpointConfig, { kind: 'unix-dgram' }>
 export type VfConfig = Extract<EndpointConfig, { kind: 'vf' }>
 
+/** What leads to the network. */
+export type WireConfig = z.output<typeof wireSchema>
+
+/** An SR-IOV adapter: its address is known, its uplink's paths are absolute; null: it leads nowhere. */
+export interface ResolvedAdapter extends Omit<z.output<typeof adapterSchema>, 'mac' | 'uplink'> {
+  readonly mac: string
+  readonly uplink: WireConfig | null
+}
+
+/** What a port wants of SR-IOV, with absolute paths. */
+export interface ResolvedIov extends Omit<z.output<typeof iovSchema>, 'path'> {
+  readonly path: string
+}
+
 export type GuestConfig = z.output<typeof guestSchema>
 
 export interface ResolvedPort {
@@ -32,6 +48,17 @@ export interface ResolvedPort {
   readonly endpoint: EndpointConfig
   /** The host's own adapter on the switch, which allowManagementOS asks for. */
   readonly managementOS?: boolean
+  /** Absent: the name. */
+  readonly friendlyName?: string
+  /** Further physical adapters, which form a team with the endpoint. */
+  readonly adapters?: readonly WireConfig[]
+  /** Bytes; of an endpoint that has no MTU of its own. */
+  readonly mtu?: number
+  /** Absent: none. */
+  readonly portMirroring?: NonNullable<z.output<typeof portSchema>['portMirroring']>
+  readonly monitorSession?: number
+  /** Absent: the port wants nothing of SR-IOV. */
+  readonly iov?: ResolvedIov
   /** Properties, those of the shorthands `vlan` and `security` first; absent without any. */
   readonly properties?: readonly PropertyInput[]
 }
@@ -63,6 +90,8 @@ export interface ResolvedSwitch {
   readonly macTable: { readonly entries: number; readonly ageingSeconds: number }
   /** Custom properties of the switch; absent without any. */
   readonly properties?: readonly PropertyInput[]
+  /** How long the switch waits for extensions; the engine's own limits for what is absent. */
+  readonly limits?: z.output<typeof limitsSchema> | undefined
 }
 
 /** A checked configuration with all defaults filled in and all paths absolute. */
@@ -70,6 +99,8 @@ export interface ResolvedConfig {
   /** Absolute path of the configuration file. */
   readonly file: string
   readonly switch: ResolvedSwitch
+  /** SR-IOV adapters; absent without any. */
+  readonly adapters?: readonly ResolvedAdapter[]
   readonly runtime: { readonly directory: string; readonly control: string }
   readonly guests: readonly GuestConfig[]
 }

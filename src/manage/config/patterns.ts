@@ -1,0 +1,21 @@
+// Patterns of the configuration's texts, and what each means to a person who did not match it.
+import { FRIENDLY_NAME_MAX, INTERFACE_NAME_MAX, NAME_MAX } from './limits.ts'
+
+export const namePattern = new RegExp(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,${NAME_MAX - 1}}$`)
+export const friendlyNamePattern = new RegExp(`^[^\\p{Cc}]{1,${FRIENDLY_NAME_MAX}}$`, 'u')
+export const macPattern = /^[0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){5}$/
+export const interfacePattern = new RegExp(`^[^\\s/]{1,${INTERFACE_NAME_MAX}}$`)
+export const versionPattern = /^\d{1,3}(\.\d{1,3})?$/
+export const guidPattern = /^\{?[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\}?$/
+export const ipv4Pattern = /^(25[0-5]|2[0-4]\d|1?\d?\d)(\.(25[0-5]|2[0-4]\d|1?\d?\d)){3}\/(3[0-2]|[12]?\d)$/
+
+/** What a failed pattern means, by pattern: the words that a person reads. */
+export const patternMeanings: ReadonlyMap<string, string> = new Map([
+  [String(namePattern), `a name: letters, digits, ".", "_" and "-", at most ${NAME_MAX} of them, the first a letter or digit`],
+  [String(friendlyNamePattern), `a text of at most ${FRIENDLY_NAME_MAX} characters on one line`],
+  [String(macPattern), 'a MAC address such as 52:54:00:77:00:01'],
+  [String(interfacePattern), `an interface name of at most ${INTERFACE_NAME_MAX} characters without spaces and slashes`],
+  [String(versionPattern), 'a version in quotes, such as "1.0"'],
+  [String(guidPattern), 'a GUID such as 0d3c1f9f-0001-4c56-9b7e-7b0b6d0e5f0c'],
+  [String(ipv4Pattern), 'an IPv4 address with its prefix length, such as 10.77.0.1/24'],
+])
