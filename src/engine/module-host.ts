@@ -88,6 +88,7 @@ export class ModuleHost {
       edge: (request) => this.#edge(request),
       references: (module) => this.#references.get(module)!,
       externalPortId: () => processor.view.externalPortId,
+      isValidationPort: (portId) => processor.view.port(portId)?.isValidationPort ?? false,
       report: components.report,
       after,
       limitMs: this.#limits.oidMs,

@@ -31,6 +31,8 @@ export interface ControlOptions {
   readonly type?: SwitchConfig['type']
   readonly limits?: SwitchConfig['limits']
   readonly edge?: EdgeComponents
+  /** The checking mode. */
+  readonly verify?: boolean
 }
 
 export const memory: EndpointConfig = { kind: 'memory' }
@@ -81,6 +83,14 @@ export class ControlUnderTest {
       .map(({ message }) => message.split(' '))
       .filter(([, , subject]) => subject?.split('/')[0]?.split('.')[0] === name)
       .map(([, oid, subject]) => (subject!.includes('/') ? `${oid} ${subject!.split('/')[1]}` : oid!))
+  }
+
+  /** Payloads of an OID that a module showed, in order. */
+  payloads<Payload = Record<string, unknown>>(module: string, oid: string): Payload[] {
+    const start = `payload ${oid} `
+    return this.sut.log
+      .filter(({ source, message }) => source === `extension ${module}` && message.startsWith(start))
+      .map(({ message }) => JSON.parse(message.slice(start.length)) as Payload)
   }
 
   /** Rule numbers that a module was reported under. */

@@ -2,8 +2,10 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Oid } from '../../src/ndis/oids.ts'
 import { ARRAY_HEADER_BYTES, PORT_PARAMETERS_BYTES, SWITCH_PARAMETERS_BYTES } from '../../src/switch/control/queries.ts'
+import { ENUM_INFO_BYTES, ENUM_PARAMETERS_BYTES } from '../../src/switch/policies/enumeration.ts'
 import { ControlUnderTest, script } from './control-under-test.ts'
 import type { Command } from './extensions/script.ts'
+import { UNKNOWN } from './policy-support.ts'
 import { portConfig } from './switch-under-test.ts'
 
 const parameters: Command = { do: 'query', oid: Oid.switchParameters }
@@ -160,6 +162,71 @@ test('CS-65 a change of the stack waits for a pending request, which survives it
   assert.equal(changed, false)
   assert.ok(!cut.oids('F2', 'p3').includes('NIC_CREATE 0'))
   await Promise.all([adding, changing])
+  const lines = await cut.lines('F1', 'pause')
+  assert.ok(lines.indexOf('done NIC_CREATE p3/0 0') < lines.indexOf('pause'), lines.join(', '))
+  assert.ok(lines.includes('done NIC_CREATE p3/0 0'))
   assert.ok(cut.oids('F2', 'p3').includes('NIC_CREATE 0'))
   assert.deepEqual(cut.breaches('F1'), ['ES-057'])
+})
+
+test('a module that was paused at its place restarts when the pending request is complete, not before (ES-059)', async (t) => {
+  const cut = await ControlUnderTest.start(t, {
+    extensions: [script('F1', { replies: { NIC_CREATE: { pending: true, for: 'p3' } }, answerAfterMs: 100 }), script('F2')],
+  })
+  await cut.sut.switch.setExtensionPaused('F2', true)
+  await cut.lines('F2', 'pause')
+  const adding = cut.sut.switch.addPort(portConfig(3))
+  await cut.sut.until(() => cut.oids('F1', 'p3').includes('NIC_CREATE 0'), 'the pending request')
+  await Promise.all([cut.sut.switch.setExtensionPaused('F2', false), adding])
+  const lines = await cut.lines('F2', 'restart')
+  assert.ok(lines.indexOf('done NIC_CREATE p3/0 0') < lines.indexOf('restart'), lines.join(', '))
+  assert.ok(lines.includes('done NIC_CREATE p3/0 0'))
+})
+
+test('an enumeration of switch properties needs no reference, and fails with INVALID_LENGTH and the bytes needed where they have no room (ES-088, ES-099)', async (t) => {
+  const cut = await ControlUnderTest.start(t, { extensions: [script('F1')] })
+  await cut.sut.switch.policies.add(undefined, { type: 'custom', id: UNKNOWN, value: 'twelve bytes' })
+  const enumerate = (room?: number): Command => ({
+    do: 'query',
+    oid: Oid.switchPropertyEnum,
+    input: { propertyType: 1, propertyId: UNKNOWN, serializationVersion: 1 },
+    ...(room === undefined ? {} : { room }),
+  })
+  const needed = ENUM_PARAMETERS_BYTES + ENUM_INFO_BYTES + 16
+  await cut.tell('F1', parameters, enumerate(needed - 1))
+  assert.equal(await cut.line('F1', 'query c'), `query ${INVALID_LENGTH} - ${needed}`)
+  await cut.tell('F1', enumerate(needed))
+  assert.match(await cut.line('F1', 'query 0 {"numP'), /"numProperties":1.*"twelve bytes"/)
+  assert.deepEqual(cut.breaches('F1'), [])
+})
+
+test('a query that fails for another reason than its length fails with NDIS_STATUS_FAILURE (ES-089)', async (t) => {
+  const cut = await ControlUnderTest.start(t, {
+    extensions: [script('F1')],
+  })
+  const wrong = [{ propertyType: 'security' }, { propertyId: UNKNOWN }, 'nonsense', undefined]
+  for (const input of wrong) {
+    await cut.tell('F1', parameters, { do: 'query', oid: Oid.switchPropertyEnum, input })
+    const answer = await cut.line('F1', 'query c')
+    assert.equal(answer, 'query c0000001 - -', JSON.stringify(input))
+  }
+})
+
+test('a module forwards the enumerations of one above it: what it completes is answered by the miniport edge all the same (ES-096)', async (t) => {
+  const forged = { status: 0 }
+  const cut = await ControlUnderTest.start(t, {
+    extensions: [script('F1'), script('X1', { replies: { PROPERTY_ENUM: forged, PORT_PROPERTY_ENUM: forged } })],
+  })
+  await cut.sut.switch.policies.add(1, { type: 'security', value: { virtualSubnetId: 7 } })
+  await cut.tell(
+    'F1',
+    parameters,
+    { do: 'referencePort', port: 1 },
+    { do: 'query', oid: Oid.portPropertyEnum, input: { portId: 1, propertyType: 2, serializationVersion: 1 } },
+    { do: 'query', oid: Oid.switchPropertyEnum, input: { propertyType: 1, propertyId: UNKNOWN, serializationVersion: 1 } },
+    { do: 'dereferencePort', port: 1 },
+  )
+  await cut.line('F1', 'query 0 {"numProperties":1')
+  await cut.sut.heard(({ message }) => message.startsWith('query 0 {"numProperties":0'), 'the second enumeration')
+  assert.deepEqual(cut.breaches('X1'), ['ES-096', 'ES-096'])
 })

@@ -186,6 +186,7 @@ export class ExtensionHost {
       edge: (request) => answerQuery(request, this.control.view) ?? this.control.completeAtEdge(request),
       references: (module) => this.#references.get(module)!,
       externalPortId: () => this.control.view.externalPortId,
+      isValidationPort: (portId) => this.control.view.port(portId)?.isValidationPort ?? false,
       report,
       after,
       limitMs: OID_LIMIT_MS,

@@ -19,6 +19,7 @@ import {
   StatusIndication,
 } from '../../ndis/oids.ts'
 import { NdisStatus } from '../../ndis/status.ts'
+import { OwnOffloads } from './own-offloads.ts'
 import { type ModuleReferences, PORT_ITSELF } from './references.ts'
 import type { ConfigurationView } from './view.ts'
 
@@ -47,6 +48,7 @@ const needActive: ReadonlyMap<number, string> = new Map([
 
 export class ModuleControl implements ControlHandle {
   readonly #components: ModuleControlComponents
+  readonly #offloads = new OwnOffloads()
   #asked = false
 
   constructor(components: ModuleControlComponents) {
@@ -62,7 +64,9 @@ export class ModuleControl implements ControlHandle {
     const refused = this.#refusal(request)
     if (refused !== undefined) return { status: refused }
     const own: OidRequest = { ...request, type: oidRule(request.oid)!.type }
-    return this.#components.originate(own)
+    const completion = await this.#components.originate(own)
+    if (request.oid === Oid.nicRequest) this.#nicRequestEnded(request.payload as NicOidRequest, completion.status)
+    return completion
   }
 
   #refuse(rule: string, what: string, status: number): number {
@@ -117,11 +121,14 @@ export class ModuleControl implements ControlHandle {
       const above = handling()
       const same = above?.oid === Oid.nicRequest && (above.payload as NicOidRequest).oidRequest.oid === inner.oid
       if (!same) return bad(innerOidRule(inner.oid)!.releases ? 'ES-271' : 'ES-270', 'while it was not handling the same one')
+      if (!this.#offloads.mayIssue(inner.oid, destinationNicIndex))
+        return bad('ES-271', `to adapter ${destinationNicIndex}, where it allocated nothing of the kind`)
     }
     const own = sourcePortId === DEFAULT_PORT_ID && sourceNicIndex === DEFAULT_NIC_INDEX // ES-268
     if (!own) {
-      if (this.#components.class !== 'forwarding' || sourceNicIndex !== DEFAULT_NIC_INDEX)
-        return bad('ES-268', `from ${sourcePortId}/${sourceNicIndex}`) // ES-269
+      if (this.#components.class !== 'forwarding') return bad('ES-268', `from ${sourcePortId}/${sourceNicIndex}`)
+      if (sourcePortId === DEFAULT_PORT_ID || sourceNicIndex !== DEFAULT_NIC_INDEX)
+        return bad('ES-269', `from ${sourcePortId}/${sourceNicIndex}, which is no partition's connection`)
       if (references.held(sourcePortId, sourceNicIndex) === 0) return bad('ES-273', 'without a reference on its source')
     }
     if (references.held(destinationPortId, destinationNicIndex) === 0) {
@@ -129,6 +136,19 @@ export class ModuleControl implements ControlHandle {
       return NdisStatus.failure // ES-175, ES-201, ES-221
     }
     return undefined
+  }
+
+  // The references that a request of its own needs are held until it completes.
+  #nicRequestEnded(
+    { sourcePortId, sourceNicIndex, destinationPortId, destinationNicIndex, oidRequest }: NicOidRequest,
+    status: number,
+  ): void {
+    const { breach, references } = this.#components
+    const gone = (rule: string, of: string): void =>
+      breach(rule, `gave its reference on the ${of} of an encapsulated request back before the request completed`)
+    if (sourcePortId !== DEFAULT_PORT_ID && references.held(sourcePortId, sourceNicIndex) === 0) gone('ES-273', 'source')
+    if (references.held(destinationPortId, destinationNicIndex) === 0) gone('ES-272', 'destination')
+    if (status === NdisStatus.success) this.#offloads.succeeded(oidRequest.oid, destinationNicIndex)
   }
 
   indicateStatus(indication: NicStatusIndication): number {

@@ -26,6 +26,7 @@ export interface OidPathComponents {
   readonly edge: (request: OidRequest) => OidCompletion | Promise<OidCompletion>
   readonly references: (module: Module) => ModuleReferences
   readonly externalPortId: () => number | undefined
+  readonly isValidationPort: (portId: number) => boolean
   readonly report: (module: string, code: string, message: string) => void
   readonly after: After
   /** Milliseconds that a module may keep a request. */
@@ -33,6 +34,12 @@ export interface OidPathComponents {
 }
 
 const FORWARD: Ruling = { forward: true }
+
+/** What a module said. `within`: before its handler returned. */
+interface Answered {
+  readonly verdict: OidVerdict | 'late'
+  readonly within: boolean
+}
 
 /** Freezes what an extension can reach from a request. */
 export function freezeDeep<T>(value: T): T {
@@ -150,25 +157,26 @@ export class OidPath {
   }
 
   // What the module says, at the latest when its time is over.
-  #ask(module: Module, request: OidRequest): Promise<OidVerdict | 'late'> {
+  #ask(module: Module, request: OidRequest): Promise<Answered> {
     const { oid } = module.handlers
-    if (!oid) return Promise.resolve(undefined)
+    if (!oid) return Promise.resolve({ verdict: undefined, within: true })
     const { report } = this.#components
     return new Promise((resolve) => {
       let answered: 'no' | 'yes' | 'late' = 'no'
+      let within = true
       const settle = (verdict: OidVerdict, again: boolean): void => {
         if (verdict === 'pending') return
         if (answered === 'no') {
           answered = 'yes'
           cancel()
-          resolve(verdict)
+          resolve({ verdict, within })
         } else if (answered === 'late')
           report(module.name, 'late-completion', `answered ${oidName(request.oid)} after its time was over`)
         else if (again) this.#breach(module, 'ES-057', `completed ${oidName(request.oid)} a second time`)
       }
       const cancel = this.#components.after(this.#components.limitMs, () => {
         answered = 'late'
-        resolve('late')
+        resolve({ verdict: 'late', within: false })
       })
       const fail = (error: unknown): void => {
         report(module.name, 'oid-failed', describeError(error))
@@ -184,13 +192,16 @@ export class OidPath {
       } catch (error) {
         fail(error)
       }
+      within = false
     })
   }
 
-  #judge(module: Module, request: OidRequest, verdict: OidVerdict | 'late'): Ruling {
-    const { references, externalPortId, limitMs } = this.#components
+  #judge(module: Module, request: OidRequest, { verdict, within }: Answered): Ruling {
+    const { references, externalPortId, isValidationPort, limitMs } = this.#components
     if (verdict !== 'late')
       return judgeVerdict(request, verdict, {
+        within,
+        isValidationPort,
         class: module.class,
         externalPortId: externalPortId(),
         references: references(module),

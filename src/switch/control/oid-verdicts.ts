@@ -13,6 +13,7 @@ import {
   type OidRequest,
   oidName,
   PHYSICAL_NICS_MAX,
+  type PortParameters,
 } from '../../ndis/oids.ts'
 import { SAVE_DATA_OFFSET } from '../../ndis/save-state.ts'
 import { NdisStatus, ndisStatusName } from '../../ndis/status.ts'
@@ -25,6 +26,9 @@ export type Ruling = { readonly complete: OidCompletion } | { readonly forward: 
 export interface Judged {
   readonly class: ExtensionClass
   readonly externalPortId: number | undefined
+  readonly isValidationPort: (portId: number) => boolean
+  /** The module said so before its handler returned. */
+  readonly within: boolean
   readonly references: ModuleReferences
   readonly breach: (rule: string, what: string) => void
 }
@@ -33,6 +37,10 @@ const FORWARD: Ruling = { forward: true }
 
 /** Rules on `verdict` of a module about `request`. */
 export function judgeVerdict(request: OidRequest, verdict: OidVerdict, by: Judged): Ruling {
+  const forwards =
+    verdict === undefined || verdict === null || verdict === 'forward' || (typeof verdict === 'object' && 'forward' in verdict)
+  if (forwards && !by.within && request.oid === Oid.nicRequest)
+    return refuse(by, 'ES-274', 'forwarded an encapsulated OID request after its handler had returned')
   if (verdict === undefined || verdict === null || verdict === 'forward') return FORWARD
   if (typeof verdict === 'object' && 'forward' in verdict) return judgeClone(request, verdict.forward, by)
   const status = typeof verdict === 'object' ? (verdict.status as unknown) : undefined
@@ -44,6 +52,14 @@ export function judgeVerdict(request: OidRequest, verdict: OidVerdict, by: Judge
 function refuse(by: Judged, rule: string, what: string): Ruling {
   by.breach(rule, what)
   return FORWARD
+}
+
+// A validation port, or a property of one: it only checks settings and never takes a resource.
+function checksSettings({ oid, payload }: OidRequest, by: Judged): boolean {
+  if (oid === Oid.portCreate) return (payload as PortParameters).isValidationPort
+  return (
+    (oid === Oid.portPropertyAdd || oid === Oid.portPropertyUpdate) && by.isValidationPort((payload as PortParameters).portId)
+  )
 }
 
 function judgeCompletion(request: OidRequest, completion: OidCompletion, by: Judged): Ruling {
@@ -59,6 +75,8 @@ function judgeCompletion(request: OidRequest, completion: OidCompletion, by: Jud
     return wrong ? refuse(by, wrong.rule, wrong.what) : accept
   }
   if (by.class === 'capturing') return refuse(by, 'ES-250', `completed ${name}; a capturing extension forwards every request`)
+  if (completion.status === NdisStatus.resources && checksSettings(request, by))
+    return refuse(by, 'ES-151', `failed ${name} of a validation port for want of resources, which it does not take`)
   switch (rule.completer) {
     case 'never':
       return refuse(by, rule.breach, `completed ${name}, which must be forwarded (ES-248)`)

@@ -29,7 +29,7 @@ export function answerEnumeration(
   const { portId, propertyType, propertyId } = (request.payload ?? {}) as Partial<PropertyEnum>
   const scope = ofPort ? portId : SWITCH_SCOPE
   if (!Number.isInteger(scope) || (ofPort && !(scope! > 0)) || typeof propertyType !== 'number')
-    return { status: NdisStatus.invalidParameter }
+    return { status: NdisStatus.failure } // ES-089
   const properties = matching(propertiesOf(scope!), propertyType, propertyId ?? NO_GUID)
   const bytes = properties.reduce((sum, info) => sum + ENUM_INFO_BYTES + alignedLength(info), ENUM_PARAMETERS_BYTES)
   const { room } = request

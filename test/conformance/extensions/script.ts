@@ -36,8 +36,23 @@ export interface Reply {
   readonly never?: boolean
   /** Redirects an encapsulated OID to this adapter. */
   readonly member?: number
+  /** Names another source when it redirects. */
+  readonly forge?: boolean
+  /** Completes an encapsulated OID as one of its own ends. */
+  readonly own?: OwnRequest
   /** Writes to the payload. */
   readonly modify?: boolean
+}
+
+/** The same OID, issued by the module itself. */
+export interface OwnRequest {
+  readonly nic: number
+  /** The connection that it is issued for; without, for itself. */
+  readonly source?: readonly [port: number, nic: number]
+  /** Takes no reference on the source. */
+  readonly unreferenced?: boolean
+  /** Gives its references back before the request completes. */
+  readonly early?: boolean
 }
 
 export interface Script {
@@ -55,6 +70,8 @@ export interface Script {
   /** Milliseconds that a pause takes. */
   readonly pauseMs?: number
   readonly activateThrows?: boolean
+  /** OIDs whose payload it logs: "payload NAME {…}". */
+  readonly shows?: readonly string[]
 }
 
 const short = (oid: number): string => oidName(oid).replace('OID_SWITCH_', '')
@@ -105,6 +122,7 @@ class ScriptedModule {
       portFriendlyName?: string
     }
     this.sw.log(`oid ${name}${subject(payload)}`)
+    if (this.script.shows?.includes(name)) this.sw.log(`payload ${name} ${JSON.stringify(payload)}`)
     const told = request.oid === Oid.portUpdated ? (payload.portFriendlyName ?? '') : ''
     if (told.startsWith(`${this.script.name}: `))
       for (const command of JSON.parse(told.slice(this.script.name.length + 2)) as Command[]) this.run(command)
@@ -126,8 +144,29 @@ class ScriptedModule {
       return 'pending'
     }
     if (reply.mtu !== undefined) return { forward: { ...payload, mtu: reply.mtu } }
-    if (reply.member !== undefined) return { forward: { ...payload, destinationNicIndex: reply.member } }
+    if (reply.member !== undefined)
+      return { forward: { ...payload, destinationNicIndex: reply.member, ...(reply.forge ? { sourcePortId: 0 } : {}) } }
+    if (reply.own) return this.byOwnRequest(payload as NicOidRequest, reply.own)
     return reply.status === undefined ? undefined : { status: reply.status }
+  }
+
+  async byOwnRequest(above: NicOidRequest, { nic, source, unreferenced, early }: OwnRequest): Promise<OidVerdict> {
+    const { sw } = this
+    const { destinationPortId: external } = above
+    sw.referenceNic(external, nic)
+    if (source && !unreferenced) sw.referenceNic(...source)
+    const giveBack = (): void => {
+      sw.dereferenceNic(external, nic)
+      if (source && !unreferenced) sw.dereferenceNic(...source)
+    }
+    const [sourcePortId, sourceNicIndex] = source ?? [0, 0]
+    const payload: NicOidRequest = { ...above, sourcePortId, sourceNicIndex, destinationNicIndex: nic }
+    const issued = sw.request({ oid: Oid.nicRequest, type: 'method', payload })
+    if (early) giveBack()
+    const { status } = await issued
+    if (!early) giveBack()
+    sw.log(`own ${status.toString(16)}`)
+    return { status }
   }
 
   status(indication: NicStatusIndication): ReturnType<NonNullable<ExtensionHandlers['status']>> {
