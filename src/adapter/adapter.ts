@@ -3,6 +3,7 @@
 //
 // The rule it must not break: requests are carried out one at a time, in order; what the contract refuses never reaches the miniport.
 import { NdisStatus } from '../ndis/status.ts'
+import { Bindings, type BindParameters } from './bindings.ts'
 import { AdapterError, checkAttributes, checkPartition, type HardwareAssist } from './capabilities.ts'
 import { handlers } from './handlers.ts'
 import { DEFAULT_SWITCH_ID, NAME_CHARACTERS_MAX, PartitionType, SwitchType } from './identifiers.ts'
@@ -48,6 +49,7 @@ export class Adapter {
   #luid = 0
   #last: Promise<unknown> = Promise.resolve()
   #notify: ((event: string) => void)[] = []
+  readonly #bindings = new Bindings()
 
   constructor(components: AdapterComponents) {
     this.#components = components
@@ -64,6 +66,23 @@ export class Adapter {
 
   get attributes(): HardwareAssist {
     return this.#attributes
+  }
+
+  /** PF LUID: there before MiniportInitializeEx, until MiniportHaltEx is over; 0 then (SR-279). */
+  get luid(): number {
+    return this.#luid
+  }
+
+  /** A protocol binds, or a filter attaches: what is enabled, and the switches there are (SR-070, SR-122). Throws AdapterError. */
+  bind(driver: string): BindParameters {
+    if (this.#state !== 'running')
+      throw new AdapterError('not-running', 'SR-007', 'the adapter does not run: nobody can bind to it')
+    return this.#bindings.bind(driver, this.#attributes, this.#switch)
+  }
+
+  /** NdisCloseAdapterEx, or FilterDetach. Throws AdapterError while the driver has filters, VPorts or VFs (SR-193, SR-194, SR-219). */
+  unbind(driver: string): void {
+    this.#bindings.unbind(driver, this.#switch)
   }
 
   /** Starts the adapter: MiniportInitializeEx, then CREATE_SWITCH from the registry if SR-IOV is enabled (spec 3.1). */
@@ -84,7 +103,7 @@ export class Adapter {
       switchType: registry.number(Keyword.switchType),
       switchId: registry.number(Keyword.switchId),
       switchFriendlyName: registry.text(Keyword.switchName),
-      numVFs: registry.number(Keyword.numVFs), // SR-088, SR-099
+      numVFs: Math.min(registry.number(Keyword.numVFs), attributes.currentNicSwitch?.maxNumVFs ?? 0), // SR-047, SR-088, SR-099
     }
     const { status } = await this.request({ oid: AdapterOid.nicSwitchCreateSwitch, type: 'method', payload }, NDIS)
     if (status !== NdisStatus.success)
@@ -122,7 +141,8 @@ export class Adapter {
     if (this.#state === 'surprise-removed' && !cached)
       return { status: rule.cannotFail ? NdisStatus.notAccepted : NdisStatus.failure } // SR-308
     if (rule.ndisOnly && driver !== NDIS) return { status: NdisStatus.notSupported } // SR-100, SR-275
-    if (rule.needs && !this.#attributes.currentSriov) return { status: NdisStatus.notSupported } // SR-104
+    const { currentSriov, currentNicSwitch } = this.#attributes
+    if ((rule.needs && !currentNicSwitch) || (rule.sriov && !currentSriov)) return { status: NdisStatus.notSupported } // SR-104
     const { payload, outputRoom } = request
     const needsInput = rule.numbers !== undefined
     if (needsInput && (typeof payload !== 'object' || payload === null))
@@ -266,6 +286,9 @@ export class Adapter {
    */
   async halt(): Promise<void> {
     if (this.#state === 'halted') return
+    const bound = this.#bindings.list()
+    if (this.#state !== 'surprise-removed' && bound.length > 0)
+      throw new AdapterError('in-use', 'SR-302', `bound or attached to the adapter: ${bound.join(', ')}`)
     if (this.#state !== 'surprise-removed' && this.#switch) {
       const payload = { switchId: DEFAULT_SWITCH_ID }
       const { status } = await this.request({ oid: AdapterOid.nicSwitchDeleteSwitch, type: 'set', payload }, NDIS)
@@ -273,10 +296,12 @@ export class Adapter {
         throw new AdapterError('in-use', 'SR-008', 'filters, VPorts or VFs are left: drivers unbind before the adapter is halted')
     }
     this.#switch = undefined
+    this.#bindings.clear()
     this.#state = 'halted'
     this.#trace('MiniportHaltEx')
     this.#pf!.halt()
     this.#pf = undefined
+    this.#luid = 0
   }
 }
 

@@ -118,8 +118,13 @@ export function pfAttributes(limits: HardwareLimits, selection: Selection): Hard
       currentNicSwitch: { ...nicSwitch, nicSwitchCapabilities: enabledCaps },
       currentReceiveFilter: receiveFilterOf(limits, 0, 0, vlanIds), // SR-059, SR-060, SR-239
     }
-  if (selection.vmq)
-    return { ...hardware, currentReceiveFilter: receiveFilterOf(limits, limits.numQueues, FilterCaps.vmQueuesEnabled, vlanIds) }
+  if (selection.vmq) {
+    const currentReceiveFilter = receiveFilterOf(limits, limits.numQueues, FilterCaps.vmQueuesEnabled, vlanIds)
+    if ((switchCaps & SwitchCaps.nicSwitchWithoutIov) === 0) return { ...hardware, currentReceiveFilter }
+    // SR-128: both, until the first request decides between them; a switch without SR-IOV has no VFs.
+    const currentNicSwitch = { ...nicSwitch, maxNumVFs: 0, nicSwitchCapabilities: enabledCaps }
+    return { ...hardware, currentReceiveFilter, currentNicSwitch }
+  }
   return hardware // SR-033, SR-035, SR-056
 }
 

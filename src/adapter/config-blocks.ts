@@ -6,12 +6,15 @@ import { macKey, macText } from '../switch/mac-table.ts'
 import { CONFIG_BLOCK_BYTES_MAX } from './identifiers.ts'
 import type { VPortStatistics } from './statistics.ts'
 
-export const Block = { identity: 0, linkState: 1, receiveMode: 2, statistics: 3, rss: 4, offloads: 5 } as const
+/** Ids of the blocks. The first 64 are for what changes, since only they can be invalidated (SR-295); what never does stands above. */
+export const Block = { identity: 0, linkState: 1, receiveMode: 2, statistics: 3, rss: 4, offloads: 5, diagnostics: 64 } as const
 
 export const IDENTITY_BYTES = 24
 const IDENTITY_VERSION = 1
 export const LINK_BYTES = 8
 export const STATISTICS_BYTES = 48
+export const ABILITIES_BYTES = 4
+export const DIAGNOSTICS_BYTES = 8
 
 /** What block 0 says. */
 export interface Identity {
@@ -62,9 +65,18 @@ export function statisticsBlock(statistics: VPortStatistics): Uint8Array {
   return new Uint8Array(view.buffer)
 }
 
+/** Block 64: which VF of the adapter the guest has, and its requester id. */
+export function diagnosticsBlock(vfId: number, requestorId: number): Uint8Array {
+  const view = new DataView(new ArrayBuffer(DIAGNOSTICS_BYTES))
+  view.setUint16(0, IDENTITY_VERSION, true)
+  view.setUint16(2, vfId, true)
+  view.setUint32(4, requestorId, true)
+  return new Uint8Array(view.buffer)
+}
+
 /** Blocks 4 and 5: one word of abilities. */
 export function abilitiesBlock(abilities: number): Uint8Array {
-  const view = new DataView(new ArrayBuffer(4))
+  const view = new DataView(new ArrayBuffer(ABILITIES_BYTES))
   view.setUint32(0, abilities, true)
   return new Uint8Array(view.buffer)
 }

@@ -35,8 +35,9 @@ export class ExtendedCapability {
     return this.#vfEnable
   }
 
-  /** NdisMEnableVirtualization(NumVFs, FALSE, FALSE, EnableVirtualization). */
-  enableVirtualization(numVFs: number, enable: boolean): NdisStatus {
+  /** NdisMEnableVirtualization. `migration`: EnableVFMigration or EnableMigrationInterrupt, which must not be asked for (SR-110). */
+  enableVirtualization(numVFs: number, enable: boolean, migration = false): NdisStatus {
+    if (migration) return NdisStatus.invalidParameter
     if (!enable) {
       if (numVFs !== 0) return NdisStatus.invalidParameter // SR-108
       this.#numVFs = 0

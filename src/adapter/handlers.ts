@@ -58,7 +58,7 @@ async function switchParameters(c: HandlerContext, payload: P.SwitchParameters, 
   const status = await c.pf.setSwitchParameters(wanted)
   if (status !== NdisStatus.success && status !== NdisStatus.reinitRequired) return refused(status) // SR-127
   c.rename(payload.switchFriendlyName)
-  if (status === NdisStatus.success) nicSwitch.parameters = wanted
+  if (status === NdisStatus.success) nicSwitch.parameters = Object.freeze(wanted)
   return refused(status)
 }
 

@@ -48,6 +48,7 @@ export const SwitchCaps = {
   asymmetricQueuePairs: 0x4,
   vfRss: 0x8,
   singleVPortPool: 0x10,
+  nicSwitchWithoutIov: 0x40,
 } as const
 
 /** NDIS_NIC_SWITCH_PARAMETERS.Flags */

@@ -35,6 +35,8 @@ export const AdapterOid = {
   sriovProbedBars: 0x00010258,
   sriovBarResources: 0x00010259,
   sriovPfLuid: 0x00010260,
+  sriovVfSerialNumber: 0x00010262,
+  sriovVfInvalidateConfigBlock: 0x00010269,
 } as const
 export type AdapterOid = (typeof AdapterOid)[keyof typeof AdapterOid]
 

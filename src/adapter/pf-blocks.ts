@@ -5,6 +5,7 @@ import { NdisStatus } from '../ndis/status.ts'
 import {
   abilitiesBlock,
   Block,
+  diagnosticsBlock,
   identityBlock,
   linkBlock,
   type ReceiveMode,
@@ -58,6 +59,8 @@ export class PfBlocks {
         return abilitiesBlock(RSS_ABILITIES)
       case Block.offloads:
         return abilitiesBlock(OFFLOAD_ABILITIES)
+      case Block.diagnostics:
+        return diagnosticsBlock(vf.id, vf.requestorId)
       default:
         return undefined
     }

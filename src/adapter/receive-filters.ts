@@ -52,10 +52,14 @@ export function readFilterKey(parameters: FilterParameters, capabilities: Receiv
   if (mac === undefined || (untagged && vlan !== undefined)) return undefined // SR-210
   if (fields.length === FIELDS_MAX && vlan === undefined) return undefined
   const inner = (parameters.flags & FILTER_PACKET_ENCAPSULATION) !== 0
+  if (!testsVlans(capabilities)) return { mac, inner, vlan: ANY_VLAN } // SR-068: the address alone decides
   return { mac, inner, vlan: vlan ?? (untagged ? 0 : ANY_VLAN) } // SR-206, SR-208
 }
 
 const isOctet = (value: unknown): boolean => Number.isInteger(value) && (value as number) >= 0 && (value as number) <= 255
+
+const testsVlans = (capabilities: ReceiveFilterCapabilities): boolean =>
+  (capabilities.supportedMacHeaderFields & FilterCaps.vlanId) !== 0
 
 // A station's address: no group has a filter, groups are lists of their own.
 function readMac(value: readonly number[]): string | undefined {
@@ -66,7 +70,7 @@ function readMac(value: readonly number[]): string | undefined {
 
 // Network byte order (SR-212). Zero is not a VLAN to test for: that is UNTAGGED_OR_ZERO.
 function readVlan(value: readonly number[], capabilities: ReceiveFilterCapabilities): number | undefined {
-  if ((capabilities.supportedMacHeaderFields & FilterCaps.vlanId) === 0 || value.length !== VLAN_BYTES) return undefined
+  if (!testsVlans(capabilities) || value.length !== VLAN_BYTES) return undefined
   const vlan = (value[0]! << 8) | value[1]!
   return vlan >= 1 && vlan <= VLAN_ID_MAX ? vlan : undefined
 }
@@ -99,10 +103,12 @@ export class ReceiveFilters {
   readonly #byId = new Map<number, Filter>()
   readonly #byKey = new Map<string, Filter>()
   readonly #limit: number
+  readonly #vlanTests: boolean
 
-  /** `limit`: unicast MAC filters that the switch holds. */
-  constructor(limit: number) {
+  /** `limit`: unicast MAC filters that the switch holds. `vlanTests`: they can test VLAN ids. */
+  constructor(limit: number, vlanTests = true) {
     this.#limit = limit
+    this.#vlanTests = vlanTests
   }
 
   /** Checks a SET_FILTER and gives the filter its id, or says why not. It is not kept yet. */
@@ -110,11 +116,12 @@ export class ReceiveFilters {
     if (parameters.filterType !== FilterType.vmQueue) return NdisStatus.invalidParameter // SR-197
     if (parameters.queueId !== DEFAULT_RECEIVE_QUEUE_ID) return NdisStatus.invalidParameter // SR-198, SR-233
     if (parameters.filterId !== DEFAULT_RECEIVE_FILTER_ID) return NdisStatus.invalidParameter // SR-199
+    if (parameters.requestedFilterIdBitCount !== 0) return NdisStatus.invalidParameter // SR-232
     const key = readFilterKey(parameters, capabilities)
     if (!key || this.#byKey.has(textOf(key))) return NdisStatus.invalidParameter // PD-08
     if (this.#byId.size >= this.#limit) return NdisStatus.resources
     const id = lowestFree(1, this.#limit, (candidate) => this.#byId.has(candidate)) // SR-200, PD-09
-    return { id, owner, vport: parameters.vPortId, key, parameters: { ...parameters, filterId: id } }
+    return { id, owner, vport: parameters.vPortId, key, parameters: Object.freeze({ ...parameters, filterId: id }) }
   }
 
   /** Keeps a filter that the miniport has programmed (SR-226). */
@@ -134,7 +141,7 @@ export class ReceiveFilters {
 
   /** The filter of a MAC in a VLAN, if one is set. */
   find(mac: string, vlan: number): Filter | undefined {
-    return this.#byKey.get(textOf({ mac: mac.toLowerCase(), vlan, inner: false }))
+    return this.#byKey.get(textOf({ mac: mac.toLowerCase(), vlan: this.#vlanTests ? vlan : ANY_VLAN, inner: false }))
   }
 
   /** All filters, or those of one VPort. */

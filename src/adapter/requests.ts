@@ -29,8 +29,10 @@ export interface RequestRule {
   readonly ndisOnly?: boolean
   /** NDIS answers these kinds from what it keeps; the others go to the PF miniport. */
   readonly cached?: readonly RequestType[]
-  /** `sriov`: SR-IOV must be enabled; `switch`: a usable NIC switch must exist too. */
-  readonly needs?: 'sriov' | 'switch'
+  /** `capable`: a NIC switch must be enabled; `switch`: a usable one must exist too. */
+  readonly needs?: 'capable' | 'switch'
+  /** SR-IOV must be enabled: a switch without it has no VFs. */
+  readonly sriov?: boolean
   /** The miniport can't fail it: while it resets, or after surprise removal, it is NOT_ACCEPTED. */
   readonly cannotFail?: boolean
   /** Members of the payload that are unsigned 32-bit integers. */
@@ -48,6 +50,7 @@ const ofVf = (kinds: RequestType[], inputBytes: number, numbers: string[], more:
   inputBytes,
   numbers: ['vfId', ...numbers],
   needs: 'switch',
+  sriov: true,
   vf: true,
   ...more,
 })
@@ -76,17 +79,17 @@ export const requestRules: ReadonlyMap<number, RequestRule> = new Map<number, Re
   [AdapterOid.sriovPfLuid, capabilities(12)],
   [
     AdapterOid.nicSwitchCreateSwitch,
-    { kinds: ['method'], ndisOnly: true, needs: 'sriov', inputBytes: 548, outputBytes: 548, numbers: switchNumbers },
+    { kinds: ['method'], ndisOnly: true, needs: 'capable', inputBytes: 548, outputBytes: 548, numbers: switchNumbers },
   ],
   [
     AdapterOid.nicSwitchDeleteSwitch,
-    { kinds: ['set'], ndisOnly: true, needs: 'sriov', cannotFail: true, inputBytes: 12, numbers: ['switchId'] },
+    { kinds: ['set'], ndisOnly: true, needs: 'capable', cannotFail: true, inputBytes: 12, numbers: ['switchId'] },
   ],
   [
     AdapterOid.nicSwitchParameters,
     { kinds: ['method', 'set'], cached: ['method'], needs: 'switch', inputBytes: 548, outputBytes: 548, numbers: ['switchId'] },
   ],
-  [AdapterOid.nicSwitchEnumSwitches, { kinds: ['query'], cached: ['query'], needs: 'sriov', outputBytes: 16 }],
+  [AdapterOid.nicSwitchEnumSwitches, { kinds: ['query'], cached: ['query'], needs: 'capable', outputBytes: 16 }],
   [
     AdapterOid.nicSwitchCreateVPort,
     { kinds: ['method'], needs: 'switch', inputBytes: 572, outputBytes: 572, numbers: vportNumbers },
@@ -109,14 +112,21 @@ export const requestRules: ReadonlyMap<number, RequestRule> = new Map<number, Re
     {
       kinds: ['method'],
       needs: 'switch',
+      sriov: true,
       inputBytes: 1632,
       outputBytes: 1632,
       numbers: ['switchId', 'vfId', 'requestorId'],
     },
   ],
-  [AdapterOid.nicSwitchFreeVf, { kinds: ['set'], needs: 'switch', cannotFail: true, inputBytes: 10, numbers: ['vfId'] }],
+  [
+    AdapterOid.nicSwitchFreeVf,
+    { kinds: ['set'], needs: 'switch', sriov: true, cannotFail: true, inputBytes: 10, numbers: ['vfId'] },
+  ],
   [AdapterOid.nicSwitchVfParameters, ofVf(['method'], 1632, [], { cached: ['method'], outputBytes: 1632 })],
-  [AdapterOid.nicSwitchEnumVfs, { kinds: ['method', 'query'], cached: ['method', 'query'], needs: 'switch', outputBytes: 24 }],
+  [
+    AdapterOid.nicSwitchEnumVfs,
+    { kinds: ['method', 'query'], cached: ['method', 'query'], needs: 'switch', sriov: true, outputBytes: 24 },
+  ],
   [AdapterOid.sriovReadVfConfigSpace, ofVf(['method'], 20, ['offset', 'length', 'room'])],
   [AdapterOid.sriovWriteVfConfigSpace, ofVf(['set'], 20, ['offset'])],
   [AdapterOid.sriovReadVfConfigBlock, ofVf(['method'], 20, ['blockId', 'length', 'room'])],
@@ -124,7 +134,7 @@ export const requestRules: ReadonlyMap<number, RequestRule> = new Map<number, Re
   [AdapterOid.sriovResetVf, ofVf(['set'], 6, [])],
   [AdapterOid.sriovSetVfPowerState, ofVf(['set'], 13, ['powerState'])],
   [AdapterOid.sriovVfVendorDeviceId, ofVf(['method'], 10, [], { outputBytes: 10 })],
-  [AdapterOid.sriovProbedBars, { kinds: ['query'], ndisOnly: true, needs: 'switch', outputBytes: 32 }],
+  [AdapterOid.sriovProbedBars, { kinds: ['query'], ndisOnly: true, needs: 'switch', sriov: true, outputBytes: 32 }],
   [AdapterOid.sriovBarResources, ofVf(['method'], 12, ['barIndex'], { ndisOnly: true })],
   [
     AdapterOid.receiveFilterSetFilter,
@@ -155,3 +165,11 @@ export const requestRules: ReadonlyMap<number, RequestRule> = new Map<number, Re
     { kinds: ['method'], cached: ['method'], needs: 'switch', inputBytes: 44, outputBytes: 44, numbers: ['filterId'] },
   ],
 ])
+
+/** SupportedOidList of a PF miniport: what NDIS does not answer from what it keeps (SR-076). */
+export const pfOids: readonly number[] = [...requestRules].flatMap(([oid, { kinds, cached = [] }]) =>
+  kinds.some((kind) => !cached.includes(kind)) ? [oid] : [],
+)
+
+/** SupportedOidList of a VF miniport, as far as it is about SR-IOV (SR-077). */
+export const vfOids: readonly number[] = [AdapterOid.sriovVfInvalidateConfigBlock]

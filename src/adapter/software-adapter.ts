@@ -13,6 +13,7 @@ import { Keyword, type Registry, selectInterfaces } from './keywords.ts'
 import type { PfMiniport } from './miniport.ts'
 import { SoftwarePf } from './software-pf.ts'
 import type { VPortStatistics } from './statistics.ts'
+import type { VirtualBusDriver } from './vf-bus.ts'
 import { igbvfIdentity, type VfIdentity } from './vf-device.ts'
 
 export interface SoftwareAdapterOptions {
@@ -39,6 +40,7 @@ export interface SoftwareAdapterComponents {
   readonly report?: (code: string, rule: string, message: string) => void
   readonly trace?: (step: string) => void
   readonly partition?: PartitionType
+  readonly busDriver?: VirtualBusDriver
   /** Stands between NDIS and the miniport, for tests of the contract. */
   readonly wrap?: (pf: SoftwarePf) => PfMiniport
 }
@@ -70,7 +72,7 @@ export class SoftwareAdapter {
 
   constructor(options: SoftwareAdapterOptions, components: SoftwareAdapterComponents) {
     const { limits, mac, mtu = 1500, speedMbps = 0, identity = igbvfIdentity } = options
-    const { registry, nowMs, statistics, vportGone } = components
+    const { registry, nowMs, statistics, vportGone, busDriver } = components
     this.registry = registry
     this.capability = new ExtendedCapability(limits.totalVFs, options.location ?? { segment: 0, bus: 1, device: 0 })
     this.tables = viewAdapterTables(components.buffer, components.at, limits)
@@ -78,8 +80,15 @@ export class SoftwareAdapter {
       const selection = selectInterfaces(registry)
       const staticVFs = options.staticSwitch && selection.sriov ? registry.number(Keyword.numVFs) : undefined
       const pf = new SoftwarePf(
-        { limits, identity, mac, mtu, speedMbps, ...(staticVFs === undefined ? {} : { staticVFs }) },
-        { tables: this.tables, capability: this.capability, nowMs, statistics, ...(vportGone ? { vportGone } : {}) },
+        { limits, identity, mac, mtu, speedMbps, sriov: selection.sriov, ...(staticVFs === undefined ? {} : { staticVFs }) },
+        {
+          tables: this.tables,
+          capability: this.capability,
+          nowMs,
+          statistics,
+          ...(vportGone ? { vportGone } : {}),
+          ...(busDriver ? { busDriver } : {}),
+        },
       )
       this.#pf = pf
       return { pf: components.wrap?.(pf) ?? pf, attributes: pfAttributes(limits, selection) }
@@ -91,6 +100,17 @@ export class SoftwareAdapter {
   get pf(): SoftwarePf {
     if (!this.#pf) throw new Error('the adapter has not been started')
     return this.#pf
+  }
+
+  /**
+   * Changes keywords and restarts the miniport, which reads them then (SR-089). Throws AdapterError, with nothing changed, while the adapter
+   * is in use. The wire has to be set again.
+   */
+  async changeKeywords(values: Partial<Record<Keyword, number | string>>): Promise<void> {
+    const runs = this.adapter.state === 'running'
+    if (runs) await this.adapter.halt()
+    for (const [keyword, value] of Object.entries(values)) this.registry.write(keyword as Keyword, value)
+    if (runs) await this.adapter.start()
   }
 
   /** The VF miniport's end of the backchannel of an allocated VF. */

@@ -5,7 +5,7 @@
 import { NdisStatus } from '../ndis/status.ts'
 import { macKey } from '../switch/mac-table.ts'
 import { Invalidations } from './backchannel.ts'
-import type { HardwareLimits } from './capabilities.ts'
+import { AdapterError, type HardwareLimits } from './capabilities.ts'
 import { Block, type ReceiveMode } from './config-blocks.ts'
 import type { DataTables } from './data-tables.ts'
 import type { ExtendedCapability } from './extended-capability.ts'
@@ -16,6 +16,7 @@ import type { BarResources, SwitchParameters, VfParameters, VPortParameters } fr
 import { PfBlocks } from './pf-blocks.ts'
 import type { Filter } from './receive-filters.ts'
 import type { VPortStatistics } from './statistics.ts'
+import { VfBus, type VirtualBusDriver } from './vf-bus.ts'
 import { barWindow, probedBars, RegisterFile, type VfDevice, type VfIdentity } from './vf-device.ts'
 import { createVfFunction, type VfFunction } from './vf-function.ts'
 import { defaultVfSettings, settingsProblem, type VfSettings } from './vf-settings.ts'
@@ -31,6 +32,8 @@ export interface SoftwarePfOptions {
   readonly speedMbps: number
   /** The switch is made in MiniportInitializeEx with so many VFs (SR-093), else by CREATE_SWITCH. */
   readonly staticVFs?: number
+  /** False: the switch is made without SR-IOV, and virtualization is never enabled (SR-128). */
+  readonly sriov?: boolean
 }
 
 export interface SoftwarePfComponents {
@@ -42,10 +45,18 @@ export interface SoftwarePfComponents {
   readonly statistics: (vport: number) => VPortStatistics
   /** A VPort is gone: queues and counters of the data path forget it. Settles when no processor uses it (SR-190). */
   readonly vportGone?: (vport: number) => Promise<void> | void
+  /** The vendor's bus driver: where there is one, it is asked for configuration space (SR-271). */
+  readonly busDriver?: VirtualBusDriver
 }
+
+const ID_BYTES = 4
+/** What the vendor id of a VF reads that no guest drives. */
+const NO_VENDOR = 0xffff
 
 export class SoftwarePf implements PfMiniport {
   readonly invalidations = new Invalidations()
+  /** Configuration space of all VFs that are on the bus. */
+  readonly bus: VfBus
   readonly #options: SoftwarePfOptions
   readonly #components: SoftwarePfComponents
   readonly #programming: VPortProgramming
@@ -59,6 +70,7 @@ export class SoftwarePf implements PfMiniport {
     this.#options = options
     this.#components = components
     this.#programming = new VPortProgramming(components.tables, options.mac)
+    this.bus = new VfBus(components.capability, (vfId) => this.#vfs.get(vfId)?.device)
     this.#blocks = new PfBlocks(options, {
       groups: components.tables.groups,
       linkUp: (vf) => this.#programming.linkUp(vf),
@@ -76,10 +88,10 @@ export class SoftwarePf implements PfMiniport {
 
   createSwitch(parameters: SwitchParameters): Answer {
     const { capability, tables } = this.#components
-    const { staticVFs } = this.#options
+    const { staticVFs, sriov = true } = this.#options
     if (staticVFs !== undefined) {
       if (parameters.numVFs !== staticVFs) return NdisStatus.invalidParameter // SR-096
-    } else if (capability.enableVirtualization(parameters.numVFs, true) !== NdisStatus.success) return NdisStatus.failure // SR-102
+    } else if (sriov && capability.enableVirtualization(parameters.numVFs, true) !== NdisStatus.success) return NdisStatus.failure // SR-102
     tables.vports.setPacketFilter(PacketFilter.directed | PacketFilter.multicast | PacketFilter.broadcast)
     this.#programming.add(DEFAULT_VPORT_ID, undefined, true) // SR-101
     this.#shareLink()
@@ -97,8 +109,8 @@ export class SoftwarePf implements PfMiniport {
   }
 
   halt(): void {
-    for (const vf of this.#vfs.values()) this.invalidations.forget(vf.id)
     if (this.#components.capability.vfEnable) this.#components.capability.enableVirtualization(0, false) // SR-117, SR-305
+    for (const vf of this.#vfs.values()) this.invalidations.forget(vf.id)
   }
 
   // ---- VFs ----------------------------------------------------------------------------------------------------------------
@@ -126,10 +138,17 @@ export class SoftwarePf implements PfMiniport {
     return this.#vfs.get(vfId)
   }
 
-  /** Gives an allocated VF the device that its guest drives; `undefined` takes it away. */
+  /**
+   * Gives an allocated VF the device that its guest drives; `undefined` takes it away. Throws AdapterError `attached` while another
+   * guest's device is there (SR-005).
+   */
   attachDevice(vfId: number, device: VfDevice | undefined): void {
     const vf = this.#vfs.get(vfId)
-    if (vf) vf.device = device ?? new RegisterFile()
+    if (!vf || vf.device === device) return
+    if (device && !(vf.device instanceof RegisterFile))
+      throw new AdapterError('attached', 'SR-005', `VF ${vfId} is attached to a guest: take it away from that one first`)
+    vf.device = device ?? new RegisterFile()
+    vf.device.setLink?.(this.#programming.linkUp(vf))
   }
 
   /** What a VF asks to receive besides its own address, judged by its trust; all of it, or nothing (PD-16). */
@@ -274,12 +293,20 @@ export class SoftwarePf implements PfMiniport {
   // ---- functions ----------------------------------------------------------------------------------------------------------
 
   readConfigSpace(vfId: number, offset: number, length: number): Outcome<Uint8Array> {
-    return { status: NdisStatus.success, value: this.#vfs.get(vfId)!.device.readConfig(offset, length) }
+    const { busDriver } = this.#components
+    const value = busDriver ? busDriver.read(vfId, offset, length) : this.#readBus(vfId, offset, length)
+    return value?.length === length ? { status: NdisStatus.success, value } : { status: NdisStatus.failure }
+  }
+
+  #readBus(vfId: number, offset: number, length: number): Uint8Array | undefined {
+    const value = new Uint8Array(length)
+    return this.bus.read(vfId, offset, value) === length ? value : undefined
   }
 
   writeConfigSpace(vfId: number, offset: number, data: Uint8Array): Answer {
-    this.#vfs.get(vfId)!.device.writeConfig(offset, data)
-    return NdisStatus.success
+    const { busDriver } = this.#components
+    const moved = busDriver ? busDriver.write(vfId, offset, data) : this.bus.write(vfId, offset, data) === data.length
+    return moved ? NdisStatus.success : NdisStatus.failure
   }
 
   readConfigBlock(vfId: number, blockId: number, length: number): Outcome<Uint8Array> {
@@ -311,9 +338,13 @@ export class SoftwarePf implements PfMiniport {
     return NdisStatus.success
   }
 
-  vfVendorDeviceId(): { vendorId: number; deviceId: number } {
-    const { vendorId, deviceId } = this.#options.identity
-    return { vendorId, deviceId }
+  /** What the guest enumerates (SR-274): the ids of the function that it drives, else those of the adapter's VFs (SR-273). */
+  vfVendorDeviceId(vfId: number): { vendorId: number; deviceId: number } {
+    const ids = new DataView(new ArrayBuffer(ID_BYTES))
+    this.bus.read(vfId, 0, new Uint8Array(ids.buffer))
+    const vendorId = ids.getUint16(0, true)
+    if (vendorId !== 0 && vendorId !== NO_VENDOR) return { vendorId, deviceId: ids.getUint16(2, true) }
+    return { vendorId: this.#options.identity.vendorId, deviceId: this.#options.identity.deviceId }
   }
 
   probedBars(): number[] {

@@ -1,5 +1,5 @@
 // The usable NIC switch as NDIS keeps it: its parameters, VFs, VPorts and filters, and the report on it (SR-121).
-import { DEFAULT_VPORT_ID } from './identifiers.ts'
+import { DEFAULT_VPORT_ID, SwitchCaps } from './identifiers.ts'
 import type { NicSwitchCapabilities, SwitchInfo, SwitchParameters } from './payloads.ts'
 import { ReceiveFilters } from './receive-filters.ts'
 import { Vfs } from './vfs.ts'
@@ -14,11 +14,14 @@ export interface SwitchState {
 }
 
 export const createSwitchState = (parameters: SwitchParameters, capabilities: NicSwitchCapabilities): SwitchState => ({
-  parameters,
+  parameters: Object.freeze({ ...parameters }),
   capabilities,
   vfs: new Vfs(),
   vports: new VPorts(capabilities),
-  filters: new ReceiveFilters(capabilities.maxNumMacAddresses),
+  filters: new ReceiveFilters(
+    capabilities.maxNumMacAddresses,
+    (capabilities.nicSwitchCapabilities & SwitchCaps.vlanSupported) !== 0,
+  ),
 })
 
 /** NDIS_NIC_SWITCH_INFO */

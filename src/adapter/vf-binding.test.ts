@@ -41,7 +41,7 @@ test("OIDs act on the function's own registers: configuration space, reset, powe
   await harness.request(AdapterOid.sriovResetVf, 'set', { vfId })
   await harness.request(AdapterOid.sriovSetVfPowerState, 'set', { vfId, powerState: 4, wakeEnable: false })
   harness.software.pf.setWire(true, false)
-  assert.deepEqual(calls, ['reset owner', 'D3', 'down'])
+  assert.deepEqual(calls, ['up', 'reset owner', 'D3', 'down'])
 })
 
 test('what a guest asks of its function is judged by its VPort and its trust', async () => {

@@ -47,7 +47,7 @@ export class Vfs {
   }
 
   keep(vf: Vf): void {
-    this.#byId.set(vf.parameters.vfId, vf)
+    this.#byId.set(vf.parameters.vfId, { owner: vf.owner, parameters: Object.freeze({ ...vf.parameters }) }) // SR-141
   }
 
   forget(vfId: number): void {

@@ -107,6 +107,7 @@ export class VPorts {
 
   /** Keeps a VPort that the miniport has made. */
   keep(vport: VPort): void {
+    vport.parameters = frozen(vport.parameters)
     this.#byId.set(vport.id, vport)
   }
 
@@ -139,11 +140,15 @@ export class VPorts {
       if (wanted.processorAffinity.length === 0) return bad
       next = { ...next, processorAffinity: [...wanted.processorAffinity] }
     }
-    return next
+    return frozen(next)
   }
 }
 
-const defaultVPort: VPortParameters = {
+// What NDIS keeps is handed out to whoever asks: it changes through requests alone (SR-159).
+const frozen = (parameters: VPortParameters): VPortParameters =>
+  Object.freeze({ ...parameters, processorAffinity: Object.freeze([...parameters.processorAffinity]) })
+
+const defaultVPort: VPortParameters = frozen({
   flags: 0,
   switchId: DEFAULT_SWITCH_ID,
   vPortId: DEFAULT_VPORT_ID,
@@ -154,4 +159,4 @@ const defaultVPort: VPortParameters = {
   vPortState: VPortState.activated,
   processorAffinity: [0],
   lookaheadSize: 0,
-}
+})
