@@ -115,6 +115,14 @@ export class PacketPool {
   readonly parent = new Uint32Array(POOL_SLOTS)
   /** Where a dropped packet left the stack: index of the module, and LEFT_ON_EGRESS. */
   readonly leftAt = new Uint16Array(POOL_SLOTS)
+  /**
+   * NET_BUFFER_LIST_RECEIVE_QUEUE_ID: queue of a packet that an adapter received, or on which it is to be sent. Written where queues are
+   * in use and nowhere else: of other packets it means nothing.
+   */
+  readonly receiveQueue = new Uint16Array(POOL_SLOTS)
+  /** NET_BUFFER_SHARED_MEMORY of such a packet: handle of the memory that its bytes lie in (0 = none), and their offset there. */
+  readonly sharedMemory = new Uint32Array(POOL_SLOTS)
+  readonly sharedOffset = new Uint32Array(POOL_SLOTS)
   arenaUsed = 0
   nextPacketId = 1
   private readonly heldArena: HeldArena
@@ -207,6 +215,8 @@ export class PacketPool {
     this.destinationRoom[slot] = 0
     this.parent[slot] = 0
     this.leftAt[slot] = 0
+    this.receiveQueue[slot] = 0
+    this.sharedMemory[slot] = 0
     this.packetId[slot] = this.nextPacketId >>> 0
     this.nextPacketId = (this.nextPacketId + 1) >>> 0
     this.vnet.fill(0, slot * VNET_STRIDE, (slot + 1) * VNET_STRIDE)
@@ -366,6 +376,7 @@ export class PacketPool {
     this.sourceNic[to] = this.sourceNic[from]!
     this.needs[to] = this.needs[from]!
     this.vsid[to] = this.vsid[from]!
+    this.receiveQueue[to] = this.receiveQueue[from]!
     const carried = PF_NATIVE_FORWARDING | PF_DATA_VALID | PF_VLAN_OOB
     if ((this.flags[from]! & PF_VLAN_OOB) !== 0) this.vlan[to] = this.vlan[from]!
     this.flags[to] = (this.flags[to]! & ~carried) | (this.flags[from]! & carried)
