@@ -2,6 +2,8 @@
 //
 // The rule it must not break: a change is prepared on all processors before it is committed on any, so a module that refuses leaves
 // the stack as it was.
+
+import { rankOf } from '../switch/module.ts'
 import { type DefinedProperty, definedProperties } from '../switch/policies/property.ts'
 import { checkOrder } from '../switch/stack.ts'
 import {
@@ -26,6 +28,9 @@ export interface ExtensionEntry {
   /** FilterRunType: false = optional, the switch goes on without it if it does not attach or restart. Default: mandatory. ES-048 */
   readonly required?: boolean
 }
+
+/** Versions of modules that two installations of the same file are apart, so that each loads what the file holds then. */
+const VERSIONS_APART = 1_000_000
 
 /** What `vmswitch ext` shows. */
 export interface ExtensionStatus {
@@ -60,6 +65,7 @@ export class ExtensionManager {
   readonly #processors: ProcessorSet
   readonly #components: LoaderComponents
   #slots: Slot[] = []
+  #installations = 0
   #queue: Promise<unknown> = Promise.resolve()
 
   constructor(processors: ProcessorSet, components: LoaderComponents) {
@@ -193,6 +199,52 @@ export class ExtensionManager {
         await next.loaded?.close()
         next.loaded = undefined
       }
+    })
+  }
+
+  /**
+   * Installs an extension on the running switch: at the top of its class, nearest to the protocol edge (ES-017), and disabled unless
+   * its entry says otherwise (ES-032). The stack stays as it was if the extension can't be loaded or refuses.
+   */
+  install(entry: ExtensionEntry): Promise<void> {
+    return this.#serial(async () => {
+      if (this.#slots.some((slot) => slot.entry.name === entry.name))
+        throw new ExtensionError('REFUSED', `this switch already has an extension "${entry.name}"; names are unique`)
+      const version = ++this.#installations * VERSIONS_APART
+      const loaded = await loadExtension(this.#use(entry, version), this.#components)
+      const { definition } = loaded
+      const slot: Slot = {
+        entry,
+        loaded,
+        version,
+        id: definition.id,
+        extensionVersion: definition.version,
+        class: definition.class,
+      }
+      const top = this.#slots.findIndex((other) => rankOf(other.class) >= rankOf(slot.class))
+      const slots = this.#slots.toSpliced(top < 0 ? this.#slots.length : top, 0, slot)
+      try {
+        if (entry.enabled) await this.#change(slots, [slot])
+      } catch (error) {
+        await loaded.close()
+        throw error
+      }
+      this.#slots = slots
+      if (entry.enabled) return
+      await loaded.close()
+      slot.loaded = undefined
+    })
+  }
+
+  /** Takes an extension out of the stack and off the switch. */
+  uninstall(name: string): Promise<void> {
+    return this.#serial(async () => {
+      const slot = this.#find(name)
+      await this.#change(
+        this.#slots.filter((other) => other !== slot),
+        [],
+      )
+      await slot.loaded?.close()
     })
   }
 

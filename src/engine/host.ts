@@ -13,7 +13,7 @@ import { REASON_REGISTRY_BYTES, ReasonRegistry } from '../switch/reason-registry
 import { WindowAllocator } from '../vhost-user/window-allocator.ts'
 import { systemMonotonicMs } from './clock.ts'
 import { mtuOf } from './endpoint-factory.ts'
-import { ExtensionManager, type ExtensionStatus } from './extension-manager.ts'
+import { type ExtensionEntry, ExtensionManager, type ExtensionStatus } from './extension-manager.ts'
 import { dropsOf, type ProcessorFigures, processorFigures } from './figures.ts'
 import { SwitchPolicies } from './policies.ts'
 import { PortMoves } from './port-moves.ts'
@@ -160,7 +160,7 @@ export class RunningSwitch {
       find: (name) => this.#find(name),
       names: () => [...this.#ports.keys()],
       add: (port, prepared) => this.addPort(port, prepared),
-      validate: async (port) => this.#control.deletePort(await this.#createPort({ ...port, name: `${port.name}*` }, true)),
+      createValidationPort: (port) => this.#createPort({ ...port, name: `${port.name}*` }, true),
       remove: (name) => this.removePort(name),
     })
     this.#extensions = new ExtensionManager(this.#processors, {
@@ -202,7 +202,7 @@ export class RunningSwitch {
         learning: config.learning,
         linkUp: config.link === 'up',
         mtu: config.mtu ?? mtuOf(config.endpoint),
-        vmName: config.name,
+        vmName: config.vm ?? config.name,
         ...hostAdapters(this.config.name, config),
         isValidationPort,
         connectionLater,
@@ -215,6 +215,7 @@ export class RunningSwitch {
    * being moved here.
    */
   async addPort(config: PortConfig, prepared = false): Promise<void> {
+    await this.moves.endValidation(config.name) // ES-147
     const id = await this.#createPort(config, false, prepared)
     const external = attachmentOf(config).type === PortType.external
     const mtu = this.#control.mtu(id) // extensions may have reduced it
@@ -361,6 +362,16 @@ export class RunningSwitch {
 
   extensions(): Promise<ExtensionStatus[]> {
     return this.#extensions.status()
+  }
+
+  /** Installs an extension, at the top of its class unless reordered. ES-017 */
+  installExtension(entry: ExtensionEntry): Promise<void> {
+    return this.#extensions.install(entry)
+  }
+
+  /** Takes an extension out of the stack and forgets it. */
+  uninstallExtension(name: string): Promise<void> {
+    return this.#extensions.uninstall(name)
   }
 
   setExtension(name: string, enabled: boolean): Promise<void> {

@@ -25,14 +25,17 @@ export interface MoveComponents {
   readonly names: () => readonly string[]
   /** Creates a port; `prepared`: without its connection, and not following its endpoint. */
   readonly add: (config: PortConfig, prepared: boolean) => Promise<void>
-  /** Creates a validation port with the properties of `config` and deletes it. Throws what an extension refused. */
-  readonly validate: (config: PortConfig) => Promise<void>
+  /** Creates a validation port with the properties of `config`; its id. Throws what an extension refused. */
+  readonly createValidationPort: (config: PortConfig) => Promise<number>
   readonly remove: (name: string) => Promise<void>
 }
 
 export class PortMoves {
   readonly #components: MoveComponents
   readonly #prepared = new Set<string>()
+  readonly #unplugged = new Set<string>()
+  /** Validation ports that stand for ports to come, by the ports' names. */
+  readonly #validating = new Map<string, number>()
 
   constructor(components: MoveComponents) {
     this.#components = components
@@ -66,10 +69,44 @@ export class PortMoves {
     return this.#components.policies.restore(undefined, properties)
   }
 
+  /**
+   * Has extensions check the settings of a port that is not there: one of a VM that was made, saved or stopped. Its validation port
+   * stays until the port itself is created, or until `endValidation`. Throws what an extension refused. ES-146
+   */
+  async validate(config: PortConfig): Promise<void> {
+    await this.endValidation(config.name)
+    this.#validating.set(config.name, await this.#components.createValidationPort(config))
+  }
+
+  /** Deletes the validation port that stands for `name`, if one does. ES-147 */
+  async endValidation(name: string): Promise<void> {
+    const id = this.#validating.get(name)
+    this.#validating.delete(name)
+    if (id !== undefined) await this.#components.control.deletePort(id)
+  }
+
+  /** Takes the adapter off a port: NIC_DISCONNECT, NIC_DELETE. The port stays, with its policies, until `plug`. ES-103 */
+  async unplug(name: string): Promise<void> {
+    const { runner } = this.#components.find(name)
+    if (runner.isHeld) throw new MoveError(`port "${name}" is being moved, or has no adapter already`)
+    await runner.hold()
+    await this.#components.control.deleteConnection(runner.id)
+    this.#unplugged.add(name)
+  }
+
+  /** Gives a port that was unplugged its adapter again: NIC_CREATE, and NIC_CONNECT once its endpoint is up. */
+  async plug(name: string): Promise<void> {
+    const { runner } = this.#components.find(name)
+    if (!(runner.isHeld && this.#unplugged.has(name))) throw new MoveError(`port "${name}" was not unplugged`)
+    await this.#components.control.createConnection(runner.id)
+    this.#unplugged.delete(name)
+    runner.release()
+  }
+
   /** Target: checks the port's policies on a validation port, then creates it without its connection. ES-491, ES-492 */
   async prepare(config: PortConfig): Promise<void> {
-    await this.#components.validate(config)
-    await this.#components.add(config, true)
+    await this.validate(config)
+    await this.#components.add(config, true) // the port takes the validation port's place
     this.#prepared.add(config.name)
   }
 

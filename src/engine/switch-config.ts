@@ -22,6 +22,8 @@ export interface PortConfig extends PortSettings {
    * port the external one whatever the kind of its endpoint.
    */
   readonly adapters?: readonly EndpointConfig[]
+  /** Name of the VM whose adapter this is; without it the port's name. Adapters of one VM have one name, each has its port. ES-006 */
+  readonly vm?: string
   /** The host's own adapter on the switch. */
   readonly managementOS?: boolean
   /** What the port wants of SR-IOV; nothing without it. */
@@ -32,9 +34,10 @@ export interface PortConfig extends PortSettings {
 
 /** What the port and its connection are in the switch's terms. */
 export function attachmentOf({ endpoint, managementOS, adapters }: PortConfig): { type: PortType; nicType: NicType } {
-  if (managementOS === true) return { type: PortType.internal, nicType: NicType.internal }
-  if (endpoint.kind === 'uplink' || endpoint.kind === 'adapter' || adapters !== undefined)
-    return { type: PortType.external, nicType: NicType.external }
+  const external = endpoint.kind === 'uplink' || endpoint.kind === 'adapter' || adapters !== undefined
+  // The host's port over a physical adapter: the switch refuses it (ES-010).
+  if (managementOS === true) return { type: PortType.internal, nicType: external ? NicType.external : NicType.internal }
+  if (external) return { type: PortType.external, nicType: NicType.external }
   if (endpoint.kind === 'vhost-user') return { type: PortType.synthetic, nicType: NicType.synthetic }
   return { type: PortType.emulated, nicType: NicType.emulated }
 }
