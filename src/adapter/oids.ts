@@ -3,10 +3,15 @@
 export const AdapterOid = {
   receiveFilterHardwareCapabilities: 0x00010221,
   receiveFilterGlobalParameters: 0x00010222,
+  receiveFilterAllocateQueue: 0x00010223,
+  receiveFilterFreeQueue: 0x00010224,
+  receiveFilterEnumQueues: 0x00010225,
+  receiveFilterQueueParameters: 0x00010226,
   receiveFilterSetFilter: 0x00010227,
   receiveFilterClearFilter: 0x00010228,
   receiveFilterEnumFilters: 0x00010229,
   receiveFilterParameters: 0x0001022a,
+  receiveFilterQueueAllocationComplete: 0x0001022b,
   receiveFilterCurrentCapabilities: 0x0001022d,
   nicSwitchHardwareCapabilities: 0x0001022e,
   nicSwitchCurrentCapabilities: 0x0001022f,
@@ -35,12 +40,18 @@ export const AdapterOid = {
   sriovProbedBars: 0x00010258,
   sriovBarResources: 0x00010259,
   sriovPfLuid: 0x00010260,
+  tcpOffloadCurrentConfig: 0xfc01020b,
+  tcpOffloadParameters: 0xfc01020c,
+  tcpOffloadHardwareCapabilities: 0xfc01020d,
   sriovVfSerialNumber: 0x00010262,
   sriovVfInvalidateConfigBlock: 0x00010269,
 } as const
 export type AdapterOid = (typeof AdapterOid)[keyof typeof AdapterOid]
 
 export const AdapterStatus = {
+  taskOffloadCurrentConfig: 0x40020006,
+  receiveQueueState: 0x4002000d,
+  receiveFilterQueueParameters: 0x40020030,
   receiveFilterCurrentCapabilities: 0x40020010,
   receiveFilterHardwareCapabilities: 0x40020020,
   nicSwitchCurrentCapabilities: 0x40020040,

@@ -5,7 +5,8 @@
 import type { NdisStatus } from '../ndis/status.ts'
 import { AdapterOid } from './oids.ts'
 
-export type RequestType = 'query' | 'set' | 'method'
+/** `statistics`: a query that comes from an application (NdisRequestQueryStatistics). */
+export type RequestType = 'query' | 'set' | 'method' | 'statistics'
 
 export interface AdapterRequest {
   readonly oid: number
@@ -20,6 +21,8 @@ export interface AdapterCompletion {
   readonly output?: unknown
   /** With INVALID_LENGTH: bytes that the buffer must have at the least (SR-106). */
   readonly bytesNeeded?: number
+  /** With PENDING: settles when the request completes. Requests behind it don't wait for that. */
+  readonly pending?: Promise<AdapterCompletion>
 }
 
 /** What one OID may be asked. */
