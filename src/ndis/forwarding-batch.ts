@@ -83,14 +83,17 @@ export class ForwardingBatch extends PacketView {
     return availableDestinations(this.pool, this.slots[i]!)
   }
 
-  /** Port id of destination `k` (0…destinationCount-1). */
+  /** Port id of destination `k` (0…destinationCount-1); 0 for any other `k`. */
   destinationPortId(i: number, k: number): number {
-    return destinationAt(this.pool, this.slots[i]!, k) & DE_PORT
+    const slot = this.slots[i]!
+    // What an earlier packet left in the slot's array is not this one's: on ingress nobody knows where it will go (ES-312).
+    return k < this.pool.destinationCount[slot]! ? destinationAt(this.pool, slot, k) & DE_PORT : 0
   }
 
-  /** NIC index of destination `k`. */
+  /** NIC index of destination `k`; 0 for any other `k`. */
   destinationNicIndex(i: number, k: number): number {
-    return (destinationAt(this.pool, this.slots[i]!, k) >>> DE_NIC_SHIFT) & 0xff
+    const slot = this.slots[i]!
+    return k < this.pool.destinationCount[slot]! ? (destinationAt(this.pool, slot, k) >>> DE_NIC_SHIFT) & 0xff : 0
   }
 
   /** True if destination `k` was excluded. */

@@ -1,4 +1,4 @@
-// How packets come into the switch's data path: each gets its number, those of a port that is not connected are dropped, and what the
+// How packets come into the switch's data path: each gets its number, those of a port that lets nothing in are dropped, and what the
 // stages after need to know of the burst as a whole is summed up. Packets are slots 0…n-1 that a queue has filled, or slots of any
 // numbers that another data path of the same processor took in.
 //
@@ -49,12 +49,12 @@ export class BurstAdmission {
   /** Slots 0…taken-1 came from a queue of `port`. With a `shortCut`, by its kernel. */
   burst(taken: number, port: number, shortCut: ShortCut | undefined): void {
     const { pool } = this
-    const connected = this.ports.connected(port)
+    const admitted = this.ports.admits(port)
     const subnet = this.ports.subnet(port)
     if (subnet !== 0) pool.vsid.fill(subnet, 0, taken) // ES-302
-    if (shortCut === undefined || !connected) {
+    if (shortCut === undefined || !admitted) {
       this.begin()
-      for (let slot = 0; slot < taken; slot++) this.admit(slot, port, connected)
+      for (let slot = 0; slot < taken; slot++) this.admit(slot, port, admitted)
     } else {
       this.count = shortCut.admit(taken, pool.nextPacketId, this.list)
       pool.nextPacketId = (pool.nextPacketId + taken) >>> 0
@@ -64,14 +64,14 @@ export class BurstAdmission {
       this.flags = shortCut.seen
       this.longest = shortCut.longest
     }
-    if (connected && this.count < taken) this.countDropped(taken, port)
+    if (admitted && this.count < taken) this.countDropped(taken, port)
   }
 
   /** `count` packets, their slots in `list`, come in at `port` through its physical adapter `nicIndex`. */
   takeOver(list: Uint16Array, count: number, port: number, nicIndex: number): void {
     const { pool } = this
     const { flags, sourcePort, sourceNic, destinationCount, destinationRoom, vsid } = pool
-    const connected = this.ports.connected(port)
+    const admitted = this.ports.admits(port)
     const subnet = this.ports.subnet(port)
     this.begin()
     for (let i = 0; i < count; i++) {
@@ -82,7 +82,7 @@ export class BurstAdmission {
       destinationCount[slot] = 0
       destinationRoom[slot] = 0
       vsid[slot] = subnet // ES-302
-      this.admit(slot, port, connected)
+      this.admit(slot, port, admitted)
     }
   }
 
@@ -95,11 +95,11 @@ export class BurstAdmission {
     this.longest = 0
   }
 
-  private admit(slot: number, port: number, connected: boolean): void {
+  private admit(slot: number, port: number, admitted: boolean): void {
     const { flags, length, packetId, needs } = this.pool
     packetId[slot] = this.pool.nextPacketId
     this.pool.nextPacketId = (this.pool.nextPacketId + 1) >>> 0
-    if (!connected && (flags[slot]! & PF_DROPPED) === 0) this.owner.lose(slot, sourceNotConnected, port)
+    if (!admitted && (flags[slot]! & PF_DROPPED) === 0) this.owner.lose(slot, sourceNotConnected, port)
     const kind = flags[slot]!
     if ((kind & PF_DROPPED) !== 0) return
     this.slots[this.count++] = slot

@@ -254,8 +254,9 @@ export function createPacketOperations(owner: PacketHandleOwner, components: Pac
       if (slot < 0) return invalidParameter
       if (!injections.isUnchangedClone(slot)) {
         const isClone = pool.parent[slot] !== 0
+        const undirected = owner.class === 'forwarding' && pool.destinationCount[slot] === 0
         return breach(
-          isClone ? 'ES-391' : 'ES-349',
+          !isClone ? 'ES-349' : undirected ? 'ES-390' : 'ES-391',
           'only an unchanged clone of an egress packet, with its destinations, may be indicated on egress; send it',
         )
       }

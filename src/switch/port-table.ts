@@ -156,6 +156,18 @@ export class PortTable {
   }
 
   /**
+   * True if what the port's connection sends comes in: it is connected, or created and about to be; then its packets pass and none can
+   * be sent to it (ES-174, ES-178). The external connection waits for a physical adapter (ES-164).
+   */
+  admits(port: number): boolean {
+    if (this.connected(port)) return true
+    if (!(port > 0 && port < this.ports)) return false
+    const at = HEADER_WORDS + port * PORT_WORDS
+    if ((this.words[at + W_FLAGS]! & (PortFlag.linkDown | PortFlag.external)) !== 0) return false
+    return this.words[at + W_NIC_STATE] === NicState.created
+  }
+
+  /**
    * True if (port, nicIndex) may be a source or destination: index 0 (ES-322); on the external port 0 or 1 over one physical adapter
    * (ES-323), over several the index of one that is connected (ES-324).
    */

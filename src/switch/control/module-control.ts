@@ -10,6 +10,7 @@ import {
   DEFAULT_NIC_INDEX,
   DEFAULT_PORT_ID,
   type NicOidRequest,
+  NicState,
   type NicStatusIndication,
   Oid,
   type OidCompletion,
@@ -132,8 +133,16 @@ export class ModuleControl implements ControlHandle {
       if (references.held(sourcePortId, sourceNicIndex) === 0) return bad('ES-273', 'without a reference on its source')
     }
     if (references.held(destinationPortId, destinationNicIndex) === 0) {
-      this.#components.breach('ES-272', `issued the encapsulated ${what} without a reference on its destination`)
-      return NdisStatus.failure // ES-175, ES-201, ES-221
+      const rule = this.#ruleOfState(destinationPortId, destinationNicIndex, {
+        created: 'ES-175',
+        disconnected: 'ES-201',
+        otherwise: 'ES-272',
+      })
+      return this.#refuse(
+        rule,
+        `issued the encapsulated ${what} without a reference on its destination`,
+        NdisStatus.failure, // ES-216, ES-221
+      )
     }
     return undefined
   }
@@ -149,6 +158,17 @@ export class ModuleControl implements ControlHandle {
     if (sourcePortId !== DEFAULT_PORT_ID && references.held(sourcePortId, sourceNicIndex) === 0) gone('ES-273', 'source')
     if (references.held(destinationPortId, destinationNicIndex) === 0) gone('ES-272', 'destination')
     if (status === NdisStatus.success) this.#offloads.succeeded(oidRequest.oid, destinationNicIndex)
+  }
+
+  // Who has no reference breaks the rule of the state that the connection is in: it could have had one while it was connected only.
+  #ruleOfState(
+    portId: number,
+    nicIndex: number,
+    rules: { readonly created: string; readonly disconnected: string; readonly otherwise: string },
+  ): string {
+    const state = this.#components.view.nic(portId, nicIndex)?.nicState
+    if (state === NicState.created) return rules.created
+    return state === NicState.disconnected ? rules.disconnected : rules.otherwise
   }
 
   indicateStatus(indication: NicStatusIndication): number {
@@ -179,7 +199,15 @@ export class ModuleControl implements ControlHandle {
       if (destinationPortId !== 0 || destinationNicIndex !== 0)
         return bad('ES-289', `to ${destinationPortId}/${destinationNicIndex}`)
       if (references.held(sourcePortId, sourceNicIndex) === 0)
-        return bad('ES-291', 'from the external port without a reference', NdisStatus.failure)
+        return bad(
+          this.#ruleOfState(sourcePortId, sourceNicIndex, {
+            created: 'ES-176',
+            disconnected: 'ES-202',
+            otherwise: 'ES-291',
+          }),
+          'from the external port without a reference',
+          NdisStatus.failure, // ES-217
+        )
     }
     this.#components.indicate(indication)
     return NdisStatus.success

@@ -5,13 +5,13 @@
 // The rule it must not break: a module has one request at a time (ES-057), and none holds the switch up for ever: after a time limit
 // the request goes on without it, and the module is reported.
 import type { OidVerdict } from '../../extension.ts'
-import { type OidCompletion, type OidRequest, oidName } from '../../ndis/oids.ts'
+import { type NicParameters, Oid, type OidCompletion, type OidRequest, oidName } from '../../ndis/oids.ts'
 import { NdisStatus } from '../../ndis/status.ts'
 import { describeError } from '../describe-error.ts'
 import type { Module } from '../module.ts'
 import type { After } from './limits.ts'
 import { judgeVerdict, type Ruling } from './oid-verdicts.ts'
-import type { ModuleReferences } from './references.ts'
+import { type ModuleReferences, PORT_ITSELF } from './references.ts'
 
 /** How a request ended, and its payload as it reached the miniport edge. */
 export interface OidOutcome {
@@ -115,8 +115,15 @@ export class OidPath {
           continue
         }
         this.#inWork.set(module, current)
+        const portHeld = this.#portReferences(module, current)
         const ruling = this.#judge(module, current, await this.#ask(module, current))
         this.#inWork.delete(module)
+        if (this.#portReferences(module, current) > portHeld)
+          this.#breach(
+            module,
+            'ES-205',
+            'forwarded OID_SWITCH_NIC_DISCONNECT with a port reference that it took while it held it',
+          )
         if ('complete' in ruling) {
           completion = { ...ruling.complete, by: module.name }
           leave()
@@ -136,6 +143,12 @@ export class OidPath {
     } finally {
       for (const { leave } of passed) leave()
     }
+  }
+
+  // References of a module on the port whose connection goes; 0 for any other request.
+  #portReferences(module: Module, { oid, payload }: OidRequest): number {
+    if (oid !== Oid.nicDisconnect) return 0
+    return this.#components.references(module).held((payload as NicParameters).portId, PORT_ITSELF)
   }
 
   async #atEdge(request: OidRequest): Promise<OidCompletion> {

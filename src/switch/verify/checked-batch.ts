@@ -14,7 +14,18 @@ export interface CheckedBatch {
   end(): void
 }
 
-const actions = new Set(['drop', 'exclude', 'addDestination', 'addDestinationsOf', 'setU8', 'setU16', 'setU32', 'hold', 'clone'])
+const actions = new Set([
+  'drop',
+  'complete',
+  'exclude',
+  'addDestination',
+  'addDestinationsOf',
+  'setU8',
+  'setU16',
+  'setU32',
+  'hold',
+  'clone',
+])
 const reads: Readonly<Record<string, number>> = { u8: 1, u16: 2, u32: 4 }
 const writes: Readonly<Record<string, number>> = { setU8: 1, setU16: 2, setU32: 4 }
 const perDestination = new Set(['destinationPortId', 'destinationNicIndex', 'isExcluded', 'exclude'])
@@ -105,6 +116,8 @@ export function checkBatch(real: Batch, use: BatchUse, watch: ModuleWatch): Chec
     const reason = name === 'drop' ? args[1] : name === 'exclude' ? args[2] : 'none needed'
     if ((typeof reason !== 'string' && typeof reason !== 'number') || reason === '')
       breach('ES-360', `batch.${name}() without a reason: every packet that is dropped or excluded is reported with one`)
+    if ((name === 'drop' || name === 'complete') && use === 'ingress' && real.destinationCount(i) > 0)
+      breach('ES-318', `batch.${name}() of a packet that has a destination already: such a packet goes on to the miniport edge`)
     if (name === 'exclude' && real.isExcluded(i, args[1] as number))
       breach('ES-357', 'batch.exclude() of a destination that is excluded already')
     if (name === 'addDestination' && watch.class === 'forwarding' && use === 'ingress') return checkDestination(i, args)

@@ -34,6 +34,9 @@ const switchOnly: ReadonlyMap<number, string> = new Map([
   [Oid.switchPropertyDelete, 'ES-549'],
 ])
 
+/** Entry points where packets are the matter at hand. */
+const onDataPath: ReadonlySet<string> = new Set(['ingress', 'egress', 'sendComplete', 'returned', 'filtered'])
+
 /** Checked versions of the methods of the control side that `real` has. */
 export function checkControl(real: SwitchHandle, watch: ModuleWatch): Record<string, Method> {
   const methods = real as unknown as Readonly<Record<string, unknown>>
@@ -58,6 +61,11 @@ export function checkControl(real: SwitchHandle, watch: ModuleWatch): Record<str
   const referencing =
     (method: Method, change: 1 | -1, nic: boolean): Method =>
     (portId, nicIndex) => {
+      if (nic && change === 1 && onDataPath.has(watch.where))
+        watch.breach(
+          'ES-218',
+          `connection ${String(portId)}/${String(nicIndex ?? 0)} was referenced for packets: the switch counts those`,
+        )
       const status = nic ? method.call(real, portId, nicIndex ?? 0) : method.call(real, portId)
       watch.referenced(portId as number, nic ? ((nicIndex ?? 0) as number) : -1, change, Number(status))
       return status

@@ -37,6 +37,7 @@ export type Action =
   | 'capitalise'
   | 'forbidden'
   | 'handles'
+  | 'reference'
   | 'throw'
 
 const TEST_TYPE = 0x88b5
@@ -161,6 +162,10 @@ class Extension {
         return
       case 'handles':
         this.handleAbuse(batch, i)
+        return
+      case 'reference':
+        this.sw.referenceNic(batch.sourcePortId(i))
+        this.sw.dereferenceNic(batch.sourcePortId(i))
         return
       case 'throw':
         throw new Error(`boom in ${batch.ingress ? 'ingress' : 'egress'}`)

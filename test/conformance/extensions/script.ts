@@ -72,6 +72,8 @@ export interface Script {
   readonly activateThrows?: boolean
   /** OIDs whose payload it logs: "payload NAME {…}". */
   readonly shows?: readonly string[]
+  /** For forwarding extensions: ids of the ports that every frame goes to. */
+  readonly to?: readonly number[]
 }
 
 const short = (oid: number): string => oidName(oid).replace('OID_SWITCH_', '')
@@ -90,7 +92,13 @@ class ScriptedModule {
 
   handlers(): ExtensionHandlers {
     const { script, sw } = this
+    const { to } = script
     return {
+      ...(to && {
+        ingress: (batch) => {
+          for (let i = 0; i < batch.length; i++) for (const port of to) batch.addDestination(i, port)
+        },
+      }),
       oid: (request, answer) => this.oid(request, answer),
       oidComplete: ({ oid, payload }, { status }) => {
         sw.log(`done ${short(oid)}${subject(payload)} ${status.toString(16)}`)
