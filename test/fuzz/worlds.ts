@@ -2,7 +2,7 @@
 // module, world 1 the twin on linear memory, world 2 the twin with guests outside linear memory.
 //
 // The rule it must not break: whatever is written into one world by the fuzz is written into all of them.
-import type { Kernels, Window } from '../../src/kernels/kernels.ts'
+import type { DirectKernels, Kernels, Window } from '../../src/kernels/kernels.ts'
 import * as L from '../../src/kernels/layout.ts'
 import { instantiateKernels } from '../../src/kernels/load.ts'
 import { createTwin, linearWindows, windowOf } from '../../src/kernels/twin.ts'
@@ -16,7 +16,9 @@ export const SPARE = 0x8000
 export const SPARE_BYTES = 0x18000
 export const POOL = 0x40000
 const GUESTS = 0x180000
-const LINEAR_BYTES = 0x280000
+export const LINEAR_BYTES = 0x280000
+/** Guests that linear memory has room for. */
+export const GUESTS_MAX = 4
 const GAP = 0x1000
 
 /** Regions of each guest: rings, data, and a pair adjacent for the guest but not in memory. */
@@ -52,17 +54,19 @@ export class World {
   readonly memory: WebAssembly.Memory
   readonly u8: Uint8Array
   readonly view: DataView
-  readonly kernels: Kernels
-  readonly foreign: boolean[] = [false, false]
+  readonly kernels: Kernels & DirectKernels
+  readonly foreign: boolean[]
   readonly #outside: Window[]
 
-  constructor(name: string, wasm?: Uint8Array) {
+  /** `guests`: at most GUESTS_MAX; `bytes`: of linear memory, a multiple of 64 KiB, what lies above LINEAR_BYTES is the caller's. */
+  constructor(name: string, wasm?: Uint8Array, guests = 2, bytes = LINEAR_BYTES) {
     this.name = name
-    this.memory = new WebAssembly.Memory({ initial: LINEAR_BYTES / 65536, maximum: 65536, shared: true })
+    this.foreign = Array.from({ length: guests }, () => false)
+    this.memory = new WebAssembly.Memory({ initial: bytes / 65536, maximum: 65536, shared: true })
     this.u8 = new Uint8Array(this.memory.buffer)
     this.view = new DataView(this.memory.buffer)
     const windows = linearWindows(this.memory.buffer)
-    this.#outside = [0, 1].map(() => windowOf(new SharedArrayBuffer(SPAN), 0, SPAN))
+    this.#outside = this.foreign.map(() => windowOf(new SharedArrayBuffer(SPAN), 0, SPAN))
     windows.push(...this.#outside)
     this.kernels = wasm
       ? instantiateKernels(wasm, this.memory)
