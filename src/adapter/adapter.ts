@@ -11,6 +11,9 @@ import { Keyword, type Registry } from './keywords.ts'
 import type { PfMiniport } from './miniport.ts'
 import { AdapterOid, AdapterStatus, adapterOidName } from './oids.ts'
 import type { NicSwitchCapabilities, ReceiveFilterCapabilities, SwitchParameters } from './payloads.ts'
+import type { QueueMiniport } from './queues/queue-miniport.ts'
+import { AdapterQueues } from './queues/queue-mode.ts'
+import { queueOids, queueRequestRules } from './queues/queue-requests.ts'
 import { type AdapterCompletion, type AdapterRequest, type RequestRule, requestRules } from './requests.ts'
 import { createSwitchState, type SwitchState } from './switch-state.ts'
 
@@ -26,7 +29,7 @@ export interface AdapterIndication {
 export interface AdapterComponents {
   readonly registry: Registry
   /** MiniportInitializeEx: makes the miniport and registers what it can do. */
-  readonly initialize: () => { readonly pf: PfMiniport; readonly attributes: HardwareAssist }
+  readonly initialize: () => { readonly pf: PfMiniport; readonly attributes: HardwareAssist; readonly queues?: QueueMiniport }
   readonly indicate?: (indication: AdapterIndication) => void
   /** Something a person should know: a miniport that breaks the contract. `code` is stable. */
   readonly report?: (code: string, rule: string, message: string) => void
@@ -46,6 +49,7 @@ export class Adapter {
   #attributes: HardwareAssist = {}
   #pf: PfMiniport | undefined
   #switch: SwitchState | undefined
+  #queues: AdapterQueues | undefined
   #luid = 0
   #last: Promise<unknown> = Promise.resolve()
   #notify: ((event: string) => void)[] = []
@@ -80,8 +84,9 @@ export class Adapter {
     return this.#bindings.bind(driver, this.#attributes, this.#switch)
   }
 
-  /** NdisCloseAdapterEx, or FilterDetach. Throws AdapterError while the driver has filters, VPorts or VFs (SR-193, SR-194, SR-219). */
+  /** NdisCloseAdapterEx, or FilterDetach. Throws AdapterError while the driver has filters, VPorts, VFs or queues (SR-193, SR-194, SR-219). */
   unbind(driver: string): void {
+    this.#queues?.checkUnbind(driver) // VQ-099, VQ-133
     this.#bindings.unbind(driver, this.#switch)
   }
 
@@ -91,10 +96,11 @@ export class Adapter {
     const { registry, initialize, partition = PartitionType.parent } = this.#components
     checkPartition('pf', partition) // SR-024
     this.#luid = ++luids // SR-279
-    const { pf, attributes } = initialize()
+    const { pf, attributes, queues } = initialize()
     checkAttributes(attributes)
     this.#pf = pf
     this.#attributes = attributes
+    this.#queues = AdapterQueues.of(queues, attributes, (code, buffer) => this.#components.indicate?.({ code, buffer }))
     this.#state = 'running'
     this.#trace('MiniportInitializeEx')
     if (!attributes.currentSriov) return
@@ -114,23 +120,43 @@ export class Adapter {
   request(request: AdapterRequest, driver: string): Promise<AdapterCompletion> {
     const next = this.#last.then(() => this.#carryOut(request, driver))
     this.#last = next.catch(() => {})
-    return next
+    return next.then((completion) => completion.pending ?? completion)
   }
 
   async #carryOut(request: AdapterRequest, driver: string): Promise<AdapterCompletion> {
-    const rule = requestRules.get(request.oid)
+    const rule = this.#ruleOf(request.oid)
+    if (this.#queues && this.#switch && queueOids.has(request.oid)) return { status: NdisStatus.failure } // SR-129
     if (!rule?.kinds.includes(request.type)) return { status: NdisStatus.notSupported }
     const refused = this.#refuse(request, rule, driver)
     if (refused) return refused
     try {
       const completion = await this.#answer(request, driver)
-      this.#checkAnswer(request.oid, rule, completion.status)
-      if (completion.status === NdisStatus.success && rule.cached === undefined) this.#trace(adapterOidName(request.oid))
-      return completion
+      if (!completion.pending) return this.#completed(request, rule, completion)
+      const pending = completion.pending.then(
+        (late) => this.#completed(request, rule, late),
+        (error: Error) => this.#failed(request, error),
+      )
+      return { ...completion, pending }
     } catch (error) {
-      this.#components.report?.('miniport-failed', '', `${adapterOidName(request.oid)}: ${(error as Error).message}`)
-      return { status: NdisStatus.failure }
+      return this.#failed(request, error as Error)
     }
+  }
+
+  #failed({ oid }: AdapterRequest, error: Error): AdapterCompletion {
+    this.#components.report?.('miniport-failed', '', `${adapterOidName(oid)}: ${error.message}`)
+    return { status: NdisStatus.failure }
+  }
+
+  // In queue mode the filters' requests are about queues (SR-129).
+  #ruleOf(oid: number): RequestRule | undefined {
+    const ofQueues = this.#queues && !this.#switch ? queueRequestRules.get(oid) : undefined
+    return ofQueues ?? requestRules.get(oid)
+  }
+
+  #completed({ oid }: AdapterRequest, rule: RequestRule, completion: AdapterCompletion): AdapterCompletion {
+    this.#checkAnswer(oid, rule, completion.status)
+    if (completion.status === NdisStatus.success && rule.cached === undefined) this.#trace(adapterOidName(oid))
+    return completion
   }
 
   // What a request's rule and the adapter's state forbid.
@@ -161,6 +187,8 @@ export class Adapter {
     if (oid === AdapterOid.nicSwitchCreateSwitch) return this.#createSwitch(payload as SwitchParameters)
     if (oid === AdapterOid.nicSwitchDeleteSwitch) return this.#deleteSwitch(payload as SwitchParameters)
     if (oid === AdapterOid.nicSwitchEnumSwitches && !this.#switch) return { status: NdisStatus.success, output: [] } // SR-121
+    const ofQueues = this.#switch ? undefined : this.#queues?.answer(request, driver)
+    if (ofQueues) return ofQueues
     const handler = handlers.get(oid)
     if (!handler) return this.#capabilities(oid)
     const context = {
@@ -204,6 +232,7 @@ export class Adapter {
       payload.flags === 0 &&
       payload.numVFs <= capabilities.maxNumVFs
     if (!good) return { status: NdisStatus.invalidParameter } // SR-105
+    if (this.#queues?.inUse) return { status: NdisStatus.failure } // SR-129
     const status = await this.#pf!.createSwitch(payload)
     if (status === NdisStatus.success) this.#switch = createSwitchState(payload, capabilities)
     return { status, output: payload }
@@ -260,7 +289,9 @@ export class Adapter {
 
   /** MiniportResetEx begins: requests are not accepted until `resetDone` (PD-20). */
   beginReset(): void {
-    if (this.#state === 'running') this.#state = 'resetting'
+    if (this.#state !== 'running') return
+    this.#state = 'resetting'
+    this.#queues?.abort()
   }
 
   resetDone(): void {
@@ -295,6 +326,8 @@ export class Adapter {
       if (status !== NdisStatus.success)
         throw new AdapterError('in-use', 'SR-008', 'filters, VPorts or VFs are left: drivers unbind before the adapter is halted')
     }
+    if (this.#state !== 'surprise-removed') await this.#queues?.freeAll() // VQ-134
+    this.#queues = undefined
     this.#switch = undefined
     this.#bindings.clear()
     this.#state = 'halted'
