@@ -123,6 +123,18 @@ export function readLink(index: number): LinkFacts | null {
   }
 }
 
+/** Sends one message to rtnetlink and returns its answer, which is there before the call returns. Throws what sending meets. */
+export function exchangeNetlink(message: Buffer): Buffer {
+  const fd = openNetlink(0)
+  try {
+    check('write', sys.write(fd, message, message.length), 'rtnetlink')
+    const buffer = Buffer.alloc(RECEIVE_BYTES)
+    return buffer.subarray(0, check('read', sys.read(fd, buffer, RECEIVE_BYTES), 'rtnetlink'))
+  } finally {
+    closeFd(fd)
+  }
+}
+
 /** Follows the interfaces of this network namespace until it is closed. */
 export class LinkMonitor {
   readonly #fd = openNetlink(RTMGRP_LINK)
