@@ -19,6 +19,8 @@ export type Command =
   | { readonly do: 'referenceNic' | 'dereferenceNic'; readonly port: number; readonly nic?: number }
   | { readonly do: 'query'; readonly oid: number; readonly input?: unknown; readonly room?: number }
   | { readonly do: 'request'; readonly request: OidRequest }
+  /** Makes a packet and tries to give it a destination, or a source; it is given up again. */
+  | { readonly do: 'direct' | 'pretend'; readonly port: number }
   | { readonly do: 'indicate'; readonly indication: NicStatusIndication }
 
 /** How it answers an OID, by name. */
@@ -205,6 +207,14 @@ class ScriptedModule {
       case 'dereferenceNic':
         say(sw.dereferenceNic(command.port, command.nic ?? 0))
         return
+      case 'direct':
+      case 'pretend': {
+        const packet = sw.originate(new Uint8Array(60))
+        if (command.do === 'pretend') say(sw.setSource(packet, command.port))
+        else say(sw.addDestination(packet, command.port) ? 0 : 1)
+        sw.release(packet, 'tried')
+        return
+      }
       case 'indicate':
         say(sw.indicateStatus(command.indication))
         return
