@@ -247,6 +247,7 @@ export class RunningSwitch {
       event: (event: PortEvent) =>
         this.#components.log({ source: `port ${event.port}`, code: event.code, message: event.message }),
       connected: () => this.#saver.connected(options.id),
+      stopping: () => this.#saver.stopping(options.id),
     })
   }
 

@@ -36,6 +36,8 @@ export interface PortRunnerComponents {
   readonly event: (event: PortEvent) => void
   /** The port's connection was connected. */
   readonly connected?: () => Promise<void>
+  /** The guest or peer has stopped: the port's connection is about to be disconnected. */
+  readonly stopping?: () => Promise<void>
 }
 
 /** A port and its endpoint. */
@@ -131,7 +133,7 @@ export class PortRunner {
   // The connection is connected while the link is up and there are queues.
   #follow(): void {
     if (this.#closed || this.#held !== 'no') return
-    const { control, connected, event } = this.#components
+    const { control, connected, stopping, event } = this.#components
     this.#steps = this.#steps.then(async () => {
       if (this.#held !== 'no') return
       try {
@@ -139,7 +141,10 @@ export class PortRunner {
           await control.connect(this.id, this.#nicIndex)
           await connected?.()
           await this.#announce()
-        } else await control.disconnect(this.id, this.#nicIndex)
+        } else {
+          await stopping?.()
+          await control.disconnect(this.id, this.#nicIndex)
+        }
       } catch (error) {
         if (!this.#closed) event({ port: this.name, code: 'connect-refused', message: (error as Error).message })
       }

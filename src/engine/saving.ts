@@ -7,11 +7,11 @@
 import { NicState } from '../ndis/oids.ts'
 import { formatPropertyVersion } from '../ndis/properties.ts'
 import type { NicSaveBlock } from '../ndis/save-state.ts'
-import type { SwitchControl } from '../switch/control.ts'
+import { isVmNic, type SwitchControl } from '../switch/control.ts'
 import { PortCounter, portCounterNames } from '../switch/counters.ts'
 import { type MacTable, macKey } from '../switch/mac-table.ts'
 import type { PropertyInput, PropertyInstance } from '../switch/policies/property.ts'
-import { SaveControl } from '../switch/save-restore/save-control.ts'
+import { SaveControl, SaveError } from '../switch/save-restore/save-control.ts'
 import type { SavedAddress, SavedPort, SavedSwitch } from '../switch/save-restore/saved-switch.ts'
 import type { SwitchPolicies } from './policies.ts'
 
@@ -160,6 +160,25 @@ export class SwitchSaver {
       if (blocks === undefined || !this.#isConnected(portId)) return
       this.#waiting.delete(portId)
       await this.#save.restore(portId, blocks)
+    })
+  }
+
+  /**
+   * The guest behind a port has stopped: what extensions keep of its connection is saved while that is still connected, and restored
+   * when it is connected again. A save that fails is told, and keeps nobody from stopping. ES-458
+   */
+  async stopping(portId: number): Promise<void> {
+    const { control, event } = this.#components
+    await control.during([portId], async () => {
+      const nic = control.view.nic(portId, 0)
+      if (nic?.nicState !== NicState.connected || !isVmNic(nic.nicType)) return
+      try {
+        const blocks = (await this.#save.save([portId])).get(portId) ?? []
+        if (blocks.length > 0) this.#waiting.set(portId, blocks)
+      } catch (error) {
+        if (!(error instanceof SaveError)) throw error
+        event(control.portName(portId), 'save-failed', error.message)
+      }
     })
   }
 
