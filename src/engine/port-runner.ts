@@ -29,6 +29,8 @@ export interface PortRunnerOptions {
 }
 
 export interface PortRunnerComponents {
+  /** The guest or peer has stopped: the port's connection is about to be disconnected. */
+  readonly stopping?: () => Promise<void>
   readonly memory: SharedMemory
   readonly windows: WindowAllocator
   readonly processors: ProcessorSet
@@ -36,8 +38,6 @@ export interface PortRunnerComponents {
   readonly event: (event: PortEvent) => void
   /** The port's connection was connected. */
   readonly connected?: () => Promise<void>
-  /** The guest or peer has stopped: the port's connection is about to be disconnected. */
-  readonly stopping?: () => Promise<void>
 }
 
 /** A port and its endpoint. */
