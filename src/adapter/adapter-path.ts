@@ -43,8 +43,6 @@ export interface AdapterPathComponents {
   readonly delivery: Delivery
   /** Milliseconds, monotonic, fractional. */
   readonly nowMs: () => number
-  /** What takes the frames for the default VPort; its queue stands in `delivery`. Without one they are somebody else's. */
-  readonly host?: HostPort
   /** Takes what is simple from ring to ring; without it everything goes through the pool. */
   readonly direct?: DirectPath
 }
@@ -61,7 +59,8 @@ export class AdapterPath {
   private readonly direct: DirectPath | undefined
   private readonly admission: Admission
   private readonly forwarding: NicSwitchForwarding
-  private readonly host: HostPort | undefined
+  /** What takes the frames for the default VPort; its queue stands in the delivery. Without one they are somebody else's. */
+  host: HostPort | undefined
   private readonly borrowed: BorrowedPackets
   /** Slots 0, 1, 2…: those of a burst that a queue has filled. */
   private readonly filled = Uint16Array.from({ length: BURST_MAX }, (_, slot) => slot)
@@ -86,7 +85,6 @@ export class AdapterPath {
     this.delivery = components.delivery
     this.nowMs = components.nowMs
     this.direct = components.direct
-    this.host = components.host
     this.borrowed = new BorrowedPackets(pool)
     this.admission = new Admission(pool, vports, filters)
     this.forwarding = new NicSwitchForwarding(pool, vports, filters, groups)

@@ -7,7 +7,7 @@ import type { Adapter } from './adapter.ts'
 import { DEFAULT_VPORT_ID, INVALID_RID, INVALID_VF_FUNCTION_ID, InterruptModeration, VPortState } from './identifiers.ts'
 import { AdapterOid, adapterOidName } from './oids.ts'
 import type { VfParameters, VPortParameters } from './payloads.ts'
-import { filterParameters } from './receive-filters.ts'
+import { type Filter, filterParameters } from './receive-filters.ts'
 import type { RequestType } from './requests.ts'
 
 /** How long a guest may take to give its VF back before that is taken (PD-14). */
@@ -15,8 +15,8 @@ export const REMOVAL_TIMEOUT_MS = 5000
 
 /** The guest's side: hot-plug of the VF (VPCI), or its equivalent. */
 export interface VfExposure {
-  /** Shows the VF to the guest; settles when the guest's driver is ready. */
-  expose(vf: AssignedVf): Promise<void>
+  /** Shows the VF to the guest; settles when the guest's driver is ready. With true: `follow` is to tell that, and may have to wait long. */
+  expose(vf: AssignedVf): Promise<unknown>
   /** Asks the guest to give the VF back; settles when its driver has halted. */
   withdraw(vf: AssignedVf): Promise<void>
   /** Takes it without asking; the guest sees surprise removal. */
@@ -30,7 +30,7 @@ export interface VmAdapter {
   readonly vmName: string
   readonly nicName: string
   readonly mac: string
-  /** VLAN id, 0 = untagged. */
+  /** VLAN id, 0 = untagged, ANY_VLAN = its frames' tags are its own. */
   readonly vlan: number
   readonly queuePairs: number
 }
@@ -57,6 +57,8 @@ export interface VfAssignmentComponents {
   readonly exposure: VfExposure
   /** Settles after so many milliseconds. */
   readonly wait: (ms: number) => Promise<void>
+  /** The VM's frames go to its VF from now on, or to the default VPort: called after the filters moved there, and before they move back. */
+  readonly steered?: (vf: AssignedVf, toVf: boolean) => void
   /** What the steps outside of OIDs were, for traces. */
   readonly trace?: (step: string) => void
 }
@@ -72,7 +74,8 @@ export class VfAssignmentError extends Error {
   }
 }
 
-const DRIVER = 'virtualization-stack'
+/** Owner of the VPorts and filters that VMs have. */
+export const STACK_DRIVER = 'virtualization-stack'
 
 export class VfAssignment {
   readonly #order: BringUpOrder
@@ -92,7 +95,7 @@ export class VfAssignment {
   }
 
   async #do<T>(oid: number, type: RequestType, payload: unknown): Promise<T> {
-    const { status, output } = await this.#components.adapter.request({ oid, type, payload }, DRIVER)
+    const { status, output } = await this.#components.adapter.request({ oid, type, payload }, STACK_DRIVER)
     if (status !== NdisStatus.success) throw new VfAssignmentError(oid, status)
     return output as T
   }
@@ -100,6 +103,17 @@ export class VfAssignment {
   /** The synthetic path: the VM's filter on the default VPort (SR-241). */
   async synthetic(vm: VmAdapter): Promise<void> {
     await this.#do(AdapterOid.receiveFilterSetFilter, 'method', filterParameters(vm.mac, vm.vlan, DEFAULT_VPORT_ID))
+  }
+
+  /** The VM goes, or gets filters of another VLAN: those on the default VPort are cleared. Its VF was removed before. */
+  async forget(vm: Pick<VmAdapter, 'mac'>): Promise<void> {
+    for (const filter of this.#synthetic(vm.mac))
+      await this.#do(AdapterOid.receiveFilterClearFilter, 'set', { queueId: 0, filterId: filter.id })
+  }
+
+  #synthetic(mac: string): Filter[] {
+    const all = this.#components.adapter.nicSwitch?.filters.list(DEFAULT_VPORT_ID) ?? []
+    return all.filter(({ key, owner }) => key.mac === mac.toLowerCase() && owner === STACK_DRIVER)
   }
 
   /** Gives a VM a VF. Throws VfAssignmentError, everything undone, if the adapter or an extension refuses. */
@@ -120,11 +134,11 @@ export class VfAssignment {
       const vport = await this.#do<VPortParameters>(AdapterOid.nicSwitchCreateVPort, 'method', vportOf(vm, vf.vfId))
       const assigned = { vfId: vf.vfId, requestorId: vf.requestorId, vportId: vport.vPortId, serialNumber, vm }
       undo.unshift(() => this.#do(AdapterOid.nicSwitchDeleteVPort, 'set', { vPortId: vport.vPortId }))
-      undo.unshift(() => this.#steer(assigned, DEFAULT_VPORT_ID))
-      if (this.#order === 'strict') await this.#steer(assigned, vport.vPortId) // SR-240
+      undo.unshift(() => this.#toDefault(assigned))
+      if (this.#order === 'strict') await this.#toVf(assigned) // SR-240
       this.#components.trace?.('expose')
-      await this.#components.exposure.expose(assigned) // SR-242, SR-244
-      if (this.#order === 'deferred') await this.#steer(assigned, vport.vPortId) // PD-10
+      const readyLater = (await this.#components.exposure.expose(assigned)) === true // SR-242, SR-244
+      if (this.#order === 'deferred' && !readyLater) await this.#toVf(assigned) // PD-10
       this.#assigned.set(vf.vfId, assigned)
       return assigned
     } catch (error) {
@@ -133,15 +147,31 @@ export class VfAssignment {
     }
   }
 
-  // Moves the VM's filters of either VPort to `to`, or sets the filter if there is none.
-  async #steer(vf: AssignedVf, to: number): Promise<void> {
-    const { filters } = this.#components.adapter.nicSwitch!
+  /** The guest's driver is up, or gone: the VM's filters follow (PD-10, SR-252). Does nothing for a VF that is not assigned. */
+  async follow(vfId: number, ready: boolean): Promise<void> {
+    const vf = this.#assigned.get(vfId)
+    if (!vf) return
+    await (ready ? this.#toVf(vf) : this.#toDefault(vf))
+  }
+
+  // The VM's filters on the default VPort, or a new one if there is none.
+  async #toVf(vf: AssignedVf): Promise<void> {
     const { mac, vlan } = vf.vm
-    const known = filters.find(mac, vlan)
-    if (!known && to !== DEFAULT_VPORT_ID)
-      await this.#do(AdapterOid.receiveFilterSetFilter, 'method', filterParameters(mac, vlan, to))
-    const moving = to === DEFAULT_VPORT_ID ? filters.list(vf.vportId) : known && known.vport !== to ? [known] : []
-    for (const filter of moving)
+    const { filters } = this.#components.adapter.nicSwitch!
+    const own = this.#synthetic(mac)
+    if (own.length === 0 && filters.list(vf.vportId).length === 0)
+      await this.#do(AdapterOid.receiveFilterSetFilter, 'method', filterParameters(mac, vlan, vf.vportId))
+    await this.#move(own, vf.vportId)
+    this.#components.steered?.(vf, true)
+  }
+
+  async #toDefault(vf: AssignedVf): Promise<void> {
+    this.#components.steered?.(vf, false)
+    await this.#move(this.#components.adapter.nicSwitch?.filters.list(vf.vportId) ?? [], DEFAULT_VPORT_ID)
+  }
+
+  async #move(filters: readonly Filter[], to: number): Promise<void> {
+    for (const filter of filters)
       await this.#do(AdapterOid.receiveFilterMoveFilter, 'set', {
         filterId: filter.id,
         sourceQueueId: 0,
@@ -151,40 +181,51 @@ export class VfAssignment {
       })
   }
 
-  /** Takes a VF away: the guest is asked, after a while not any more; then the documented order (SR-245, SR-246, SR-248). */
-  async remove(vfId: number): Promise<void> {
+  /**
+   * Takes a VF away: the guest is asked, after a while not any more; then the documented order (SR-245, SR-246, SR-248). `surprise`: it
+   * is not asked.
+   */
+  async remove(vfId: number, surprise = false): Promise<void> {
     const vf = this.#assigned.get(vfId)
     if (!vf) return
     this.#assigned.delete(vfId)
-    const { exposure, wait, trace } = this.#components
-    trace?.('withdraw')
-    const gone = await Promise.race([
-      exposure.withdraw(vf).then(() => true),
-      wait(this.#removalTimeoutMs).then(() => false), // PD-14
-    ]).catch(() => false)
-    if (!gone) {
+    const { exposure, trace } = this.#components
+    if (surprise || !(await this.#withdrawn(vf))) {
       trace?.('surprise')
       await exposure.surprise(vf)
     }
-    await this.#steer(vf, DEFAULT_VPORT_ID) // SR-249
+    await this.#toDefault(vf) // SR-249
     await exposure.drain?.(vf) // PD-11
     await this.#do(AdapterOid.nicSwitchDeleteVPort, 'set', { vPortId: vf.vportId })
     await this.#do(AdapterOid.sriovResetVf, 'set', { vfId }) // SR-250
     await this.#do(AdapterOid.nicSwitchFreeVf, 'set', { vfId })
   }
 
+  #withdrawn(vf: AssignedVf): Promise<boolean> {
+    const { exposure, wait, trace } = this.#components
+    trace?.('withdraw')
+    return Promise.race([
+      exposure.withdraw(vf).then(() => true),
+      wait(this.#removalTimeoutMs).then(() => false), // PD-14
+    ]).catch(() => false)
+  }
+
   /** The PF is gone: VFs are taken from their guests, which fall back; nothing can be asked of the adapter (SR-307). */
   async surpriseRemoved(): Promise<void> {
     const all = this.list()
     this.#assigned.clear()
-    for (const vf of all) await this.#components.exposure.surprise(vf)
+    for (const vf of all) {
+      this.#components.steered?.(vf, false)
+      await this.#components.exposure.surprise(vf)
+    }
   }
 
   /** Unbinds: VFs go, then the filters left on the default VPort (SR-142, SR-219, SR-303). */
   async unbind(): Promise<void> {
     for (const { vfId } of this.list()) await this.remove(vfId)
     for (const filter of this.#components.adapter.nicSwitch?.filters.list(DEFAULT_VPORT_ID) ?? [])
-      if (filter.owner === DRIVER) await this.#do(AdapterOid.receiveFilterClearFilter, 'set', { queueId: 0, filterId: filter.id })
+      if (filter.owner === STACK_DRIVER)
+        await this.#do(AdapterOid.receiveFilterClearFilter, 'set', { queueId: 0, filterId: filter.id })
   }
 }
 

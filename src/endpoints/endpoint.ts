@@ -19,6 +19,7 @@ export const endpointKinds = [
   'packet',
   'xdp',
   'pcap',
+  'adapter',
 ] as const
 export type EndpointKind = (typeof endpointKinds)[number]
 /** Kinds whose rings lie in guest memory: they lock them by themselves, and finding one idle costs a read. */

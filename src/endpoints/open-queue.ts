@@ -22,6 +22,9 @@ const openers: Record<EndpointKind, OpenQueue> = {
   xdp: openXdpQueue,
   pcap: openMemoryQueue,
   vf: openVfQueue,
+  adapter: () => {
+    throw new Error('an SR-IOV adapter has no queue of its own: its processor joins it with the switch')
+  },
 }
 
 /** The data half of one queue pair, in the calling processor's thread. */

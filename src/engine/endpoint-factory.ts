@@ -56,15 +56,18 @@ export type EndpointConfig =
       readonly standby?: string | undefined
     }
 
+export interface EndpointFactoryComponents extends EndpointComponents {
+  readonly windows: WindowAllocator
+  readonly announce: (mac: Uint8Array) => void
+  /** The control half of the connection with an SR-IOV adapter of the switch. Throws if there is none of that name. */
+  readonly adapterPort: (adapter: string, components: EndpointComponents) => EndpointControl
+}
+
 /** MTU of the connection as the configuration has it, in bytes. */
 export const mtuOf = (config: EndpointConfig): number => ('mtu' in config ? config.mtu : 1500)
 
 /** The control half for `config` on switch port `port`; nothing is opened yet. */
-export function createEndpoint(
-  config: EndpointConfig,
-  port: number,
-  components: EndpointComponents & { windows: WindowAllocator; announce: (mac: Uint8Array) => void },
-): EndpointControl {
+export function createEndpoint(config: EndpointConfig, port: number, components: EndpointFactoryComponents): EndpointControl {
   switch (config.kind) {
     case 'vhost-user':
       return createVhostUserControl(
@@ -101,6 +104,6 @@ export function createEndpoint(
     case 'memory':
       return new MemoryEndpoint({ port }, components)
     case 'adapter':
-      throw new Error(`the adapter "${config.adapter}" is opened with the switch, not as an endpoint of its own`)
+      return components.adapterPort(config.adapter, components)
   }
 }

@@ -11,8 +11,10 @@ import { type FdbEntry, MacTable, macTableBytes } from '../switch/mac-table.ts'
 import { PortTable, portTableBytes } from '../switch/port-table.ts'
 import { REASON_REGISTRY_BYTES, ReasonRegistry } from '../switch/reason-registry.ts'
 import { WindowAllocator } from '../vhost-user/window-allocator.ts'
+import { RunningAdapters } from './adapters/switch-adapters.ts'
+import { VmPolicies } from './adapters/vm-policies.ts'
 import { systemMonotonicMs } from './clock.ts'
-import { mtuOf } from './endpoint-factory.ts'
+import { type EndpointConfig, mtuOf } from './endpoint-factory.ts'
 import { type ExtensionEntry, ExtensionManager, type ExtensionStatus } from './extension-manager.ts'
 import { dropsOf, type ProcessorFigures, processorFigures } from './figures.ts'
 import { SwitchPolicies } from './policies.ts'
@@ -72,6 +74,8 @@ export class RunningSwitch {
   readonly policies: SwitchPolicies
   /** Saves, restores and moves ports. */
   readonly moves: PortMoves
+  /** SR-IOV adapters and the VFs of VMs. */
+  readonly adapters: RunningAdapters
   readonly #ports = new Map<string, PortWithRunners>()
   readonly #startedMs = systemMonotonicMs()
   #ageing: NodeJS.Timeout | undefined
@@ -131,6 +135,10 @@ export class RunningSwitch {
           return () => clearTimeout(timer)
         },
         ...components.edge,
+        vfRemoved: (portId, nicIndex) => {
+          components.edge?.vfRemoved?.(portId, nicIndex)
+          this.adapters.vfRemovedByExtension(portId)
+        },
         miniportRequest: (request) => this.policies.properties.answer(request) ?? components.edge?.miniportRequest?.(request),
         portCreated: (portId, options) => this.policies.portCreated(portId, options),
         portDeleted: (portId) => {
@@ -143,6 +151,21 @@ export class RunningSwitch {
       control: () => this.#control,
       table: this.#table,
       definitions: () => this.#extensions.properties(),
+    })
+    this.adapters = new RunningAdapters(config.adapters ?? [], {
+      memory,
+      windows: this.#windows,
+      processors: this.#processors,
+      macs: this.#macs,
+      policies: new VmPolicies((portId) => this.policies.list(portId)),
+      nowMs: () => systemMonotonicMs() - this.#startedMs,
+      reasonName: (reason) => this.#reasons.name(reason),
+      log: components.log,
+      vfAssigned: (portId, assigned) => this.#control.updateNic(portId, { vfAssigned: assigned }),
+      isConnected: (portId) => this.#table.connected(portId),
+      hasPort: (name) => this.#ports.has(name),
+      unknownPort: (name) => this.#unknownPort(name),
+      plug: components.plug,
     })
     this.#saver = new SwitchSaver({
       control: this.#control,
@@ -176,7 +199,9 @@ export class RunningSwitch {
     await this.#extensions.start(this.config.extensions)
     await this.#control.activate()
     for (const property of this.config.properties ?? []) await this.policies.add(undefined, property)
+    await this.adapters.start()
     for (const port of this.config.ports) await this.addPort(port)
+    await this.adapters.started()
     const { ageingSeconds } = this.config.macTable
     if (ageingSeconds > 0)
       this.#ageing = setInterval(
@@ -190,6 +215,11 @@ export class RunningSwitch {
     return Math.floor((systemMonotonicMs() - this.#startedMs) / 1000)
   }
 
+  #mtuOf(endpoint: EndpointConfig): number {
+    if (endpoint.kind !== 'adapter') return mtuOf(endpoint)
+    return this.config.adapters?.find(({ name }) => name === endpoint.adapter)?.mtu ?? mtuOf(endpoint)
+  }
+
   // PORT_CREATE with the port's properties; a port that is neither for validation nor prepared gets its connection too.
   #createPort(config: PortConfig, isValidationPort: boolean, connectionLater = false): Promise<number> {
     return this.policies.creating(config.name, config.properties ?? [], () =>
@@ -201,7 +231,7 @@ export class RunningSwitch {
         macSpoofing: config.macSpoofing === 'on',
         learning: config.learning,
         linkUp: config.link === 'up',
-        mtu: config.mtu ?? mtuOf(config.endpoint),
+        mtu: config.mtu ?? this.#mtuOf(config.endpoint),
         vmName: config.vm ?? config.name,
         ...hostAdapters(this.config.name, config),
         isValidationPort,
@@ -230,7 +260,9 @@ export class RunningSwitch {
     try {
       if (prepared) await runner.hold()
       for (const each of runners) await each.open()
+      await this.adapters.addPort(id, config)
     } catch (error) {
+      await this.adapters.removePort(config.name).catch(() => undefined)
       for (const each of runners) await each.close().catch(() => undefined)
       await this.#control.deletePort(id)
       throw error
@@ -244,6 +276,7 @@ export class RunningSwitch {
       windows: this.#windows,
       processors: this.#processors,
       control: this.#control,
+      adapterPort: (name, place, parts) => this.adapters.portOf(name, place, parts),
       event: (event: PortEvent) =>
         this.#components.log({ source: `port ${event.port}`, code: event.code, message: event.message }),
       connected: () => this.#saver.connected(options.id),
@@ -255,6 +288,7 @@ export class RunningSwitch {
   async removePort(name: string): Promise<void> {
     const { runner, team } = this.#find(name)
     this.#ports.delete(name)
+    await this.adapters.removePort(name)
     for (const each of [runner, ...team]) await each.close()
     await this.#control.deletePort(runner.id)
     for (const counters of this.#processors.counters) counters.clearPort(runner.id)
@@ -263,7 +297,11 @@ export class RunningSwitch {
   #find(name: string): PortWithRunners {
     const port = this.#ports.get(name)
     if (port) return port
-    throw new UnknownPortError(
+    throw this.#unknownPort(name)
+  }
+
+  #unknownPort(name: string): UnknownPortError {
+    return new UnknownPortError(
       `switch "${this.config.name}" has no port "${name}" (it has: ${[...this.#ports.keys()].join(', ') || 'none'})`,
     )
   }
@@ -428,6 +466,7 @@ export class RunningSwitch {
     this.#closing ??= (async () => {
       clearInterval(this.#ageing)
       for (const name of [...this.#ports.keys()]) await this.removePort(name).catch(() => undefined)
+      await this.adapters.close().catch(() => undefined)
       await this.#processors.close()
       await this.#extensions.close()
     })()

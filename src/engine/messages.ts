@@ -1,5 +1,6 @@
 // What the control thread and the processors say to each other. Everything is structured-cloneable. Each request gets one answer with
 // its number; the doorbell eventfd wakes a processor that sleeps.
+import type { HardwareLimits } from '../adapter/capabilities.ts'
 import type { QueuePlan, WindowPlan } from '../endpoints/endpoint.ts'
 import type { NicStatusIndication, OidCompletion, OidRequest } from '../ndis/oids.ts'
 import type { ControlLimits } from '../switch/control/limits.ts'
@@ -17,6 +18,28 @@ export interface ProcessorAddresses {
   readonly macTable: number
   readonly reasons: number
   readonly references: number
+}
+
+/** Whose queues: a port's of the switch, or those of a VPort (or the wire) of an SR-IOV adapter. */
+export type QueueTarget =
+  | {
+      readonly kind: 'port'
+      readonly port: number
+      /** 0, or the physical adapter of an external port that the queues belong to. */
+      readonly nicIndex: number
+      /** The external port has several physical adapters. */
+      readonly team: boolean
+    }
+  | { readonly kind: 'vport'; readonly adapter: number; readonly vport: number }
+
+/** An SR-IOV adapter as a processor serves it: its tables, and what of it belongs to this processor. */
+export interface AdapterPlan {
+  readonly adapter: number
+  readonly limits: HardwareLimits
+  /** Linear addresses: of the tables, which all share; of this processor's delivery lists and counters. */
+  readonly tables: number
+  readonly delivery: number
+  readonly counters: number
 }
 
 /** What a processor is started with. */
@@ -71,11 +94,7 @@ export type Request =
   | { readonly kind: 'abandon'; readonly keys: readonly number[] }
   | {
       readonly kind: 'queues'
-      readonly port: number
-      /** 0, or the physical adapter of an external port that the queues belong to. */
-      readonly nicIndex: number
-      /** The external port has several physical adapters. */
-      readonly team: boolean
+      readonly target: QueueTarget
       readonly plans: readonly QueuePlan[]
       /** Indices of the plans that this processor polls. */
       readonly owned: readonly number[]
@@ -83,6 +102,10 @@ export type Request =
       readonly locks: readonly number[]
       readonly windows: readonly WindowPlan[]
     }
+  | { readonly kind: 'adapter'; readonly plan: AdapterPlan }
+  /** The switch's external port stands above the adapter's default VPort, or (port 0) no more. */
+  | { readonly kind: 'adapter-host'; readonly adapter: number; readonly port: number; readonly nicIndex: number }
+  | { readonly kind: 'adapter-gone'; readonly adapter: number }
   | { readonly kind: 'start'; readonly keys: readonly number[] }
   | { readonly kind: 'pause' | 'resume'; readonly key: number }
   | { readonly kind: 'view'; readonly change: ViewChange }

@@ -2,14 +2,14 @@
 // NIC_DISCONNECT), and the processors get or lose the queues.
 //
 // The rule it must not break: what a plan names is given up only after every processor has let go of it.
-import { type EndpointControl, type QueuePlan, ringKinds, type WindowPlan } from '../endpoints/endpoint.ts'
+import type { EndpointComponents, EndpointControl, QueuePlan, WindowPlan } from '../endpoints/endpoint.ts'
 import type { SharedMemory } from '../linux/shared-memory.ts'
 import { reverseArp } from '../packet/build.ts'
 import type { SwitchControl } from '../switch/control.ts'
 import type { WindowAllocator } from '../vhost-user/window-allocator.ts'
 import { createEndpoint, type EndpointConfig } from './endpoint-factory.ts'
 import type { ProcessorSet } from './processor-set.ts'
-import { SHARED_QUEUE_LOCK_BYTES } from './shared-queue.ts'
+import { ServedQueues } from './served-queues.ts'
 
 /** Something that happened on a port. */
 export interface PortEvent {
@@ -36,6 +36,12 @@ export interface PortRunnerComponents {
   readonly processors: ProcessorSet
   readonly control: SwitchControl
   readonly event: (event: PortEvent) => void
+  /** The control half of a port that an SR-IOV adapter stands below. */
+  readonly adapterPort: (
+    adapter: string,
+    place: { readonly port: number; readonly nicIndex: number },
+    components: EndpointComponents,
+  ) => EndpointControl
   /** The port's connection was connected. */
   readonly connected?: () => Promise<void>
 }
@@ -48,9 +54,7 @@ export class PortRunner {
   readonly config: EndpointConfig
   readonly #components: PortRunnerComponents
   readonly #nicIndex: number
-  readonly #team: boolean
-  #plans: readonly QueuePlan[] = []
-  #locks: readonly number[] = []
+  readonly #served: ServedQueues
   #linkUp = false
   #closed = false
   /** The connection stays as it is, whatever the endpoint does: its port is being moved to another switch or from one. */
@@ -65,12 +69,18 @@ export class PortRunner {
     this.name = options.name
     this.config = options.endpoint
     this.#nicIndex = options.nicIndex ?? 0
-    this.#team = options.team ?? false
     this.#components = components
-    const { memory, windows } = components
+    const { memory, windows, processors, adapterPort } = components
+    const target = { kind: 'port', port: this.id, nicIndex: this.#nicIndex, team: options.team ?? false } as const
+    this.#served = new ServedQueues(target, this.id - 1, {
+      memory,
+      processors,
+      failed: (error) => components.event({ port: this.name, code: 'queues-failed', message: error.message }),
+    })
     this.endpoint = createEndpoint(options.endpoint, options.id, {
       memory,
       windows,
+      adapterPort: (name, portComponents) => adapterPort(name, { port: this.id, nicIndex: this.#nicIndex }, portComponents),
       announce: (mac) => {
         this.#moved = mac
         this.#follow()
@@ -93,40 +103,11 @@ export class PortRunner {
   }
 
   get queues(): number {
-    return this.#plans.length
+    return this.#served.count
   }
 
-  // Queue pair N of port P is polled by processor (P + N) mod processors: a port's pairs are spread, and so are ports.
   async #setPlans(plans: readonly QueuePlan[], windows: readonly WindowPlan[]): Promise<void> {
-    this.#plans = plans
-    const { memory, processors } = this.#components
-    const { clients } = processors
-    const before = this.#locks
-    const locks = plans.map(({ kind }) =>
-      clients.length > 1 && !ringKinds.has(kind) ? memory.allocate(SHARED_QUEUE_LOCK_BYTES) : 0,
-    )
-    this.#locks = locks
-    const owned = (processor: number): number[] =>
-      plans.map((_, i) => i).filter((i) => (this.id - 1 + plans[i]!.index) % clients.length === processor)
-    await Promise.all(
-      clients.map((client, processor) =>
-        client
-          .request({
-            kind: 'queues',
-            port: this.id,
-            nicIndex: this.#nicIndex,
-            team: this.#team,
-            plans,
-            owned: owned(processor),
-            locks,
-            windows,
-          })
-          .catch((error: Error) => {
-            this.#components.event({ port: this.name, code: 'queues-failed', message: error.message })
-          }),
-      ),
-    )
-    for (const lock of before) if (lock !== 0) memory.free(lock, SHARED_QUEUE_LOCK_BYTES)
+    await this.#served.set(plans, windows)
     this.#follow()
   }
 
@@ -137,7 +118,7 @@ export class PortRunner {
     this.#steps = this.#steps.then(async () => {
       if (this.#held !== 'no') return
       try {
-        if (this.#linkUp && this.#plans.length > 0) {
+        if (this.#linkUp && this.#served.count > 0) {
           await control.connect(this.id, this.#nicIndex)
           await connected?.()
           await this.#announce()

@@ -4,7 +4,8 @@
 //
 // The rule it must not break: a slice is bounded, and between two bursts the configuration may change but never within one.
 
-import { type EndpointQueue, type QueueContext, ringKinds } from '../endpoints/endpoint.ts'
+import type { AdapterPath } from '../adapter/adapter-path.ts'
+import { type EndpointQueue, type QueueContext, type QueuePlan, ringKinds } from '../endpoints/endpoint.ts'
 import { openQueue } from '../endpoints/open-queue.ts'
 import { kernelsByPacket, type PacketKernels } from '../kernels/by-packet.ts'
 import { HEADER_STRIDE, PF_OWNED, PF_SAFE } from '../kernels/layout.ts'
@@ -19,7 +20,7 @@ import { ReferenceTable } from '../switch/control/references.ts'
 import { ConfigurationView } from '../switch/control/view.ts'
 import { Counters, PortCounter, ProcessorCounter } from '../switch/counters.ts'
 import { DataPath } from '../switch/data-path.ts'
-import { Delivery } from '../switch/delivery.ts'
+import { Delivery, type SinkQueue } from '../switch/delivery.ts'
 import { describeError } from '../switch/describe-error.ts'
 import { Injections } from '../switch/injections.ts'
 import { MacTable } from '../switch/mac-table.ts'
@@ -27,7 +28,8 @@ import { PortTable } from '../switch/port-table.ts'
 import { ReasonRegistry } from '../switch/reason-registry.ts'
 import { ShortCut } from '../switch/short-cut.ts'
 import { createClock, WallClock } from './clock.ts'
-import type { ProcessorStart, Request } from './messages.ts'
+import type { ProcessorStart, QueueTarget, Request } from './messages.ts'
+import { ProcessorAdapters } from './processor-adapters.ts'
 import { SharedQueue } from './shared-queue.ts'
 import { Timers } from './timers.ts'
 import { WindowSet } from './windows.ts'
@@ -39,11 +41,14 @@ const SPIN_ROUNDS_IDLE = 10
 const BUSY_BURSTS = 32 // bursts in a slice that make it a busy one
 const SLEEP_MAX_MS = 100
 const SKIP_MAX = 15 // rounds that a queue without frames is left out
-const NICS_PER_PORT = 64 // above the highest index
 const LATENCY_EVERY = 8 // one burst in so many is timed
 
 interface Source {
   readonly queue: EndpointQueue
+  readonly key: string
+  /** Of a VPort or the wire: the adapter's data path, which takes its bursts; `port` is the VPort then. */
+  readonly path: AdapterPath | undefined
+  readonly counters: Counters
   readonly port: number
   /** The physical adapter of an external port, else 0. */
   readonly nicIndex: number
@@ -52,10 +57,14 @@ interface Source {
   backOff: number
 }
 
-interface PortQueues {
-  readonly queues: EndpointQueue[]
-  readonly sources: Source[]
+/** What the switch's external port sends goes to this adapter. */
+interface JoinedPlan extends QueuePlan {
+  readonly kind: 'adapter'
+  readonly adapter: number
 }
+
+const keyOf = (target: QueueTarget): string =>
+  target.kind === 'port' ? `port ${target.port}/${target.nicIndex}` : `vport ${target.adapter}/${target.vport}`
 
 /** One processor; lives in its worker thread. */
 export class Processor {
@@ -72,12 +81,13 @@ export class Processor {
   readonly memory: SharedMemory
   readonly view: ConfigurationView
   readonly references: ReferenceTable
+  readonly adapters: ProcessorAdapters
   readonly #delivery: Delivery
   readonly #windows: WindowSet
   readonly #context: QueueContext
   readonly #epoll = new EpollSet()
   readonly #doorbell: number
-  readonly #byPort = new Map<number, PortQueues>()
+  readonly #queues = new Map<string, readonly EndpointQueue[]>()
   #sources: Source[] = []
   #stopping = false
   #bursts = 0
@@ -136,6 +146,14 @@ export class Processor {
       reasonNumber: (_module, name) => this.reasons.number(name),
       reportAll: start.verify,
     })
+    this.adapters = new ProcessorAdapters({
+      memory,
+      pool: this.pool,
+      kernels,
+      dataPath: this.dataPath,
+      reasonName,
+      nowMs: this.nowMs,
+    })
     this.#doorbell = start.doorbell
     this.#epoll.add(start.doorbell)
   }
@@ -153,33 +171,49 @@ export class Processor {
     this.#wake()
   }
 
-  /** Replaces the queues of a port; those that are gone are closed when this returns. */
-  setQueues({ port, nicIndex, team, plans, owned, locks, windows }: Extract<Request, { kind: 'queues' }>): void {
-    const key = port * NICS_PER_PORT + nicIndex
-    const deliveredTo = team ? nicIndex : 0
+  /** Replaces the queues of a port or VPort; those that are gone are closed when this returns. */
+  setQueues({ target, plans, owned, locks, windows }: Extract<Request, { kind: 'queues' }>): void {
+    const key = keyOf(target)
     this.#wake()
-    const known = this.#byPort.get(key)
-    this.#byPort.delete(key)
-    this.#delivery.setQueues(port, [], deliveredTo)
-    this.#sources = this.#sources.filter((source) => source.port !== port || source.nicIndex !== nicIndex)
-    for (const queue of known?.queues ?? []) queue.close(this.#epoll)
+    const known = this.#queues.get(key)
+    this.#queues.delete(key)
+    this.#deliverTo(target, [])
+    this.#sources = this.#sources.filter((source) => source.key !== key)
+    for (const queue of known ?? []) queue.close(this.#epoll)
     this.#windows.add(windows) // may come before the plans that need them
     if (plans.length === 0) return
-    const queues = plans.map((plan, i) => {
-      const queue = openQueue(plan, this.#context)
-      return locks[i] === 0 ? queue : new SharedQueue(queue, this.memory.i32, locks[i]!)
-    })
-    const sources = owned.map((i) => ({
-      queue: queues[i]!,
-      port,
-      nicIndex,
-      skipMax: ringKinds.has(plans[i]!.kind) ? SKIP_MAX : SKIP_MAX * 4,
-      skip: 0,
-      backOff: 0,
-    }))
-    this.#byPort.set(key, { queues, sources })
-    this.#sources.push(...sources)
-    this.#delivery.setQueues(port, queues, deliveredTo)
+    const queues: EndpointQueue[] = []
+    const sinks: SinkQueue[] = []
+    const served = target.kind === 'vport' ? this.adapters.find(target.adapter) : undefined
+    for (const [i, plan] of plans.entries()) {
+      if (plan.kind === 'adapter') {
+        sinks.push(this.adapters.find((plan as JoinedPlan).adapter).uplink) // it comes by itself, with what the adapter receives
+        continue
+      }
+      const opened = openQueue(plan, this.#context)
+      const queue = locks[i] === 0 ? opened : new SharedQueue(opened, this.memory.i32, locks[i]!)
+      queues.push(queue)
+      sinks.push(queue)
+      if (!owned.includes(i)) continue
+      this.#sources.push({
+        queue,
+        key,
+        path: served?.path,
+        counters: served?.counters ?? this.counters,
+        port: target.kind === 'vport' ? target.vport : target.port,
+        nicIndex: target.kind === 'vport' ? 0 : target.nicIndex,
+        skipMax: ringKinds.has(plan.kind) ? SKIP_MAX : SKIP_MAX * 4,
+        skip: 0,
+        backOff: 0,
+      })
+    }
+    this.#queues.set(key, queues)
+    this.#deliverTo(target, sinks)
+  }
+
+  #deliverTo(target: QueueTarget, sinks: readonly SinkQueue[]): void {
+    if (target.kind === 'vport') this.adapters.setQueues(target.adapter, target.vport, sinks)
+    else this.#delivery.setQueues(target.port, sinks, target.team ? target.nicIndex : 0)
   }
 
   /** Stops the loop after the present slice. */
@@ -195,7 +229,7 @@ export class Processor {
       await new Promise<void>((resolve) => setImmediate(resolve))
     }
     this.#wake()
-    for (const { queues } of this.#byPort.values()) for (const queue of queues) queue.close(this.#epoll)
+    for (const queues of this.#queues.values()) for (const queue of queues) queue.close(this.#epoll)
     this.#epoll.close()
   }
 
@@ -224,11 +258,11 @@ export class Processor {
 
   // Frames that came faster than we took them are drops of their port.
   #countLost(): void {
-    for (const { queue, port } of this.#sources) {
+    for (const { queue, port, counters } of this.#sources) {
       const lost = queue.takeLost?.() ?? 0
       if (lost === 0) continue
-      this.counters.drop(port, DropReason.receiveBufferFull, lost)
-      this.counters.port(port, PortCounter.receivedDropped, lost)
+      counters.drop(port, DropReason.receiveBufferFull, lost)
+      counters.port(port, PortCounter.receivedDropped, lost)
     }
   }
 
@@ -246,7 +280,9 @@ export class Processor {
       wallClock.expire()
       const timed = ++this.#latencyTick % LATENCY_EVERY === 0
       const before = timed ? performance.now() : 0
-      if (dataPath.turn(source.queue, source.port, source.nicIndex) !== 0) {
+      const { path, queue, port } = source
+      const taken = path === undefined ? dataPath.turn(queue, port, source.nicIndex) : path.turn(queue, port)
+      if (taken !== 0) {
         served++
         source.backOff = 0
         if (timed) this.counters.latency((performance.now() - before) * 1e6)

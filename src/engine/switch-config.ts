@@ -4,6 +4,7 @@ import { type ControlLimits, type EdgeComponents, NicType, PortType } from '../s
 import type { PortCounter } from '../switch/counters.ts'
 import type { PropertyInput } from '../switch/policies/property.ts'
 import type { AdapterConfig, IovConfig } from './adapter-config.ts'
+import type { VfPlug } from './adapters/switch-adapters.ts'
 import type { EndpointConfig } from './endpoint-factory.ts'
 import type { ExtensionEntry } from './extension-manager.ts'
 import type { PortSettings } from './port-settings.ts'
@@ -91,6 +92,8 @@ export interface SwitchComponents {
   readonly log: (event: { source: string; code: string; message: string }) => void
   /** What the edges of the stack lead to: adapters with offloads, those who want status indications. */
   readonly edge?: EdgeComponents
+  /** Plugs VFs into guests and out again, for ports that name a QMP socket. */
+  readonly plug?: VfPlug | undefined
   /** The switch can't go on: a processor died. */
   readonly fatal?: (error: Error) => void
 }

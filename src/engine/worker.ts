@@ -51,6 +51,12 @@ async function answer(request: Request): Promise<unknown> {
       return modules.abandon(request.keys)
     case 'queues':
       return processor.setQueues(request)
+    case 'adapter':
+      return processor.adapters.open(request.plan)
+    case 'adapter-host':
+      return processor.adapters.setHost(request.adapter, request.port, request.nicIndex)
+    case 'adapter-gone':
+      return processor.adapters.close(request.adapter)
     case 'view':
       return processor.view.apply(request.change)
     case 'activate':

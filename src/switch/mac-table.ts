@@ -249,6 +249,14 @@ export class MacTable {
     )
   }
 
+  /** Removes what was learned of an address, in all VLANs. Returns how many entries that were. */
+  forgetLearned(mac: string): number {
+    const { low, high } = macKey(mac)
+    return this.removeWhere(
+      (at, isStatic) => !isStatic && this.words[at] === low && (this.words[at + 1]! & 0xffff) === (high & 0xffff),
+    )
+  }
+
   /** Removes learned entries not seen for `ageingSeconds`. */
   age(now: number, ageingSeconds: number): number {
     return this.removeWhere((at, isStatic) => !isStatic && now - this.words[at + 3]! > ageingSeconds)

@@ -1,0 +1,48 @@
+// One adapter with what the virtualization stack does on it: a new stack each time the adapter starts.
+import { type AssignedVf, VfAssignment, type VfExposure } from '../../adapter/sequences.ts'
+import type { EngineAdapter } from './engine-adapter.ts'
+
+export interface AdapterRunComponents {
+  readonly exposure: VfExposure
+  readonly steered: (vf: AssignedVf, toVf: boolean) => void
+}
+
+const wait = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms).unref())
+
+export class AdapterRun {
+  readonly adapter: EngineAdapter
+  readonly #components: AdapterRunComponents
+  #stack: VfAssignment | undefined
+  /** The switch port above the default VPort, 0 = none. */
+  hostPort = 0
+
+  constructor(adapter: EngineAdapter, components: AdapterRunComponents) {
+    this.adapter = adapter
+    this.#components = components
+  }
+
+  /** The stack; undefined while the adapter is removed. */
+  get stack(): VfAssignment | undefined {
+    return this.adapter.software && this.#stack
+  }
+
+  async start(): Promise<void> {
+    await this.adapter.start()
+    const { order } = this.adapter.config
+    this.#stack = new VfAssignment({ order }, { ...this.#components, adapter: this.adapter.software!.adapter, wait })
+  }
+
+  /** Pulls the adapter: guests lose their VFs first, then it stops. */
+  async pull(): Promise<void> {
+    this.adapter.surpriseRemove()
+    await this.#stack?.surpriseRemoved()
+    await this.adapter.stop()
+  }
+
+  /** Takes the VFs back without asking, clears the filters, stops. */
+  async stop(): Promise<void> {
+    for (const { vfId } of this.stack?.list() ?? []) await this.#stack!.remove(vfId, true).catch(() => undefined)
+    await this.stack?.unbind().catch(() => undefined)
+    await this.adapter.stop()
+  }
+}

@@ -1,0 +1,53 @@
+// A port of the switch that wants a VF, as the adapters keep it: its seat, the VF that it has, and where its traffic goes.
+import type { AssignedVf } from '../../adapter/sequences.ts'
+import type { AssignedVfStatus, IovConfig } from '../adapter-config.ts'
+import type { AdapterRun } from './adapter-run.ts'
+import type { VfSeat } from './vf-seat.ts'
+
+/** The VF that a port has. */
+export interface GivenVf {
+  readonly run: AdapterRun
+  readonly vf: AssignedVf
+}
+
+export interface IovPort {
+  readonly id: number
+  readonly name: string
+  readonly mac: string
+  readonly iov: IovConfig
+  readonly seat: VfSeat
+  given: GivenVf | null
+  /** Frames for the VM's address go to its VF. */
+  onVf: boolean
+  switchovers: number
+  removing: boolean
+  /** Its VF was taken away by somebody: it gets none by weight until it is given one again. */
+  barred: boolean
+  /** That there was no VF for it was told. */
+  wasRefused: boolean
+  /** One operation at a time. */
+  queue: Promise<unknown>
+}
+
+/** Runs `work` after what was asked of the port before. */
+export function inOrder<T>(port: IovPort, work: () => Promise<T>): Promise<T> {
+  const result = port.queue.then(work)
+  port.queue = result.catch(() => undefined)
+  return result
+}
+
+/** What is told of a port's VF. */
+export function statusOf(port: IovPort, { run, vf }: GivenVf): AssignedVfStatus {
+  return {
+    adapter: run.adapter.name,
+    port: port.name,
+    vf: vf.vfId,
+    vport: vf.vportId,
+    serialNumber: vf.serialNumber,
+    form: port.iov.form,
+    path: port.iov.path,
+    state: port.removing ? 'removing' : port.onVf ? 'active' : 'waiting',
+    switchovers: port.switchovers,
+    detail: port.seat.describe(),
+  }
+}

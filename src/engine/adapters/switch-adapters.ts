@@ -1,0 +1,475 @@
+// The SR-IOV adapters of a running switch and the VFs of its VMs: who gets one, by weight or when asked for; where a VM's traffic goes
+// as its guest's driver comes and goes; removal, surprise removal, return.
+//
+// The rule it must not break: whatever fails, the VM's traffic goes on through its port of the switch, and a person is told why.
+import type { AdapterIndication } from '../../adapter/adapter.ts'
+import type { VfOwner } from '../../adapter/igbvf/owner.ts'
+import { setVf, showVf, type VfShown, type VfWords, VfWordsError } from '../../adapter/linux-words.ts'
+import { AdapterOid } from '../../adapter/oids.ts'
+import type { AdapterRequest } from '../../adapter/requests.ts'
+import { type AssignedVf, STACK_DRIVER, VfAssignmentError } from '../../adapter/sequences.ts'
+import { deviceOf, ownerOf } from '../../adapter/vf-binding.ts'
+import type { EndpointComponents, EndpointControl } from '../../endpoints/endpoint.ts'
+import type { SharedMemory } from '../../linux/shared-memory.ts'
+import { NdisStatus, ndisStatusName } from '../../ndis/status.ts'
+import { reverseArp } from '../../packet/build.ts'
+import type { MacTable } from '../../switch/mac-table.ts'
+import type { WindowAllocator } from '../../vhost-user/window-allocator.ts'
+import type { AdapterConfig, AdapterStatus, AssignedVfStatus, SwitchAdapters } from '../adapter-config.ts'
+import type { ProcessorSet } from '../processor-set.ts'
+import { ServedQueues } from '../served-queues.ts'
+import type { PortConfig } from '../switch-config.ts'
+import { AdapterPort, type PortPlace } from './adapter-port.ts'
+import { AdapterRun } from './adapter-run.ts'
+import { adapterStatus } from './adapter-status.ts'
+import { EngineAdapter } from './engine-adapter.ts'
+import { SwitchAdapterError } from './errors.ts'
+import { type GivenVf, type IovPort, inOrder, statusOf } from './iov-port.ts'
+import { VfSeat } from './vf-seat.ts'
+import type { VmPolicies } from './vm-policies.ts'
+
+/** How a VF is plugged into its guest, where the VMM does not have it from the start. */
+export interface VfPlug {
+  plug(port: string, vf: AssignedVf): Promise<void>
+  /** Settles when the guest has let go of it. */
+  unplug(port: string, vf: AssignedVf): Promise<void>
+}
+
+export interface SwitchAdaptersComponents {
+  readonly memory: SharedMemory
+  readonly windows: WindowAllocator
+  readonly processors: ProcessorSet
+  readonly macs: MacTable
+  readonly policies: VmPolicies
+  readonly nowMs: () => number
+  readonly reasonName: (reason: number) => string
+  readonly log: (event: { source: string; code: string; message: string }) => void
+  /** The VM behind a port has a VF, or has none any more (ES-226). */
+  readonly vfAssigned: (portId: number, assigned: boolean) => Promise<void>
+  readonly isConnected: (portId: number) => boolean
+  readonly hasPort: (name: string) => boolean
+  readonly unknownPort: (name: string) => Error
+  readonly plug?: VfPlug | undefined
+}
+
+/** Driver name under which requests of operators are issued: what they make is theirs. */
+const OPERATOR = 'operator'
+
+export class RunningAdapters implements SwitchAdapters {
+  readonly #components: SwitchAdaptersComponents
+  readonly #runs: readonly AdapterRun[]
+  readonly #ports = new Map<string, IovPort>()
+  /** VMs without SR-IOV whose addresses the default VPort has filters for. */
+  readonly #plain = new Map<string, { readonly id: number; readonly mac: string }>()
+  readonly #observers = new Set<(adapter: string, indication: AdapterIndication) => void>()
+  #distributing: Promise<void> = Promise.resolve()
+  #isStarted = false
+
+  constructor(configs: readonly AdapterConfig[], components: SwitchAdaptersComponents) {
+    this.#components = components
+    this.#runs = configs.map((config, index) => this.#makeRun(config, index))
+  }
+
+  #makeRun(config: AdapterConfig, index: number): AdapterRun {
+    const { memory, windows, processors, nowMs } = this.#components
+    const adapter = new EngineAdapter(
+      { index, config },
+      {
+        memory,
+        windows,
+        processors,
+        nowMs,
+        event: (code, message) => this.#log(`adapter ${config.name}`, code, message),
+        indicate: (indication) => {
+          for (const observer of this.#observers) observer(config.name, indication)
+        },
+        vportGone: (vport) => this.#seatOf(index, vport)?.withdraw() ?? Promise.resolve(),
+        hostChanged: (port) => this.#hostChanged(run, port),
+      },
+    )
+    const run = new AdapterRun(adapter, {
+      exposure: {
+        expose: (vf) => this.#expose(run, vf),
+        withdraw: (vf) => this.#withdraw(vf),
+        surprise: (vf) => this.#find(vf.vm.nicName).seat.take(),
+      },
+      steered: (vf, toVf) => this.#steered(run, vf, toVf),
+    })
+    return run
+  }
+
+  #log(source: string, code: string, message: string): void {
+    this.#components.log({ source, code, message })
+  }
+
+  // ---- life of the adapters and of ports ----------------------------------------------------------------------------------
+
+  /** Starts the adapters, before the ports are created. */
+  async start(): Promise<void> {
+    for (const run of this.#runs) await run.start()
+  }
+
+  /** All ports are there: VFs are given by weight from now on. */
+  async started(): Promise<void> {
+    this.#isStarted = true
+    await this.#distribute()
+  }
+
+  /** The control half of the port that an adapter stands below. */
+  portOf(name: string, place: PortPlace, components: EndpointComponents): EndpointControl {
+    return new AdapterPort(this.#run(name).adapter, place, components)
+  }
+
+  /** What an adapter's physical port is connected to, for tools and tests; null: to nothing, or the adapter is removed. */
+  uplink(name: string): EndpointControl | null {
+    return this.#run(name).adapter.uplink
+  }
+
+  /** A port was created. */
+  async addPort(id: number, { name, mac, iov }: PortConfig): Promise<void> {
+    if (mac === null || this.#runs.length === 0) return
+    if (iov === undefined) this.#plain.set(name, { id, mac })
+    else {
+      const { memory, windows } = this.#components
+      const mtu = Math.max(...this.#runs.map(({ adapter }) => adapter.config.mtu))
+      const seat = new VfSeat(
+        { iov, mac, mtu },
+        {
+          memory,
+          windows,
+          activity: () => this.#activityChanged(name),
+          event: (code, message) => this.#log(`port ${name}`, code, message),
+        },
+      )
+      const state = { given: null, onVf: false, switchovers: 0, removing: false, barred: false, wasRefused: false }
+      this.#ports.set(name, { id, name, mac, iov, seat, ...state, queue: Promise.resolve() })
+      if (iov.weight > 0) await seat.prepare()
+    }
+    for (const run of this.#runs) await this.#filterFor(run, id, mac)
+    if (this.#isStarted) await this.#distribute()
+  }
+
+  /** A port is about to be deleted: its guest is gone, or loses its VF at once. */
+  async removePort(name: string): Promise<void> {
+    const port = this.#ports.get(name)
+    const mac = port?.mac ?? this.#plain.get(name)?.mac
+    if (port) {
+      await inOrder(port, () => this.#remove(port, true)).catch(() => undefined)
+      await port.seat.close()
+      this.#ports.delete(name)
+    }
+    this.#plain.delete(name)
+    if (mac !== undefined) for (const { stack } of this.#runs) await stack?.forget({ mac }).catch(() => undefined)
+    if (port && this.#isStarted) await this.#distribute()
+  }
+
+  // The synthetic path: a filter on the default VPort, so that a VF's frames for the VM don't go to the wire (SR-241). Where the NIC
+  // switch has no room for one, the PF gets them all the same, since it takes everything.
+  async #filterFor(run: AdapterRun, id: number, mac: string): Promise<void> {
+    const vlan = this.#components.policies.vlan(id)
+    const vm = { vmName: '', nicName: '', mac, vlan, queuePairs: 1 }
+    await run.stack?.synthetic(vm).catch(() => undefined)
+  }
+
+  #hostChanged(run: AdapterRun, hostPort: number): void {
+    run.hostPort = hostPort
+    for (const port of this.#ports.values()) if (port.given?.run === run && port.onVf) this.#direct(port, true)
+  }
+
+  async close(): Promise<void> {
+    this.#isStarted = false
+    for (const name of [...this.#ports.keys()]) await this.removePort(name)
+    for (const run of this.#runs) await run.stop()
+  }
+
+  // ---- where traffic goes -------------------------------------------------------------------------------------------------
+
+  // The switch sends frames for the VM's address to the adapter while its VF is in use, else to its port.
+  #direct(port: IovPort, toVf: boolean): void {
+    const { macs } = this.#components
+    const hostPort = port.given?.run.hostPort ?? 0
+    macs.addStatic(port.mac, 0, toVf && hostPort !== 0 ? hostPort : port.id)
+    macs.forgetLearned(port.mac)
+  }
+
+  #steered(run: AdapterRun, vf: AssignedVf, toVf: boolean): void {
+    const port = this.#ports.get(vf.vm.nicName)
+    if (!port || port.onVf === toVf) return
+    port.given ??= { run, vf }
+    port.onVf = toVf
+    port.switchovers++
+    this.#direct(port, toVf)
+    const where = toVf ? `VF ${vf.vfId} of adapter "${run.adapter.name}"` : 'the synthetic path'
+    this.#log(`port ${port.name}`, toVf ? 'vf-active' : 'vf-inactive', `traffic goes through ${where}`)
+    if (!toVf) this.#announce(port)
+  }
+
+  // Switches that learned the VM behind the adapter learn where it is now, as from itself.
+  #announce({ id, mac }: IovPort): void {
+    const { processors, isConnected } = this.#components
+    if (!isConnected(id)) return
+    const octets = Uint8Array.from(mac.split(':'), (octet) => Number.parseInt(octet, 16))
+    processors.clients[0]!.request({ kind: 'inject', port: id, frame: reverseArp(octets) }).catch(() => undefined)
+  }
+
+  // The guest's driver came or went: the VM's filters follow, at once where nothing else is under way.
+  #activityChanged(name: string): void {
+    const port = this.#ports.get(name)
+    if (!port) return
+    inOrder(port, async () => {
+      const { given, seat } = port
+      if (given && seat.active !== port.onVf) await given.run.stack?.follow(given.vf.vfId, seat.active)
+    }).catch((error: Error) => this.#log(`port ${name}`, 'vf-not-followed', error.message))
+  }
+
+  // ---- giving and taking --------------------------------------------------------------------------------------------------
+
+  #seatOf(adapter: number, vport: number): VfSeat | undefined {
+    for (const { given, seat } of this.#ports.values())
+      if (given?.run.adapter.index === adapter && given.vf.vportId === vport) return seat
+    return undefined
+  }
+
+  async #expose(run: AdapterRun, vf: AssignedVf): Promise<true> {
+    const port = this.#find(vf.vm.nicName)
+    const { memory, processors, plug } = this.#components
+    const { adapter } = run
+    const { pf } = adapter.software!
+    port.given = { run, vf }
+    const target = { kind: 'vport', adapter: adapter.index, vport: vf.vportId } as const
+    const served = new ServedQueues(target, vf.vportId - 1, {
+      memory,
+      processors,
+      failed: (error) => this.#log(`port ${port.name}`, 'queues-failed', error.message),
+    })
+    try {
+      await port.seat.give(this.#ownerOf(run, vf), served)
+      const { device } = port.seat
+      if (device) pf.attachDevice(vf.vfId, deviceOf(device))
+      if (port.iov.qmp !== undefined) await plug?.plug(port.name, vf)
+    } catch (error) {
+      pf.attachDevice(vf.vfId, undefined)
+      await port.seat.take()
+      throw error
+    }
+    return true
+  }
+
+  // While the VM's filters are not at the VF yet, its guest may ask for what they will admit.
+  #ownerOf({ adapter }: AdapterRun, { vfId, vm }: AssignedVf): VfOwner {
+    const owner = ownerOf(adapter.software!.pf, vfId, adapter.config.mtu)
+    return Object.assign(Object.create(owner) as VfOwner, {
+      allowsVlan: (vlan: number) => vlan === 0 || vm.vlan < 0 || vm.vlan === vlan || owner.allowsVlan(vlan),
+    })
+  }
+
+  async #withdraw(vf: AssignedVf): Promise<void> {
+    const { seat, name, iov } = this.#find(vf.vm.nicName)
+    const { plug } = this.#components
+    if (iov.qmp !== undefined && plug) await plug.unplug(name, vf)
+    else seat.askBack()
+    if (iov.form === 'vfio-user') await seat.inactive()
+  }
+
+  // The adapter that the VM's switch is connected to; where it is connected to none, the first that runs.
+  #choose(): AdapterRun {
+    const joined = this.#runs.filter(({ adapter }) => adapter.joined)
+    const candidates = joined.length > 0 ? joined : this.#runs
+    const running = candidates.filter(({ stack }) => stack !== undefined)
+    if (candidates.length === 0) throw new SwitchAdapterError('NO_SUCH_ADAPTER', 'the switch has no SR-IOV adapter')
+    if (running.length === 0)
+      throw new SwitchAdapterError('ADAPTER_REMOVED', `adapter "${candidates[0]!.adapter.name}" is removed: plug it first`)
+    const free = running.find(({ adapter }) => adapter.software!.adapter.nicSwitch!.vfs.size < adapter.config.vfs)
+    return free ?? running[0]!
+  }
+
+  async #assign(port: IovPort): Promise<AssignedVfStatus> {
+    if (port.given) throw new SwitchAdapterError('VF_ASSIGNED', `port "${port.name}" has VF ${port.given.vf.vfId} already`)
+    const { policies, vfAssigned } = this.#components
+    const obstacle = policies.obstacle(port.id)
+    if (obstacle !== undefined) throw new SwitchAdapterError('NO_IOV', `port "${port.name}" can't have a VF: ${obstacle}`)
+    const run = this.#choose()
+    const vm = {
+      vmName: port.name,
+      nicName: port.name,
+      mac: port.mac,
+      vlan: policies.vlan(port.id),
+      queuePairs: port.iov.form === 'vfio-user' ? 1 : port.iov.queuePairs,
+    }
+    let vf: AssignedVf
+    try {
+      vf = await run.stack!.assign(vm)
+    } catch (error) {
+      port.given = null
+      throw notAssigned(port, run, error)
+    }
+    port.given = { run, vf }
+    port.barred = false
+    port.wasRefused = false
+    if (port.iov.trusted) run.adapter.software!.pf.configure(vf.vfId, { trust: true })
+    this.#log(`port ${port.name}`, 'vf-assigned', `VF ${vf.vfId} of adapter "${run.adapter.name}" at ${port.iov.path}`)
+    await vfAssigned(port.id, true)
+    this.#activityChanged(port.name)
+    return statusOf(port, port.given)
+  }
+
+  async #remove(port: IovPort, surprise: boolean): Promise<void> {
+    const { given } = port
+    if (!given) return
+    const { run, vf } = given
+    port.removing = true
+    try {
+      await run.stack?.remove(vf.vfId, surprise)
+    } finally {
+      run.adapter.software?.pf.attachDevice(vf.vfId, undefined)
+      await port.seat.take()
+      await this.#wasTaken(port)
+    }
+  }
+
+  async #wasTaken(port: IovPort): Promise<void> {
+    const { given } = port
+    port.removing = false
+    port.given = null
+    if (!given) return
+    this.#log(`port ${port.name}`, 'vf-removed', `VF ${given.vf.vfId} of adapter "${given.run.adapter.name}" was taken back`)
+    await this.#components.vfAssigned(port.id, false)
+  }
+
+  // Ports that want a VF and have none get what is left, the highest weights first.
+  #distribute(): Promise<void> {
+    this.#distributing = this.#distributing.then(async () => {
+      const wanting = [...this.#ports.values()].filter(({ iov, given, barred }) => iov.weight > 0 && !given && !barred)
+      for (const port of wanting.sort((a, b) => b.iov.weight - a.iov.weight))
+        await inOrder(port, async () => {
+          if (!port.given && this.#ports.has(port.name)) await this.#assign(port)
+        }).catch((error: Error & { code?: string }) => {
+          if (!port.wasRefused)
+            this.#log(`port ${port.name}`, 'vf-not-assigned', `${error.message}: traffic stays on the synthetic path`)
+          port.wasRefused = true
+        })
+    })
+    return this.#distributing
+  }
+
+  /** An extension wants the port's traffic: NDIS_STATUS_SWITCH_PORT_REMOVE_VF (ES-297, SR-257). */
+  vfRemovedByExtension(portId: number): void {
+    const port = [...this.#ports.values()].find(({ id }) => id === portId)
+    if (!port) return
+    port.barred = true
+    inOrder(port, () => this.#remove(port, false))
+      .then(() => this.#distribute())
+      .catch((error: Error) => this.#log(`port ${port.name}`, 'vf-removal-failed', error.message))
+  }
+
+  // ---- SwitchAdapters -----------------------------------------------------------------------------------------------------
+
+  #run(name: string): AdapterRun {
+    const run = this.#runs.find(({ adapter }) => adapter.name === name)
+    if (run) return run
+    const names = this.#runs.map(({ adapter }) => adapter.name).join(', ') || 'none'
+    throw new SwitchAdapterError('NO_SUCH_ADAPTER', `the switch has no adapter "${name}" (it has: ${names})`)
+  }
+
+  #running(name: string) {
+    const { software } = this.#run(name).adapter
+    if (!software) throw new SwitchAdapterError('ADAPTER_REMOVED', `adapter "${name}" is removed: plug it first`)
+    return software
+  }
+
+  #find(name: string): IovPort {
+    const port = this.#ports.get(name)
+    if (!port) throw this.#noPort(name)
+    return port
+  }
+
+  #noPort(name: string): Error {
+    const { hasPort, unknownPort } = this.#components
+    if (!hasPort(name)) return unknownPort(name)
+    return new SwitchAdapterError('NO_IOV', `port "${name}" asks for no VF: give it an address and an iov section`)
+  }
+
+  #given(port: string): { readonly port: IovPort; readonly given: GivenVf } {
+    const found = this.#find(port)
+    if (!found.given) throw new SwitchAdapterError('NO_VF', `port "${port}" has no VF`)
+    return { port: found, given: found.given }
+  }
+
+  list(): readonly AdapterStatus[] {
+    return this.#runs.map(({ adapter }) => {
+      const own = [...this.#ports.values()].filter(({ given }) => given?.run.adapter === adapter)
+      return adapterStatus(
+        adapter,
+        own.map((port) => statusOf(port, port.given!)),
+        this.#components.reasonName,
+      )
+    })
+  }
+
+  async assign(port: string): Promise<AssignedVfStatus> {
+    const found = this.#find(port)
+    return inOrder(found, () => this.#assign(found))
+  }
+
+  async remove(port: string, surprise = false): Promise<void> {
+    const { port: found } = this.#given(port)
+    found.barred = true
+    await inOrder(found, () => this.#remove(found, surprise))
+    await this.#distribute()
+  }
+
+  async reset(port: string): Promise<void> {
+    const { given } = this.#given(port)
+    const { adapter } = this.#running(given.run.adapter.name)
+    const request = { oid: AdapterOid.sriovResetVf, type: 'set', payload: { vfId: given.vf.vfId } } as const
+    const { status } = await adapter.request(request, STACK_DRIVER)
+    if (status !== NdisStatus.success)
+      throw new SwitchAdapterError('NO_VF', `the VF of port "${port}" was not reset: ${ndisStatusName(status)}`)
+  }
+
+  async set(adapter: string, vf: number, words: VfWords): Promise<VfShown> {
+    const software = this.#running(adapter)
+    try {
+      await setVf(software.adapter, software.pf, vf, words, STACK_DRIVER)
+    } catch (error) {
+      if (error instanceof VfWordsError) throw new SwitchAdapterError('BAD_VF_SETTING', `adapter "${adapter}": ${error.message}`)
+      throw error
+    }
+    return showVf(software.adapter, software.pf, vf)
+  }
+
+  async pull(name: string): Promise<void> {
+    const run = this.#run(name)
+    this.#running(name)
+    await run.pull()
+    for (const port of this.#ports.values()) if (port.given?.run === run) await inOrder(port, () => this.#wasTaken(port))
+    this.#log(`adapter ${name}`, 'adapter-removed', 'the adapter was pulled: VMs go on through the switch')
+  }
+
+  async plug(name: string): Promise<void> {
+    const run = this.#run(name)
+    if (run.stack) return
+    await run.start()
+    for (const port of this.#ports.values()) port.barred = false
+    for (const { id, mac } of [...this.#ports.values(), ...this.#plain.values()]) await this.#filterFor(run, id, mac)
+    this.#log(`adapter ${name}`, 'adapter-plugged', 'the adapter was put back')
+    await this.#distribute()
+  }
+
+  async request(adapter: string, request: AdapterRequest): Promise<{ readonly status: number; readonly output: unknown }> {
+    const { status, output } = await this.#running(adapter).adapter.request(request, OPERATOR)
+    return { status, output: output ?? null }
+  }
+
+  observe(observer: (adapter: string, indication: AdapterIndication) => void): () => void {
+    this.#observers.add(observer)
+    return () => this.#observers.delete(observer)
+  }
+}
+
+function notAssigned(port: IovPort, { adapter }: AdapterRun, error: unknown): unknown {
+  if (!(error instanceof VfAssignmentError)) return error
+  if (error.status === NdisStatus.resources)
+    return new SwitchAdapterError('NO_VF_LEFT', `adapter "${adapter.name}" has no VF left for port "${port.name}"`)
+  return error
+}

@@ -1,0 +1,41 @@
+// What the properties of a VM's port mean for a VF: the VLAN of its filters, and what a VF can't carry out, so that the VM stays on the
+// synthetic path (SR-256).
+//
+// The rule it must not break: a policy that the NIC switch does not enforce is never passed by with a VF.
+import { ANY_VLAN } from '../../adapter/filter-table.ts'
+import type { IsolationProperty, SecurityProperty, VlanProperty } from '../../ndis/standard-properties.ts'
+import type { PropertyInstance } from '../../switch/policies/property.ts'
+
+/** The properties of a port. */
+export type PropertiesOf = (portId: number) => readonly PropertyInstance[]
+
+export class VmPolicies {
+  readonly #propertiesOf: PropertiesOf
+
+  constructor(propertiesOf: PropertiesOf) {
+    this.#propertiesOf = propertiesOf
+  }
+
+  #property<T>(portId: number, type: string): T | undefined {
+    return this.#propertiesOf(portId).find((property) => property.type === type)?.property as T | undefined
+  }
+
+  /** VLAN of the VM's filters: that of an access port; 0 = untagged; ANY_VLAN without the property: tags are the guest's own. */
+  vlan(portId: number): number {
+    const vlan = this.#property<VlanProperty>(portId, 'vlan')
+    if (vlan === undefined) return ANY_VLAN
+    return vlan.mode === 'access' ? vlan.accessVlanId : 0
+  }
+
+  /** Why the VM behind the port can't have a VF, as half a sentence; undefined: it can. */
+  obstacle(portId: number): string | undefined {
+    const vlan = this.#property<VlanProperty>(portId, 'vlan')
+    if (vlan !== undefined && vlan.mode !== 'access') return `its VLAN property is of mode ${vlan.mode}`
+    const security = this.#property<SecurityProperty>(portId, 'security')
+    if (security !== undefined && security.virtualSubnetId !== 0) return 'it is in a virtual subnet'
+    const isolation = this.#property<IsolationProperty>(portId, 'isolation')
+    if (isolation !== undefined && isolation.mode !== 'none') return `its isolation mode is ${isolation.mode}`
+    if (this.#property(portId, 'routing-domain') !== undefined) return 'it is in a routing domain'
+    return undefined
+  }
+}
