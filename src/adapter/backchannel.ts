@@ -5,7 +5,7 @@
 import { NdisStatus } from '../ndis/status.ts'
 import { CONFIG_BLOCK_BYTES_MAX, INVALIDATABLE_BLOCKS } from './identifiers.ts'
 import { AdapterOid } from './oids.ts'
-import type { ReadConfigBlock, WriteConfigBlock } from './payloads.ts'
+import type { ReadConfigBlock, ReadConfigSpace, WriteConfigBlock, WriteConfigSpace } from './payloads.ts'
 import type { AdapterCompletion, AdapterRequest } from './requests.ts'
 
 const MASK_ALL = (1n << BigInt(INVALIDATABLE_BLOCKS)) - 1n
@@ -79,6 +79,19 @@ export class VfChannel {
     const payload: WriteConfigBlock = { vfId: this.#vfId, blockId, data }
     const { status } = await this.#request({ oid: AdapterOid.sriovWriteVfConfigBlock, type: 'set', payload })
     return status === NdisStatus.success ? status : NdisStatus.failure
+  }
+
+  /** NdisMGetBusData: configuration space of the VF through the PF; nothing on failure (SR-264, SR-265). */
+  async readConfig(offset: number, length: number): Promise<Uint8Array> {
+    const payload: ReadConfigSpace = { vfId: this.#vfId, offset, length, room: length }
+    const { status, output } = await this.#request({ oid: AdapterOid.sriovReadVfConfigSpace, type: 'method', payload })
+    return status === NdisStatus.success ? (output as Uint8Array) : new Uint8Array(0)
+  }
+
+  /** NdisMSetBusData: the status is that of the PF's request (SR-264, SR-266). */
+  async writeConfig(offset: number, data: Uint8Array): Promise<NdisStatus> {
+    const payload: WriteConfigSpace = { vfId: this.#vfId, offset, data }
+    return (await this.#request({ oid: AdapterOid.sriovWriteVfConfigSpace, type: 'set', payload })).status
   }
 
   /** Settles with the mask of blocks to read again (SR-292, SR-296); 0n when the VF is taken away. */
