@@ -80,6 +80,12 @@ export class Mailbox {
     this.#forgetBlocks()
   }
 
+  /** The driver finds out that it is not cleared to send any more, and resets itself. */
+  refuseUntilReset(): void {
+    this.#u32[this.#memory] = MESSAGE_NACK >>> 0
+    this.#u32[this.#control] = this.#u32[this.#control]! | MAILBOX_PFSTS
+  }
+
   #forgetBlocks(): void {
     this.#busy = false
     this.#unread = false

@@ -137,12 +137,16 @@ export class VirtualFunction {
     this.#updateRun()
   }
 
-  /** Resets the function as the named cause does. Configuration space goes back to its start except on the driver's own reset. */
+  /**
+   * Resets the function as the named cause does. Configuration space goes back to its start on the guest's and the machine's reset; the
+   * owner restores it, as hosts do around a function-level reset of a device in use, and lets the driver know that it must start anew.
+   */
   reset(cause: ResetCause): void {
     this.#resets++
     this.#components.quiesce(() => {
-      if (cause !== 'driver') this.config.reset()
+      if (cause === 'function-level' || cause === 'device') this.config.reset()
       this.#clear()
+      if (cause === 'owner') this.mailbox.refuseUntilReset()
     })
     this.#updateRun()
     this.#components.owner.wasReset(cause)
