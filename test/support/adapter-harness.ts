@@ -19,6 +19,7 @@ import {
 } from '../../src/adapter/software-adapter.ts'
 import type { SoftwarePf } from '../../src/adapter/software-pf.ts'
 import { vportStatistics } from '../../src/adapter/statistics.ts'
+import type { VirtualBusDriver } from '../../src/adapter/vf-bus.ts'
 import { DropReason } from '../../src/ndis/drop-reasons.ts'
 import { NdisStatus } from '../../src/ndis/status.ts'
 import type { SinkQueue } from '../../src/switch/delivery.ts'
@@ -50,6 +51,7 @@ export interface HarnessOptions extends Partial<SoftwareAdapterOptions> {
   readonly keywords?: Partial<Record<Keyword, number | string>>
   readonly wrap?: (pf: SoftwarePf) => PfMiniport
   readonly vportGone?: (vport: number) => Promise<void> | void
+  readonly busDriver?: VirtualBusDriver
 }
 
 /** What a sink got. */
@@ -107,7 +109,7 @@ export class AdapterHarness {
   readonly #sinks = new Map<number, VPortSink>()
 
   constructor(options: HarnessOptions = {}) {
-    const { keywords = sriovKeywords(4), wrap, vportGone, limits = fixtureLimits, ...rest } = options
+    const { keywords = sriovKeywords(4), wrap, vportGone, busDriver, limits = fixtureLimits, ...rest } = options
     const { data } = this
     this.wire = limits.maxNumVPorts
     this.software = new SoftwareAdapter(
@@ -123,6 +125,7 @@ export class AdapterHarness {
         trace: (step) => this.trace.push(step),
         ...(wrap ? { wrap } : {}),
         ...(vportGone ? { vportGone } : {}),
+        ...(busDriver ? { busDriver } : {}),
       },
     )
     const { tables } = this.software
