@@ -35,6 +35,8 @@ export function explainFailure(error: unknown): { exitCode: number; code: string
     return { exitCode, code, message, hint }
   }
   const message = error instanceof Error ? error.message : String(error)
+  if (error instanceof Error && 'hint' in error && 'code' in error)
+    return { exitCode: ExitCode.failed, code: String(error.code), message, hint: String(error.hint) }
   const code = error instanceof Error && 'code' in error ? String(error.code) : 'internal'
   if (error instanceof Error && error.name === 'ConfigError') return { exitCode: ExitCode.usage, code, message, hint: '' }
   if (code === 'not-running') return { exitCode: ExitCode.notRunning, code, message, hint: howToStart }

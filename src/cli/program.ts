@@ -1,8 +1,11 @@
 // The command line's grammar: commands, arguments, options. What a command does is in commands/, loaded when it is called.
-import { Argument, Command, CommanderError, InvalidArgumentError, Option } from 'commander'
+import { Argument, Command, CommanderError, Option } from 'commander'
+import { addAdapterCommands } from './adapter-commands.ts'
 import { type CommandContext, type CommonOptions, processContext } from './command-context.ts'
 import type { VerifyArguments } from './commands/verify.ts'
+import { whole } from './grammar.ts'
 import { addPolicyCommands } from './policy-commands.ts'
+import { addPortCommands } from './port-commands.ts'
 
 const vmmNames = ['qemu', 'cloud-hypervisor', 'crosvm', 'firecracker', 'libkrun'] as const
 const MEMORY_MIB_MAX = 1_048_576
@@ -12,16 +15,6 @@ const VERIFY_SECONDS_MAX = 3600
 const VERIFY_STEPS_MAX = 1_000_000
 
 export { CommanderError }
-
-/** A whole number from `min` to `max`, or an error that says so. */
-function whole(min: number, max: number): (text: string) => number {
-  return (text) => {
-    const value = Number(text)
-    if (!/^\d+$/.test(text) || value < min || value > max)
-      throw new InvalidArgumentError(`a whole number from ${min} to ${max} is needed.`)
-    return value
-  }
-}
 
 const exitCodes = `
 Exit codes: 0 done; 1 failed; 2 wrong arguments or configuration; 3 no switch runs or it can't be reached; 130 interrupted.
@@ -97,6 +90,16 @@ export function createProgram(version: string, finish: (exitCode: number) => voi
       .action((name: string, _: unknown, command: Command) =>
         run(command, async (context) => (await import('./commands/ext.ts')).setExtension(context, name, enabled)),
       )
+  for (const paused of [true, false])
+    asks(
+      ext,
+      paused ? 'pause' : 'restart',
+      paused ? 'stop an extension at its place: packets that come to it are dropped' : 'let a paused extension go on',
+    )
+      .argument('<name>')
+      .action((name: string, _: unknown, command: Command) =>
+        run(command, async (context) => (await import('./commands/ext.ts')).pauseExtension(context, name, paused)),
+      )
   asks(ext, 'reorder', 'put the extensions into another order, each class in itself')
     .argument('<names...>', 'all extensions in their new order')
     .action((names: string[], _: unknown, command: Command) =>
@@ -115,7 +118,9 @@ export function createProgram(version: string, finish: (exitCode: number) => voi
     run(command, async (context) => (await import('./commands/counters.ts')).drops(context)),
   )
 
+  addPortCommands(program, asks, run)
   addPolicyCommands(program, asks, run)
+  addAdapterCommands(program, asks, run)
 
   type VmmOptions = { vmm: (typeof vmmNames)[number]; memory: number; config?: string }
   asks(program, 'qemu-args', 'print what to give a VMM to attach its guest to a port')

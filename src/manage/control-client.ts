@@ -1,5 +1,6 @@
 // The control API from its other side: a SwitchHost whose calls go through the control socket.
 import { request } from 'node:http'
+import { adapterClient } from './adapter-client.ts'
 import { ControlError } from './control-errors.ts'
 import type { RemoteSwitchHost } from './host.ts'
 
@@ -30,6 +31,7 @@ export function connectControl(path: string, timeoutMs = TIMEOUT_MS): RemoteSwit
   }
   const segment = encodeURIComponent
   return {
+    ...adapterClient(call),
     status: () => call('GET', '/v1/status'),
     ports: () => call('GET', '/v1/ports'),
     fdb: ({ vlan, port }) => {
@@ -41,6 +43,7 @@ export function connectControl(path: string, timeoutMs = TIMEOUT_MS): RemoteSwit
     flushFdb: async (filter) => (await call<{ flushed: number }>('POST', '/v1/fdb/flush', filter)).flushed,
     extensions: () => call('GET', '/v1/extensions'),
     setExtension: ({ name, enabled }) => call('PATCH', `/v1/extensions/${segment(name)}`, { enabled }),
+    pauseExtension: ({ name, paused }) => call('PATCH', `/v1/extensions/${segment(name)}`, { paused }),
     reorderExtensions: (names) => call('PUT', '/v1/extensions', { names }),
     replaceExtension: (name) => call('POST', `/v1/extensions/${segment(name)}/reload`, {}),
     counters: () => call('GET', '/v1/counters'),
@@ -50,6 +53,7 @@ export function connectControl(path: string, timeoutMs = TIMEOUT_MS): RemoteSwit
       await call('DELETE', `/v1/ports/${segment(name)}`)
     },
     setLink: (name, up) => call('PATCH', `/v1/ports/${segment(name)}`, { link: up ? 'up' : 'down' }),
+    setPort: (name, change) => call('PATCH', `/v1/ports/${segment(name)}`, change),
     properties: ({ port }) => call('GET', port === undefined ? '/v1/properties' : `/v1/properties?port=${segment(port)}`),
     addProperty: (change) => call('POST', '/v1/properties', change),
     setProperty: (change) => call('PUT', '/v1/properties', change),

@@ -7,9 +7,10 @@ import { getRequestListener } from '@hono/node-server'
 import { type Context, Hono } from 'hono'
 import { bodyLimit } from 'hono/body-limit'
 import { z } from 'zod'
+import { addAdapterRoutes } from './adapter-routes.ts'
 import { pathText } from './config/diagnostics.ts'
 import { explainIssues } from './config/explain.ts'
-import { portSchema } from './config/schema.ts'
+import { portChangeSchema, portSchema } from './config/schema.ts'
 import { ControlError, problemOf } from './control-errors.ts'
 import type { EventLog, SwitchHost } from './host.ts'
 import { addPolicyRoutes } from './policy-routes.ts'
@@ -27,9 +28,9 @@ const filterSchema = z.strictObject({
   vlan: z.number().int().min(0).max(VLAN_MAX).optional(),
   port: z.string().min(1).optional(),
 })
-const extensionChange = z.strictObject({ enabled: z.boolean() })
+const extensionChange = z.strictObject({ enabled: z.boolean().optional(), paused: z.boolean().optional() })
 const orderSchema = z.strictObject({ names: z.array(z.string().min(1)) })
-const linkChange = z.strictObject({ link: z.enum(['up', 'down']) })
+const portChange = portChangeSchema.extend({ link: z.enum(['up', 'down']).optional() })
 
 /** The routes, apart from any socket. */
 export function controlRoutes(host: SwitchHost, log: EventLog): Hono {
@@ -61,8 +62,13 @@ export function controlRoutes(host: SwitchHost, log: EventLog): Hono {
     return context.json({})
   })
   app.patch('/v1/ports/:name', async (context) => {
-    const { link } = await body(context, linkChange)
-    return context.json(await host.setLink(context.req.param('name'), link === 'up'))
+    const name = context.req.param('name')
+    const { link, ...settings } = await body(context, portChange)
+    const change = Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== undefined))
+    const changes = Object.keys(change).length
+    if (link === undefined && changes === 0) refuse('bad-request', 'nothing is named that could be changed')
+    const port = changes === 0 ? undefined : await host.setPort(name, change)
+    return context.json(link === undefined ? port : await host.setLink(name, link === 'up'))
   })
   app.get('/v1/fdb', async (context) => {
     const { vlan, ...rest } = context.req.query()
@@ -74,13 +80,20 @@ export function controlRoutes(host: SwitchHost, log: EventLog): Hono {
     context.json(await host.reorderExtensions((await body(context, orderSchema)).names)),
   )
   app.patch('/v1/extensions/:name', async (context) => {
-    const { enabled } = await body(context, extensionChange)
-    return context.json(await host.setExtension({ name: context.req.param('name'), enabled }))
+    const name = context.req.param('name')
+    const { enabled, paused } = await body(context, extensionChange)
+    if ((enabled === undefined) === (paused === undefined)) refuse('bad-request', 'either enabled or paused is needed')
+    return context.json(
+      enabled === undefined
+        ? await host.pauseExtension({ name, paused: paused === true })
+        : await host.setExtension({ name, enabled }),
+    )
   })
   app.post('/v1/extensions/:name/reload', async (context) => context.json(await host.replaceExtension(context.req.param('name'))))
   app.get('/v1/counters', async (context) => context.json(await host.counters()))
   app.get('/v1/drops', async (context) => context.json(await host.drops()))
   addPolicyRoutes(app, host, body)
+  addAdapterRoutes(app, host, body)
   return app
 }
 

@@ -1,5 +1,6 @@
 // A SwitchHost without a switch: two ports, two extensions, everything answered from memory. For tests of what stands on SwitchHost.
 import { ControlError } from './control-errors.ts'
+import { fakeAdapters } from './fake-adapters.ts'
 import type { ExtensionStatus, PortCounters, PortStatus, PropertyStatus, SwitchHost } from './host.ts'
 
 const counters: PortCounters = {
@@ -53,6 +54,18 @@ export function fakeHost(): FakeHost {
   const ports: PortStatus[] = [
     {
       name: 'alpha',
+      friendlyName: 'alpha',
+      mtu: 1500,
+      portMirroring: 'none',
+      monitorSession: 0,
+      iov: {
+        weight: 100,
+        form: 'vfio-user',
+        path: '/run/l/alpha-vf.sock',
+        queuePairs: 1,
+        trusted: false,
+        requireSeals: true,
+      },
       id: 1,
       mac: '52:54:00:77:00:01',
       macSpoofing: 'off',
@@ -67,6 +80,11 @@ export function fakeHost(): FakeHost {
     },
     {
       name: 'beta',
+      friendlyName: 'Reception desk',
+      mtu: 1500,
+      portMirroring: 'destination',
+      monitorSession: 2,
+      iov: null,
       id: 2,
       mac: null,
       macSpoofing: 'off',
@@ -90,6 +108,7 @@ export function fakeHost(): FakeHost {
     calls.push(argument === undefined ? call : `${call} ${JSON.stringify(argument)}`)
   }
   const host: SwitchHost = {
+    ...fakeAdapters(note),
     status: () => ({
       name: 'lab0',
       type: 'private',
@@ -128,6 +147,10 @@ export function fakeHost(): FakeHost {
       if (found === undefined) throw new ControlError('no-such-extension', `switch "lab0" has no extension "${name}"`)
       return found
     },
+    pauseExtension: ({ name, paused }) => {
+      note('pauseExtension', { name, paused })
+      return { ...extensionOf(name, 'filtering'), state: paused ? 'paused' : 'running' }
+    },
     reorderExtensions: (names) => {
       note('reorderExtensions', names)
       throw new ControlError('refused', 'capturing extensions stand above filtering ones')
@@ -154,6 +177,10 @@ export function fakeHost(): FakeHost {
     setLink: (name, up) => {
       note('setLink', { name, up })
       return { ...port(name), link: up ? 'up' : 'down' }
+    },
+    setPort: (name, change) => {
+      note('setPort', { name, ...change })
+      return { ...port(name), ...change } as PortStatus
     },
     properties: (filter) => {
       note('properties', filter)

@@ -3,6 +3,8 @@
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import type { RunningSwitch } from '../engine/host.ts'
+import type { PortSettings } from '../engine/port-settings.ts'
+import { adapterHost } from './adapter-host.ts'
 import { checkConfig } from './config/checks.ts'
 import { pathText } from './config/diagnostics.ts'
 import { explainIssues } from './config/explain.ts'
@@ -75,6 +77,12 @@ export function manageSwitch(running: RunningSwitch, config: ResolvedConfig): Sw
     if (name !== undefined) port(name)
   }
 
+  /** As if these ports stood in the configuration. */
+  const checkPorts = (all: readonly ResolvedPort[]): void => {
+    const [finding] = checkConfig({ ...config, switch: { ...config.switch, ports: all }, guests: [] })
+    if (finding !== undefined) throw new ControlError('bad-request', `${finding.message}; ${finding.hint}`)
+  }
+
   const resolve = (input: unknown): ResolvedPort => {
     const parsed = portSchema.safeParse(input)
     if (!parsed.success) {
@@ -88,13 +96,12 @@ export function manageSwitch(running: RunningSwitch, config: ResolvedConfig): Sw
     const added = resolvePort(parsed.data, config.runtime.directory)
     if (ports().some(({ name }) => name === added.name))
       throw new ControlError('port-exists', `switch "${config.switch.name}" already has a port "${added.name}"`)
-    const grown = { ...config, switch: { ...config.switch, ports: [...settings.values(), added] }, guests: [] }
-    const [finding] = checkConfig(grown)
-    if (finding !== undefined) throw new ControlError('bad-request', `${finding.message}; ${finding.hint}`)
+    checkPorts([...settings.values(), added])
     return added
   }
 
   return {
+    ...adapterHost({ adapters: running.adapters, switchName: config.switch.name, translated }),
     ...policyHost({ running, runtimeDirectory: config.runtime.directory, settings, port, resolve, translated }),
     status: async () => {
       const all = ports()
@@ -145,6 +152,12 @@ export function manageSwitch(running: RunningSwitch, config: ResolvedConfig): Sw
         await running.setExtension(name, enabled)
         return extension(name)
       }),
+    pauseExtension: ({ name, paused }) =>
+      translated(async () => {
+        await extension(name)
+        await running.setExtensionPaused(name, paused)
+        return extension(name)
+      }),
     reorderExtensions: (names) =>
       translated(async () => {
         for (const name of names) await extension(name)
@@ -188,6 +201,16 @@ export function manageSwitch(running: RunningSwitch, config: ResolvedConfig): Sw
         await running.setLink(name, up)
         return port(name)
       }),
+    setPort: (name, change) =>
+      translated(async () => {
+        port(name)
+        const before = settings.get(name)
+        const after = before === undefined ? undefined : ({ ...before, ...change } as ResolvedPort)
+        if (after !== undefined) checkPorts([...settings.values()].map((one) => (one === before ? after : one)))
+        await running.setPort(name, change as PortSettings)
+        if (after !== undefined) settings.set(name, after)
+        return port(name)
+      }),
   }
 }
 
@@ -196,20 +219,13 @@ const sum = <T>(items: readonly T[], of: (item: T) => number): number => items.r
 type EnginePort = ReturnType<RunningSwitch['ports']>[number]
 
 function portStatus(port: EnginePort, settings: ResolvedPort | undefined): PortStatus {
-  const { id, name, mac, connected, link, queues, endpoint, detail, counters } = port
+  const { kind: _, ...shown } = port
   return {
-    id,
-    name,
-    mac,
+    ...shown,
     macSpoofing: settings?.macSpoofing ?? 'off',
-    learning: settings?.learning ?? mac === null,
-    link,
-    connected,
-    queues,
-    engine: typeof detail.engine === 'string' ? detail.engine : null,
-    endpoint,
-    detail,
-    counters,
+    learning: settings?.learning ?? port.mac === null,
+    iov: settings?.iov ?? null,
+    engine: typeof port.detail.engine === 'string' ? port.detail.engine : null,
   }
 }
 

@@ -1,4 +1,4 @@
-// `vmswitch ext [enable|disable|reorder|reload]`: the extension stack of a running switch.
+// `vmswitch ext [enable|disable|pause|restart|reorder|reload]`: the extension stack of a running switch.
 import type { ExtensionStatus } from '../../manage/host.ts'
 import type { CommandContext } from '../command-context.ts'
 import type { Terminal } from '../terminal.ts'
@@ -43,6 +43,12 @@ export async function setExtension({ terminal, connect }: CommandContext, name: 
   const answer = await (await connect()).setExtension({ name, enabled })
   if (terminal.json) return terminal.data(answer)
   terminal.line(`${answer.name} is ${answer.enabled ? 'enabled' : 'disabled'} (${answer.state})`)
+}
+
+export async function pauseExtension({ terminal, connect }: CommandContext, name: string, paused: boolean): Promise<void> {
+  const answer = await (await connect()).pauseExtension({ name, paused })
+  if (terminal.json) return terminal.data(answer)
+  terminal.line(`${answer.name} is ${answer.state}`)
 }
 
 export async function reorderExtensions({ terminal, connect }: CommandContext, names: readonly string[]): Promise<void> {

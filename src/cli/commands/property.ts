@@ -1,5 +1,6 @@
 // `vmswitch property [list|add|set|remove]` and `vmswitch feature-status`: properties of ports and of the switch.
 import type { FeatureFilter, PropertyChange, PropertyFilter, PropertyStatus } from '../../manage/host.ts'
+import { propertyTypes } from '../../switch/policies/property.ts'
 import type { CommandContext } from '../command-context.ts'
 import { CliError, ExitCode } from '../exit.ts'
 
@@ -10,7 +11,7 @@ export interface PropertyWords {
   readonly version?: string | undefined
 }
 
-const standardTypes = ['security', 'vlan', 'profile', 'isolation', 'routing-domain'] as const
+const standardTypes = propertyTypes.filter((type) => type !== 'custom')
 
 /** `vlan` is the standard property, anything else the name or GUID of a custom one. */
 function named(name: string, { port, instance }: PropertyWords): PropertyFilter {

@@ -42,12 +42,29 @@ export const portPropertySchema = z.strictObject({
 
 export const switchPropertySchema = z.strictObject({ id: propertyId, ...propertyRest })
 
-/** A name for people. */
-export const friendlyName = z.string().regex(friendlyNamePattern)
+/** Settings of a port that may change while the switch runs. */
+export const portChangeSchema = z.strictObject({
+  friendlyName: z
+    .string()
+    .regex(friendlyNamePattern)
+    .optional()
+    .describe('Name of the port for people, which extensions see. Default: its name.'),
+  mtu: mtu.optional().describe('MTU of the connection where its endpoint has none, in bytes; longer frames are not delivered.'),
+  portMirroring: z
+    .enum(mirrorModes)
+    .optional()
+    .describe('source: what this port sends and gets goes to the destination port of the same session as well.'),
+  monitorSession: z
+    .number()
+    .int()
+    .min(0)
+    .max(MIRROR_SESSION_MAX)
+    .optional()
+    .describe('Session that joins source and destination ports of mirroring. Default: 0.'),
+})
 
 export const portSchema = z.strictObject({
   name: name.describe('Name of the port.'),
-  friendlyName: friendlyName.optional().describe('Name of the port for people, which extensions see. Default: its name.'),
   mac: z.string().regex(macPattern).optional().describe('MAC address of the NIC behind the port. Without it the port learns.'),
   macSpoofing: z
     .enum(['on', 'off'])
@@ -68,18 +85,7 @@ export const portSchema = z.strictObject({
     .max(PROPERTIES_MAX)
     .optional()
     .describe('Properties of the port: standard ones, and custom ones of extensions.'),
-  mtu: mtu.optional().describe('MTU of the connection where its endpoint has none, in bytes; longer frames are not delivered.'),
-  portMirroring: z
-    .enum(mirrorModes)
-    .optional()
-    .describe('source: what this port sends and gets goes to the destination port of the same session as well.'),
-  monitorSession: z
-    .number()
-    .int()
-    .min(0)
-    .max(MIRROR_SESSION_MAX)
-    .optional()
-    .describe('Session that joins source and destination ports of mirroring. Default: 0.'),
+  ...portChangeSchema.shape,
   endpoint: endpointSchema,
   uplinks: z
     .array(wireSchema)

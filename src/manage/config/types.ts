@@ -4,13 +4,16 @@ import type { z } from 'zod'
 import type { PropertyInput } from '../../switch/policies/property.ts'
 import type { adapterSchema, iovSchema } from './adapter-schema.ts'
 import type { endpointSchema, wireSchema } from './endpoint-schema.ts'
-import type { configSchema, guestSchema, limitsSchema, portSchema } from './schema.ts'
+import type { configSchema, guestSchema, limitsSchema, portChangeSchema, portSchema } from './schema.ts'
 
 /** A configuration as written: defaults may be left out. */
 export type Config = z.input<typeof configSchema>
 
 /** A port as written, for example to add one to a running switch. */
 export type PortInput = z.input<typeof portSchema>
+
+/** Settings of a port that may change while the switch runs. */
+export type PortChange = z.input<typeof portChangeSchema>
 
 /** An endpoint with its defaults filled in. In a ResolvedConfig, its socket paths are absolute. */
 export type EndpointConfig = z.output<typeof endpointSchema>

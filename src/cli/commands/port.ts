@@ -1,0 +1,76 @@
+// `vmswitch port show|set|rename|remove`: one port of a running switch.
+import type { PortStatus } from '../../manage/host.ts'
+import type { CommandContext } from '../command-context.ts'
+import { CliError, ExitCode } from '../exit.ts'
+import type { Terminal } from '../terminal.ts'
+import { bytes, count } from '../units.ts'
+import { endpointPlace } from './ports.ts'
+
+export interface PortOptions {
+  readonly link?: 'up' | 'down'
+  readonly mtu?: number
+  readonly mirror?: PortStatus['portMirroring']
+  readonly session?: number
+}
+
+const mirrorText = ({ portMirroring, monitorSession }: PortStatus): string =>
+  portMirroring === 'none' ? 'none' : `${portMirroring} of session ${monitorSession}`
+
+function show(terminal: Terminal, port: PortStatus): void {
+  const { counters, iov } = port
+  const rows = [
+    ['name for people', port.friendlyName],
+    ['endpoint', `${port.endpoint.kind} ${endpointPlace(port.endpoint)}`.trim()],
+    ['link', `${port.link}, ${port.connected ? 'connected' : 'nobody is there'}`],
+    ['address', port.mac ?? 'learns'],
+    ['MTU', String(port.mtu)],
+    ['mirroring', mirrorText(port)],
+    ...(iov === null ? [] : [['SR-IOV', `weight ${iov.weight}, ${iov.form} at ${iov.path}`]]),
+    ['received', `${count(counters.receivedFrames)} frames, ${bytes(counters.receivedBytes)}`],
+    ['sent', `${count(counters.sentFrames)} frames, ${bytes(counters.sentBytes)}`],
+    ['dropped', `${count(counters.receivedDropped + counters.sendDropped)} frames`],
+  ]
+  const width = Math.max(...rows.map(([title]) => title!.length))
+  for (const [title, text] of rows) terminal.line(`${title!.padEnd(width)}  ${text}`)
+}
+
+export async function showPort({ terminal, connect }: CommandContext, name: string): Promise<void> {
+  const all = await (await connect()).ports()
+  const port = all.find((candidate) => candidate.name === name)
+  if (port === undefined) {
+    const { didYouMean } = await import('../../manage/config/suggest.ts')
+    const names = all.map((candidate) => candidate.name)
+    throw new CliError('no-such-port', `there is no port "${name}"`, didYouMean(name, names))
+  }
+  if (terminal.json) return terminal.data(port)
+  show(terminal, port)
+}
+
+export async function setPort({ terminal, connect }: CommandContext, name: string, options: PortOptions): Promise<void> {
+  const { link, mtu, mirror, session } = options
+  const change = {
+    ...(mtu === undefined ? {} : { mtu }),
+    ...(mirror === undefined ? {} : { portMirroring: mirror }),
+    ...(session === undefined ? {} : { monitorSession: session }),
+  }
+  const changes = Object.keys(change).length > 0
+  if (link === undefined && !changes)
+    throw new CliError('usage', 'nothing is named that could be changed', 'see vmswitch help port set', ExitCode.usage)
+  const host = await connect()
+  const changed = changes ? await host.setPort(name, change) : undefined
+  const port = link === undefined ? changed! : await host.setLink(name, link === 'up')
+  if (terminal.json) return terminal.data(port)
+  terminal.line(`${port.name}: link ${port.link}, MTU ${port.mtu}, mirroring ${mirrorText(port)}`)
+}
+
+export async function renamePort({ terminal, connect }: CommandContext, name: string, friendlyName: string): Promise<void> {
+  const port = await (await connect()).setPort(name, { friendlyName })
+  if (terminal.json) return terminal.data(port)
+  terminal.line(`${port.name} is called "${port.friendlyName}"`)
+}
+
+export async function removePort({ terminal, connect }: CommandContext, name: string): Promise<void> {
+  await (await connect()).removePort(name)
+  if (terminal.json) return terminal.data({})
+  terminal.line(`${name} is removed`)
+}

@@ -1,0 +1,44 @@
+// The command line's grammar for changes of one port. program.ts has the rest.
+import { type Command, Option } from 'commander'
+import type { CommandContext } from './command-context.ts'
+import type { PortOptions } from './commands/port.ts'
+import { whole } from './grammar.ts'
+
+type Asks = (parent: Command, usage: string, description: string) => Command
+type Run = (command: Command, work: (context: CommandContext) => Promise<unknown>) => Promise<void>
+
+const MTU_MIN = 68
+const MTU_MAX = 65_535
+const SESSION_MAX = 255
+
+export function addPortCommands(program: Command, asks: Asks, run: Run): void {
+  const commands = () => import('./commands/port.ts')
+  const port = program.command('port').description('show or change one port').enablePositionalOptions()
+  asks(port, 'show', 'show a port')
+    .argument('<port>')
+    .action((name: string, _: unknown, command: Command) =>
+      run(command, async (context) => (await commands()).showPort(context, name)),
+    )
+  asks(port, 'set', 'change settings of a port')
+    .argument('<port>')
+    .addOption(new Option('--link <state>', 'its link').choices(['up', 'down']))
+    .option('--mtu <bytes>', 'MTU, where its endpoint has none', whole(MTU_MIN, MTU_MAX))
+    .addOption(
+      new Option('--mirror <mode>', 'copy what it sends and gets, or get the copies').choices(['none', 'source', 'destination']),
+    )
+    .option('--session <number>', 'session that joins mirrored ports with their destination', whole(0, SESSION_MAX))
+    .action((name: string, options: PortOptions, command: Command) =>
+      run(command, async (context) => (await commands()).setPort(context, name, options)),
+    )
+  asks(port, 'rename', 'change the name of a port for people; commands go on taking its own')
+    .argument('<port>')
+    .argument('<name>')
+    .action((port_: string, friendlyName: string, _: unknown, command: Command) =>
+      run(command, async (context) => (await commands()).renamePort(context, port_, friendlyName)),
+    )
+  asks(port, 'remove', 'remove a port: its guest loses the connection')
+    .argument('<port>')
+    .action((name: string, _: unknown, command: Command) =>
+      run(command, async (context) => (await commands()).removePort(context, name)),
+    )
+}
