@@ -38,6 +38,7 @@ export class SwitchPolicies {
       },
       definitions,
       newInstanceId: randomUUID,
+      isValidationPort: (id) => control().view.port(id)?.isValidationPort ?? false,
     })
   }
 

@@ -67,13 +67,23 @@ export interface RoutingDomainProperty {
   readonly isolationIds: readonly { readonly isolationId: number; readonly name: string }[]
 }
 
-/** A standard property by its type's name. */
+/**
+ * Bandwidth: not a property that extensions know, but a policy built into the switch, set as properties are. A port has a reservation,
+ * the switch a capacity.
+ */
+export interface BandwidthProperty {
+  readonly reservationMbps?: number
+  readonly capacityMbps?: number
+}
+
+/** A standard property, or a built-in policy, by its type's name. */
 export interface StandardProperties {
   security: SecurityProperty
   vlan: VlanProperty
   profile: ProfileProperty
   isolation: IsolationProperty
   'routing-domain': RoutingDomainProperty
+  bandwidth: BandwidthProperty
 }
 
 export type StandardPropertyName = keyof StandardProperties

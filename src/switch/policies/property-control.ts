@@ -16,11 +16,13 @@ import {
   SERIALIZATION_VERSION_1,
   type SwitchPropertyParameters,
 } from '../../ndis/properties.ts'
-import type { IsolationProperty, SecurityProperty, VlanProperty } from '../../ndis/standard-properties.ts'
+import type { BandwidthProperty, IsolationProperty, SecurityProperty, VlanProperty } from '../../ndis/standard-properties.ts'
 import { NdisStatus, ndisStatusName } from '../../ndis/status.ts'
+import { type Bandwidth, BandwidthAccounts } from './bandwidth.ts'
 import { answerEnumeration } from './enumeration.ts'
 import {
   type Definitions,
+  isBuiltIn,
   makeProperty,
   PropertyError,
   type PropertyInput,
@@ -53,6 +55,8 @@ export interface PropertyComponents {
   enforce(portId: number, policy: PortPolicy): void
   readonly definitions: Definitions
   newInstanceId(): string
+  /** True for a port that only checks settings. */
+  isValidationPort(portId: number): boolean
 }
 
 /** What a feature status query brought. */
@@ -72,9 +76,16 @@ const oids = {
 export class PropertyControl {
   readonly #components: PropertyComponents
   readonly #store = new PropertyStore()
+  readonly #bandwidth: BandwidthAccounts
 
   constructor(components: PropertyComponents) {
     this.#components = components
+    this.#bandwidth = new BandwidthAccounts(this.#store, (portId) => components.isValidationPort(portId))
+  }
+
+  /** What the switch has of bandwidth, and what ports reserved of it. */
+  get bandwidth(): Bandwidth {
+    return this.#bandwidth.now
   }
 
   /** All properties of a scope, in the order in which they were added. */
@@ -135,7 +146,11 @@ export class PropertyControl {
 
   /** What the miniport edge answers an enumeration with; undefined for other requests. */
   answer(request: OidRequest): OidCompletion | undefined {
-    return answerEnumeration(request, (scope) => this.list(scope).map(infoOf))
+    return answerEnumeration(request, (scope) =>
+      this.list(scope)
+        .filter(({ type }) => !isBuiltIn(type))
+        .map(infoOf),
+    )
   }
 
   /** Asks the stack for the status of a feature. Throws PropertyError NO_SUCH_FEATURE if no extension manages it. ES-556 */
@@ -207,6 +222,10 @@ export class PropertyControl {
 
   async #issue(scope: number, change: 'add' | 'update' | 'delete', instance: PropertyInstance): Promise<void> {
     const port = this.#portName(scope)
+    if (isBuiltIn(instance.type)) {
+      if (change !== 'delete') this.#bandwidth.check(scope, instance.property as BandwidthProperty, port)
+      return // ES-253
+    }
     const { propertyType, propertyId, propertyInstanceId, propertyVersion, property } = instance
     const identity = { propertyType, propertyId, propertyInstanceId }
     const parameters: Omit<SwitchPropertyParameters, 'property'> & { property?: unknown } = {

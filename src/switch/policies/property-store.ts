@@ -30,6 +30,11 @@ export class PropertyStore {
     return this.#scopes.get(scope) ?? []
   }
 
+  /** The scopes that have or had properties. */
+  scopes(): Iterable<number> {
+    return this.#scopes.keys()
+  }
+
   /** Throws if `property` may not be added: it is there already, or there are too many. */
   checkNew(scope: number, property: PropertyInstance): void {
     const all = this.list(scope)

@@ -7,11 +7,12 @@
 import type { PropertyDefinition } from '../../extension.ts'
 import { OptionError } from '../../ndis/module-options.ts'
 import { NO_GUID, normalizeGuid, PortPropertyType, type PropertyInfo, parsePropertyVersion } from '../../ndis/properties.ts'
+import type { BandwidthProperty } from '../../ndis/standard-properties.ts'
 import { NdisStatus } from '../../ndis/status.ts'
 import { parseStandardProperty } from './standard-properties.ts'
 
 /** Names of property types, as configuration, command line and API have them. */
-export const propertyTypes = ['security', 'vlan', 'profile', 'isolation', 'routing-domain', 'custom'] as const
+export const propertyTypes = ['security', 'vlan', 'profile', 'isolation', 'routing-domain', 'bandwidth', 'custom'] as const
 export type PropertyTypeName = (typeof propertyTypes)[number]
 
 /** Values nested deeper than this are refused: they are copied between threads. */
@@ -23,13 +24,17 @@ const typeNumbers: Readonly<Record<PropertyTypeName, PortPropertyType>> = {
   profile: PortPropertyType.profile,
   isolation: PortPropertyType.isolation,
   'routing-domain': PortPropertyType.routingDomain,
+  bandwidth: PortPropertyType.undefined, // extensions never see it
   custom: PortPropertyType.custom,
 }
 
 /** Types of which a port has one instance at the most. */
-const single: ReadonlySet<PropertyTypeName> = new Set(['security', 'vlan', 'profile', 'isolation'])
+const single: ReadonlySet<PropertyTypeName> = new Set(['security', 'vlan', 'profile', 'isolation', 'bandwidth'])
 
 export const isSingle = (type: PropertyTypeName): boolean => single.has(type)
+
+/** Policies that are built into the switch: set as properties are, and never announced to extensions. ES-253 */
+export const isBuiltIn = (type: PropertyTypeName): boolean => type === 'bandwidth'
 
 /** A property as somebody wrote it. Everything survives JSON. */
 export interface PropertyInput {
@@ -135,7 +140,7 @@ export function makeProperty(
   definitions: readonly DefinedProperty[],
   newInstanceId: () => string,
 ): PropertyInstance {
-  if (scope === 'switch' && input.type !== 'custom')
+  if (scope === 'switch' && input.type !== 'custom' && !isBuiltIn(input.type))
     throw bad(`a switch has custom properties only, not one of type ${input.type}`, NdisStatus.invalidParameter) // ES-547
   const { type, id } = identify(input, definitions)
   const definition = definitions.find((candidate) => candidate.id === id && candidate.scope === scope)
@@ -152,6 +157,7 @@ export function makeProperty(
     if (input.type !== 'custom' && !(error instanceof OptionError)) throw error
     throw bad(`${what}: ${error instanceof Error ? error.message : 'its definition refused the value'}`)
   }
+  if (input.type === 'bandwidth') checkBandwidth(property as BandwidthProperty, scope)
   return {
     type: input.type,
     name: definition?.name ?? '',
@@ -162,6 +168,12 @@ export function makeProperty(
     property,
     value: input.value,
   }
+}
+
+function checkBandwidth({ reservationMbps, capacityMbps }: BandwidthProperty, scope: 'port' | 'switch'): void {
+  const [needed, other] = scope === 'port' ? [reservationMbps, capacityMbps] : [capacityMbps, reservationMbps]
+  if (needed === undefined || other !== undefined)
+    throw bad('property bandwidth: a port has { reservationMbps }, the switch { capacityMbps }')
 }
 
 /** Words that name a property in messages. */

@@ -4,6 +4,7 @@
 import { OptionError, OptionReader } from '../../ndis/module-options.ts'
 import { NO_GUID, normalizeGuid } from '../../ndis/properties.ts'
 import {
+  type BandwidthProperty,
   ISOLATION_NAME_MAX,
   type IsolationProperty,
   type ProfileProperty,
@@ -152,12 +153,24 @@ function routingDomain(options: OptionReader): RoutingDomainProperty {
   }
 }
 
+const BANDWIDTH_MAX_MBPS = 10_000_000
+
+function bandwidth(options: OptionReader): BandwidthProperty {
+  const reservationMbps = options.integer('reservationMbps', 0, BANDWIDTH_MAX_MBPS)
+  const capacityMbps = options.integer('capacityMbps', 1, BANDWIDTH_MAX_MBPS)
+  return {
+    ...(reservationMbps === undefined ? {} : { reservationMbps }),
+    ...(capacityMbps === undefined ? {} : { capacityMbps }),
+  }
+}
+
 const parsers: { readonly [Name in StandardPropertyName]: (options: OptionReader) => StandardProperties[Name] } = {
   security,
   vlan,
   profile,
   isolation,
   'routing-domain': routingDomain,
+  bandwidth,
 }
 
 /** Checks the value of a standard property and fills its defaults in. Throws OptionError with the member that is wrong. */
