@@ -16,7 +16,9 @@ export const NdisStatus = {
   invalidOid: 0xc0010017,
   fileNotFound: 0xc001001b,
   paused: 0xc023002a,
+  invalidPort: 0xc023002d,
   reinitRequired: 0xc0230030,
+  noQueues: 0xc0230031,
 } as const
 
 export type NdisStatus = number
@@ -37,7 +39,9 @@ const names = new Map<number, string>([
   [NdisStatus.invalidOid, 'NDIS_STATUS_INVALID_OID'],
   [NdisStatus.fileNotFound, 'NDIS_STATUS_FILE_NOT_FOUND'],
   [NdisStatus.paused, 'NDIS_STATUS_PAUSED'],
+  [NdisStatus.invalidPort, 'NDIS_STATUS_INVALID_PORT'],
   [NdisStatus.reinitRequired, 'NDIS_STATUS_REINIT_REQUIRED'],
+  [NdisStatus.noQueues, 'NDIS_STATUS_NO_QUEUES'],
 ])
 
 /** The header name of a status, or its value in hexadecimal. */

@@ -1,0 +1,23 @@
+// Hash functions and types of receive side scaling, and the key that is used where nobody gives one (spec 2.9).
+
+/** NDIS_HASH_FUNCTION_MASK and the one function there is. */
+export const HASH_FUNCTION_MASK = 0xff
+export const HASH_FUNCTION_TOEPLITZ = 0x1
+
+/** NDIS_HASH_*: what the hash of a packet is taken over. */
+export const HashType = {
+  ipv4: 0x100,
+  tcpIpv4: 0x200,
+  ipv6: 0x400,
+  ipv6Ex: 0x800,
+  tcpIpv6: 0x1000,
+  tcpIpv6Ex: 0x2000,
+} as const
+
+export const HASH_TYPES_ALL = Object.values(HashType).reduce((sum, type) => sum | type, 0)
+
+/** The key of the published test vectors. */
+export const PUBLISHED_HASH_KEY: Uint8Array = Uint8Array.from(
+  '6d5a56da255b0ec24167253d43a38fb0d0ca2bcbae7b30b477cb2da38030f20c6a42b73bbeac01fa'.match(/../g)!,
+  (octet) => Number.parseInt(octet, 16),
+)
