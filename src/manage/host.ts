@@ -2,9 +2,9 @@
 // and command line, which use it. This file holds types only.
 //
 // The rule it must not break: everything here survives JSON. Counters are numbers (exact up to 2^53), times ISO 8601 in UTC.
-
 import type { PropertyTypeName } from '../switch/policies/property.ts'
-import type { EndpointConfig, PortInput } from './config/types.ts'
+import type { AdapterCalls } from './adapter-calls.ts'
+import type { EndpointConfig, PortChange, PortInput, ResolvedIov } from './config/types.ts'
 
 type Answer<T> = T | Promise<T>
 
@@ -65,9 +65,17 @@ export interface PortStatus {
   readonly name: string
   /** Port identifier in the switch, from 1. */
   readonly id: number
+  /** Its name for people; the name without one. */
+  readonly friendlyName: string
   readonly mac: string | null
   readonly macSpoofing: 'on' | 'off'
   readonly learning: boolean
+  /** Bytes. */
+  readonly mtu: number
+  readonly portMirroring: 'none' | 'source' | 'destination'
+  readonly monitorSession: number
+  /** What the port wants of SR-IOV; null: nothing. */
+  readonly iov: ResolvedIov | null
   /** What the administrator wants. */
   readonly link: 'up' | 'down'
   /** Whether a peer is there and ready: a guest's driver, a connected VMM. */
@@ -196,9 +204,9 @@ export interface RestoreReport {
 
 /**
  * A running switch. Every call may fail with an error that has a stable `code`; those named here have their own HTTP status, see
- * control-errors.ts: no-such-port, no-such-extension, port-exists, bad-request, refused.
+ * control-errors.ts, such as no-such-port, no-such-extension, port-exists, bad-request, refused.
  */
-export interface SwitchHost {
+export interface SwitchHost extends AdapterCalls {
   status(): Answer<SwitchStatus>
   ports(): Answer<readonly PortStatus[]>
   fdb(filter: FdbFilter): Answer<readonly FdbEntry[]>
@@ -206,6 +214,8 @@ export interface SwitchHost {
   flushFdb(filter: FdbFilter): Answer<number>
   extensions(): Answer<readonly ExtensionStatus[]>
   setExtension(change: { readonly name: string; readonly enabled: boolean }): Answer<ExtensionStatus>
+  /** Stops an extension at its place, or lets it go on; packets that come to it meanwhile are dropped. */
+  pauseExtension(change: { readonly name: string; readonly paused: boolean }): Answer<ExtensionStatus>
   /** The new order of all extensions; must only permute extensions of one class. ES-018 */
   reorderExtensions(names: readonly string[]): Answer<readonly ExtensionStatus[]>
   /** Loads the extension's module anew and puts it in the place of the running one, without losing a frame. */
@@ -215,6 +225,8 @@ export interface SwitchHost {
   addPort(port: PortInput): Answer<PortStatus>
   removePort(name: string): Answer<void>
   setLink(name: string, up: boolean): Answer<PortStatus>
+  /** Name for people, MTU, mirroring: those that are named. */
+  setPort(name: string, change: PortChange): Answer<PortStatus>
   /** Properties of a port; without `port`, of the switch and of all ports. */
   properties(filter: { readonly port?: string | undefined }): Answer<readonly PropertyStatus[]>
   addProperty(change: PropertyChange): Answer<PropertyStatus>
