@@ -3,13 +3,13 @@
 // And the external port's queue, which hands to the adapter what the switch sends.
 //
 // The rule it must not break: the switch may change what it takes over, so it comes last; a frame never returns to where it came from.
-import { BURST_SLOTS } from '../kernels/layout.ts'
+import { BURST_SLOTS, OFFLOAD_CHECKSUM, OFFLOAD_ECN, OFFLOAD_TSO4, OFFLOAD_TSO6, OFFLOAD_USO } from '../kernels/layout.ts'
 import { DropReason } from '../ndis/drop-reasons.ts'
 import type { SinkQueue } from '../switch/delivery.ts'
 import type { AdapterPath } from './adapter-path.ts'
 
-/** All offloads: packets change hands, nothing leaves the host yet. */
-const ALL_OFFLOADS = 0xff
+/** All offloads that make sense: packets change hands, nothing leaves the host yet. */
+const ALL_OFFLOADS = OFFLOAD_CHECKSUM | OFFLOAD_TSO4 | OFFLOAD_TSO6 | OFFLOAD_ECN | OFFLOAD_USO
 
 /** The extensible switch, as it stands above an adapter: see switch/data-path.ts. */
 export interface SwitchAbove {

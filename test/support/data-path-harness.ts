@@ -128,8 +128,15 @@ export class DataPathHarness {
   /** Whether harnesses that don't say take the wasm short cuts. */
   static shortCut = false
 
-  /** `shortCut`: bursts take the wasm short cuts, as in the engine. */
-  constructor({ shortCut = DataPathHarness.shortCut, reportAll = false }: { shortCut?: boolean; reportAll?: boolean } = {}) {
+  /** Linear address of the spare bytes that were asked for. */
+  readonly spare: number
+
+  /** `shortCut`: bursts take the wasm short cuts, as in the engine. `spareBytes`: memory for what a test adds. */
+  constructor({
+    shortCut = DataPathHarness.shortCut,
+    reportAll = false,
+    spareBytes = 0,
+  }: { shortCut?: boolean; reportAll?: boolean; spareBytes?: number } = {}) {
     let end = ALIGNMENT
     const place = (bytes: number): number => {
       const at = end
@@ -146,6 +153,7 @@ export class DataPathHarness {
     this.#payload = place(PAYLOAD_BYTES)
     this.#scratch = place(SCRATCH_BYTES)
     const switching = place(SWITCHING_BYTES)
+    this.spare = place(spareBytes)
     const pages = Math.ceil(end / WASM_PAGE)
     const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true })
     const { buffer } = memory
