@@ -3,7 +3,7 @@
 //
 // The rule it must not break: a descriptor is read once; payload stays in the guest's memory, and the ring locked, until the burst is
 // completed; what can't be done as asked is dropped with a reason, never sent half done.
-import { Fault, V_CONTEXTS, V_RUN, V_TSO, V_TX_DROPPED, V_TX_FAULT, V_TX_LOCK } from '../../adapter/igbvf/block.ts'
+import { Fault, V_CONTEXTS, V_DMA_FAULTS, V_RUN, V_TSO, V_TX_DROPPED, V_TX_FAULT, V_TX_LOCK } from '../../adapter/igbvf/block.ts'
 import type { Interrupts } from '../../adapter/igbvf/interrupts.ts'
 import * as registers from '../../adapter/igbvf/registers.ts'
 import type { Kernels } from '../../kernels/kernels.ts'
@@ -197,8 +197,13 @@ export class TransmitRing {
   private addPiece(segments: number, low: number, high: number, bytes: number): void {
     if (bytes === 0 || this.bad) return
     const { table } = this.ring
-    if (this.bytes + bytes > FRAME_MAX || !table.find(low, high, bytes, false)) {
+    if (this.bytes + bytes > FRAME_MAX) {
       this.bad = true
+      return
+    }
+    if (!table.find(low, high, bytes, false)) {
+      this.bad = true
+      this.count(V_DMA_FAULTS, 1) // PD-17: what an IOMMU would have refused
       return
     }
     const { u32 } = this
