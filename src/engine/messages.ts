@@ -40,6 +40,8 @@ export interface AdapterPlan {
   readonly tables: number
   readonly delivery: number
   readonly counters: number
+  /** Of this processor's direct path between VFs. */
+  readonly direct: number
 }
 
 /** What a processor is started with. */

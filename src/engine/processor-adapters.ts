@@ -3,9 +3,11 @@
 //
 // The rule it must not break: tables belong to the control thread and are only read here.
 import { AdapterPath } from '../adapter/adapter-path.ts'
+import { DirectPath, type MayBeDirect } from '../adapter/direct-path.ts'
 import { AdapterUplink, HostPort } from '../adapter/host-port.ts'
 import { viewAdapterTables } from '../adapter/software-adapter.ts'
 import type { PacketKernels } from '../kernels/by-packet.ts'
+import type { DirectKernels } from '../kernels/kernels.ts'
 import type { SharedMemory } from '../linux/shared-memory.ts'
 import type { PacketPool } from '../ndis/pool.ts'
 import { Counters } from '../switch/counters.ts'
@@ -17,6 +19,7 @@ export interface ProcessorAdaptersComponents {
   readonly memory: SharedMemory
   readonly pool: PacketPool
   readonly kernels: PacketKernels
+  readonly linear: DirectKernels
   readonly dataPath: DataPath
   readonly reasonName: (reason: number) => string
   readonly nowMs: () => number
@@ -25,6 +28,7 @@ export interface ProcessorAdaptersComponents {
 /** One adapter on this processor. */
 export interface ServedAdapter {
   readonly path: AdapterPath
+  readonly direct: DirectPath
   readonly delivery: Delivery
   readonly counters: Counters
   readonly uplink: AdapterUplink
@@ -42,13 +46,14 @@ export class ProcessorAdapters {
   }
 
   open(plan: AdapterPlan): void {
-    const { memory, pool, kernels, reasonName, nowMs } = this.#components
+    const { memory, pool, kernels, linear, reasonName, nowMs } = this.#components
     const ports = plan.limits.maxNumVPorts + 1
     const counters = new Counters(memory.buffer, plan.counters, ports)
     const delivery = new Delivery(memory.buffer, plan.delivery, ports, { pool, kernels, counters, reasonName })
     const tables = viewAdapterTables(memory.buffer, plan.tables, plan.limits)
-    const path = new AdapterPath({ ...tables, pool, counters, delivery, nowMs })
-    this.#served.set(plan.adapter, { path, delivery, counters, uplink: new AdapterUplink(path, this.#lists) })
+    const direct = new DirectPath(memory.buffer, plan.direct, { ...tables, kernels: linear, counters })
+    const path = new AdapterPath({ ...tables, pool, counters, delivery, nowMs, direct })
+    this.#served.set(plan.adapter, { path, direct, delivery, counters, uplink: new AdapterUplink(path, this.#lists) })
   }
 
   close(adapter: number): void {
@@ -64,8 +69,10 @@ export class ProcessorAdapters {
   }
 
   /** Frames for a VPort (or the wire) go to these queues from now on. */
-  setQueues(adapter: number, vport: number, queues: readonly SinkQueue[]): void {
-    this.#served.get(adapter)?.delivery.setQueues(vport, queues)
+  setQueues(adapter: number, vport: number, queues: readonly (SinkQueue & MayBeDirect)[]): void {
+    const served = this.#served.get(adapter)
+    served?.delivery.setQueues(vport, queues)
+    served?.direct.setQueues(vport, queues)
   }
 
   /** Throws for one that was not opened. */

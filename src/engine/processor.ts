@@ -5,6 +5,7 @@
 // The rule it must not break: a slice is bounded, and between two bursts the configuration may change but never within one.
 
 import type { AdapterPath } from '../adapter/adapter-path.ts'
+import type { MayBeDirect } from '../adapter/direct-path.ts'
 import { type EndpointQueue, type QueueContext, type QueuePlan, ringKinds } from '../endpoints/endpoint.ts'
 import { openQueue } from '../endpoints/open-queue.ts'
 import { kernelsByPacket, type PacketKernels } from '../kernels/by-packet.ts'
@@ -150,6 +151,7 @@ export class Processor {
       memory,
       pool: this.pool,
       kernels,
+      linear,
       dataPath: this.dataPath,
       reasonName,
       nowMs: this.nowMs,
@@ -183,7 +185,7 @@ export class Processor {
     this.#windows.add(windows) // may come before the plans that need them
     if (plans.length === 0) return
     const queues: EndpointQueue[] = []
-    const sinks: SinkQueue[] = []
+    const sinks: (SinkQueue & MayBeDirect)[] = []
     const served = target.kind === 'vport' ? this.adapters.find(target.adapter) : undefined
     for (const [i, plan] of plans.entries()) {
       if (plan.kind === 'adapter') {
@@ -211,7 +213,7 @@ export class Processor {
     this.#deliverTo(target, sinks)
   }
 
-  #deliverTo(target: QueueTarget, sinks: readonly SinkQueue[]): void {
+  #deliverTo(target: QueueTarget, sinks: readonly (SinkQueue & MayBeDirect)[]): void {
     if (target.kind === 'vport') this.adapters.setQueues(target.adapter, target.vport, sinks)
     else this.#delivery.setQueues(target.port, sinks, target.team ? target.nicIndex : 0)
   }

@@ -4,6 +4,7 @@
 // The rule it must not break: memory and counters of the data path are given back only when no processor uses them.
 import type { AdapterIndication } from '../../adapter/adapter.ts'
 import { limitsFor } from '../../adapter/capabilities.ts'
+import { directPathBytes } from '../../adapter/direct-path.ts'
 import { Registry } from '../../adapter/keywords.ts'
 import { adapterTablesBytes, SoftwareAdapter, sriovKeywords } from '../../adapter/software-adapter.ts'
 import { vportStatistics } from '../../adapter/statistics.ts'
@@ -106,7 +107,12 @@ export class EngineAdapter {
     const { memory, processors, nowMs, event, indicate, vportGone } = this.#components
     const { config, limits, index } = this
     const ports = limits.maxNumVPorts + 1
-    const parts = { tables: adapterTablesBytes(limits), delivery: deliveryListBytes(ports), counters: countersBytes(ports) }
+    const parts = {
+      tables: adapterTablesBytes(limits),
+      delivery: deliveryListBytes(ports),
+      counters: countersBytes(ports),
+      direct: directPathBytes(limits.maxNumVPorts),
+    }
     const taken: [number, number][] = []
     const take = (bytes: number): number => {
       const at = memory.allocate(bytes, 4096)
@@ -118,7 +124,11 @@ export class EngineAdapter {
     }
     try {
       const tables = take(parts.tables)
-      const own = processors.clients.map(() => ({ delivery: take(parts.delivery), counters: take(parts.counters) }))
+      const own = processors.clients.map(() => ({
+        delivery: take(parts.delivery),
+        counters: take(parts.counters),
+        direct: take(parts.direct),
+      }))
       const counters = own.map((addresses) => new Counters(memory.buffer, addresses.counters, ports))
       await processors.all((i) => ({ kind: 'adapter', plan: { adapter: index, limits, tables, ...own[i]! } }))
       const software = new SoftwareAdapter(
