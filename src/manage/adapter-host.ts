@@ -51,11 +51,18 @@ export function adapterHost({ adapters, switchName, translated }: AdapterHostCom
       }),
     setVf: ({ adapter: name, vf, words }) =>
       translated(async () => {
-        const { total } = adapter(name).vfs
+        const { vfs: has, vports } = adapter(name)
+        const { total } = has
         if (vf >= total)
           throw new ControlError(
             'no-such-vf',
             `adapter "${name}" has no VF ${vf}: ${total === 0 ? 'it has none' : `they are numbered 0 to ${total - 1}`}`,
+          )
+        const vport = vports.find((one) => one.function === vf)
+        if (words.vlan !== undefined && vport?.filters.length === 0)
+          throw new ControlError(
+            'bad-vf-setting',
+            `VF ${vf} of adapter "${name}" waits for its guest's driver, and its VLAN is that of port "${vport.name}": set the port's property vlan`,
           )
         return adapters.set(name, vf, words)
       }),

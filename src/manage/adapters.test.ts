@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { after, test } from 'node:test'
 import type { AdapterRequest } from '../adapter/requests.ts'
 import type { AdapterStatus, SwitchAdapters } from '../engine/adapter-config.ts'
+import type { VfShown, VfWords } from './adapter-calls.ts'
 import { adapterHost } from './adapter-host.ts'
 import { connectControl } from './control-client.ts'
 import { ControlError, problemOf } from './control-errors.ts'
@@ -97,7 +98,10 @@ test('settings of a port are changed together or not at all, and nothing is no c
 
 /** Adapters as the engine has them, of which only what a test needs is there. */
 function engine(given: Partial<SwitchAdapters>, status: Partial<AdapterStatus> = {}) {
-  const adapters = { list: () => [{ name: 'nic0', vfs: { total: 2, allocated: 0 }, assigned: [], ...status }], ...given }
+  const adapters = {
+    list: () => [{ name: 'nic0', vfs: { total: 2, allocated: 0 }, vports: [], assigned: [], ...status }],
+    ...given,
+  }
   return adapterHost({
     adapters: adapters as unknown as SwitchAdapters,
     switchName: 'lan',
@@ -139,4 +143,12 @@ test('an adapter or VF that is not there is refused before the engine is asked',
     refused('no-such-adapter', /switch "lan" has no adapter "nic1" \(it has: nic0\)/),
   )
   await assert.rejects(async () => host.setVf({ adapter: 'nic0', vf: 2, words: {} }), refused('no-such-vf', /numbered 0 to 1/))
+})
+
+test('the VLAN of a VF that waits for its guest is refused instead of being forgotten', async () => {
+  const vport = { id: 1, name: 'alpha', function: 0, filters: [] } as unknown as AdapterStatus['vports'][number]
+  const host = engine({ set: async (_, vf, words) => ({ vf, ...words }) as VfShown }, { vports: [vport] })
+  const set = (words: VfWords) => async () => host.setVf({ adapter: 'nic0', vf: 0, words })
+  await assert.rejects(set({ vlan: 10 }), refused('bad-vf-setting', /port "alpha": set the port's property vlan/))
+  assert.deepEqual(await set({ trust: true })(), { vf: 0, trust: true })
 })

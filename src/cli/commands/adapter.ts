@@ -4,7 +4,7 @@
 import type { HostAdapter } from '../../linux/sriov/host-adapters.ts'
 import type { AdapterOidRequest, AdapterStatus } from '../../manage/adapter-calls.ts'
 import type { CommandContext } from '../command-context.ts'
-import { CliError, ExitCode, explainFailure } from '../exit.ts'
+import { CliError, ExitCode, explainFailure, howToStart } from '../exit.ts'
 import type { Terminal } from '../terminal.ts'
 import { count } from '../units.ts'
 import { endpointPlace } from './ports.ts'
@@ -88,10 +88,11 @@ export async function findAdapter(
   if (card !== null) return { card }
   const { didYouMean } = await import('../../manage/config/suggest.ts')
   const names = [...(adapters ?? []).map((one) => one.name), ...listHostAdapters().map((one) => one.interface)]
-  const where = adapters === null ? 'no switch runs, and the host has' : 'neither the switch nor the host has'
+  if (adapters === null)
+    throw new CliError('no-such-adapter', `no switch runs, and the host has no SR-IOV adapter "${name}"`, howToStart)
   throw new CliError(
     'no-such-adapter',
-    `${where} ${adapters === null ? 'no' : 'an'} SR-IOV adapter "${name}"`,
+    `neither the switch nor the host has an SR-IOV adapter "${name}"`,
     didYouMean(name, names),
   )
 }

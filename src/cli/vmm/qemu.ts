@@ -1,5 +1,17 @@
 // QEMU: vhost-user, and its stream and dgram network back-ends.
-import { attach, noGuestPort, noMemoryKind, qemuValue, shellWord, unsupported, type Vmm, type VmmPort } from './vmm.ts'
+import type { ResolvedIov, VhostUserConfig } from '../../manage/config/types.ts'
+import { vfDevice, vfNames } from '../../manage/vf-devices.ts'
+import {
+  type Attachment,
+  attach,
+  noGuestPort,
+  noMemoryKind,
+  qemuValue,
+  shellWord,
+  unsupported,
+  type Vmm,
+  type VmmPort,
+} from './vmm.ts'
 
 const nicDevice = (port: VmmPort, more: string): string =>
   `-device virtio-net-pci,netdev=net-${port.name}${port.mac === null ? '' : `,mac=${port.mac}`},romfile=${more}`
@@ -7,36 +19,103 @@ const nicDevice = (port: VmmPort, more: string): string =>
 const emulationNote =
   'QEMU 7.2 with an emulated processor (-accel tcg) crashes when the driver starts with MSI-X: add vectors=0 to -device there'
 
-/** A virtual function, with the virtio card that stands in for it where there is one: then QEMU pairs the two. */
-function virtualFunction(name: string, path: string, mac: string, standby: VmmPort | undefined, memoryMiB: number): string[] {
-  const device: Record<string, unknown> = { driver: 'vfio-user-pci', socket: { type: 'unix', path }, id: `vf-${name}` }
-  const pair: string[] = []
-  if (standby?.endpoint.kind === 'vhost-user') {
-    const { endpoint, name: other } = standby
-    const server = endpoint.mode === 'client' ? ',server=on' : ''
-    Object.assign(device, { bus: `root-vf-${name}`, failover_pair_id: `standby-${name}` })
-    pair.push(
-      `-device pcie-root-port,id=root-standby-${name},chassis=1,slot=1`,
-      `-device pcie-root-port,id=root-vf-${name},chassis=2,slot=2`,
-      `-chardev socket,id=chr-${other},path=${qemuValue(endpoint.path)}${server}`,
-      `-netdev vhost-user,id=net-${other},chardev=chr-${other}`,
-      `-device virtio-net-pci,netdev=net-${other},id=standby-${name},bus=root-standby-${name},mac=${mac},failover=on,romfile=`,
-    )
-  }
+const sharedMemory = (name: string, memoryMiB: number): string[] => [
+  '-machine q35',
+  `-m ${memoryMiB}M`,
+  `-object memory-backend-memfd,id=mem-${name},size=${memoryMiB}M,share=on`,
+  `-numa node,memdev=mem-${name}`,
+]
+
+/** The virtio card that stands in for the function of port `name`; it is that of port `other`. */
+function standbyCard(name: string, other: string, endpoint: VhostUserConfig, mac: string): string[] {
+  const names = vfNames(name)
+  const server = endpoint.mode === 'client' ? ',server=on' : ''
   return [
-    '-machine q35',
-    `-m ${memoryMiB}M`,
-    `-object memory-backend-memfd,id=mem-${name},size=${memoryMiB}M,share=on`,
-    `-numa node,memdev=mem-${name}`,
-    ...pair,
-    `-device ${shellWord(JSON.stringify(device))}`,
+    `-device pcie-root-port,id=${names.standbyRoot},chassis=1,slot=1`,
+    `-device pcie-root-port,id=${names.root},chassis=2,slot=2`,
+    `-chardev socket,id=chr-${other},path=${qemuValue(endpoint.path)}${server}`,
+    `-netdev vhost-user,id=net-${other},chardev=chr-${other}`,
+    `-device virtio-net-pci,netdev=net-${other},id=${names.standby},bus=${names.standbyRoot},mac=${mac},failover=on,romfile=`,
   ]
 }
+
+/** A virtual function, with the virtio card that stands in for it where there is one: then QEMU pairs the two. */
+function virtualFunction(name: string, path: string, mac: string, standby: VmmPort | undefined, memoryMiB: number): string[] {
+  const pair = standby?.endpoint.kind === 'vhost-user' ? standbyCard(name, standby.name, standby.endpoint, mac) : []
+  const device = vfDevice(name, { form: 'vfio-user', path, queuePairs: 1 }, { mac, paired: pair.length > 0 })
+  return [...sharedMemory(name, memoryMiB), ...pair, `-device ${shellWord(JSON.stringify(device))}`]
+}
+
+const functionNotes = [
+  'vfio-user-pci needs QEMU 10.1 or newer; the guest needs the driver igbvf (in Debian: linux-image-amd64, not -cloud)',
+  'the JSON is quoted for pasting; inside $(…) it needs eval',
+  'guest memory must be shared; with several network cards, give -machine, -m, -object and -numa once',
+]
+const pairNote =
+  'QEMU plugs the virtual function in when the guest has said that it knows failover (modules failover, net_failover)'
+const removalNote =
+  'device_del of the function ends QEMU up to 11.1.3: unbind the driver in the guest, or migrate the guest away, instead'
+
+/** A port that wants a virtual function: its synthetic card, and the function beside it. */
+function withFunction({ name, mac }: VmmPort, endpoint: VhostUserConfig, iov: ResolvedIov, memoryMiB: number): Attachment {
+  const names = vfNames(name)
+  const plugged = iov.qmp !== undefined
+  const qmp = plugged ? [`-qmp unix:${qemuValue(iov.qmp!)},server=on,wait=off`] : []
+  const plugNotes = plugged
+    ? ['the switch plugs the virtual function in and out over QMP; that socket is for the switch alone']
+    : []
+  if (iov.form === 'vfio-user') {
+    const device = vfDevice(name, iov, { mac, paired: true })
+    return {
+      setup: [],
+      text: null,
+      arguments: [
+        ...sharedMemory(name, memoryMiB),
+        ...standbyCard(name, name, endpoint, mac ?? ''),
+        ...(plugged ? qmp : [`-device ${shellWord(JSON.stringify(device))}`]),
+      ],
+      notes: [...(plugged ? [functionNotes[0]!, functionNotes[2]!] : functionNotes), pairNote, removalNote, ...plugNotes],
+    }
+  }
+  const server = endpoint.mode === 'client' ? ',server=on' : ''
+  const queues = iov.queuePairs > 1 ? `,queues=${iov.queuePairs}` : ''
+  return {
+    setup: [],
+    text: null,
+    arguments: [
+      ...sharedMemory(name, memoryMiB),
+      `-chardev socket,id=chr-${name},path=${qemuValue(endpoint.path)}${server}`,
+      `-netdev vhost-user,id=net-${name},chardev=chr-${name}`,
+      `-device virtio-net-pci,netdev=net-${name},mac=${mac ?? ''},romfile=`,
+      `-device pcie-root-port,id=${names.root},chassis=2,slot=2`,
+      ...(plugged
+        ? qmp
+        : [
+            `-chardev socket,id=${names.chardev},path=${qemuValue(iov.path)}`,
+            `-netdev vhost-user,id=${names.netdev},chardev=${names.chardev}${queues}`,
+            `-device ${deviceText(vfDevice(name, iov, { mac, paired: false }))}`,
+          ]),
+    ],
+    notes: [
+      'guest memory must be shared; with several network cards, give -machine, -m, -object and -numa once',
+      'the guest sees two cards of one address and joins them by bonding: run examples/guest/bond-vf.sh in it',
+      ...plugNotes,
+      emulationNote,
+    ],
+  }
+}
+
+const deviceText = ({ driver, ...properties }: Readonly<Record<string, unknown>>): string =>
+  [String(driver), ...Object.entries(properties).map(([key, value]) => `${key}=${value === true ? 'on' : String(value)}`)].join(
+    ',',
+  )
 
 export const qemu: Vmm = (port, memoryMiB) => {
   const { endpoint, name } = port
   switch (endpoint.kind) {
     case 'vhost-user': {
+      if (port.iov !== undefined && port.iov !== null && port.iov.weight > 0)
+        return { attachment: withFunction(port, endpoint, port.iov, memoryMiB) }
       const server = endpoint.mode === 'client' ? ',server=on' : ''
       const pairs = endpoint.queuePairs
       return attach({
@@ -89,17 +168,7 @@ export const qemu: Vmm = (port, memoryMiB) => {
     case 'vf':
       return attach({
         arguments: virtualFunction(name, endpoint.path, endpoint.mac, port.standby, memoryMiB),
-        notes: [
-          'vfio-user-pci needs QEMU 10.1 or newer; the guest needs the driver igbvf (in Debian: linux-image-amd64, not -cloud)',
-          'the JSON is quoted for pasting; inside $(…) it needs eval',
-          'guest memory must be shared; with several network cards, give -machine, -m, -object and -numa once',
-          ...(port.standby === undefined
-            ? []
-            : [
-                'QEMU plugs the virtual function in when the guest has said that it knows failover (modules failover, net_failover)',
-              ]),
-          'device_del of the function ends QEMU up to 11.1.3: unbind the driver in the guest, or migrate the guest away, instead',
-        ],
+        notes: [...functionNotes, ...(port.standby === undefined ? [] : [pairNote]), removalNote],
       })
     case 'adapter':
     case 'uplink':

@@ -171,3 +171,52 @@ test('VMMs without vfio-user say so for a virtual function', () => {
   for (const vmm of ['cloud-hypervisor', 'crosvm', 'firecracker', 'libkrun'] as const)
     assert.match(refusal(vmm, virtualFunction()).remedy, /vhost-user|QEMU|tap/)
 })
+
+describe('a port that wants a virtual function', () => {
+  const iov = {
+    weight: 100,
+    form: 'vfio-user',
+    path: '/run/l/alpha-vf.sock',
+    queuePairs: 1,
+    trusted: false,
+    requireSeals: true,
+  } as const
+  const args = (more: object): readonly string[] => attachment('qemu', vhostUser(), { iov: { ...iov, ...more } }).arguments
+
+  test('gets its synthetic card as standby of the PCI function, which QEMU pairs', () => {
+    assert.deepEqual(args({}).slice(4), [
+      '-device pcie-root-port,id=root-standby-alpha,chassis=1,slot=1',
+      '-device pcie-root-port,id=root-vf-alpha,chassis=2,slot=2',
+      '-chardev socket,id=chr-alpha,path=/run/l/a.sock',
+      '-netdev vhost-user,id=net-alpha,chardev=chr-alpha',
+      '-device virtio-net-pci,netdev=net-alpha,id=standby-alpha,bus=root-standby-alpha,mac=52:54:00:77:00:01,failover=on,romfile=',
+      `-device '{"driver":"vfio-user-pci","socket":{"type":"unix","path":"/run/l/alpha-vf.sock"},"id":"vf-alpha","bus":"root-vf-alpha","failover_pair_id":"standby-alpha"}'`,
+    ])
+  })
+
+  test('gets a second virtio card for bonding where the form is vhost-user', () => {
+    assert.deepEqual(args({ form: 'vhost-user', queuePairs: 2 }).slice(4), [
+      '-chardev socket,id=chr-alpha,path=/run/l/a.sock',
+      '-netdev vhost-user,id=net-alpha,chardev=chr-alpha',
+      '-device virtio-net-pci,netdev=net-alpha,mac=52:54:00:77:00:01,romfile=',
+      '-device pcie-root-port,id=root-vf-alpha,chassis=2,slot=2',
+      '-chardev socket,id=chr-vf-alpha,path=/run/l/alpha-vf.sock',
+      '-netdev vhost-user,id=net-vf-alpha,chardev=chr-vf-alpha,queues=2',
+      '-device virtio-net-pci,netdev=net-vf-alpha,id=vf-alpha,bus=root-vf-alpha,mac=52:54:00:77:00:01,romfile=,mq=on,vectors=6',
+    ])
+    const { notes } = attachment('qemu', vhostUser(), { iov: { ...iov, form: 'vhost-user' } })
+    assert.match(notes.join(), /bond-vf\.sh/)
+  })
+
+  test('gets a QMP socket in place of the function where the switch plugs that', () => {
+    for (const form of ['vfio-user', 'vhost-user'] as const) {
+      const words = args({ form, qmp: '/run/l/q.sock' })
+      assert.equal(words.at(-1), '-qmp unix:/run/l/q.sock,server=on,wait=off')
+      assert.doesNotMatch(words.join(), /alpha-vf\.sock/)
+    }
+  })
+
+  test('is a synthetic port as any other where its weight is 0', () => {
+    assert.deepEqual(args({ weight: 0 }), attachment('qemu', vhostUser()).arguments)
+  })
+})

@@ -1,5 +1,5 @@
 // How a VMM is attached to a port: what is the same for all of them.
-import type { EndpointConfig } from '../../manage/config/types.ts'
+import type { EndpointConfig, ResolvedIov } from '../../manage/config/types.ts'
 
 /** The port to attach to. */
 export interface VmmPort {
@@ -8,6 +8,8 @@ export interface VmmPort {
   readonly endpoint: EndpointConfig
   /** The port that stands in for a virtual function, where there is one. */
   readonly standby?: VmmPort | undefined
+  /** What the port wants of SR-IOV. */
+  readonly iov?: ResolvedIov | null
 }
 
 /** What a person pastes, and what they should know. */

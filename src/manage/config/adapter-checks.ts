@@ -1,11 +1,8 @@
 // What SR-IOV adapters, ports and the switch must have in common. checks.ts has the rest.
 //
 // The rule it must not break: what the NIC switch can't enforce is refused here, since a virtual function's frames pass the switch by.
-import type { VlanProperty } from '../../ndis/standard-properties.ts'
-import { vlanEntry } from '../../switch/policies/port-effects.ts'
 import { parseStandardProperty } from '../../switch/policies/standard-properties.ts'
 import type { Path, Report } from './checks.ts'
-import { IOV_VLANS_MAX } from './limits.ts'
 import { isMulticastMac, isZeroMac, multicastHint } from './mac.ts'
 import { socketKeys } from './resolve.ts'
 import { didYouMean } from './suggest.ts'
@@ -116,30 +113,21 @@ function checkIov(port: ResolvedPort, path: Path, config: ResolvedConfig, { repo
   checkIovVlan(port, path, report)
 }
 
-/** A VF's VLANs are filters of its VPort: there are only so many, and they know nothing of private VLANs. */
+/** A VF has the VLAN of an access port; the NIC switch carries out no other mode. */
 function checkIovVlan(port: ResolvedPort, path: Path, report: Report): void {
   const property = port.properties?.find(({ type }) => type === 'vlan')
   if (property === undefined) return
-  let vlan: VlanProperty
+  let mode: string
   try {
-    vlan = parseStandardProperty('vlan', property.value)
+    mode = parseStandardProperty('vlan', property.value).mode
   } catch {
     return // said already, with the property
   }
-  if (vlan.mode === 'private')
+  if (mode !== 'access')
     report(
       'not-enforced',
       [...path, 'vlan'],
-      'a NIC switch knows no private VLANs, and frames of a virtual function pass the switch by',
+      `a virtual function carries the VLAN of an access port, and this port's is of mode ${mode}`,
       'remove iov, or set its weight to 0',
-    )
-  if (vlan.mode !== 'trunk') return
-  const count = new Set(vlanEntry(vlan).set).size
-  if (count > IOV_VLANS_MAX)
-    report(
-      'too-many-vlans',
-      [...path, 'vlan'],
-      `a virtual function carries at most ${IOV_VLANS_MAX} VLANs, this trunk has ${count}`,
-      'allow fewer VLANs, or set the weight of iov to 0',
     )
 }

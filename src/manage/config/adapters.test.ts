@@ -104,12 +104,11 @@ test('a port that can not have a virtual function says why', () => {
   assert.match(refused(`{ name: alpha, ${GUEST}, iov: {}, portMirroring: source }`), /are not mirrored/)
   assert.match(refused(`{ name: alpha, ${GUEST}, iov: { weight: 101 } }`), /expected at most 100/)
   const isolated = '{ mode: private, pvlanMode: isolated, primaryVlanId: 2, secondaryVlanId: 3 }'
-  assert.match(refused(`{ name: alpha, ${GUEST}, iov: {}, vlan: ${isolated} }`), /knows no private VLANs/)
-  const trunk = (vlans: string, weight = 1): string =>
-    lab([`{ name: alpha, ${GUEST}, iov: { weight: ${weight} }, vlan: { mode: trunk, trunkVlanIds: [${vlans}] } }`])
-  assert.match(complaint(trunk('10-42')), /at most 32 VLANs, this trunk has 33/)
-  load(trunk('10-41'))
-  load(trunk('10-42', 0))
+  assert.match(refused(`{ name: alpha, ${GUEST}, iov: {}, vlan: ${isolated} }`), /this port's is of mode private/)
+  const trunk = '{ mode: trunk, trunkVlanIds: [10-12] }'
+  assert.match(refused(`{ name: alpha, ${GUEST}, iov: {}, vlan: ${trunk} }`), /this port's is of mode trunk/)
+  load(lab([`{ name: alpha, ${GUEST}, iov: { weight: 0 }, vlan: ${trunk} }`, '{ name: b, endpoint: { kind: memory } }']))
+  load(lab([`{ name: alpha, ${GUEST}, iov: {}, vlan: 10 }`]))
 })
 
 test('a team is an uplink with further ones, on an external switch', () => {

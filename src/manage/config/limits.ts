@@ -36,8 +36,6 @@ export const ADAPTERS_MAX = 16
 export const VFS_MAX = 63
 /** IovWeight of Set-VMNetworkAdapter. */
 export const IOV_WEIGHT_MAX = 100
-/** VLANs of one virtual function: the VLAN filters that the 82576 has. */
-export const IOV_VLANS_MAX = 32
 /** Further physical adapters of a team, beside the endpoint of the port. */
 export const TEAM_UPLINKS_MAX = 31
 /** MonitorSession is a byte. */
