@@ -151,6 +151,7 @@ export class RunningSwitch {
       control: () => this.#control,
       table: this.#table,
       definitions: () => this.#extensions.properties(),
+      indicated: (portId, status) => components.edge?.adapterIndicated?.(portId, status),
     })
     this.adapters = new RunningAdapters(config.adapters ?? [], {
       memory,

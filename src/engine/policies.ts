@@ -1,6 +1,8 @@
 // The properties of a running switch: connects their provisioning with the control side, the port table and the loaded extensions.
 import { randomUUID } from 'node:crypto'
+import type { InnerStatusIndication, OidRequest } from '../ndis/oids.ts'
 import type { PortOptions, SwitchControl } from '../switch/control.ts'
+import { type AdapterCompletion, answerGuest, ISOLATION_PARAMETERS_CHANGE } from '../switch/policies/isolation-parameters.ts'
 import { applyPolicy } from '../switch/policies/port-effects.ts'
 import type { DefinedProperty, PropertyInput, PropertyInstance, PropertySelector } from '../switch/policies/property.ts'
 import { type FeatureStatusReport, PropertyControl } from '../switch/policies/property-control.ts'
@@ -11,6 +13,8 @@ export interface PolicyComponents {
   readonly control: () => SwitchControl
   readonly table: PortTable
   readonly definitions: () => readonly DefinedProperty[]
+  /** The adapter of a VM indicates a status to its guest. */
+  readonly indicated: (portId: number, status: InnerStatusIndication) => void
 }
 
 /** The properties of one switch; ports are named by their ids, undefined is the switch. */
@@ -23,7 +27,7 @@ export class SwitchPolicies {
   #switchQueue: Promise<unknown> = Promise.resolve()
 
   constructor(components: PolicyComponents) {
-    const { control, table, definitions } = components
+    const { control, table, definitions, indicated } = components
     this.properties = new PropertyControl({
       issue: (request) => control().issue(request),
       inOrder: (scope, work) => (scope === SWITCH_SCOPE ? this.#inSwitchOrder(work) : control().during([scope], work)),
@@ -36,6 +40,7 @@ export class SwitchPolicies {
           teaming: policy.security?.allowTeaming ?? false,
         })
       },
+      routingDomainsChanged: (portId) => indicated(portId, { statusCode: ISOLATION_PARAMETERS_CHANGE, statusBuffer: null }),
       definitions,
       newInstanceId: randomUUID,
       isValidationPort: (id) => control().view.port(id)?.isValidationPort ?? false,
@@ -88,6 +93,11 @@ export class SwitchPolicies {
 
   featureStatus(port: number | undefined, feature: string, instance: string | undefined): Promise<FeatureStatusReport> {
     return this.properties.featureStatus(port ?? SWITCH_SCOPE, feature, instance)
+  }
+
+  /** A request of the guest behind a port to its adapter: OID_GEN_ISOLATION_PARAMETERS. ES-543, ES-544 */
+  guestRequest(port: number, request: Pick<OidRequest, 'oid' | 'type' | 'room'>): AdapterCompletion {
+    return answerGuest(request, this.list(port))
   }
 
   /** Makes the properties of a scope those of `saved`: adds what is missing, changes what differs. */

@@ -23,6 +23,8 @@ export interface EdgeComponents {
   readonly miniportRequest?: (request: OidRequest) => OidCompletion | Promise<OidCompletion> | undefined
   /** An unwrapped indication, for drivers above the switch. ES-282 */
   readonly statusIndicated?: (indication: InnerStatusIndication, from: NicStatusIndication) => void
+  /** The adapter of a VM indicates a status to its guest: its routing domains changed. ES-545 */
+  readonly adapterIndicated?: (portId: number, indication: InnerStatusIndication) => void
   /** NDIS_STATUS_SWITCH_PORT_REMOVE_VF: the connection's traffic comes through its port again. ES-297 */
   readonly vfRemoved?: (portId: number, nicIndex: number) => void
 }

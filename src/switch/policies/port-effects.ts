@@ -35,11 +35,30 @@ export function vlanEntry(vlan: VlanProperty): VlanEntry {
   }
 }
 
+// What isolation makes of a port: its guest tags with isolation ids, or has none at all (ES-541). Undefined: nothing.
+function isolationEntry({ security, isolation, routingDomains = [] }: PortPolicy): VlanEntry | undefined {
+  if (isolation === undefined || isolation.mode === 'none') return undefined
+  const { mode, allowUntaggedTraffic, defaultIsolationId } = isolation
+  if (mode !== 'vlan') {
+    const hasId = (security?.virtualSubnetId ?? 0) !== 0
+    return hasId || allowUntaggedTraffic ? undefined : { mode: VlanMode.trunk, primary: NO_VLAN }
+  }
+  const ids = routingDomains.flatMap(({ isolationIds }) =>
+    isolationIds.map(({ isolationId }): VlanRange => [isolationId, isolationId]),
+  )
+  const set = vlansOf(routingDomains.length === 0 ? [[1, VLAN_MAX]] : ids)
+  return { mode: VlanMode.trunk, primary: allowUntaggedTraffic ? defaultIsolationId : NO_VLAN, set }
+}
+
 /** Writes the properties of a port into the port table; those that are absent take their defaults. */
-export function applyPolicy(table: PortTable, portId: number, { security, vlan, isolation }: PortPolicy): void {
+export function applyPolicy(table: PortTable, portId: number, policy: PortPolicy): void {
+  const { security, vlan, isolation } = policy
   // Access mode with VLAN 0 is the state of a port without the property: untagged.
   const plain = vlan === undefined || (vlan.mode === 'access' && vlan.accessVlanId === 0)
-  table.setVlan(portId, plain ? undefined : vlanEntry(vlan))
-  table.setSubnet(portId, security?.virtualSubnetId ?? 0, isolation?.mode === 'external-virtual-subnet') // ES-529, ES-542
+  table.setVlan(portId, isolationEntry(policy) ?? (plain ? undefined : vlanEntry(vlan)))
+  const external = isolation?.mode === 'external-virtual-subnet'
+  const bySubnet = external || isolation?.mode === 'native-virtual-subnet'
+  const untagged = bySubnet && isolation.allowUntaggedTraffic ? isolation.defaultIsolationId : 0 // ES-541
+  table.setSubnet(portId, security?.virtualSubnetId || untagged, external) // ES-529, ES-542
   table.setPriorityTag(portId, security?.allowIeeePriorityTag ?? true) // ES-528; without the property priority passes
 }

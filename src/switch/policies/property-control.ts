@@ -16,7 +16,13 @@ import {
   SERIALIZATION_VERSION_1,
   type SwitchPropertyParameters,
 } from '../../ndis/properties.ts'
-import type { BandwidthProperty, IsolationProperty, SecurityProperty, VlanProperty } from '../../ndis/standard-properties.ts'
+import type {
+  BandwidthProperty,
+  IsolationProperty,
+  RoutingDomainProperty,
+  SecurityProperty,
+  VlanProperty,
+} from '../../ndis/standard-properties.ts'
 import { NdisStatus, ndisStatusName } from '../../ndis/status.ts'
 import { type Bandwidth, BandwidthAccounts } from './bandwidth.ts'
 import { answerEnumeration } from './enumeration.ts'
@@ -28,6 +34,7 @@ import {
   type PropertyInput,
   type PropertyInstance,
   type PropertySelector,
+  type PropertyTypeName,
   propertyText,
 } from './property.ts'
 import { PropertyStore, SWITCH_SCOPE } from './property-store.ts'
@@ -41,6 +48,7 @@ export interface PortPolicy {
   readonly security?: SecurityProperty
   readonly vlan?: VlanProperty
   readonly isolation?: IsolationProperty
+  readonly routingDomains?: readonly RoutingDomainProperty[]
 }
 
 /** How properties reach the stack, the ports and the processors. */
@@ -53,6 +61,8 @@ export interface PropertyComponents {
   portName(portId: number): string | undefined
   /** A standard property of a port was added, changed or deleted. */
   enforce(portId: number, policy: PortPolicy): void
+  /** The routing domains of a port changed: its guest is to ask for them again. */
+  routingDomainsChanged(portId: number): void
   readonly definitions: Definitions
   newInstanceId(): string
   /** True for a port that only checks settings. */
@@ -66,6 +76,9 @@ export interface FeatureStatusReport {
   readonly version: number
   readonly data: Uint8Array
 }
+
+/** Types that have an effect on the data path. */
+const enforced: ReadonlySet<PropertyTypeName> = new Set(['security', 'vlan', 'isolation', 'routing-domain'])
 
 const oids = {
   port: { add: Oid.portPropertyAdd, update: Oid.portPropertyUpdate, delete: Oid.portPropertyDelete },
@@ -249,8 +262,9 @@ export class PropertyControl {
   }
 
   #changed(scope: number, { type }: PropertyInstance): void {
-    if (scope !== SWITCH_SCOPE && (type === 'security' || type === 'vlan' || type === 'isolation'))
-      this.#components.enforce(scope, policyOf(this.list(scope)))
+    if (scope === SWITCH_SCOPE) return
+    if (enforced.has(type)) this.#components.enforce(scope, policyOf(this.list(scope)))
+    if (type === 'routing-domain') this.#components.routingDomainsChanged(scope) // ES-545
   }
 }
 
@@ -264,11 +278,14 @@ const infoOf = ({ propertyType, propertyId, propertyVersion, propertyInstanceId,
 
 /** The standard properties among `properties` that the switch enforces. */
 export function policyOf(properties: readonly PropertyInstance[]): PortPolicy {
-  const policy: { security?: SecurityProperty; vlan?: VlanProperty; isolation?: IsolationProperty } = {}
+  const policy: { -readonly [Part in keyof PortPolicy]: PortPolicy[Part] } = {}
+  const routingDomains: RoutingDomainProperty[] = []
   for (const { type, property } of properties) {
     if (type === 'security') policy.security = property as SecurityProperty
     else if (type === 'vlan') policy.vlan = property as VlanProperty
     else if (type === 'isolation') policy.isolation = property as IsolationProperty
+    else if (type === 'routing-domain') routingDomains.push(property as RoutingDomainProperty)
   }
+  if (routingDomains.length > 0) policy.routingDomains = routingDomains
   return policy
 }

@@ -127,10 +127,12 @@ function profile(options: OptionReader): ProfileProperty {
 const isolationModes = ['none', 'native-virtual-subnet', 'external-virtual-subnet', 'vlan'] as const
 
 function isolation(options: OptionReader): IsolationProperty {
+  const mode = options.choice('mode', isolationModes) ?? 'none'
+  const idMax = mode === 'none' ? U32_MAX : mode === 'vlan' ? VLAN_MAX : VIRTUAL_SUBNET_MAX
   return {
-    mode: options.choice('mode', isolationModes) ?? 'none',
+    mode,
     allowUntaggedTraffic: options.boolean('allowUntaggedTraffic') ?? false,
-    defaultIsolationId: options.integer('defaultIsolationId', 0, U32_MAX) ?? 0,
+    defaultIsolationId: options.integer('defaultIsolationId', 0, idMax) ?? 0,
   }
 }
 
