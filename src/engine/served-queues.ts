@@ -32,15 +32,30 @@ export class ServedQueues {
     return this.#plans.length
   }
 
-  /** Replaces the queues; an empty list withdraws all. */
+  /** Replaces the queues; an empty list withdraws all. Throws, with all withdrawn, when there is no memory for what they need. */
   async set(plans: readonly QueuePlan[], windows: readonly WindowPlan[] = []): Promise<void> {
-    this.#plans = plans
-    const { memory, processors, failed } = this.#components
+    const { memory } = this.#components
+    const locks: number[] = []
+    try {
+      for (const plan of plans) locks.push(this.#needsLock(plan) ? memory.allocate(SHARED_QUEUE_LOCK_BYTES) : 0)
+    } catch (error) {
+      this.#free(locks)
+      await this.#replace([], [], [])
+      throw error
+    }
+    await this.#replace(plans, locks, windows)
+  }
+
+  // Queues that several processors use, and that have no locks of their own.
+  #needsLock({ kind }: QueuePlan): boolean {
+    return this.#components.processors.clients.length > 1 && kind !== 'adapter' && !ringKinds.has(kind)
+  }
+
+  async #replace(plans: readonly QueuePlan[], locks: readonly number[], windows: readonly WindowPlan[]): Promise<void> {
+    const { processors, failed } = this.#components
     const { clients } = processors
     const before = this.#locks
-    const locks = plans.map(({ kind }) =>
-      clients.length > 1 && kind !== 'adapter' && !ringKinds.has(kind) ? memory.allocate(SHARED_QUEUE_LOCK_BYTES) : 0,
-    )
+    this.#plans = plans
     this.#locks = locks
     const owned = (processor: number): number[] =>
       plans.map((_, i) => i).filter((i) => (this.#first + plans[i]!.index) % clients.length === processor)
@@ -51,6 +66,10 @@ export class ServedQueues {
           .catch((error: Error) => failed(error)),
       ),
     )
-    for (const lock of before) if (lock !== 0) memory.free(lock, SHARED_QUEUE_LOCK_BYTES)
+    this.#free(before)
+  }
+
+  #free(locks: readonly number[]): void {
+    for (const lock of locks) if (lock !== 0) this.#components.memory.free(lock, SHARED_QUEUE_LOCK_BYTES)
   }
 }

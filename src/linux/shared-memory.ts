@@ -68,6 +68,18 @@ export class SpanAllocator {
   }
 }
 
+/** The control arena is full. */
+export class ControlMemoryError extends Error {
+  override readonly name = 'ControlMemoryError'
+  readonly code = 'CONTROL_MEMORY_FULL'
+
+  constructor(bytes: number) {
+    super(
+      `the switch's control memory (${CONTROL_BYTES >> 20} MiB) has no ${bytes} bytes left for this: use fewer ports, queues, adapters or processors`,
+    )
+  }
+}
+
 /** The shared linear memory, its allocator and the mappings in it. */
 export class SharedMemory {
   readonly memory: WebAssembly.Memory
@@ -119,7 +131,7 @@ export class SharedMemory {
   allocate(bytes: number, alignment = 64): number {
     const size = Math.ceil(bytes / 64) * 64
     const at = this.#control.take(size, alignment)
-    if (at < 0) throw new Error(`the control arena has no ${bytes} bytes left: too many ports, queues or processors`)
+    if (at < 0) throw new ControlMemoryError(bytes)
     this.u8.fill(0, at, at + size)
     return at
   }

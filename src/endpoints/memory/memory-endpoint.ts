@@ -34,10 +34,15 @@ export class MemoryEndpoint implements EndpointControl {
     const { port, queues = 1, ringBytes = RING_BYTES_MIN, offloads = 0 } = this.#options
     if (!Number.isInteger(Math.log2(ringBytes)) || ringBytes < RING_BYTES_MIN)
       throw new RangeError(`a ring has a power of two of bytes, at least ${RING_BYTES_MIN}, not ${ringBytes}`)
-    for (let i = 0; i < queues; i++)
-      this.#handles.push({ toSwitch: this.#makeRing(ringBytes), toPeer: this.#makeRing(ringBytes) })
-    const plans = this.#handles.map((handle, index): MemoryPlan => ({ kind: 'memory', index, port, offloads, ...handle }))
-    await this.#components.events.plans(plans, [])
+    try {
+      for (let i = 0; i < queues; i++)
+        this.#handles.push({ toSwitch: this.#makeRing(ringBytes), toPeer: this.#makeRing(ringBytes) })
+      const plans = this.#handles.map((handle, index): MemoryPlan => ({ kind: 'memory', index, port, offloads, ...handle }))
+      await this.#components.events.plans(plans, [])
+    } catch (error) {
+      this.#release()
+      throw error
+    }
     this.#components.events.link(true)
   }
 

@@ -69,8 +69,8 @@ export class ServedFunction implements PciFunction, VfOwner {
   readonly #event: (code: string, message: string) => void
   readonly #block: number
   readonly #server: DeviceServer
-  readonly #alarm = createEventFd()
-  readonly #doorbell = createEventFd()
+  readonly #alarm: number
+  readonly #doorbell: number
   readonly #alarmWatch: Watcher
   #connection: Connection | null = null
   #lastReset: ResetCause | null = null
@@ -82,7 +82,9 @@ export class ServedFunction implements PciFunction, VfOwner {
     this.mac = Uint8Array.from(options.mac.split(':'), (octet) => Number.parseInt(octet, 16))
     this.maxFrameBytes = options.mtu + ETHERNET_BYTES + TAG_BYTES
     this.trusted = options.trusted
-    this.#block = memory.allocate(VF_BLOCK_BYTES)
+    this.#block = memory.allocate(VF_BLOCK_BYTES) // first: it may fail
+    this.#alarm = createEventFd()
+    this.#doorbell = createEventFd()
     this.plan = { kind: 'vf', index: 0, port: options.port, block: this.#block, doorbell: this.#doorbell }
     const owner = components.owner ?? this
     const { u8, u32, i32, f64 } = memory
