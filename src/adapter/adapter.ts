@@ -326,7 +326,7 @@ export class Adapter {
       if (status !== NdisStatus.success)
         throw new AdapterError('in-use', 'SR-008', 'filters, VPorts or VFs are left: drivers unbind before the adapter is halted')
     }
-    if (this.#state !== 'surprise-removed') await this.#queues?.freeAll() // VQ-134
+    await this.#queues?.end(this.#state === 'surprise-removed') // VQ-134
     this.#queues = undefined
     this.#switch = undefined
     this.#bindings.clear()

@@ -88,7 +88,7 @@ function receiveFilterOf(
 ): ReceiveFilterCapabilities {
   return {
     enabledFilterTypes: FilterCaps.vmqFiltersEnabled, // SR-058
-    enabledQueueTypes: queueTypes,
+    enabledQueueTypes: numQueues > 0 ? queueTypes : 0, // VQ-014
     numQueues,
     supportedQueueProperties: queueProperties,
     supportedFilterTests: FilterCaps.testEqual, // SR-066

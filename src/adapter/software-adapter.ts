@@ -11,6 +11,7 @@ import { ExtendedCapability, type FunctionLocation } from './extended-capability
 import type { PartitionType } from './identifiers.ts'
 import { Keyword, type Registry, selectInterfaces } from './keywords.ts'
 import type { PfMiniport } from './miniport.ts'
+import { SoftwareQueues, type SoftwareQueuesComponents } from './queues/software-queues.ts'
 import { SoftwarePf } from './software-pf.ts'
 import type { VPortStatistics } from './statistics.ts'
 import type { VirtualBusDriver } from './vf-bus.ts'
@@ -26,6 +27,8 @@ export interface SoftwareAdapterOptions {
   readonly location?: FunctionLocation
   /** The switch is made when the miniport initializes, from the registry (spec 3.3), not by CREATE_SWITCH. */
   readonly staticSwitch?: boolean
+  /** Processors that may serve receive queues, and microseconds that their wake-ups may be put off. Used where VMQ is enabled. */
+  readonly queues?: { readonly processors: readonly number[]; readonly moderationUs?: number }
 }
 
 export interface SoftwareAdapterComponents {
@@ -43,6 +46,8 @@ export interface SoftwareAdapterComponents {
   readonly busDriver?: VirtualBusDriver
   /** Stands between NDIS and the miniport, for tests of the contract. */
   readonly wrap?: (pf: SoftwarePf) => PfMiniport
+  /** What receive queues work on, with tables for `numQueues + 1` queues and `maxNumMacAddresses` filters; without it there are none. */
+  readonly queues?: SoftwareQueuesComponents
 }
 
 /** Bytes of shared memory that an adapter's tables take. */
@@ -69,6 +74,7 @@ export class SoftwareAdapter {
   readonly tables: DataTables
   readonly registry: Registry
   #pf: SoftwarePf | undefined
+  #queues: SoftwareQueues | undefined
 
   constructor(options: SoftwareAdapterOptions, components: SoftwareAdapterComponents) {
     const { limits, mac, mtu = 1500, speedMbps = 0, identity = igbvfIdentity } = options
@@ -76,6 +82,8 @@ export class SoftwareAdapter {
     this.registry = registry
     this.capability = new ExtendedCapability(limits.totalVFs, options.location ?? { segment: 0, bus: 1, device: 0 })
     this.tables = viewAdapterTables(components.buffer, components.at, limits)
+    // VQ-001: an adapter that has no queues says so, whatever the keywords say.
+    const limitsNow = options.queues && components.queues ? limits : { ...limits, numQueues: 0 }
     const initialize = () => {
       const selection = selectInterfaces(registry)
       const staticVFs = options.staticSwitch && selection.sriov ? registry.number(Keyword.numVFs) : undefined
@@ -91,9 +99,25 @@ export class SoftwareAdapter {
         },
       )
       this.#pf = pf
-      return { pf: components.wrap?.(pf) ?? pf, attributes: pfAttributes(limits, selection) }
+      this.#queues = selection.vmq && !selection.sriov ? this.#makeQueues(options, components) : undefined
+      const queues = this.#queues
+      return {
+        pf: components.wrap?.(pf) ?? pf,
+        attributes: pfAttributes(limitsNow, selection),
+        ...(queues ? { queues } : {}),
+      }
     }
     this.adapter = new Adapter({ ...components, initialize })
+  }
+
+  #makeQueues(options: SoftwareAdapterOptions, { queues }: SoftwareAdapterComponents): SoftwareQueues | undefined {
+    const { limits, mac } = options
+    return options.queues && queues && new SoftwareQueues({ ...options.queues, numQueues: limits.numQueues, mac }, queues)
+  }
+
+  /** The miniport's receive queues, from `adapter.start()` on; undefined where VMQ is not enabled. */
+  get queues(): SoftwareQueues | undefined {
+    return this.#queues
   }
 
   /** The PF miniport, from `adapter.start()` on. */

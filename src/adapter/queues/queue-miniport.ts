@@ -43,4 +43,6 @@ export interface QueueMiniport {
   setOffload(parameters: OffloadParameters): Answer
   /** MiniportResetEx: requests that are pended end with REQUEST_ABORTED (VQ-131). */
   abortPended(): void
+  /** MiniportHaltEx: the memory of the default queue goes too (VQ-130). */
+  halt(): void
 }

@@ -61,8 +61,13 @@ export class AdapterQueues {
     this.#miniport.abortPended()
   }
 
-  /** NDIS frees what is left before MiniportHaltEx (VQ-134). */
-  async freeAll(): Promise<void> {
+  /** Ends the queues: NDIS frees what is left before MiniportHaltEx (VQ-134). `removed`: the adapter is gone, nothing is asked of it. */
+  async end(removed: boolean): Promise<void> {
+    if (!removed) await this.#freeAll()
+    this.#miniport.halt()
+  }
+
+  async #freeAll(): Promise<void> {
     const { queues, filters } = this.#mode
     for (const { id, queue, owner } of filters.list()) {
       const payload = { queueId: queue, filterId: id }

@@ -1,0 +1,141 @@
+// Assigns the packets of a burst to receive queues (spec 5.4): the adapter's packet filter, then the queues' filters, then the default
+// queue. The queue id goes into the out-of-band cell of each packet; the filter id there is always zero.
+//
+// The rule it must not break: a packet is given to a queue other than 0 only if all tests of one of the queue's filters passed (VQ-104);
+// nothing is allocated.
+import * as layout from '../../kernels/layout.ts'
+import { DropReason } from '../../ndis/drop-reasons.ts'
+import type { PacketPool } from '../../ndis/pool.ts'
+import { PacketFilter } from '../vport-table.ts'
+import { Encapsulation } from './encapsulation.ts'
+import type { QueueFilterTable } from './queue-filter-table.ts'
+import type { QueueTable } from './queue-table.ts'
+import type { QueueTables } from './queue-tables.ts'
+import { OperationalState } from './queue-words.ts'
+
+// V8 folds a module's own constants into the code and loads imported ones at each use: these are per packet.
+const { HEADER_STRIDE, PF_BROADCAST, PF_DROPPED, PF_MULTICAST, PF_TAGGED, PF_VLAN_OOB } = layout
+const { directed, multicast, allMulticast, broadcast, promiscuous } = PacketFilter
+const { running } = OperationalState
+const { noDestination } = DropReason
+const PROTOCOL_GRE = 47
+const VLAN_MASK = 0xfff
+
+/** Fields are ordinary ones: `classify` runs per burst. */
+export class QueueClassifier {
+  private readonly pool: PacketPool
+  private readonly queues: QueueTable
+  private readonly filters: QueueFilterTable
+  private readonly inside: Encapsulation
+  private generation = -1
+  private encapsulation = false
+  private packetFilter = 0
+  // The unicast destination decided last, and its queue: packets of a burst often go where the one before went.
+  private lastLow = 0
+  private lastHigh = -1
+  private lastVlan = 0
+  private lastQueue = 0
+  /** Look-ups in the filter table, ever. */
+  lookUps = 0
+
+  constructor(pool: PacketPool, tables: QueueTables) {
+    this.pool = pool
+    this.queues = tables.queues
+    this.filters = tables.filters
+    this.inside = new Encapsulation(pool)
+  }
+
+  /**
+   * Writes the queue of slots `first`…`first + count - 1`, which have been parsed, to `pool.receiveQueue`. A packet that the packet filter
+   * does not want becomes a dropped one. Returns the queue of all of them, or -1 if they are of several. Allocates nothing.
+   */
+  classify(first: number, count: number): number {
+    const { pool } = this
+    const { flags, receiveQueue } = pool
+    if (this.queues.generation !== this.generation) this.refresh()
+    let common = -2
+    for (let slot = first; slot < first + count; slot++) {
+      const kind = flags[slot]!
+      let queue = 0
+      if ((kind & PF_DROPPED) === 0) {
+        queue = (kind & PF_MULTICAST) !== 0 ? this.group(kind) : this.station(slot, kind)
+        if (queue < 0) {
+          this.refuse(slot)
+          queue = 0
+        }
+      }
+      receiveQueue[slot] = queue // VQ-108
+      common = common === -2 || common === queue ? queue : -1
+    }
+    return common
+  }
+
+  private refresh(): void {
+    this.generation = this.queues.generation
+    this.encapsulation = this.queues.encapsulation
+    this.packetFilter = this.queues.packetFilter
+    this.lastHigh = -1
+  }
+
+  // Groups have no filters: the default queue, if the packet filter wants them.
+  private group(kind: number): number {
+    const wanted = (kind & PF_BROADCAST) !== 0 ? broadcast : multicast | allMulticast
+    return (this.packetFilter & (wanted | promiscuous)) !== 0 ? 0 : -1
+  }
+
+  private station(slot: number, kind: number): number {
+    const { pool } = this
+    const { header8, header32 } = pool
+    const at = slot * HEADER_STRIDE + pool.headerOffset[slot]!
+    const vlan = (kind & (PF_TAGGED | PF_VLAN_OOB)) !== 0 ? pool.vlan[slot]! & VLAN_MASK : 0
+    // Octets 0 to 3 and 4 to 5, as the header's words have them.
+    const aligned = (at & 3) === 0
+    const first = aligned ? header32[at >> 2]! | 0 : wordAt(header8, at)
+    const second = aligned ? header32[(at >> 2) + 1]! & 0xffff : header8[at + 4]! | (header8[at + 5]! << 8)
+    const own = lowOf(first, second) === this.queues.macLow && (first & 0xffff) === this.queues.macHigh
+    if (this.encapsulation && pool.protocol[slot] === PROTOCOL_GRE && this.inside.parse(slot)) {
+      const { frame } = this.inside // VQ-159, VQ-160; without an inner Ethernet header the outer one decides (VQ-161)
+      return this.accept(this.decideInner(wordAt(header8, frame), header8[frame + 4]! | (header8[frame + 5]! << 8), vlan), own)
+    }
+    if (first === this.lastLow && second === this.lastHigh && vlan === this.lastVlan) return this.lastQueue
+    this.lookUps++
+    const matched = this.filters.match(lowOf(first, second), first & 0xffff, vlan, false) // VQ-087 to VQ-092
+    this.lastLow = first
+    this.lastHigh = second
+    this.lastVlan = vlan
+    this.lastQueue = this.accept(matched, own)
+    return this.lastQueue
+  }
+
+  // Filters for either kind of address test the inner one (VQ-160, VQ-176); the lower queue decides.
+  private decideInner(first: number, second: number, vlan: number): number {
+    const low = lowOf(first, second)
+    this.lookUps++
+    const plain = this.filters.match(low, first & 0xffff, vlan, false)
+    const inner = this.filters.match(low, first & 0xffff, vlan, true)
+    if (plain <= 0) return inner < 0 ? plain : inner
+    return inner > 0 && inner < plain ? inner : plain
+  }
+
+  // The queue of a packet whose address matched a filter of `matched` (-1: none), or -1 if it is not received at all.
+  private accept(matched: number, own: boolean): number {
+    const wanted = matched >= 0 || own ? directed | promiscuous : promiscuous
+    if ((this.packetFilter & wanted) === 0) return -1
+    return matched > 0 && this.queues.state(matched) === running ? matched : 0 // VQ-051, VQ-065
+  }
+
+  private refuse(slot: number): void {
+    const { pool } = this
+    pool.flags[slot] = pool.flags[slot]! | PF_DROPPED
+    pool.reason[slot] = noDestination
+  }
+}
+
+// Octets 2 to 5 of an address whose octets 0 to 3 and 4 to 5 are given.
+const lowOf = (first: number, second: number): number => (first >>> 16) | (second << 16)
+
+const wordAt = (bytes: Uint8Array, at: number): number =>
+  bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24)
+
+/** A packet filter that lets everything in. */
+export const RECEIVE_EVERYTHING: number = directed | multicast | broadcast | promiscuous

@@ -1,0 +1,290 @@
+// The receive path of an adapter's queues on one processor: a burst of the receive ring is assigned to queues; packets of this processor's
+// own queues are indicated from where they lie, packets of others are appended to their queue's memory, and its processor is woken.
+//
+// The rule it must not break: every packet taken is indicated, appended, or counted as dropped with a reason; packets of one queue keep
+// their order (VQ-114); a queue that is full loses its own packets only; nothing is allocated.
+import * as layout from '../../kernels/layout.ts'
+import { DropReason } from '../../ndis/drop-reasons.ts'
+import { ReceiveFlag } from '../../ndis/list-flags.ts'
+import { type Counters, PortCounter } from '../../switch/counters.ts'
+import type { SourceQueue } from '../../switch/data-path.ts'
+import { QueueClassifier } from './queue-classifier.ts'
+import { type QueueMemoryComponents, QueueReader, QueueWriter } from './queue-memory.ts'
+import type { QueueTables } from './queue-tables.ts'
+import { PROCESSORS_MAX, QUEUES_MAX } from './queue-words.ts'
+import { WakeModeration } from './wake-moderation.ts'
+
+// V8 folds a module's own constants into the code and loads imported ones at each use: these are per packet.
+const { BURST_MAX, PF_DROPPED } = layout
+const { receivedFrames, receivedBytes, receivedDropped, sendDropped } = PortCounter
+const { dispatchLevel, singleQueue, sharedMemoryInfoValid } = ReceiveFlag
+const { receiveBufferFull, paused } = DropReason
+const NONE = 0xffff
+const QUEUE_COUNT: number = QUEUES_MAX
+
+// Where the packets of a queue go in the burst in work.
+const HERE = 0
+const ALONE = 1
+const AWAY = 2
+
+/** Bytes of shared memory of a path's list. */
+export const QUEUE_PATH_LIST_BYTES = BURST_MAX * 2
+
+/**
+ * Takes what NdisMIndicateReceiveNetBufferLists would: slots `slots[0…count - 1]`, whose list stands at linear address `list` for the
+ * kernels; of one queue, or -1 for several; ReceiveFlag. The packets are returned when it returns.
+ */
+export type Indicate = (slots: Uint16Array, list: number, count: number, queue: number, flags: number) => void
+
+export interface QueuePathComponents extends Omit<QueueMemoryComponents, 'queues'> {
+  readonly tables: QueueTables
+  /** This processor's counters of the adapter; their port ids are queue ids. */
+  readonly counters: Counters
+  /** Linear address of QUEUE_PATH_LIST_BYTES. */
+  readonly list: number
+  readonly processor: number
+  readonly indicate: Indicate
+  readonly wake: (processor: number) => void
+  /** Microseconds, monotonic. */
+  readonly nowUs: () => number
+}
+
+/** Fields are ordinary ones: they are read per packet. */
+export class QueuePath {
+  readonly classifier: QueueClassifier
+  readonly moderation: WakeModeration
+  private readonly components: QueuePathComponents
+  private readonly writer: QueueWriter
+  private readonly slots: Uint16Array
+  private readonly readers: QueueReader[] = []
+  // Queues whose processor this is, as of a generation of the table.
+  private readonly mine = new Uint16Array(QUEUE_COUNT)
+  private mineCount = 0
+  private generation = -1
+  private readonly memory: QueueMemoryComponents
+  // Of the burst in work: queues that it has packets of, and of each queue the first and last packet, and where they go.
+  private readonly touched = new Uint16Array(BURST_MAX)
+  private readonly firstOf = new Uint16Array(QUEUE_COUNT).fill(NONE)
+  private readonly lastOf = new Uint16Array(QUEUE_COUNT)
+  private readonly where = new Uint8Array(QUEUE_COUNT)
+  private readonly nextOf = new Uint16Array(BURST_MAX)
+  // Found for a list that goes out.
+  private info = false
+
+  constructor(components: QueuePathComponents) {
+    const { buffer, pool, kernels, tables } = components
+    this.components = components
+    this.memory = { buffer, pool, kernels, queues: tables.queues }
+    this.classifier = new QueueClassifier(pool, tables)
+    this.writer = new QueueWriter(this.memory)
+    this.slots = new Uint16Array(buffer, components.list, BURST_MAX)
+    this.moderation = new WakeModeration(PROCESSORS_MAX, components.wake)
+    for (let queue = 0; queue < tables.queues.queues; queue++)
+      this.readers.push(new QueueReader(this.memory, queue, components.processor))
+  }
+
+  /** The reader of a queue's memory on this processor. */
+  reader(queue: number): QueueReader {
+    return this.readers[queue]!
+  }
+
+  /** Takes one burst from a receive ring. Returns the packets taken; all are returned to the ring, whatever happens in between. */
+  turn(ring: SourceQueue): number {
+    const taken = ring.receive(0, BURST_MAX)
+    if (taken > 0) {
+      try {
+        this.burst(taken)
+      } finally {
+        ring.complete(0, taken)
+      }
+    }
+    this.moderation.due(this.components.nowUs())
+    return taken
+  }
+
+  /** Takes one burst from the memory of each queue that this processor serves. Returns the packets indicated. */
+  serve(): number {
+    const { queues } = this.components.tables
+    if (queues.generation !== this.generation) this.refresh()
+    let taken = 0
+    for (let k = 0; k < this.mineCount; k++) if (!queues.isEmpty(this.mine[k]!)) taken += this.serveQueue(this.mine[k]!)
+    return taken
+  }
+
+  private refresh(): void {
+    const { tables, processor } = this.components
+    this.generation = tables.queues.generation
+    this.mineCount = 0
+    for (let queue = 0; queue < this.readers.length; queue++)
+      if (tables.queues.processor(queue) === processor) this.mine[this.mineCount++] = queue
+  }
+
+  private serveQueue(queue: number): number {
+    const reader = this.readers[queue]!
+    const discarded = reader.discarded
+    const taken = reader.receive(0, BURST_MAX)
+    if (reader.discarded !== discarded) this.lose(queue, reader.discarded - discarded, paused)
+    if (taken === 0) return 0
+    try {
+      for (let slot = 0; slot < taken; slot++) this.slots[slot] = slot
+      this.info = true
+      this.indicate(taken, queue, true)
+    } finally {
+      reader.complete(0, taken)
+    }
+    return taken
+  }
+
+  // ---- a burst ------------------------------------------------------------------------------------------------------------------
+
+  private burst(taken: number): void {
+    const { pool } = this.components
+    const { flags } = pool
+    const common = this.classifier.classify(0, taken)
+    let count = 0
+    let bytes = 0
+    for (let slot = 0; slot < taken; slot++) {
+      if ((flags[slot]! & PF_DROPPED) !== 0) this.lose(0, 1, pool.reason[slot]!)
+      else {
+        this.slots[count++] = slot
+        bytes += pool.length[slot]!
+      }
+    }
+    if (common < 0) this.sort(count)
+    else if (count > 0) {
+      this.components.counters.port(common, receivedFrames, count)
+      this.components.counters.port(common, receivedBytes, bytes)
+      this.route(common, count)
+    }
+  }
+
+  // All of one queue: the list is complete already.
+  private route(queue: number, count: number): void {
+    if (this.placeOf(queue) === AWAY) this.append(queue, count)
+    else {
+      this.info = true
+      for (let i = 0; i < count; i++) this.describe(this.slots[i]!, queue)
+      this.indicate(count, queue, true)
+    }
+  }
+
+  // The queue is this processor's, and nothing older waits in its memory: its packets may go from where they are.
+  private placeOf(queue: number): number {
+    const { tables, processor } = this.components
+    const { queues } = tables
+    if (queues.processor(queue) !== processor || !queues.isEmpty(queue) || queues.held(queue)) return AWAY
+    return queues.alone(queue) ? ALONE : HERE
+  }
+
+  // Packets of several queues: chains them by queue, decides for each queue once, then lets them go.
+  private sort(count: number): void {
+    const { receiveQueue, length } = this.components.pool
+    const { slots, touched, firstOf, lastOf, nextOf } = this
+    let queues = 0
+    for (let i = 0; i < count; i++) {
+      const slot = slots[i]!
+      const queue = receiveQueue[slot]!
+      if (firstOf[queue] === NONE) {
+        firstOf[queue] = slot
+        touched[queues++] = queue
+      } else nextOf[lastOf[queue]!] = slot
+      lastOf[queue] = slot
+      nextOf[slot] = NONE
+      this.components.counters.port(queue, receivedFrames, 1)
+      this.components.counters.port(queue, receivedBytes, length[slot]!)
+    }
+    try {
+      this.letAllGo(count, queues)
+    } finally {
+      for (let k = 0; k < queues; k++) firstOf[touched[k]!] = NONE
+    }
+  }
+
+  private letAllGo(count: number, queues: number): void {
+    const { touched, where } = this
+    let together = 0
+    for (let k = 0; k < queues; k++) {
+      where[touched[k]!] = this.placeOf(touched[k]!)
+      if (where[touched[k]!] === HERE) together++
+    }
+    if (together > 0) this.indicateTogether(count, together === 1)
+    for (let k = 0; k < queues; k++) if (where[touched[k]!] !== HERE) this.letGo(touched[k]!)
+  }
+
+  // VQ-107: queues that do not ask to be alone share a call, in the order in which their packets came.
+  private indicateTogether(count: number, single: boolean): void {
+    const { slots, where } = this
+    const { receiveQueue } = this.components.pool
+    // Chains hold what the list loses here.
+    this.info = true
+    let kept = 0
+    let queue = 0
+    for (let i = 0; i < count; i++) {
+      const slot = slots[i]!
+      if (where[receiveQueue[slot]!] !== HERE) continue
+      queue = receiveQueue[slot]!
+      this.describe(slot, queue)
+      slots[kept++] = slot
+    }
+    this.indicate(kept, single ? queue : -1, single)
+  }
+
+  private letGo(queue: number): void {
+    const { slots, nextOf } = this
+    let count = 0
+    this.info = true
+    for (let slot = this.firstOf[queue]!; slot !== NONE; slot = nextOf[slot]!) {
+      this.describe(slot, queue)
+      slots[count++] = slot
+    }
+    if (this.where[queue] === AWAY) this.append(queue, count)
+    else this.indicate(count, queue, true)
+  }
+
+  // Shared memory information of a packet that lies in the receive ring (VQ-111, VQ-112).
+  private describe(slot: number, queue: number): void {
+    const { pool, tables } = this.components
+    const handle = tables.queues.ringHandle(queue)
+    pool.sharedMemory[slot] = handle
+    if (handle === 0) this.info = false
+    else pool.sharedOffset[slot] = pool.address[slot]! - pool.headerLength[slot]! - tables.queues.ringAddress(queue)
+  }
+
+  // VQ-105, VQ-106, VQ-110
+  private indicate(count: number, queue: number, single: boolean): void {
+    let flags: number = dispatchLevel
+    if (single) flags |= singleQueue
+    if (this.info) flags |= sharedMemoryInfoValid
+    this.components.indicate(this.slots, this.components.list, count, queue, flags)
+  }
+
+  private append(queue: number, count: number): void {
+    const { tables, nowUs } = this.components
+    const taken = this.writer.append(queue, this.slots, 0, count)
+    if (taken < count) this.lose(queue, count - taken, receiveBufferFull)
+    if (taken > 0) this.moderation.packets(tables.queues.processor(queue), taken, tables.queues.moderationUs(queue), nowUs())
+  }
+
+  private lose(queue: number, count: number, reason: number): void {
+    const { counters } = this.components
+    counters.drop(queue, reason, count)
+    counters.port(queue, reason === receiveBufferFull ? sendDropped : receivedDropped, count)
+  }
+
+  /**
+   * Returns packets of queues' memory that outlived their indication: of any queues, or of one with ReturnFlag.singleQueue. Returns false,
+   * with nothing returned, if a list that promises one queue has several (VQ-115).
+   */
+  giveBack(slots: Uint16Array, count: number, single: boolean): boolean {
+    const { receiveQueue } = this.components.pool
+    if (count === 0) return true
+    if (single) {
+      const queue = receiveQueue[slots[0]!]!
+      for (let i = 1; i < count; i++) if (receiveQueue[slots[i]!] !== queue) return false
+      this.readers[queue]!.completeList(slots, 0, count)
+      return true
+    }
+    for (let i = 0; i < count; i++) this.readers[receiveQueue[slots[i]!]!]?.completeList(slots, i, 1)
+    return true
+  }
+}
