@@ -38,6 +38,7 @@ export type Action =
   | 'forbidden'
   | 'handles'
   | 'reference'
+  | 'direct-and-drop'
   | 'throw'
 
 const TEST_TYPE = 0x88b5
@@ -162,6 +163,10 @@ class Extension {
         return
       case 'handles':
         this.handleAbuse(batch, i)
+        return
+      case 'direct-and-drop':
+        batch.addDestination(i, this.options.to![0]!)
+        batch.drop(i, 'test-drop')
         return
       case 'reference':
         this.sw.referenceNic(batch.sourcePortId(i))
