@@ -14,6 +14,7 @@ import { ModuleReferences, PORT_ITSELF } from '../switch/control/references.ts'
 import { indicateUp } from '../switch/control/status-path.ts'
 import { describeError } from '../switch/describe-error.ts'
 import { createSwitchHandle } from '../switch/handle.ts'
+import { takeKeptPackets } from '../switch/kept-packets.ts'
 import { Module } from '../switch/module.ts'
 import type { ModulePlan, ModuleReport, Question } from './messages.ts'
 import type { Processor } from './processor.ts'
@@ -398,8 +399,9 @@ export class ModuleHost {
         }
   }
 
-  /** Takes from all modules their references on an object: they kept them too long. */
+  /** Takes from all modules their references on an object, and the packets of a connection: they kept them too long. */
   revoke(portId: number, nicIndex: number): void {
+    if (nicIndex !== PORT_ITSELF) takeKeptPackets(portId, this.#processor, this.#report) // ES-208
     for (const [module, references] of this.#references) {
       const revoked = references.revoke(portId, nicIndex)
       if (revoked === 0) continue

@@ -36,6 +36,7 @@ import { Timers } from './timers.ts'
 import { WindowSet } from './windows.ts'
 
 const SLICE_MS = 2
+const SLOW_SLICE_MS = 50 // a module may be what takes so long
 const TURNS_PER_LOOK = 16 // rounds over all queues between two looks at the clock
 const SPIN_ROUNDS_BUSY = 400 // empty rounds before sleeping when the last slice was busy
 const SPIN_ROUNDS_IDLE = 10
@@ -254,7 +255,11 @@ export class Processor {
     this.#countLost()
     this.#bursts = bursts
     this.counters.processor(ProcessorCounter.turns, rounds)
-    if (bursts !== 0) this.counters.processor(ProcessorCounter.busyNs, (performance.now() - began) * 1e6)
+    if (bursts !== 0) {
+      const took = performance.now() - began
+      this.counters.processor(ProcessorCounter.busyNs, took * 1e6)
+      if (took >= SLOW_SLICE_MS) this.dataPath.stack.lookCloser()
+    }
     return bursts
   }
 

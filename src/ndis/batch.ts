@@ -45,7 +45,7 @@ export class Batch extends ForwardingBatch {
     const breach = 'packet data may be changed by filtering and forwarding extensions on ingress only'
     if (!this.may(i, ingress ? Right.modify : Right.none, ingress ? 'ES-307' : 'ES-347', breach)) return false
     const slot = this.slots[i]!
-    if (!(offset >= 0 && offset < this.pool.headerLength[slot]!)) return false
+    if (!(offset >= 0 && offset < this.pool.headerLength[slot]!)) return this.outside(i, offset)
     this.pool.header8[slot * HEADER_STRIDE + this.pool.headerOffset[slot]! + offset] = value
     this.changed = true
     this.dirty = true
@@ -54,14 +54,21 @@ export class Batch extends ForwardingBatch {
 
   /** Writes a big-endian 16-bit value; see setU8. Returns false if it is not wholly inside the copied header. */
   setU16(i: number, offset: number, value: number): boolean {
-    return offset + 2 <= this.headerLength(i) && this.setU8(i, offset, value >> 8) && this.setU8(i, offset + 1, value & 0xff)
+    if (!(offset >= 0 && offset + 2 <= this.headerLength(i))) return this.outside(i, offset + 1)
+    return this.setU8(i, offset, value >> 8) && this.setU8(i, offset + 1, value & 0xff)
   }
 
   /** Writes a big-endian 32-bit value; see setU8. */
   setU32(i: number, offset: number, value: number): boolean {
-    return (
-      offset + 4 <= this.headerLength(i) && this.setU16(i, offset, value >>> 16) && this.setU16(i, offset + 2, value & 0xffff)
-    )
+    if (!(offset >= 0 && offset + 4 <= this.headerLength(i))) return this.outside(i, offset + 3)
+    return this.setU16(i, offset, value >>> 16) && this.setU16(i, offset + 2, value & 0xffff)
+  }
+
+  // Behind the copied header there is nothing to write to, which an extension may find out by trying; behind the frame it has no business.
+  private outside(i: number, last: number): false {
+    if (!(last >= 0 && last < this.frameLength(i)))
+      this.owner.breach('ES-093', `byte ${last} was written of a frame of ${this.frameLength(i)}`)
+    return false
   }
 
   /**

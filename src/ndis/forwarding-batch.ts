@@ -53,8 +53,9 @@ export class ForwardingBatch extends PacketView {
 
   // True if the module in work has the right; its breach is reported if not.
   protected may(i: number, right: number, rule: string, breach: string): boolean {
-    if ((this.rights & right) !== 0) return i >= 0 && i < this.length // positions outside name slots of other packets
-    this.owner.breach(rule, breach)
+    if ((this.rights & right) === 0) this.owner.breach(rule, breach)
+    else if (i >= 0 && i < this.length) return true
+    else this.owner.breach('ES-093', `position ${i} was used of a batch of ${this.length} packets`) // it names a slot of another packet
     return false
   }
 
@@ -148,7 +149,8 @@ export class ForwardingBatch extends PacketView {
    * both go the same way. Returns false, and adds nothing, if `k` has none, `i` has one, or there is no room. ES-328, ES-412
    */
   addDestinationsOf(i: number, k: number): boolean {
-    if (!this.mayAdd(i) || !(k >= 0 && k < this.length)) return false
+    const { length } = this
+    if (!(i >= 0 && i < length && k >= 0 && k < length) || !this.mayAdd(i)) return false
     const { pool } = this
     const slot = this.slots[i]!
     const from = this.slots[k]!

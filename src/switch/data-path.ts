@@ -102,6 +102,7 @@ export class DataPath implements DropLogOwner, InjectionsOwner, AdmissionOwner {
       },
       failed: (module) => this.failed(this.current, module),
       dropAll: (batch, reason) => this.dropAll(batch, reason),
+      slow: (module, ms, packets) => this.slow(module, ms, packets),
       nowNs: () => components.nowMs() * 1e6,
     })
     this.forwarding = new Forwarding(this.pool, components.ports, components.macs, this.counters, this)
@@ -405,6 +406,14 @@ export class DataPath implements DropLogOwner, InjectionsOwner, AdmissionOwner {
       this.lost.packet(slot, ingress, reason, this.stack.observesDrops),
     )
     this.components.report(module.name, 'extension-failed', module.lastFault)
+  }
+
+  // It goes on: its packets are late, not lost.
+  private slow(module: Module, ms: number, packets: number): void {
+    const times = ++module.slowBatches
+    if ((times & (times - 1)) !== 0) return // the first, second, fourth … time
+    const text = `took ${Math.round(ms)} ms for ${packets} packets; all others waited (${times} times)`
+    this.components.report(module.name, 'extension-slow', text)
   }
 
   completionFailed(index: number, error: unknown): void {

@@ -99,7 +99,7 @@ export class Injections {
   keep(original: number, how: number, ingress: boolean, module: number): PacketHandle {
     const { pool, host } = this
     const slot = pool.copy(original)
-    if (slot < 0) return 0
+    if (slot < 0) return this.noRoom()
     if (how === Keep.hold) {
       pool.packetId[slot] = pool.packetId[original]!
       pool.parent[slot] = pool.parent[original]!
@@ -115,6 +115,19 @@ export class Injections {
     this.drop(slot)
     return 0
   }
+
+  // Says who keeps the packets that leave no room, the first, second, fourth … time that one is missing.
+  private noRoom(): 0 {
+    const times = ++this.refusals
+    if ((times & (times - 1)) !== 0) return 0
+    const counts = new Map<number, number>()
+    for (let slot = HELD_FIRST; slot < POOL_SLOTS; slot++)
+      if (this.state[slot] !== 0) counts.set(this.owner[slot]!, (counts.get(this.owner[slot]!) ?? 0) + 1)
+    const [most] = [...counts].sort((a, b) => b[1] - a[1])
+    if (most) this.host?.breachOf(most[0], 'ES-056', `keeps ${most[1]} packets and leaves no room for more`)
+    return 0
+  }
+  private refusals = 0
 
   /** As `own` for a packet that has no forwarding context yet. */
   ownBare(slot: number, module: number): PacketHandle {
@@ -167,6 +180,17 @@ export class Injections {
     const slot = handle & (POOL_SLOTS - 1)
     if (handle <= 0 || slot < HELD_FIRST || this.state[slot] === 0 || this.owner[slot] !== module) return -1
     return this.handle(slot) === handle ? slot : -1
+  }
+
+  /** What is wrong with a handle that `resolve` refused: the rule that it breaks, and in words. */
+  wrong(handle: PacketHandle): { readonly rule: string; readonly what: string } {
+    const slot = handle & (POOL_SLOTS - 1)
+    const known = Number.isInteger(handle) && handle > 0 && slot >= HELD_FIRST
+    if (known && this.state[slot] !== 0 && this.handle(slot) === handle)
+      return { rule: 'ES-064', what: 'the handle of a packet of another module was used' }
+    if (known && handle < this.handle(slot) + POOL_SLOTS)
+      return { rule: 'ES-066', what: 'the handle of a packet was used that was given away, or taken back' }
+    return { rule: 'ES-443', what: `a handle was used that names no packet (${handle})` }
   }
 
   /** The slot of a packet that `module` made, with a forwarding context; -1 if the handle names none. */
@@ -280,6 +304,34 @@ export class Injections {
       if (this.state[slot] === PacketState.held) dropped(slot, this.onIngress[slot] === 1)
       this.drop(slot)
     }
+  }
+
+  /**
+   * Takes from all modules the packets that name `port` as source or destination, which is going: held ones go on from where they were
+   * taken (`goOn` of the module) or are counted as lost for `reason`; own unsent ones are freed. Returns how many by module.
+   */
+  surrenderPort(port: number, goOn: (module: number) => boolean, reason: number): ReadonlyMap<number, number> {
+    const taken = new Map<number, number>()
+    for (const slot of this.inOrder()) {
+      if (!this.names(slot, port)) continue
+      const module = this.owner[slot]!
+      taken.set(module, (taken.get(module) ?? 0) + 1)
+      const held = this.state[slot] === PacketState.held
+      if (held && goOn(module)) {
+        this.enqueue(slot)
+        continue
+      }
+      if (held) this.host?.gaveUp(slot, this.onIngress[slot] === 1, reason)
+      this.drop(slot)
+    }
+    return taken
+  }
+
+  private names(slot: number, port: number): boolean {
+    const { pool } = this
+    if (pool.sourcePort[slot] === port) return true
+    for (let k = 0; k < pool.destinationCount[slot]!; k++) if ((destinationAt(pool, slot, k) & DE_PORT) === port) return true
+    return false
   }
 
   // Packets that modules own, in the order in which they were taken.

@@ -36,6 +36,8 @@ export class Module {
   faults = 0
   lastFault = ''
   breaches = 0
+  /** Batches that took so long that it was noticed. */
+  slowBatches = 0
   /** Sampled time: nanoseconds and packets of the bursts that were timed. */
   sampledNs = 0
   sampledPackets = 0

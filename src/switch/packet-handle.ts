@@ -49,7 +49,15 @@ export interface PacketHandleOwner {
 export function createPacketOperations(owner: PacketHandleOwner, components: PacketHandleComponents): PacketOperations {
   const { pool, injections, ports, reasons, kernels } = components
   const { position } = owner
-  const any = (handle: number): number => injections.resolve(handle, position())
+  // A handle that names no packet of the module's is reported; 0 is what every module gets where there was no room.
+  const any = (handle: number): number => {
+    const slot = injections.resolve(handle, position())
+    if (slot < 0 && handle !== 0) {
+      const { rule, what } = injections.wrong(handle)
+      breach(rule, what)
+    }
+    return slot
+  }
   const breach = (rule: string, detail: string): number => {
     injections.host?.breachOf(position(), rule, detail)
     return invalidParameter
@@ -164,7 +172,8 @@ export function createPacketOperations(owner: PacketHandleOwner, components: Pac
     write(packet, offset, bytes) {
       const slot = any(packet)
       if (slot < 0 || injections.isHeld(slot) || !(bytes instanceof Uint8Array)) return invalidParameter
-      if (!(Number.isInteger(offset) && offset >= 0 && offset + bytes.length <= pool.length[slot]!)) return invalidParameter
+      if (!(Number.isInteger(offset) && offset >= 0 && offset + bytes.length <= pool.length[slot]!))
+        return breach('ES-093', `${bytes.length} bytes were written at offset ${offset} of a frame of ${pool.length[slot]}`)
       fill(pool, slot, offset, bytes)
       injections.host?.parse(slot)
       injections.alter(slot)

@@ -15,6 +15,8 @@ export interface StackOwner {
   failed(module: Module): void
   /** Drops all packets of the batch, because the module at `index` failed closed. */
   dropAll(batch: Batch, reason: number): void
+  /** A module took so long for one batch that everything behind it waited. */
+  slow(module: Module, ms: number, packets: number): void
   /** Nanoseconds of a clock, for sampling. */
   nowNs(): number
 }
@@ -26,6 +28,10 @@ export interface StackEdge {
   beforeForwarding(batch: Batch): void
   afterForwarding(batch: Batch): void
 }
+
+/** Nanoseconds that a module may take for a batch before it is reported. */
+const SLOW_NS = 50e6
+const CLOSE_LOOKS = 64 // runs that are timed after one that took too long
 
 const SAMPLE_EVERY = 1021 // odd: with an ingress and an egress run per burst, both directions get their turn
 
@@ -67,6 +73,7 @@ export class ExtensionStack {
   private edge: StackEdge | undefined
   private readonly owner: StackOwner
   private runs = 0
+  private closeLooks = 0
 
   constructor(owner: StackOwner) {
     this.owner = owner
@@ -89,6 +96,11 @@ export class ExtensionStack {
   private get edgeAt(): number {
     const at = this.modules.findIndex((module) => module.class === 'forwarding' && module.enabled)
     return at < 0 ? this.modules.length : at
+  }
+
+  /** A turn took far too long: the next runs are timed module by module, to find which one it is. */
+  lookCloser(): void {
+    this.closeLooks = CLOSE_LOOKS
   }
 
   /** Generates the functions anew after a module changed its state. */
@@ -216,7 +228,8 @@ export class ExtensionStack {
     const { edge, edgeAt } = this
     const order = direction === 'ingress' ? this.modules.map((_, i) => i) : this.modules.map((_, i) => i).reverse()
     return (batch) => {
-      if (++this.runs % SAMPLE_EVERY !== 0) {
+      if (this.closeLooks > 0) this.closeLooks--
+      else if (++this.runs % SAMPLE_EVERY !== 0) {
         run(batch)
         return
       }
@@ -228,8 +241,10 @@ export class ExtensionStack {
         const before = this.owner.nowNs()
         const goesOn = this.step(direction, i, batch)
         const module = this.modules[i]!
-        module.sampledNs += this.owner.nowNs() - before
+        const took = this.owner.nowNs() - before
+        module.sampledNs += took
         module.sampledPackets += packets
+        if (took >= SLOW_NS) this.owner.slow(module, took / 1e6, packets)
         if (!goesOn) return
       }
       if (edge !== undefined && direction === 'ingress' && edgeAt === order.length) this.before(batch)

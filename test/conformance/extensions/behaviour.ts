@@ -19,6 +19,8 @@ export interface Behaviour {
   readonly delayMs?: number
   /** Status with which creations are answered, by OID name ("PORT_CREATE"), for ports whose name contains "bad". */
   readonly veto?: Readonly<Record<string, number>>
+  /** Throws on a frame whose first payload byte is this. */
+  readonly throwOn?: string
   readonly throwIn?: 'attach' | 'oid' | 'timer' | 'pause' | 'restart' | 'detach' | 'promise'
   /** Sends a frame of this text to all ports every so many milliseconds. */
   readonly beatMs?: number
@@ -38,6 +40,7 @@ export type Action =
   | 'forbidden'
   | 'handles'
   | 'reference'
+  | 'outside'
   | 'direct-and-drop'
   | 'throw'
 
@@ -116,6 +119,7 @@ class Extension {
       sw.counters[0]! += 1
       const first = String.fromCharCode(batch.u8(i, PAYLOAD))
       if (options.trace) this.trace(batch, i, first)
+      if (options.throwOn === first) throw new Error(`boom on ${first}`)
       if (options.match !== undefined && options.match !== first) continue
       if (action !== undefined) this.act(batch, i, action)
     }
@@ -168,6 +172,9 @@ class Extension {
         batch.addDestination(i, this.options.to![0]!)
         batch.drop(i, 'test-drop')
         return
+      case 'outside':
+        this.writeOutside(batch, i)
+        return
       case 'reference':
         this.sw.referenceNic(batch.sourcePortId(i))
         this.sw.dereferenceNic(batch.sourcePortId(i))
@@ -187,6 +194,28 @@ class Extension {
     if (this.class === 'capturing' || !batch.ingress) batch.setU8(i, PAYLOAD, 0x21)
     if (this.class !== 'forwarding' || !batch.ingress) batch.addDestination(i, 1)
     if (this.class === 'capturing' || batch.ingress) batch.exclude(i, 0, 'forbidden')
+  }
+
+  // Writes before, behind and far behind everything that it was given.
+  writeOutside(batch: Batch, i: number): void {
+    const { sw } = this
+    const length = batch.frameLength(i)
+    const positions = [-1, length, 256, 4096, 2 ** 31, 2 ** 40, Number.NaN, 0.5]
+    for (const offset of positions) {
+      batch.setU8(i, offset, 0x21)
+      batch.setU16(i, offset, 0x2121)
+      batch.setU32(i, offset, 0x21212121)
+    }
+    batch.setU16(i, length - 1, 0x2121)
+    for (const other of [-1, batch.length, 4096, Number.NaN]) {
+      batch.setU8(other, PAYLOAD, 0x21)
+      batch.drop(other, 'test-outside')
+    }
+    for (const at of [-1, sw.counters.length, 4096, 2 ** 31, Number.NaN]) sw.counters[at] = 7
+    const own = sw.originate(new Uint8Array(60))
+    for (const offset of positions) sw.write(own, offset === 0.5 ? 59 : offset, new Uint8Array(16).fill(0x21))
+    sw.write(own, 50, new Uint8Array(1 << 20))
+    sw.release(own)
   }
 
   // Sends the packet on once, and tries every other use of its handle.
