@@ -53,7 +53,8 @@ export interface VfAssignmentOptions {
 }
 
 export interface VfAssignmentComponents {
-  readonly adapter: Adapter
+  /** The adapter, or what requests to it go through. */
+  readonly adapter: Pick<Adapter, 'request' | 'nicSwitch'>
   readonly exposure: VfExposure
   /** Settles after so many milliseconds. */
   readonly wait: (ms: number) => Promise<void>

@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { SharedMemory } from '../linux/shared-memory.ts'
 import type { InnerStatusIndication, OidCompletion, OidRequest } from '../ndis/oids.ts'
+import { NdisStatus } from '../ndis/status.ts'
 import { ReferenceTable, referenceTableBytes } from '../switch/control/references.ts'
 import { type NicUpdate, PortType, SwitchControl } from '../switch/control.ts'
 import { PortCounter, portCounterNames } from '../switch/counters.ts'
@@ -135,6 +136,9 @@ export class RunningSwitch {
           return () => clearTimeout(timer)
         },
         ...components.edge,
+        adapterRequest: (portId, nicIndex, request) =>
+          this.adapters.carryOut(portId, request) ??
+          components.edge?.adapterRequest?.(portId, nicIndex, request) ?? { status: NdisStatus.notSupported },
         vfRemoved: (portId, nicIndex) => {
           components.edge?.vfRemoved?.(portId, nicIndex)
           this.adapters.vfRemovedByExtension(portId)
@@ -164,6 +168,7 @@ export class RunningSwitch {
       log: components.log,
       vfAssigned: (portId, assigned) => this.#control.updateNic(portId, { vfAssigned: assigned }),
       isConnected: (portId) => this.#table.connected(portId),
+      encapsulate: (request, sourcePortId) => this.#control.nicRequest(request, sourcePortId),
       hasPort: (name) => this.#ports.has(name),
       unknownPort: (name) => this.#unknownPort(name),
       plug: components.plug,

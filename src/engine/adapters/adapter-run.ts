@@ -1,10 +1,13 @@
 // One adapter with what the virtualization stack does on it: a new stack each time the adapter starts.
-import { type AssignedVf, VfAssignment, type VfExposure } from '../../adapter/sequences.ts'
+import type { Adapter } from '../../adapter/adapter.ts'
+import { type AssignedVf, VfAssignment, type VfAssignmentComponents, type VfExposure } from '../../adapter/sequences.ts'
 import type { EngineAdapter } from './engine-adapter.ts'
 
 export interface AdapterRunComponents {
   readonly exposure: VfExposure
   readonly steered: (vf: AssignedVf, toVf: boolean) => void
+  /** Issues a request for a VF. */
+  readonly issue: (adapter: Adapter, ...request: Parameters<Adapter['request']>) => ReturnType<Adapter['request']>
 }
 
 const wait = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms).unref())
@@ -29,7 +32,15 @@ export class AdapterRun {
   async start(): Promise<void> {
     await this.adapter.start()
     const { order } = this.adapter.config
-    this.#stack = new VfAssignment({ order }, { ...this.#components, adapter: this.adapter.software!.adapter, wait })
+    const { adapter } = this.adapter.software!
+    const { issue, ...components } = this.#components
+    const issuing: VfAssignmentComponents['adapter'] = {
+      get nicSwitch() {
+        return adapter.nicSwitch
+      },
+      request: (request, driver) => issue(adapter, request, driver),
+    }
+    this.#stack = new VfAssignment({ order }, { ...components, adapter: issuing, wait })
   }
 
   /** Pulls the adapter: guests lose their VFs first, then it stops. */

@@ -11,6 +11,7 @@ import { type AssignedVf, STACK_DRIVER, VfAssignmentError } from '../../adapter/
 import { deviceOf, ownerOf } from '../../adapter/vf-binding.ts'
 import type { EndpointComponents, EndpointControl } from '../../endpoints/endpoint.ts'
 import type { SharedMemory } from '../../linux/shared-memory.ts'
+import type { OidCompletion, OidRequest } from '../../ndis/oids.ts'
 import { NdisStatus, ndisStatusName } from '../../ndis/status.ts'
 import { reverseArp } from '../../packet/build.ts'
 import type { MacTable } from '../../switch/mac-table.ts'
@@ -22,6 +23,7 @@ import type { PortConfig } from '../switch-config.ts'
 import { AdapterPort, type PortPlace } from './adapter-port.ts'
 import { AdapterRun } from './adapter-run.ts'
 import { adapterStatus } from './adapter-status.ts'
+import { carryOutForVf, type Encapsulate, issueForVf, nicNameOf } from './encapsulation.ts'
 import { EngineAdapter } from './engine-adapter.ts'
 import { SwitchAdapterError } from './errors.ts'
 import { type GivenVf, type IovPort, inOrder, statusOf } from './iov-port.ts'
@@ -47,6 +49,8 @@ export interface SwitchAdaptersComponents {
   /** The VM behind a port has a VF, or has none any more (ES-226). */
   readonly vfAssigned: (portId: number, assigned: boolean) => Promise<void>
   readonly isConnected: (portId: number) => boolean
+  /** Sends a request for a VF down the switch's stack (SR-262). */
+  readonly encapsulate: Encapsulate
   readonly hasPort: (name: string) => boolean
   readonly unknownPort: (name: string) => Error
   readonly plug?: VfPlug | undefined
@@ -94,8 +98,22 @@ export class RunningAdapters implements SwitchAdapters {
         surprise: (vf) => this.#find(vf.vm.nicName).seat.take(),
       },
       steered: (vf, toVf) => this.#steered(run, vf, toVf),
+      issue: (model, request, driver) => issueForVf(model, request, driver, this.#above(run, nicNameOf(request))),
     })
     return run
+  }
+
+  // The switch above the adapter, and the port that a request is for: none while its connection is not there.
+  #above(run: AdapterRun, nicName: string | undefined) {
+    const port = nicName === undefined ? undefined : this.#ports.get(nicName)
+    const sourcePortId = port && this.#components.isConnected(port.id) ? port.id : 0
+    return run.hostPort === 0 ? undefined : { encapsulate: this.#components.encapsulate, sourcePortId }
+  }
+
+  /** A request that came out below the switch's stack, at its external port; undefined if no adapter stands there. */
+  carryOut(portId: number, request: OidRequest): Promise<OidCompletion> | undefined {
+    const model = this.#runs.find(({ hostPort }) => hostPort === portId)?.adapter.software?.adapter
+    return model && carryOutForVf(model, request)
   }
 
   #log(source: string, code: string, message: string): void {
