@@ -6,37 +6,12 @@ import { test } from 'node:test'
 import { createSwitch } from '../../src/engine/host.ts'
 import type { QemuGuest } from '../../src/lab/qemu.ts'
 import { GuestBench } from '../support/qemu.ts'
-import { prepareVfGuests } from '../support/vf-guests.ts'
+import { failoverArguments, prepareVfGuests } from '../support/vf-guests.ts'
 
 const MAC = '52:54:00:77:02:01'
 const PEER_MAC = '52:54:00:77:02:02'
 const ground = await prepareVfGuests()
 const skip = 'skip' in ground ? ground.skip : false
-
-/** A virtio standby and a virtual function as its primary, each behind a root port of its own. */
-function pairArguments(standby: string, path: string): string[] {
-  const primary = {
-    driver: 'vfio-user-pci',
-    socket: { type: 'unix', path },
-    id: 'primary',
-    bus: 'root1',
-    failover_pair_id: 'standby',
-  }
-  return [
-    '-device',
-    'pcie-root-port,id=root0,chassis=1,slot=1',
-    '-device',
-    'pcie-root-port,id=root1,chassis=2,slot=2',
-    '-chardev',
-    `socket,id=standbychr,path=${standby}`,
-    '-netdev',
-    'vhost-user,id=standbynet,chardev=standbychr',
-    '-device',
-    `virtio-net-pci,netdev=standbynet,id=standby,bus=root0,mac=${MAC},failover=on,romfile=`,
-    '-device',
-    JSON.stringify(primary),
-  ]
-}
 
 test('net_failover uses the function, falls back to the virtio card without it, returns, and migrates to another QEMU', {
   skip,
@@ -74,7 +49,7 @@ test('net_failover uses the function, falls back to the virtio card without it, 
     await running.close()
   })
   const { program } = ground
-  const guest = bench.guest({ name: 'pair', nics: [], program, extraArguments: pairArguments(at('s'), at('f')) })
+  const guest = bench.guest({ name: 'pair', nics: [], program, extraArguments: failoverArguments(MAC, at('s'), at('f')) })
   const nic = { mac: PEER_MAC, address: '10.77.0.2/24', backend: { kind: 'vhost-user', path: at('o') } } as const
   const peer = bench.guest({ name: 'peer', nics: [nic], program })
   await Promise.all([guest, peer].map((each) => each.start()))
