@@ -53,10 +53,17 @@ export function packageVersion(): string {
   return (JSON.parse(text) as { version: string }).version
 }
 
-/** Manages `running`, which was made from `config`. */
-export function manageSwitch(running: RunningSwitch, config: ResolvedConfig): SwitchHost {
+/** The ports of a configuration, by name. */
+export const configuredPorts = (config: ResolvedConfig): Map<string, ResolvedPort> =>
+  new Map(config.switch.ports.map((port) => [port.name, port]))
+
+/** Manages `running`, which was made from `config`. `settings`: its ports, which are kept as they come, change and go. */
+export function manageSwitch(
+  running: RunningSwitch,
+  config: ResolvedConfig,
+  settings: Map<string, ResolvedPort> = configuredPorts(config),
+): SwitchHost {
   const version = packageVersion()
-  const settings = new Map(config.switch.ports.map((port) => [port.name, port]))
   const startedAt = new Date(Date.now() - running.uptimeMs).toISOString()
 
   const ports = (): PortStatus[] => running.ports().map((port) => portStatus(port, settings.get(port.name)))
@@ -185,8 +192,13 @@ export function manageSwitch(running: RunningSwitch, config: ResolvedConfig): Sw
     addPort: (input) =>
       translated(async () => {
         const added = resolve(input)
-        await running.addPort(added)
-        settings.set(added.name, added)
+        settings.set(added.name, added) // its virtual function may be plugged before the call returns
+        try {
+          await running.addPort(added)
+        } catch (error) {
+          settings.delete(added.name)
+          throw error
+        }
         return port(added.name)
       }),
     removePort: (name) =>

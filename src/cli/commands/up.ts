@@ -6,10 +6,11 @@ import { fileURLToPath } from 'node:url'
 import type { RunningSwitch } from '../../engine/host.ts'
 import type { LabPlan } from '../../lab/plan.ts'
 import { loadConfig } from '../../manage/config/load.ts'
-import type { ResolvedConfig } from '../../manage/config/types.ts'
+import type { ResolvedConfig, ResolvedPort } from '../../manage/config/types.ts'
 import type { EventLog, SwitchHost } from '../../manage/host.ts'
+import type { QmpPlug } from '../../manage/qmp-plug.ts'
 import { claimSocketPath } from '../../manage/socket-path.ts'
-import { engineConfig, manageSwitch } from '../../manage/switch-host.ts'
+import { configuredPorts, engineConfig, manageSwitch } from '../../manage/switch-host.ts'
 import type { CommandContext } from '../command-context.ts'
 import { CliError, ExitCode } from '../exit.ts'
 import type { Terminal } from '../terminal.ts'
@@ -62,10 +63,13 @@ async function runSwitch(
   const lost = Promise.withResolvers<never>()
   lost.promise.catch(() => {})
   const { createSwitch } = await import('../../engine/host.ts')
-  const running = await createSwitch(engineConfig(config), { log, fatal: (error) => lost.reject(error) })
-  const stops: (() => Promise<void>)[] = [() => running.close()]
+  const ports = configuredPorts(config)
+  const plug = await makePlug(ports, log)
+  const stops: (() => Promise<void>)[] = [async () => plug?.close()]
   try {
-    const host = manageSwitch(running, config)
+    const running = await createSwitch(engineConfig(config), { log, plug, fatal: (error) => lost.reject(error) })
+    stops.unshift(() => running.close())
+    const host = manageSwitch(running, config, ports)
     const { startControlServer } = await import('../../manage/control-server.ts')
     const server = await startControlServer({ path: config.runtime.control }, { host, log })
     stops.unshift(() => server.close())
@@ -75,6 +79,19 @@ async function runSwitch(
   } finally {
     for (const stop of stops) await stop()
   }
+}
+
+/** Plugs virtual functions into guests over QMP, where the switch has an adapter to take them from. */
+async function makePlug(ports: ReadonlyMap<string, ResolvedPort>, log: EventLog): Promise<QmpPlug | undefined> {
+  if (![...ports.values()].some(({ endpoint }) => endpoint.kind === 'adapter')) return undefined
+  const { QmpPlug: Plug } = await import('../../manage/qmp-plug.ts')
+  return new Plug({
+    log,
+    port: (name) => {
+      const port = ports.get(name)
+      return port?.iov === undefined ? undefined : { iov: port.iov, mac: port.mac }
+    },
+  })
 }
 
 /** Without guests: until Ctrl-C, or not at all. */
