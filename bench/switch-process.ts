@@ -20,12 +20,17 @@ export interface SwitchProcessOptions {
   /** Host processor of the data path. */
   readonly processor: number
   readonly directory: string
+  /** Source addresses that mac-guard allows at the two ports; without them GENERATOR_MAC at both. */
+  readonly macs?: readonly [string, string]
 }
+
+const options = JSON.parse(process.argv[2] ?? '{}') as SwitchProcessOptions
 
 /** What every frame of testpmd's flowgen has as source address, on both ports. */
 const GENERATOR_MAC = '00:01:02:03:04:00'
 const RULES = 100
 const portNames = ['left', 'right'] as const
+const [leftMac, rightMac] = options.macs ?? [GENERATOR_MAC, GENERATOR_MAC]
 
 // Flowgen sends UDP from port 1000 to 1001, from 10.254.0.0 to addresses from 10.253.0.0 on; no rule denies it.
 const rulesByPort = Array.from({ length: RULES }, (_, i) => ({
@@ -49,7 +54,7 @@ const extension = (name: InBoxExtensionName, options: unknown): SwitchConfig['ex
 const three = (rules: readonly object[]): SwitchConfig['extensions'] => [
   extension('counters', {}),
   extension('acl', { default: 'allow', rules }),
-  extension('mac-guard', { allow: { left: [GENERATOR_MAC], right: [GENERATOR_MAC] }, unknown: 'drop' }),
+  extension('mac-guard', { allow: { left: [leftMac], right: [rightMac] }, unknown: 'drop' }),
 ]
 
 const stacks: Record<StackName, SwitchConfig['extensions']> = {
@@ -58,8 +63,6 @@ const stacks: Record<StackName, SwitchConfig['extensions']> = {
   threeWithPrefixes: three(rulesWithPrefixes),
   four: [...three(rulesByPort), extension('learning-forward', {})],
 }
-
-const options = JSON.parse(process.argv[2] ?? '{}') as SwitchProcessOptions
 
 const running = await createSwitch(
   {

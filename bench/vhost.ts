@@ -1,35 +1,7 @@
-// `npm run bench -- vhost`: frames a second between two vhost-user ports, this switch against testpmd and Open vSwitch. One generator
-// core, one switch core, one switch at a time; short windows in turn over many rounds, so that slow changes of the machine meet all
-// alike; medians.
-//
-// The rule it must not break: what the generator received back is counted, the same way for all.
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { type BenchComponents, BenchError, type Benchmark, type BenchOptions, type Floor, type FrameResult } from './benchmark.ts'
-import { HUGE_PAGE_BYTES, reserveHugePages } from './support/huge-pages.ts'
-import { describeMachine } from './support/machine.ts'
-import { ensurePackages } from './support/packages.ts'
-import { chooseProcessors, type ProcessorPair } from './support/processors.ts'
-import { Scope } from './support/scope.ts'
-import { median, rounded } from './support/statistics.ts'
-import { TESTPMD_MEMORY_MIB } from './support/testpmd.ts'
-import { measureWindow, type Window, type WindowOptions } from './vhost/measure.ts'
-import { type Pair, type RivalName, rivals } from './vhost/rivals.ts'
-
-const FRAME_BYTES = [64, 512, 1500] as const
-const ROUNDS = 9
-const WINDOW_SECONDS = 1
-const QUICK = { rounds: 2, seconds: 0.4 } as const
-/** Before the first round: the runtime of ours compiles, flow caches of others fill. Seconds per frame size. */
-const WARM_UP_SECONDS = 1.5
-const QUICK_WARM_UP_SECONDS = 0.5
-/** How often a window in which nothing moves is tried. */
-const ATTEMPTS = 3
-/** Undisturbed windows from which on the others are left out. */
-const CLEAN_ENOUGH = 3
-/** Huge pages beside what the programs reserve by name: rings, heaps of DPDK's own. */
-const SPARE_MIB = 64
+// `npm run bench -- vhost`: frames a second between two vhost-user ports, this switch against testpmd and Open vSwitch.
+import type { Benchmark } from './benchmark.ts'
+import { compareRivals } from './vhost/comparison.ts'
+import { type RivalName, rivals } from './vhost/rivals.ts'
 
 /** Ratios reported: case over case, for every frame size. */
 const COMPARED: readonly (readonly [RivalName, RivalName])[] = [
@@ -51,154 +23,13 @@ const FLOORS: Readonly<Record<string, number>> = {
   ext4_vs_ext3_64: 0.8,
 }
 
-interface Plan {
-  readonly rounds: number
-  readonly seconds: number
-  readonly warmUpSeconds: number
-  readonly first: boolean
-}
-
-const windowKey = (name: RivalName, bytes: number): string => `${name} ${bytes}`
-
-async function startAll(
-  missing: Record<string, string>,
-  scope: Scope,
-  processors: ProcessorPair,
-  { progress }: BenchComponents,
-): Promise<Map<RivalName, Pair>> {
-  const absent = await ensurePackages([...new Set(['dpdk-dev', ...rivals.flatMap(({ packages }) => packages)])])
-  if (absent.includes('dpdk-dev'))
-    throw new BenchError('NEEDS_PROGRAM', 'the generator is missing: install it with apt-get install -y dpdk-dev')
-  const startable = rivals.filter(({ name, packages }) => {
-    const lacking = packages.filter((wanted) => absent.includes(wanted))
-    if (lacking.length > 0) missing[name] = `not installed: apt-get install -y ${lacking.join(' ')}`
-    return lacking.length === 0
-  })
-  const directory = mkdtempSync(join(tmpdir(), 'vmswitch-bench-'))
-  scope.add(() => rmSync(directory, { recursive: true, force: true }))
-
-  const pairs = new Map<RivalName, Pair>()
-  for (const rival of startable) {
-    progress(`starting ${rival.title}`)
-    try {
-      // One after the other: somebody else may take pages in between.
-      const memoryMiB = rival.memoryMiB + TESTPMD_MEMORY_MIB + SPARE_MIB
-      scope.add(reserveHugePages(Math.ceil((memoryMiB * 2 ** 20) / HUGE_PAGE_BYTES)))
-      const pair = await rival.start({ directory: join(directory, rival.name), processors }, scope)
-      pair.generator.child.pause()
-      pair.switch.pause()
-      pairs.set(rival.name, pair)
-    } catch (error) {
-      missing[rival.name] = error instanceof Error ? error.message : String(error)
-      progress(`${rival.name} is left out: ${missing[rival.name]}`)
-    }
-  }
-  return pairs
-}
-
-// A window without any frame is measured again: a thread that some other one waits for may have got no processor time at all.
-async function measureMoving(name: RivalName, pair: Pair, options: WindowOptions): Promise<Window> {
-  for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-    const window = await measureWindow(pair, options)
-    if (window.packetsPerSecond > 0) return window
-  }
-  throw new BenchError('NOT_FORWARDING', `${name} forwarded no frame of ${options.bytes} bytes, ${ATTEMPTS} times`)
-}
-
-async function measureAll(
-  pairs: Map<RivalName, Pair>,
-  plan: Plan,
-  missing: Record<string, string>,
-  { progress, signal }: BenchComponents,
-): Promise<Map<string, Window[]>> {
-  const windows = new Map<string, Window[]>()
-  for (let round = 0; round <= plan.rounds; round++) {
-    const line: string[] = []
-    for (const bytes of FRAME_BYTES)
-      for (const [name, pair] of pairs) {
-        signal.throwIfAborted()
-        try {
-          const seconds = round === 0 ? plan.warmUpSeconds : plan.seconds
-          const window = await measureMoving(name, pair, { bytes, seconds, first: plan.first })
-          line.push(`${name} ${bytes} B ${(window.packetsPerSecond / 1e6).toFixed(2)}${window.disturbed ? '*' : ''}`)
-          if (round > 0) windows.set(windowKey(name, bytes), [...(windows.get(windowKey(name, bytes)) ?? []), window])
-        } catch (error) {
-          signal.throwIfAborted()
-          missing[name] = error instanceof Error ? error.message : String(error)
-          progress(`${name} is left out: ${missing[name]}`)
-          pairs.delete(name)
-          await Promise.all([pair.generator.child.end(), pair.switch.end()])
-        }
-      }
-    progress(`${round === 0 ? 'warm-up' : `round ${round} of ${plan.rounds}`}: ${line.join(', ')}`)
-  }
-  return windows
-}
-
-function resultOf(name: RivalName, bytes: number, windows: readonly Window[]): FrameResult {
-  const clean = windows.filter(({ disturbed }) => !disturbed)
-  const used = (clean.length >= CLEAN_ENOUGH ? clean : windows).map(({ packetsPerSecond }) => packetsPerSecond / 1e6)
-  const mpps = median(used)
-  return {
-    case: name,
-    bytes,
-    mpps: rounded(mpps),
-    gbps: rounded((mpps * bytes * 8) / 1000),
-    mppsMin: rounded(Math.min(...used)),
-    mppsMax: rounded(Math.max(...used)),
-    windows: used.length,
-    disturbed: windows.length - clean.length,
-  }
-}
-
-async function run(options: BenchOptions, components: BenchComponents): ReturnType<Benchmark['run']> {
-  const plan: Plan = {
-    rounds: options.rounds ?? (options.quick ? QUICK.rounds : ROUNDS),
-    seconds: options.seconds ?? (options.quick ? QUICK.seconds : WINDOW_SECONDS),
-    warmUpSeconds: options.quick ? QUICK_WARM_UP_SECONDS : WARM_UP_SECONDS,
-    first: options.first,
-  }
-  const machine = describeMachine()
-  const processors = chooseProcessors()
-  const missing: Record<string, string> = {}
-  const scope = new Scope()
-  try {
-    const pairs = await startAll(missing, scope, processors, components)
-    const windows = await measureAll(pairs, plan, missing, components)
-    for (const pair of pairs.values()) await Promise.all([pair.generator.child.end(), pair.switch.end()])
-    // A rival that failed half-way has figures from before; they do not count.
-    const results = FRAME_BYTES.flatMap((bytes) =>
-      rivals
-        .filter(({ name }) => missing[name] === undefined)
-        .map(({ name }) => resultOf(name, bytes, windows.get(windowKey(name, bytes))!)),
-    )
-    const rate = (name: RivalName, bytes: number): number | undefined =>
-      results.find((result) => result.case === name && result.bytes === bytes)?.mpps
-    const ratios: Record<string, number | null> = {}
-    for (const [name, other] of COMPARED)
-      for (const bytes of FRAME_BYTES) {
-        const ratio = `${name}_vs_${other}_${bytes}`
-        const [above, below] = [rate(name, bytes), rate(other, bytes)]
-        ratios[ratio] = above === undefined || below === undefined ? null : rounded(above / below)
-        if (ratios[ratio] === null) missing[ratio] = [name, other].flatMap((wanted) => missing[wanted] ?? []).join('; ')
-      }
-    const floors: Floor[] = Object.entries(FLOORS).map(([ratio, atLeast]) => {
-      const reached = ratios[ratio] ?? null
-      return { ratio, atLeast, met: reached === null ? null : reached >= atLeast }
-    })
-    const notes = [
-      ...(plan.first ? ['switches and generators ran with the highest ordinary priority'] : []),
-      `${plan.rounds} windows of ${plan.seconds} s for each figure; generator on processor ${processors.generator}, switch on ${processors.switch}`,
-      'medians; windows in which other work took more than 5 % of a processor are left out where at least 3 others remain',
-    ]
-    return { bench: 'vhost', machine, results, ratios, floors, missing, notes }
-  } finally {
-    scope.close()
-  }
-}
-
 export const vhostBenchmark: Benchmark = {
   name: 'vhost',
   summary: 'frames a second between two vhost-user ports, against testpmd and OVS-DPDK',
-  run,
+  run: (options, components) =>
+    compareRivals(
+      { bench: 'vhost', rivals, frameBytes: [64, 512, 1500], compared: COMPARED, floors: FLOORS, notes: [] },
+      options,
+      components,
+    ),
 }

@@ -15,6 +15,8 @@ export interface OwnSwitchOptions {
   readonly stack: StackName
   readonly sockets: readonly [string, string]
   readonly processors: ProcessorPair
+  /** Addresses that the ports' guests send from; without them, that of the generator's made-up frames. */
+  readonly macs?: readonly [string, string] | undefined
   /** For the runtime, before the program. */
   readonly nodeArguments?: readonly string[]
   /** Directory that captures and the like are written to. */
@@ -28,6 +30,7 @@ export async function startOwnSwitch(options: OwnSwitchOptions, scope: Scope): P
     sockets: options.sockets,
     processor: options.processors.switch,
     directory: options.directory,
+    ...(options.macs ? { macs: options.macs } : {}),
   }
   const child = new Child(
     {

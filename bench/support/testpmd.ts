@@ -59,21 +59,36 @@ export interface GeneratorOptions {
   /** True if the switch connects to the generator and not the other way round. */
   readonly listens: boolean
   readonly lcores: Lcores
+  /**
+   * Addresses of its two ports, whose frames go to each other's: what it receives it passes on. Without them it makes frames from an
+   * address that both ports share to one that nobody has.
+   */
+  readonly macs?: MacPair | undefined
 }
+
+/** MAC addresses of a generator's ports, lower case. */
+export type MacPair = readonly [string, string]
+
+/** Bursts of 32 frames that circulate in either direction: fewer than a ring holds, so that none is lost. */
+const CIRCULATING_BURSTS = 16
 
 /** A generator with two virtio-user ports on one forwarding thread. */
 export class Generator {
   readonly child: Child
 
-  private constructor(child: Child) {
+  readonly #start: string
+
+  private constructor(child: Child, start: string) {
     this.child = child
+    this.#start = start
   }
 
   /** Starts one; it is connected and ready, but sends nothing yet. */
   static async start(options: GeneratorOptions, scope: Scope): Promise<Generator> {
+    const { macs } = options
     const devices = options.sockets.flatMap((path, i) => [
       '--vdev',
-      `net_virtio_user${i},path=${path},queues=1,queue_size=${RING_SIZE}${options.listens ? ',server=1' : ''}`,
+      `net_virtio_user${i},path=${path},queues=1,queue_size=${RING_SIZE}${options.listens ? ',server=1' : ''}${options.macs ? `,mac=${options.macs[i]}` : ''}`,
     ])
     const child = new Child(
       {
@@ -84,19 +99,20 @@ export class Generator {
           ...devices,
           '--',
           '--interactive',
-          ...forwardingArguments('flowgen'),
+          ...forwardingArguments(macs ? 'io' : 'flowgen'),
+          ...(macs ? [`--eth-peer=0,${macs[1]}`, `--eth-peer=1,${macs[0]}`] : []),
         ]),
       },
       scope,
     )
     await child.until('prompt', START_MS, (output) => (output.includes('testpmd> ') ? true : undefined))
-    return new Generator(child)
+    return new Generator(child, macs ? `start tx_first ${CIRCULATING_BURSTS}` : 'start')
   }
 
   /** Starts sending frames of `bytes` (without FCS) on both ports. */
   send(bytes: number): void {
     this.child.tell(`set txpkts ${bytes}`)
-    this.child.tell('start')
+    this.child.tell(this.#start)
   }
 
   /** Stops sending; settles when it has stopped. */

@@ -9,14 +9,15 @@ import { OVS_MEMORY_MIB, startOvs } from '../support/ovs.ts'
 import { startOwnSwitch } from '../support/own-switch.ts'
 import type { ProcessorPair } from '../support/processors.ts'
 import type { Scope } from '../support/scope.ts'
-import { Generator, startForwarder, TESTPMD_MEMORY_MIB } from '../support/testpmd.ts'
+import { Generator, type MacPair, startForwarder, TESTPMD_MEMORY_MIB } from '../support/testpmd.ts'
 import type { StackName } from '../switch-process.ts'
 
+/** Rivals of the benchmark of ports. */
 export type RivalName = 'ext0' | 'ext3' | 'ext3prefixes' | 'ext4' | 'testpmd' | 'ovs' | 'ovsnoflood'
 
 /** Something that forwards between two vhost-user ports. */
 export interface Rival {
-  readonly name: RivalName
+  readonly name: string
   readonly title: string
   /** System packages beside the generator's. */
   readonly packages: readonly string[]
@@ -37,12 +38,13 @@ export interface Pair {
   readonly generator: Generator
 }
 
-const lcores = ({ generator }: ProcessorPair): { forwarding: number; main: number } => ({
+export const lcores = ({ generator }: ProcessorPair): { forwarding: number; main: number } => ({
   forwarding: generator,
   main: generator,
 })
 
-const own = (name: 'ext0' | 'ext3' | 'ext3prefixes' | 'ext4', stack: StackName, title: string): Rival => ({
+/** This switch with two ports and a stack of extensions; `macs`: as in GeneratorOptions. */
+export const own = (name: string, stack: StackName, title: string, macs?: MacPair): Rival => ({
   name,
   title,
   packages: [],
@@ -50,8 +52,8 @@ const own = (name: 'ext0' | 'ext3' | 'ext3prefixes' | 'ext4', stack: StackName, 
   async start({ directory, processors }, scope) {
     mkdirSync(directory, { recursive: true })
     const sockets = [join(directory, '0.sock'), join(directory, '1.sock')] as const
-    const child = await startOwnSwitch({ name, stack, sockets, processors, directory }, scope)
-    const generator = await Generator.start({ name, sockets, listens: false, lcores: lcores(processors) }, scope)
+    const child = await startOwnSwitch({ name, stack, sockets, processors, directory, macs }, scope)
+    const generator = await Generator.start({ name, sockets, listens: false, lcores: lcores(processors), macs }, scope)
     return { switch: child, generator }
   },
 })
@@ -68,25 +70,28 @@ const ovs = (name: 'ovs' | 'ovsnoflood', floodsItself: boolean, title: string): 
   },
 })
 
+/** testpmd as a switch; `macs`: as in GeneratorOptions. */
+export const testpmd = (macs?: MacPair): Rival => ({
+  name: 'testpmd',
+  title: 'testpmd io (C, no look-up)',
+  packages: [],
+  memoryMiB: TESTPMD_MEMORY_MIB,
+  async start({ directory, processors }, scope) {
+    mkdirSync(directory, { recursive: true })
+    const sockets = [join(directory, '0.sock'), join(directory, '1.sock')] as const
+    const child = await startForwarder(sockets, { forwarding: processors.switch, main: processors.generator }, scope)
+    const generator = await Generator.start({ name: 'testpmd', sockets, listens: false, lcores: lcores(processors), macs }, scope)
+    return { switch: child, generator }
+  },
+})
+
 /** All, in the order in which they are measured. */
 export const rivals: readonly Rival[] = [
   own('ext0', 'none', 'vmswitch, no extension'),
   own('ext3', 'three', 'vmswitch, counters + ACL of 100 rules + MAC guard'),
   own('ext3prefixes', 'threeWithPrefixes', 'the same, every source address searched in the ACL'),
   own('ext4', 'four', 'vmswitch, the three of ext3 and a forwarding extension: one capturing, two filtering, one forwarding'),
-  {
-    name: 'testpmd',
-    title: 'testpmd io (C, no look-up)',
-    packages: [],
-    memoryMiB: TESTPMD_MEMORY_MIB,
-    async start({ directory, processors }, scope) {
-      mkdirSync(directory, { recursive: true })
-      const sockets = [join(directory, '0.sock'), join(directory, '1.sock')] as const
-      const child = await startForwarder(sockets, { forwarding: processors.switch, main: processors.generator }, scope)
-      const generator = await Generator.start({ name: 'testpmd', sockets, listens: false, lcores: lcores(processors) }, scope)
-      return { switch: child, generator }
-    },
-  },
+  testpmd(),
   // The generator's destination is an address that nobody has: each frame is flooded. As it comes, that includes the bridge's own
   // interface, where there is nobody either: what a first set-up gives, and the rival that the floors name. Without it the switches
   // do the same work: the harder rival.
