@@ -5,6 +5,7 @@
 import { FilterCaps, PartitionType, SriovCaps, SwitchCaps } from './identifiers.ts'
 import type { Selection } from './keywords.ts'
 import type { NicSwitchCapabilities, ReceiveFilterCapabilities, SriovCapabilities } from './payloads.ts'
+import { queueCapabilitiesProblem } from './queues/queue-capabilities.ts'
 import { VPORTS_MAX } from './vport-table.ts'
 
 /** Size of an adapter. */
@@ -95,6 +96,8 @@ function receiveFilterOf(
     supportedHeaders: FilterCaps.macHeader,
     supportedMacHeaderFields: FilterCaps.destinationAddress | (vlanIds ? FilterCaps.vlanId : 0), // SR-067, SR-068
     maxMacHeaderFilters: limits.maxNumMacAddresses,
+    minLookaheadSplitSize: 0, // VQ-012
+    maxLookaheadSplitSize: 0,
   }
 }
 
@@ -155,6 +158,10 @@ export function checkAttributes(attributes: HardwareAssist): void {
   }
   if (attributes.hardwareSriov && !attributes.hardwareNicSwitch && isPf(attributes.hardwareSriov))
     refuse('SR-069', 'SR-IOV capabilities come with NIC switch capabilities')
+  for (const caps of [attributes.hardwareReceiveFilter, attributes.currentReceiveFilter]) {
+    const problem = caps && queueCapabilitiesProblem(caps)
+    if (problem) refuse(problem.rule, problem.message)
+  }
   const nicSwitch = attributes.hardwareNicSwitch
   if (!nicSwitch) return
   if (nicSwitch.maxNumSwitches !== 1) refuse('SR-041', `MaxNumSwitches is 1, not ${nicSwitch.maxNumSwitches}`)

@@ -88,6 +88,7 @@ export const FilterCaps = {
   vmQueuesEnabled: 0x1,
   msiXSupported: 0x1,
   vmQueueSupported: 0x2,
+  lookaheadSplitSupported: 0x4,
   dynamicAffinitySupported: 0x8,
   interruptCoalescingSupported: 0x10,
   anyVlanSupported: 0x20,

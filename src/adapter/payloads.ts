@@ -30,6 +30,9 @@ export interface ReceiveFilterCapabilities {
   readonly supportedHeaders: number
   readonly supportedMacHeaderFields: number
   readonly maxMacHeaderFilters: number
+  /** Zero since NDIS 6.30. */
+  readonly minLookaheadSplitSize: number
+  readonly maxLookaheadSplitSize: number
 }
 
 /** NDIS_NIC_SWITCH_PARAMETERS */
