@@ -1,6 +1,7 @@
 // What is left to each class where the switch cannot decide in its place, and what holds whatever an extension does.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { fileURLToPath } from 'node:url'
 import { frame } from '../support/data-path-harness.ts'
 import { capturing, directTo, filtering, forwarding, stackOf } from './handlers.ts'
 import { policy } from './policy-support.ts'
@@ -106,4 +107,34 @@ test('a clone that a forwarding extension indicates on egress has its destinatio
   assert.deepEqual(answers, [false, true])
   assert.deepEqual(harness.got(2), ['x', 'x'])
   assert.deepEqual(broken(), ['ES-390'])
+})
+
+test('the learning forwarder drops what the security property that it accepted forbids, also one older than itself, and refuses what it does not enforce (ES-319, ES-498)', async (t) => {
+  const file = fileURLToPath(new URL('../../src/extensions/learning-forward/index.ts', import.meta.url))
+  const sut = await SwitchUnderTest.start(t, {
+    verify: true,
+    extensions: [{ name: 'forward', file, enabled: false, onFailure: 'closed', options: {} }],
+  })
+  const { policies } = sut.switch
+  const forged = (text: string) => sut.peer(1).send(testFrame(2, 9, text))
+  const reason = 'learning-forward: source address not allowed'
+  await policies.add(1, { type: 'security', value: { allowMacSpoofing: false } })
+  await sut.switch.setExtension('forward', true)
+  forged('older')
+  await sut.send(1, 2, 'own')
+  assert.deepEqual(await sut.receive(2, 1), ['own'])
+  assert.deepEqual(sut.drops(1), { [reason]: 1 })
+  await policies.update(1, { type: 'security', value: { allowMacSpoofing: true } })
+  forged('allowed')
+  assert.deepEqual(await sut.receive(2, 1), ['allowed'])
+  await policies.update(1, { type: 'security', value: { allowMacSpoofing: false } })
+  forged('forbidden')
+  await sut.until(() => sut.drops(1)[reason] === 2, 'the drop')
+  const instance = policies.list(1)[0]!.propertyInstanceId
+  await policies.delete(1, { type: 'security', instance })
+  forged('without')
+  assert.deepEqual(await sut.receive(2, 1), ['without'])
+  for (const value of [{ allowTeaming: true }, { allowTeaming: true, allowMacSpoofing: true }])
+    await assert.rejects(policies.add(1, { type: 'security', value }), /DATA_NOT_ACCEPTED/)
+  assert.equal((await sut.extension('forward')).breaches, 0)
 })
