@@ -10,6 +10,7 @@ import { MemoryEndpoint } from '../../src/endpoints/memory/memory-endpoint.ts'
 import type { MemoryPeer } from '../../src/endpoints/memory/memory-peer.ts'
 import type { AdapterConfig, AssignedVfStatus, IovConfig } from '../../src/engine/adapter-config.ts'
 import type { VfPlug } from '../../src/engine/adapters/switch-adapters.ts'
+import type { ExtensionEntry } from '../../src/engine/extension-manager.ts'
 import { createSwitch, type RunningSwitch } from '../../src/engine/host.ts'
 import type { PortConfig } from '../../src/engine/switch-config.ts'
 import { IgbvfDriver } from './igbvf-driver.ts'
@@ -31,6 +32,8 @@ export interface LabOptions {
   readonly adapter?: Partial<AdapterConfig>
   readonly processors?: number
   readonly plug?: VfPlug
+  /** Extensions below the one that counts. */
+  readonly extensions?: readonly ExtensionEntry[]
 }
 
 /** Anything that frames come from and go to. */
@@ -52,7 +55,7 @@ export class AdapterLab {
     this.events = events
   }
 
-  static async open({ vms, adapter = {}, processors = 1, plug }: LabOptions): Promise<AdapterLab> {
+  static async open({ vms, adapter = {}, processors = 1, plug, extensions = [] }: LabOptions): Promise<AdapterLab> {
     const directory = mkdtempSync(join(tmpdir(), 'vma-'))
     const events: string[] = []
     const plain = { macSpoofing: 'off', learning: false, link: 'up', endpoint: { kind: 'memory' } } as const
@@ -71,7 +74,7 @@ export class AdapterLab {
           name: 'lab',
           type: 'external',
           processors,
-          extensions: [{ name: 'counters', file: counters, options: {}, enabled: true, onFailure: 'open' }],
+          extensions: [{ name: 'counters', file: counters, options: {}, enabled: true, onFailure: 'open' }, ...extensions],
           ports: [
             { ...plain, name: 'up', mac: null, learning: true, endpoint: { kind: 'adapter', adapter: 'nic' } },
             ...vms.map(

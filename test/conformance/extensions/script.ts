@@ -20,7 +20,7 @@ export type Command =
   | { readonly do: 'query'; readonly oid: number; readonly input?: unknown; readonly room?: number }
   | { readonly do: 'request'; readonly request: OidRequest }
   /** Makes a packet and tries to give it a destination, or a source; it is given up again. */
-  | { readonly do: 'direct' | 'pretend'; readonly port: number }
+  | { readonly do: 'direct' | 'pretend'; readonly port: number; readonly nic?: number }
   | { readonly do: 'indicate'; readonly indication: NicStatusIndication }
 
 /** How it answers an OID, by name. */
@@ -31,6 +31,8 @@ export interface Reply {
   readonly nicIndex?: number
   /** Answers so often, then forwards. */
   readonly times?: number
+  /** Forwards so many first. */
+  readonly after?: number
   readonly mtu?: number
   /** Leaves it pending, for `answerAfterMs` if the script has that. */
   readonly pending?: boolean
@@ -141,8 +143,10 @@ class ScriptedModule {
     if (!reply || !(payload.portName ?? payload.nicName ?? '').includes(reply.for ?? '')) return undefined
     if (reply.nicIndex !== undefined && payload.nicIndex !== reply.nicIndex) return undefined
     const before = this.answered.get(name) ?? 0
-    if (before >= (reply.times ?? Number.POSITIVE_INFINITY)) return undefined
+    const { after = 0, times = Number.POSITIVE_INFINITY } = reply
+    if (before >= after + times) return undefined
     this.answered.set(name, before + 1)
+    if (before < after) return undefined
     if (reply.modify) Object.assign(request.payload as object, { portName: 'forged', nicName: 'forged' })
     if (reply.never) return new Promise(() => {})
     if (reply.pending) {
@@ -210,8 +214,8 @@ class ScriptedModule {
       case 'direct':
       case 'pretend': {
         const packet = sw.originate(new Uint8Array(60))
-        if (command.do === 'pretend') say(sw.setSource(packet, command.port))
-        else say(sw.addDestination(packet, command.port) ? 0 : 1)
+        if (command.do === 'pretend') say(sw.setSource(packet, command.port, command.nic ?? 0))
+        else say(sw.addDestination(packet, command.port, command.nic ?? 0) ? 0 : 1)
         sw.release(packet, 'tried')
         return
       }
