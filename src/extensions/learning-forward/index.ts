@@ -8,6 +8,7 @@ import {
   NdisStatus,
   type NicParameters,
   Oid,
+  type PortParameters,
   type PortPropertyParameters,
   PortPropertyType,
   type PropertyEnumeration,
@@ -158,9 +159,9 @@ export default defineExtension<LearningForwardOptions>({
       oidComplete({ oid, payload }, { status }) {
         // After it came back: a connection may be used when NIC_CONNECT has completed (spec 3.2).
         if (sw.processor !== 0 || status !== NdisStatus.success) return
-        const { portId } = payload as NicParameters
         if (oid === Oid.nicConnect) connections.connect(payload as NicParameters)
         else if (oid === Oid.portDelete) {
+          const { portId } = payload as PortParameters
           addresses.forget(portId)
           guard.forget(portId)
         } else if (changesProperties.has(oid)) secure(payload as PortPropertyParameters, oid === Oid.portPropertyDelete)
