@@ -3,22 +3,18 @@
 //
 // The rule it must not break: whatever fails, the VM's traffic goes on through its port of the switch, and a person is told why.
 import type { AdapterIndication } from '../../adapter/adapter.ts'
-import type { VfOwner } from '../../adapter/igbvf/owner.ts'
 import { setVf, showVf, type VfShown, type VfWords, VfWordsError } from '../../adapter/linux-words.ts'
 import { AdapterOid } from '../../adapter/oids.ts'
 import type { AdapterRequest } from '../../adapter/requests.ts'
-import { type AssignedVf, STACK_DRIVER, VfAssignmentError } from '../../adapter/sequences.ts'
-import { deviceOf, ownerOf } from '../../adapter/vf-binding.ts'
+import { STACK_DRIVER } from '../../adapter/sequences.ts'
 import type { EndpointComponents, EndpointControl } from '../../endpoints/endpoint.ts'
 import type { SharedMemory } from '../../linux/shared-memory.ts'
 import type { OidCompletion, OidRequest } from '../../ndis/oids.ts'
 import { NdisStatus, ndisStatusName } from '../../ndis/status.ts'
-import { reverseArp } from '../../packet/build.ts'
 import type { MacTable } from '../../switch/mac-table.ts'
 import type { WindowAllocator } from '../../vhost-user/window-allocator.ts'
 import type { AdapterConfig, AdapterStatus, AssignedVfStatus, SwitchAdapters } from '../adapter-config.ts'
 import type { ProcessorSet } from '../processor-set.ts'
-import { ServedQueues } from '../served-queues.ts'
 import type { PortConfig } from '../switch-config.ts'
 import { AdapterPort, type PortPlace } from './adapter-port.ts'
 import { AdapterRun } from './adapter-run.ts'
@@ -27,15 +23,12 @@ import { carryOutForVf, type Encapsulate, issueForVf, nicNameOf } from './encaps
 import { EngineAdapter } from './engine-adapter.ts'
 import { SwitchAdapterError } from './errors.ts'
 import { type GivenVf, type IovPort, inOrder, statusOf } from './iov-port.ts'
+import { VfGiving, type VfPlug } from './vf-giving.ts'
 import { VfSeat } from './vf-seat.ts'
 import type { VmPolicies } from './vm-policies.ts'
+import { VmTraffic } from './vm-traffic.ts'
 
-/** How a VF is plugged into its guest, where the VMM does not have it from the start. */
-export interface VfPlug {
-  plug(port: string, vf: AssignedVf): Promise<void>
-  /** Settles when the guest has let go of it. */
-  unplug(port: string, vf: AssignedVf): Promise<void>
-}
+export type { VfPlug } from './vf-giving.ts'
 
 export interface SwitchAdaptersComponents {
   readonly memory: SharedMemory
@@ -62,6 +55,8 @@ const OPERATOR = 'operator'
 export class RunningAdapters implements SwitchAdapters {
   readonly #components: SwitchAdaptersComponents
   readonly #runs: readonly AdapterRun[]
+  readonly #traffic: VmTraffic
+  readonly #giving: VfGiving
   readonly #ports = new Map<string, IovPort>()
   /** VMs without SR-IOV whose addresses the default VPort has filters for. */
   readonly #plain = new Map<string, { readonly id: number; readonly mac: string }>()
@@ -71,6 +66,9 @@ export class RunningAdapters implements SwitchAdapters {
 
   constructor(configs: readonly AdapterConfig[], components: SwitchAdaptersComponents) {
     this.#components = components
+    const event = (port: IovPort, code: string, message: string) => this.#log(`port ${port.name}`, code, message)
+    this.#traffic = new VmTraffic({ ...components, event })
+    this.#giving = new VfGiving({ ...components, traffic: this.#traffic, port: (name) => this.#find(name), event })
     this.#runs = configs.map((config, index) => this.#makeRun(config, index))
   }
 
@@ -87,17 +85,19 @@ export class RunningAdapters implements SwitchAdapters {
         indicate: (indication) => {
           for (const observer of this.#observers) observer(config.name, indication)
         },
-        vportGone: (vport) => this.#seatOf(index, vport)?.withdraw() ?? Promise.resolve(),
+        vportGone: async (vport) => {
+          for (const { given, seat } of this.#ports.values())
+            if (given?.run === run && given.vf.vportId === vport) await seat.withdraw()
+        },
         hostChanged: (port) => this.#hostChanged(run, port),
       },
     )
     const run = new AdapterRun(adapter, {
-      exposure: {
-        expose: (vf) => this.#expose(run, vf),
-        withdraw: (vf) => this.#withdraw(vf),
-        surprise: (vf) => this.#find(vf.vm.nicName).seat.take(),
+      exposure: this.#giving.exposureOn(() => run),
+      steered: (vf, toVf) => {
+        const port = this.#ports.get(vf.vm.nicName)
+        if (port) this.#traffic.steered(port, run, vf, toVf)
       },
-      steered: (vf, toVf) => this.#steered(run, vf, toVf),
       issue: (model, request, driver) => issueForVf(model, request, driver, this.#above(run, nicNameOf(request))),
     })
     return run
@@ -155,7 +155,10 @@ export class RunningAdapters implements SwitchAdapters {
         {
           memory,
           windows,
-          activity: () => this.#activityChanged(name),
+          activity: () => {
+            const port = this.#ports.get(name)
+            if (port) this.#traffic.follow(port)
+          },
           event: (code, message) => this.#log(`port ${name}`, code, message),
         },
       )
@@ -172,7 +175,7 @@ export class RunningAdapters implements SwitchAdapters {
     const port = this.#ports.get(name)
     const mac = port?.mac ?? this.#plain.get(name)?.mac
     if (port) {
-      await inOrder(port, () => this.#remove(port, true)).catch(() => undefined)
+      await inOrder(port, () => this.#giving.remove(port, true)).catch(() => undefined)
       await port.seat.close()
       this.#ports.delete(name)
     }
@@ -191,7 +194,7 @@ export class RunningAdapters implements SwitchAdapters {
 
   #hostChanged(run: AdapterRun, hostPort: number): void {
     run.hostPort = hostPort
-    for (const port of this.#ports.values()) if (port.given?.run === run && port.onVf) this.#direct(port, true)
+    for (const port of this.#ports.values()) if (port.given?.run === run && port.onVf) this.#traffic.direct(port)
   }
 
   async close(): Promise<void> {
@@ -200,94 +203,7 @@ export class RunningAdapters implements SwitchAdapters {
     for (const run of this.#runs) await run.stop()
   }
 
-  // ---- where traffic goes -------------------------------------------------------------------------------------------------
-
-  // The switch sends frames for the VM's address to the adapter while its VF is in use, else to its port.
-  #direct(port: IovPort, toVf: boolean): void {
-    const { macs } = this.#components
-    const hostPort = port.given?.run.hostPort ?? 0
-    macs.addStatic(port.mac, 0, toVf && hostPort !== 0 ? hostPort : port.id)
-    macs.forgetLearned(port.mac)
-  }
-
-  #steered(run: AdapterRun, vf: AssignedVf, toVf: boolean): void {
-    const port = this.#ports.get(vf.vm.nicName)
-    if (!port || port.onVf === toVf) return
-    port.given ??= { run, vf }
-    port.onVf = toVf
-    port.switchovers++
-    this.#direct(port, toVf)
-    const where = toVf ? `VF ${vf.vfId} of adapter "${run.adapter.name}"` : 'the synthetic path'
-    this.#log(`port ${port.name}`, toVf ? 'vf-active' : 'vf-inactive', `traffic goes through ${where}`)
-    if (!toVf) this.#announce(port)
-  }
-
-  // Switches that learned the VM behind the adapter learn where it is now, as from itself.
-  #announce({ id, mac }: IovPort): void {
-    const { processors, isConnected } = this.#components
-    if (!isConnected(id)) return
-    const octets = Uint8Array.from(mac.split(':'), (octet) => Number.parseInt(octet, 16))
-    processors.clients[0]!.request({ kind: 'inject', port: id, frame: reverseArp(octets) }).catch(() => undefined)
-  }
-
-  // The guest's driver came or went: the VM's filters follow, at once where nothing else is under way.
-  #activityChanged(name: string): void {
-    const port = this.#ports.get(name)
-    if (!port) return
-    inOrder(port, async () => {
-      const { given, seat } = port
-      if (given && seat.active !== port.onVf) await given.run.stack?.follow(given.vf.vfId, seat.active)
-    }).catch((error: Error) => this.#log(`port ${name}`, 'vf-not-followed', error.message))
-  }
-
-  // ---- giving and taking --------------------------------------------------------------------------------------------------
-
-  #seatOf(adapter: number, vport: number): VfSeat | undefined {
-    for (const { given, seat } of this.#ports.values())
-      if (given?.run.adapter.index === adapter && given.vf.vportId === vport) return seat
-    return undefined
-  }
-
-  async #expose(run: AdapterRun, vf: AssignedVf): Promise<true> {
-    const port = this.#find(vf.vm.nicName)
-    const { memory, processors, plug } = this.#components
-    const { adapter } = run
-    const { pf } = adapter.software!
-    port.given = { run, vf }
-    const target = { kind: 'vport', adapter: adapter.index, vport: vf.vportId } as const
-    const served = new ServedQueues(target, vf.vportId - 1, {
-      memory,
-      processors,
-      failed: (error) => this.#log(`port ${port.name}`, 'queues-failed', error.message),
-    })
-    try {
-      await port.seat.give(this.#ownerOf(run, vf), served)
-      const { device } = port.seat
-      if (device) pf.attachDevice(vf.vfId, deviceOf(device))
-      if (port.iov.qmp !== undefined) await plug?.plug(port.name, vf)
-    } catch (error) {
-      pf.attachDevice(vf.vfId, undefined)
-      await port.seat.take()
-      throw error
-    }
-    return true
-  }
-
-  // While the VM's filters are not at the VF yet, its guest may ask for what they will admit.
-  #ownerOf({ adapter }: AdapterRun, { vfId, vm }: AssignedVf): VfOwner {
-    const owner = ownerOf(adapter.software!.pf, vfId, adapter.config.mtu)
-    return Object.assign(Object.create(owner) as VfOwner, {
-      allowsVlan: (vlan: number) => vlan === 0 || vm.vlan < 0 || vm.vlan === vlan || owner.allowsVlan(vlan),
-    })
-  }
-
-  async #withdraw(vf: AssignedVf): Promise<void> {
-    const { seat, name, iov } = this.#find(vf.vm.nicName)
-    const { plug } = this.#components
-    if (iov.qmp !== undefined && plug) await plug.unplug(name, vf)
-    else seat.askBack()
-    if (iov.form === 'vfio-user') await seat.inactive()
-  }
+  // ---- who gets one -------------------------------------------------------------------------------------------------------
 
   // The adapter that the VM's switch is connected to; where it is connected to none, the first that runs.
   #choose(): AdapterRun {
@@ -301,57 +217,11 @@ export class RunningAdapters implements SwitchAdapters {
     return free ?? running[0]!
   }
 
-  async #assign(port: IovPort): Promise<AssignedVfStatus> {
+  #assign(port: IovPort): Promise<AssignedVfStatus> {
     if (port.given) throw new SwitchAdapterError('VF_ASSIGNED', `port "${port.name}" has VF ${port.given.vf.vfId} already`)
-    const { policies, vfAssigned } = this.#components
-    const obstacle = policies.obstacle(port.id)
+    const obstacle = this.#components.policies.obstacle(port.id)
     if (obstacle !== undefined) throw new SwitchAdapterError('NO_IOV', `port "${port.name}" can't have a VF: ${obstacle}`)
-    const run = this.#choose()
-    const vm = {
-      vmName: port.name,
-      nicName: port.name,
-      mac: port.mac,
-      vlan: policies.vlan(port.id),
-      queuePairs: port.iov.form === 'vfio-user' ? 1 : port.iov.queuePairs,
-    }
-    let vf: AssignedVf
-    try {
-      vf = await run.stack!.assign(vm)
-    } catch (error) {
-      port.given = null
-      throw notAssigned(port, run, error)
-    }
-    port.given = { run, vf }
-    port.barred = false
-    port.wasRefused = false
-    if (port.iov.trusted) run.adapter.software!.pf.configure(vf.vfId, { trust: true })
-    this.#log(`port ${port.name}`, 'vf-assigned', `VF ${vf.vfId} of adapter "${run.adapter.name}" at ${port.iov.path}`)
-    await vfAssigned(port.id, true)
-    this.#activityChanged(port.name)
-    return statusOf(port, port.given)
-  }
-
-  async #remove(port: IovPort, surprise: boolean): Promise<void> {
-    const { given } = port
-    if (!given) return
-    const { run, vf } = given
-    port.removing = true
-    try {
-      await run.stack?.remove(vf.vfId, surprise)
-    } finally {
-      run.adapter.software?.pf.attachDevice(vf.vfId, undefined)
-      await port.seat.take()
-      await this.#wasTaken(port)
-    }
-  }
-
-  async #wasTaken(port: IovPort): Promise<void> {
-    const { given } = port
-    port.removing = false
-    port.given = null
-    if (!given) return
-    this.#log(`port ${port.name}`, 'vf-removed', `VF ${given.vf.vfId} of adapter "${given.run.adapter.name}" was taken back`)
-    await this.#components.vfAssigned(port.id, false)
+    return this.#giving.assign(port, this.#choose())
   }
 
   // Ports that want a VF and have none get what is left, the highest weights first.
@@ -375,7 +245,7 @@ export class RunningAdapters implements SwitchAdapters {
     const port = [...this.#ports.values()].find(({ id }) => id === portId)
     if (!port) return
     port.barred = true
-    inOrder(port, () => this.#remove(port, false))
+    inOrder(port, () => this.#giving.remove(port, false))
       .then(() => this.#distribute())
       .catch((error: Error) => this.#log(`port ${port.name}`, 'vf-removal-failed', error.message))
   }
@@ -432,7 +302,7 @@ export class RunningAdapters implements SwitchAdapters {
   async remove(port: string, surprise = false): Promise<void> {
     const { port: found } = this.#given(port)
     found.barred = true
-    await inOrder(found, () => this.#remove(found, surprise))
+    await inOrder(found, () => this.#giving.remove(found, surprise))
     await this.#distribute()
   }
 
@@ -460,7 +330,7 @@ export class RunningAdapters implements SwitchAdapters {
     const run = this.#run(name)
     this.#running(name)
     await run.pull()
-    for (const port of this.#ports.values()) if (port.given?.run === run) await inOrder(port, () => this.#wasTaken(port))
+    for (const port of this.#ports.values()) if (port.given?.run === run) await inOrder(port, () => this.#giving.taken(port))
     this.#log(`adapter ${name}`, 'adapter-removed', 'the adapter was pulled: VMs go on through the switch')
   }
 
@@ -483,11 +353,4 @@ export class RunningAdapters implements SwitchAdapters {
     this.#observers.add(observer)
     return () => this.#observers.delete(observer)
   }
-}
-
-function notAssigned(port: IovPort, { adapter }: AdapterRun, error: unknown): unknown {
-  if (!(error instanceof VfAssignmentError)) return error
-  if (error.status === NdisStatus.resources)
-    return new SwitchAdapterError('NO_VF_LEFT', `adapter "${adapter.name}" has no VF left for port "${port.name}"`)
-  return error
 }

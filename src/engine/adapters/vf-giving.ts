@@ -1,0 +1,149 @@
+// Giving a VM a VF and taking it back: the stack's sequence on the adapter's side, the seat and its plug on the guest's.
+//
+// The rule it must not break: what fails is undone, and the VM's traffic goes on through its port of the switch.
+import type { VfOwner } from '../../adapter/igbvf/owner.ts'
+import { type AssignedVf, VfAssignmentError, type VfExposure } from '../../adapter/sequences.ts'
+import { deviceOf, ownerOf } from '../../adapter/vf-binding.ts'
+import type { SharedMemory } from '../../linux/shared-memory.ts'
+import { NdisStatus } from '../../ndis/status.ts'
+import type { AssignedVfStatus } from '../adapter-config.ts'
+import type { ProcessorSet } from '../processor-set.ts'
+import { ServedQueues } from '../served-queues.ts'
+import type { AdapterRun } from './adapter-run.ts'
+import { SwitchAdapterError } from './errors.ts'
+import { type IovPort, statusOf } from './iov-port.ts'
+import type { VmPolicies } from './vm-policies.ts'
+import type { VmTraffic } from './vm-traffic.ts'
+
+/** How a VF is plugged into its guest, where the VMM does not have it from the start. */
+export interface VfPlug {
+  plug(port: string, vf: AssignedVf): Promise<void>
+  /** Settles when the guest has let go of it. */
+  unplug(port: string, vf: AssignedVf): Promise<void>
+}
+
+export interface VfGivingComponents {
+  readonly memory: SharedMemory
+  readonly processors: ProcessorSet
+  readonly policies: VmPolicies
+  readonly traffic: VmTraffic
+  readonly plug?: VfPlug | undefined
+  /** The port of a VM's adapter. */
+  readonly port: (name: string) => IovPort
+  /** The VM behind a port has a VF, or has none any more (ES-226). */
+  readonly vfAssigned: (portId: number, assigned: boolean) => Promise<void>
+  readonly event: (port: IovPort, code: string, message: string) => void
+}
+
+export class VfGiving {
+  readonly #components: VfGivingComponents
+
+  constructor(components: VfGivingComponents) {
+    this.#components = components
+  }
+
+  /** The guests' side of an adapter's sequences. */
+  exposureOn(run: () => AdapterRun): VfExposure {
+    const { port } = this.#components
+    return {
+      expose: (vf) => this.#expose(run(), vf),
+      withdraw: (vf) => this.#withdraw(vf),
+      surprise: (vf) => port(vf.vm.nicName).seat.take(),
+    }
+  }
+
+  async #expose(run: AdapterRun, vf: AssignedVf): Promise<true> {
+    const { memory, processors, plug, event } = this.#components
+    const port = this.#components.port(vf.vm.nicName)
+    const { adapter } = run
+    const { pf } = adapter.software!
+    port.given = { run, vf }
+    const target = { kind: 'vport', adapter: adapter.index, vport: vf.vportId } as const
+    const served = new ServedQueues(target, vf.vportId - 1, {
+      memory,
+      processors,
+      failed: (error) => event(port, 'queues-failed', error.message),
+    })
+    try {
+      pf.configure(vf.vfId, { trust: port.iov.trusted }) // what the VF's last VM was trusted with is its own affair
+      await port.seat.give(this.#ownerOf(run, vf), served)
+      const { device } = port.seat
+      if (device) pf.attachDevice(vf.vfId, deviceOf(device))
+      if (port.iov.qmp !== undefined) await plug?.plug(port.name, vf)
+    } catch (error) {
+      pf.attachDevice(vf.vfId, undefined)
+      await port.seat.take()
+      throw error
+    }
+    return true
+  }
+
+  // While the VM's filters are not at the VF yet, its guest may ask for what they will admit.
+  #ownerOf({ adapter }: AdapterRun, { vfId, vm }: AssignedVf): VfOwner {
+    const owner = ownerOf(adapter.software!.pf, vfId, adapter.config.mtu)
+    return Object.assign(Object.create(owner) as VfOwner, {
+      allowsVlan: (vlan: number) => vlan === 0 || vm.vlan < 0 || vm.vlan === vlan || owner.allowsVlan(vlan),
+    })
+  }
+
+  async #withdraw(vf: AssignedVf): Promise<void> {
+    const { plug, port } = this.#components
+    const { seat, name, iov } = port(vf.vm.nicName)
+    if (iov.qmp !== undefined && plug) await plug.unplug(name, vf)
+    else seat.askBack()
+    if (iov.form === 'vfio-user') await seat.inactive()
+  }
+
+  /** Gives the VM behind `port` a VF of `run`. */
+  async assign(port: IovPort, run: AdapterRun): Promise<AssignedVfStatus> {
+    const { policies, vfAssigned, traffic, event } = this.#components
+    const vm = {
+      vmName: port.name,
+      nicName: port.name,
+      mac: port.mac,
+      vlan: policies.vlan(port.id),
+      queuePairs: port.iov.form === 'vfio-user' ? 1 : port.iov.queuePairs,
+    }
+    let vf: AssignedVf
+    try {
+      vf = await run.stack!.assign(vm)
+    } catch (error) {
+      port.given = null
+      if (!(error instanceof VfAssignmentError && error.status === NdisStatus.resources)) throw error
+      throw new SwitchAdapterError('NO_VF_LEFT', `adapter "${run.adapter.name}" has no VF left for port "${port.name}"`)
+    }
+    port.given = { run, vf }
+    port.barred = false
+    port.wasRefused = false
+    event(port, 'vf-assigned', `VF ${vf.vfId} of adapter "${run.adapter.name}" at ${port.iov.path}`)
+    await vfAssigned(port.id, true)
+    traffic.follow(port)
+    return statusOf(port, port.given)
+  }
+
+  /** Takes the VF of `port` back; `surprise`: its guest is not asked. */
+  async remove(port: IovPort, surprise: boolean): Promise<void> {
+    const { given } = port
+    if (!given) return
+    const { run, vf } = given
+    port.removing = true
+    try {
+      await run.stack?.remove(vf.vfId, surprise)
+    } finally {
+      run.adapter.software?.pf.attachDevice(vf.vfId, undefined)
+      await port.seat.take()
+      await this.taken(port)
+    }
+  }
+
+  /** The VF of `port` is gone. */
+  async taken(port: IovPort): Promise<void> {
+    const { given } = port
+    port.removing = false
+    port.given = null
+    if (!given) return
+    const { event, vfAssigned } = this.#components
+    event(port, 'vf-removed', `VF ${given.vf.vfId} of adapter "${given.run.adapter.name}" was taken back`)
+    await vfAssigned(port.id, false)
+  }
+}
