@@ -42,6 +42,7 @@ make_bond() {
   [ -d "$net/$bond" ] || echo "+$bond" >"$net/bonding_masters" # the module itself makes bond0
   echo active-backup >"$net/$bond/bonding/mode"
   echo 100 >"$net/$bond/bonding/miimon"
+  echo 1 >"$net/$bond/bonding/all_slaves_active" # frames on their way when traffic moves are taken on either card
 }
 
 join() { # of the card $1: into the bond, with its addresses and default route
@@ -79,7 +80,7 @@ while :; do
     prefer "$function"
   fi
   [ -n "$watching" ] || break
-  sleep 1
+  sleep 0.1 2>/dev/null || sleep 1
   [ -n "$function" ] && [ -d "$net/$function" ] || find_pair
 done
 echo "bond-vf: $bond joins $synthetic (synthetic) and $function (virtual function, preferred)"
