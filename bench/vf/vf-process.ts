@@ -21,6 +21,9 @@ export interface VfProcessOptions {
 
 const LOADED = 2
 const POLL_MS = 20
+/** Memory and rings of an idle guest: all guests together fit what the kernels see. */
+const IDLE_GUEST_BYTES = 24 * 1024 * 1024
+const IDLE_RING = 64
 const PF_MAC = '02:00:00:00:01:00'
 
 const { vfs, directory, processor, macs } = JSON.parse(process.argv[2] ?? '{}') as VfProcessOptions
@@ -71,7 +74,8 @@ while (assigned().length < vfs) await sleep(POLL_MS)
 const guests: FrontEnd[] = []
 for (let n = LOADED; n < vfs; n++) {
   const guest = FrontEnd.connect(socketOf(n))
-  await guest.setUp()
+  guest.addMemory(IDLE_GUEST_BYTES)
+  await guest.setUp({ size: IDLE_RING })
   guests.push(guest)
 }
 say({ listening: vfs })

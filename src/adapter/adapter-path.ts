@@ -95,13 +95,15 @@ export class AdapterPath {
    * while the VPort is over its rate. They are given back to their owner whatever happens in between.
    */
   turn(queue: SourceQueue & MayBeDirect, vport: number): number {
-    const room = vport === this.vports.wire ? burstMax : this.rates.allowance(vport, this.nowMs() * 1000)
+    const { rates } = this
+    const limited = vport !== this.vports.wire && rates.limits(vport)
+    const room = limited ? rates.allowance(vport, this.nowMs() * 1000) : burstMax
     if (room === 0) return 0
     const { direct } = this
     if (direct === undefined || queue.direct === undefined) return this.pooled(queue, vport, room)
     const taken = direct.turn(queue.direct, vport, room)
     if (taken === 0) return direct.rest ? this.pooled(queue, vport, room) : 0
-    this.rates.charge(vport, direct.bytes)
+    rates.charge(vport, direct.bytes)
     const left = direct.rest ? Math.min(room - taken, AFTER_DIRECT) : 0
     return left === 0 ? taken : taken + this.pooled(queue, vport, left)
   }

@@ -42,13 +42,17 @@ const FRAME_BYTES: number = DR_BYTES >> 2
 const LOST: number = DR_LOST >> 2
 const WANTED: number = DR_NOTIFY >> 2
 
+/** What a queue says when it is asked for a direct run: it has nothing; it is locked and ready; or `receive` has to decide. */
+export const DirectStart = { nothing: 0, begun: 1, refused: 2 } as const
+const { nothing, begun } = DirectStart
+
 /** A queue pair whose rings are split virtqueues with blocks (Q_* in kernels/layout.ts) that the kernel can work on. */
 export interface DirectQueue {
   /** Linear addresses of its queue blocks. */
   readonly transmitRing: number
   readonly receiveRing: number
-  /** Locks the transmit ring. Returns false if it can't be had or must not be served: then `receive` decides. */
-  beginDirect(): boolean
+  /** Locks the transmit ring if there is something in it. Returns one of DirectStart. */
+  beginDirect(): number
   /** Ends what `beginDirect` began: the kernel took `taken` frames; `notify` is 1 if the guest wants to be told. Unlocks. */
   endDirect(taken: number, notify: number): void
   /** The kernel has locked the receive ring and put `frames` frames into it: does what is left of a delivery. Unlocks. */
@@ -115,8 +119,9 @@ export class DirectPath {
   /** Takes up to `max` frames (≤ BURST_MAX) of VPort `vport` from its queue. Returns how many; sets `rest` and `bytes`. */
   turn(queue: DirectQueue, vport: number, max: number): number {
     this.bytes = 0
-    this.rest = true
-    if (!queue.beginDirect()) return 0
+    const start = queue.beginDirect()
+    this.rest = start !== nothing
+    if (start !== begun) return 0
     const { words, counters, queues } = this
     this.rest = this.kernels.direct(this.block, queue.transmitRing, vport, max) !== 0
     for (let i = words[RECORDS]!, record = RECORD; i > 0; i--, record += RECORD_WORDS) {

@@ -57,6 +57,11 @@ export class RateLimits {
     return Atomics.load(words, at)
   }
 
+  /** True if a limit applies to the VPort, its own or the link's. Without one `allowance` is BURST_MAX, and nobody has to ask the time. */
+  limits(vport: number): boolean {
+    return this.words[vport * ENTRY_WORDS + RATE] !== 0 || this.words[this.vports * ENTRY_WORDS + RATE] !== 0
+  }
+
   /** Frames that a turn may take from the VPort: 0…BURST_MAX. `nowUs`: microseconds, any origin, wrapping. Allocates nothing. */
   allowance(vport: number, nowUs: number): number {
     const { words } = this

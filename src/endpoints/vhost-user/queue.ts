@@ -2,7 +2,7 @@
 //
 // The rule it must not break: no ring, guest memory or descriptor is touched without the queue's lock, and none once the block says
 // "stopped". The transmit lock is held from `receive` to `complete`, since payloads stay in the guest's memory in between.
-import type { DirectQueue } from '../../adapter/direct-path.ts'
+import { type DirectQueue, DirectStart } from '../../adapter/direct-path.ts'
 import type { Kernels } from '../../kernels/kernels.ts'
 import {
   DELIVER_COUNT,
@@ -13,10 +13,12 @@ import {
   Q_BAD_BUFFER,
   Q_CALL,
   Q_DISCARD,
+  Q_DRIVER,
   Q_FLAGS,
   Q_GENERATION,
   Q_INFLIGHT,
   Q_KICK,
+  Q_LAST,
   Q_NO_BUFFER,
   Q_OFFLOADS,
   Q_STATE,
@@ -38,6 +40,7 @@ import type { EndpointQueue, QueueContext, QueuePlan } from '../endpoint.ts'
 /** Longest wait for a receive ring that another processor delivers into, or that the control half changes. */
 const DELIVER_LOCK_MS = 100
 const NEVER = 0xffff_ffff
+const { nothing, begun, refused } = DirectStart
 
 /** The plan of one queue pair: linear addresses of its two queue blocks. */
 export interface VhostUserPlan extends QueuePlan {
@@ -71,6 +74,10 @@ class VhostUserQueue implements EndpointQueue, DirectQueue {
   private kick = -1
   private kickGeneration = NEVER
   private rxGeneration = NEVER
+  /** The head of the transmit ring's driver part, and its linear address: an idle ring is known by it. */
+  private offered: Uint16Array = new Uint16Array(2)
+  private offeredAt = 0
+  private readonly buffer: ArrayBufferLike
   private readonly txRecord: UsedRecord
   private readonly rxRecord: UsedRecord
 
@@ -81,6 +88,7 @@ class VhostUserQueue implements EndpointQueue, DirectQueue {
     this.linear = context.kernels.linear
     this.any = context.kernels.any
     this.burst = this.linear
+    this.buffer = context.memory.buffer
     this.u32 = context.memory.u32
     this.i32 = context.memory.i32
     this.u16 = new Uint16Array(context.memory.buffer, 0, this.u32.length * 2)
@@ -95,8 +103,8 @@ class VhostUserQueue implements EndpointQueue, DirectQueue {
 
   receive(first: number, max: number): number {
     const { tx, u32 } = this
-    // Before the lock: an idle port costs one read. The control half may hold the lock; then there is nothing for now.
-    if (u32[(tx + Q_STATE) >> 2] !== QS_RUNNING || !tryLockQueue(this.i32, tx)) return 0
+    // Before the lock: an idle port costs a few reads. The control half may hold the lock; then there is nothing for now.
+    if (u32[(tx + Q_STATE) >> 2] !== QS_RUNNING || this.isIdle() || !tryLockQueue(this.i32, tx)) return 0
     if (u32[(tx + Q_STATE) >> 2] !== QS_RUNNING) {
       unlockQueue(this.i32, tx)
       return 0
@@ -162,12 +170,12 @@ class VhostUserQueue implements EndpointQueue, DirectQueue {
     return this.rx
   }
 
-  beginDirect(): boolean {
+  beginDirect(): number {
     const { tx, u32 } = this
-    if (u32[(tx + Q_STATE) >> 2] !== QS_RUNNING || !tryLockQueue(this.i32, tx)) return false
-    if (u32[(tx + Q_STATE) >> 2] === QS_RUNNING && u32[(tx + Q_DISCARD) >> 2] === 0) return true
+    if (u32[(tx + Q_STATE) >> 2] !== QS_RUNNING || this.isIdle() || !tryLockQueue(this.i32, tx)) return nothing
+    if (u32[(tx + Q_STATE) >> 2] === QS_RUNNING && u32[(tx + Q_DISCARD) >> 2] === 0) return begun
     unlockQueue(this.i32, tx)
-    return false
+    return refused
   }
 
   endDirect(taken: number, notify: number): void {
@@ -227,6 +235,21 @@ class VhostUserQueue implements EndpointQueue, DirectQueue {
     const notify = this.burst.complete(this.tx, this.pool, first, count)
     this.txRecord.update()
     if (notify !== 0) this.notify(this.tx)
+  }
+
+  /**
+   * True if the driver has offered nothing since we looked last. Read without the lock: of a ring that is being moved it may be wrong,
+   * for one look; the memory is there in any case. Of rings whose memory is elsewhere, and of packed ones, it is never true.
+   */
+  private isIdle(): boolean {
+    const { tx, u32 } = this
+    if ((u32[(tx + Q_FLAGS) >> 2]! & (QF_PACKED | QF_FOREIGN)) !== 0) return false
+    const at = u32[(tx + Q_DRIVER) >> 2]!
+    if (at !== this.offeredAt) {
+      this.offeredAt = at
+      this.offered = new Uint16Array(this.buffer, at, 2)
+    }
+    return Atomics.load(this.offered, 1) === u32[(tx + Q_LAST) >> 2]
   }
 
   private kernelsOf(queue: number): Kernels {
