@@ -18,6 +18,8 @@ export interface HardwareLimits {
   readonly maxNumMacAddresses: number
   /** VM queues when VMQ is enabled without SR-IOV. */
   readonly numQueues: number
+  /** False: filters must test the VLAN, or be for untagged frames (as all are for NDIS 6.20). */
+  readonly anyVlanFilters?: boolean
   /** SwitchCaps. */
   readonly switchCaps: number
 }
@@ -91,7 +93,8 @@ function receiveFilterOf(
     enabledFilterTypes: FilterCaps.vmqFiltersEnabled, // SR-058
     enabledQueueTypes: numQueues > 0 ? queueTypes : 0, // VQ-014
     numQueues,
-    supportedQueueProperties: queueProperties,
+    supportedQueueProperties:
+      limits.anyVlanFilters === false ? queueProperties & ~FilterCaps.anyVlanSupported : queueProperties,
     supportedFilterTests: FilterCaps.testEqual, // SR-066
     supportedHeaders: FilterCaps.macHeader,
     supportedMacHeaderFields: FilterCaps.destinationAddress | (vlanIds ? FilterCaps.vlanId : 0), // SR-067, SR-068
