@@ -19,6 +19,7 @@ const TX_BUFFER_BYTES = 65536
 const RX_BUFFER_BYTES = 16384
 const ANSWER_TIMEOUT_MS = 5000
 const SPINS = 500
+const ANSWER_WORDS = 6
 
 export interface Reply {
   readonly command: number
@@ -165,17 +166,20 @@ export class IgbvfDriver {
     return payload
   }
 
-  /** A mailbox message; returns the answer's words. */
+  /** A mailbox message; returns the first words of the answer. */
   async mail(...words: readonly number[]): Promise<number[]> {
     this.write(r.V2PMAILBOX, r.MAILBOX_VFU)
     for (const [i, word] of words.entries()) this.write(r.VMBMEM + 4 * i, word)
     this.write(r.V2PMAILBOX, r.MAILBOX_REQ)
-    const state = await this.read(r.V2PMAILBOX)
+    let state = await this.read(r.V2PMAILBOX)
+    // What the physical function has to ask for takes a while: it owns the mailbox until then.
+    while ((state & (r.MAILBOX_PFU | r.MAILBOX_PFSTS)) === r.MAILBOX_PFU)
+      state = (state & ~r.MAILBOX_PFU) | (await this.read(r.V2PMAILBOX))
     if ((state & (r.MAILBOX_PFSTS | r.MAILBOX_PFACK)) !== (r.MAILBOX_PFSTS | r.MAILBOX_PFACK))
       throw new Error(`the mailbox did not answer: 0x${state.toString(16)}`)
     this.write(r.V2PMAILBOX, r.MAILBOX_VFU)
     const answer: number[] = []
-    for (let i = 0; i < 3; i++) answer.push(await this.read(r.VMBMEM + 4 * i))
+    for (let i = 0; i < ANSWER_WORDS; i++) answer.push(await this.read(r.VMBMEM + 4 * i))
     this.write(r.V2PMAILBOX, r.MAILBOX_ACK)
     return answer
   }

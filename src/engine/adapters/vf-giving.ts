@@ -80,7 +80,8 @@ export class VfGiving {
 
   // While the VM's filters are not at the VF yet, its guest may ask for what they will admit.
   #ownerOf({ adapter }: AdapterRun, { vfId, vm }: AssignedVf): VfOwner {
-    const owner = ownerOf(adapter.software!.pf, vfId, adapter.config.mtu)
+    const { pf } = adapter.software!
+    const owner = ownerOf(pf, vfId, adapter.config.mtu, undefined, adapter.software!.channel(vfId))
     return Object.assign(Object.create(owner) as VfOwner, {
       allowsVlan: (vlan: number) => vlan === 0 || vm.vlan < 0 || vm.vlan === vlan || owner.allowsVlan(vlan),
     })

@@ -100,6 +100,12 @@ export class VfSeat {
       allowsVlan: (vlan) => owner().allowsVlan(vlan),
       wasReset: (cause) => owner().wasReset(cause),
       filtersChanged: (filters) => owner().filtersChanged(filters),
+      blocks: {
+        read: async (blockId, length) => owner().blocks?.read(blockId, length),
+        write: async (blockId, data) => (await owner().blocks?.write(blockId, data)) ?? false,
+        invalidated: async () => (await owner().blocks?.invalidated()) ?? 0n,
+        endWait: () => owner().blocks?.endWait(),
+      },
       activity: () => {}, // told by the endpoint's link
     }
   }
