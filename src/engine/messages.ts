@@ -129,6 +129,8 @@ export type Question =
   | { readonly kind: 'relay'; readonly key: number; readonly request: OidRequest }
   | { readonly kind: 'relay-status'; readonly key: number; readonly indication: NicStatusIndication }
   | { readonly kind: 'status'; readonly indication: NicStatusIndication }
+  /** A port sends from the address of another adapter of its VM; the address as words of the MAC table. */
+  | { readonly kind: 'failover'; readonly port: number; readonly low: number; readonly high: number }
 
 export type ToProcessor = { readonly id: number } & (
   | Request

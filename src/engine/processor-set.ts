@@ -10,6 +10,7 @@ import type { ControlLimits, OidChannel } from '../switch/control.ts'
 import { Counters, countersBytes } from '../switch/counters.ts'
 import { DATA_PATH_LIST_BYTES } from '../switch/data-path.ts'
 import { deliveryListBytes } from '../switch/delivery.ts'
+import { macText } from '../switch/mac-table.ts'
 import type { ModuleReport, ProcessorAddresses, Question, Request } from './messages.ts'
 import { ProcessorClient } from './processor-client.ts'
 
@@ -39,6 +40,8 @@ export interface ProcessorSetComponents {
   readonly edge: (request: OidRequest) => Promise<OidCompletion>
   /** A status indication of an extension reached the protocol edge. */
   readonly status: (indication: NicStatusIndication) => void
+  /** A port sends from the address of another adapter of its VM. */
+  readonly failover: (portId: number, mac: string) => Promise<void>
 }
 
 /** Requests that travel together; packets wait for so many at the most. */
@@ -103,6 +106,8 @@ export class ProcessorSet implements OidChannel {
         return components.edge(question.request)
       case 'status':
         return components.status(question.indication)
+      case 'failover':
+        return components.failover(question.port, macText(question.low, question.high))
       case 'relay':
         return this.clients[0]!.request({ kind: 'originate', key: question.key, request: question.request })
       case 'relay-status':

@@ -35,6 +35,10 @@ const modules = new ModuleHost(processor, start, {
   wrap: (plan, definition) => (watch === undefined ? definition : watch.watch(plan.name, definition)),
 })
 
+processor.dataPath.failover = (failed, low, high) => {
+  ask({ kind: 'failover', port: failed, low, high }).catch(() => undefined) // the port may be gone
+}
+
 async function answer(request: Request): Promise<unknown> {
   switch (request.kind) {
     case 'prepare':

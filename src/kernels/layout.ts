@@ -214,7 +214,7 @@ export const PORT_FLAGS = 8 // i32: PORT_FLAG_*
 export const PORT_MAC_LOW = 12 // i32: octets 2…5 of the connection's address, little-endian
 export const PORT_MAC_HIGH = 16 // i32: octets 0 and 1
 export const PORT_VLAN = 20 // i32
-export const PORT_ADAPTERS = 24 // i32: bit n = the physical adapter with NIC index n is connected; 0 = none modelled
+export const PORT_ADAPTERS = 24 // i32: bit n = the physical adapter with NIC index n + 1 is connected; 0 = none modelled
 export const PORT_PINS = 28 // i32: packets that outlive a turn and name the port as source or committed destination
 export const PORT_SUBNET = 32 // i32: virtual subnet id, 0 = none
 export const PORT_MTU = 36 // i32: bytes of payload that the connection takes, 0 = any

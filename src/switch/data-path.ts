@@ -84,6 +84,11 @@ export class DataPath implements DropLogOwner, InjectionsOwner, AdmissionOwner {
   private readonly mirroring: Mirroring
   private readonly completion: Completion
   private readonly injected = new Uint16Array(BURST_MAX)
+  /** Told when a guest's adapter goes on with the address of another one of its team, as MacKey words. */
+  failover: ((port: number, low: number, high: number) => void) | undefined
+  private failedOverPort = 0
+  private failedOverLow = 0
+  private failedOverGeneration = -1
 
   constructor(components: DataPathComponents) {
     this.components = components
@@ -372,6 +377,16 @@ export class DataPath implements DropLogOwner, InjectionsOwner, AdmissionOwner {
   refuse(batch: Batch, i: number, reason: number, port: number): void {
     this.lose(batch.slots[i]!, reason, port)
     batch.dirty = true
+  }
+
+  /** ForwardingOwner: tells the control side once, until the port table changes. */
+  failedOver(port: number, low: number, high: number): void {
+    const { generation } = this.ports
+    if (this.failedOverPort === port && this.failedOverLow === low && this.failedOverGeneration === generation) return
+    this.failedOverPort = port
+    this.failedOverLow = low
+    this.failedOverGeneration = generation
+    this.failover?.(port, low, high)
   }
 
   /** AdmissionOwner: drops the packet in `slot` for `reason`, reported at `port`. */

@@ -21,6 +21,8 @@ const ETHERNET_HEADER = 14
 export interface ForwardingOwner {
   /** Drops the packet at position `i` for `reason` and reports it at `port`. */
   refuse(batch: Batch, i: number, reason: number, port: number): void
+  /** Port `port` sends from an address that failed over to it from another adapter of its VM. */
+  failedOver(port: number, low: number, high: number): void
 }
 
 /** Fields are ordinary ones: `forward` runs per packet. */
@@ -114,9 +116,13 @@ export class Forwarding {
           batch.mayBeTagged ||= this.member !== 0
         } else if (vlan === 0 && (kind & PF_TAGGED) !== 0) vlan = pool.vlan[slot]! & 0xfff
         if ((policy & PortFlag.checkSource) !== 0) {
-          if ((header32[at + 2]! | 0) !== ports.macLow(source) || second >>> 16 !== ports.macHigh(source)) {
-            this.owner.refuse(batch, i, DropReason.macSpoofing, source)
-            continue
+          const low = header32[at + 2]! | 0
+          if (low !== ports.macLow(source) || second >>> 16 !== ports.macHigh(source)) {
+            if (!ports.teamAddress(source, low, second >>> 16)) {
+              this.owner.refuse(batch, i, DropReason.macSpoofing, source)
+              continue
+            }
+            this.owner.failedOver(source, low, second >>> 16) // ES-527
           }
         } else if ((policy & PortFlag.learn) !== 0 && (second & 0x10000) === 0)
           macs.learn(header32[at + 2]! | 0, second >>> 16, vlan, source, this.nowSeconds)

@@ -26,7 +26,7 @@ import {
   PORT_VLAN_SECONDARY,
   PORT_VLAN_SET_BYTES,
 } from '../kernels/layout.ts'
-import { NicState, PortState } from '../ndis/oids.ts'
+import { NicState, PHYSICAL_NICS_MAX, PortState } from '../ndis/oids.ts'
 import { macKey } from './mac-table.ts'
 
 const HEADER_WORDS = PORT_TABLE_HEADER >> 2
@@ -48,7 +48,13 @@ const W_MONITOR = PORT_MONITOR >> 2
 const W_VLAN_MODE = PORT_VLAN_MODE >> 2
 const W_VLAN_SECONDARY = PORT_VLAN_SECONDARY >> 2
 const VLAN_SET_WORDS = PORT_VLAN_SET_BYTES >> 2
-const NIC_INDEX_MAX = 31
+// After the VLAN sets: VM that the port's adapter belongs to (0 = none), whether it may use addresses of the VM's other adapters, and its
+// permanent address.
+const W_VM = 0
+const W_TEAMING = 1
+const W_PERMANENT_LOW = 2
+const W_PERMANENT_HIGH = 3
+const TEAM_WORDS = 4
 
 /** Flags of a port. */
 export const PortFlag = {
@@ -90,7 +96,7 @@ export interface VlanEntry {
   readonly set?: Iterable<number>
 }
 
-export const portTableBytes = (ports: number): number => (HEADER_WORDS + ports * (PORT_WORDS + VLAN_SET_WORDS)) * 4
+export const portTableBytes = (ports: number): number => (HEADER_WORDS + ports * (PORT_WORDS + VLAN_SET_WORDS + TEAM_WORDS)) * 4
 
 /** What the control thread sets of a port. */
 export interface PortEntry {
@@ -101,6 +107,9 @@ export interface PortEntry {
   readonly mac: string | undefined
   readonly vlan: number
 }
+
+/** The bit of a physical adapter. */
+const adapterBit = (nicIndex: number): number => 1 << (nicIndex - 1)
 
 const isSeveral = (bits: number): boolean => (bits & (bits - 1)) !== 0
 
@@ -145,6 +154,7 @@ export class PortTable {
     this.words[at + W_ADAPTERS] = 0
     this.words[at + W_FLAGS] = 0
     this.words.fill(0, this.vlanSetAt(port), this.vlanSetAt(port + 1))
+    this.words.fill(0, this.teamAt(port), this.teamAt(port + 1))
     this.set(port, { portState: PortState.unknown, nicState: NicState.unknown, flags: 0, mac: undefined, vlan: 0 })
   }
 
@@ -178,9 +188,9 @@ export class PortTable {
       return adapters === 0 || !isSeveral(adapters)
     }
     if (!this.connected(port) || (this.flags(port) & PortFlag.external) === 0) return false
-    if (!(nicIndex > 0 && nicIndex <= NIC_INDEX_MAX && nicIndex === Math.trunc(nicIndex))) return false
+    if (!(nicIndex > 0 && nicIndex <= PHYSICAL_NICS_MAX && nicIndex === Math.trunc(nicIndex))) return false // ES-159
     const adapters = this.adapters(port)
-    return adapters === 0 ? nicIndex === 1 : (adapters & (1 << nicIndex)) !== 0
+    return adapters === 0 ? nicIndex === 1 : (adapters & adapterBit(nicIndex)) !== 0
   }
 
   private change(port: number, word: number, value: number): void {
@@ -195,14 +205,49 @@ export class PortTable {
 
   // ---- physical adapters of the external port ---------------------------------------------------------------------------
 
-  /** Physical adapters that are connected: bit n = NIC index n (1…31); 0 = they are not modelled. */
+  /** Physical adapters that are connected: bit n = NIC index n + 1 (1…32); 0 = they are not modelled. */
   adapters(port: number): number {
     return this.words[HEADER_WORDS + port * PORT_WORDS + W_ADAPTERS]!
   }
 
   /** Says which physical adapters of the external port are connected. Control thread only. */
-  setAdapters(port: number, adapters: number): void {
-    this.change(port, W_ADAPTERS, adapters & ~1)
+  setAdapters(port: number, nicIndices: Iterable<number>): void {
+    let bits = 0
+    for (const nicIndex of nicIndices) bits |= adapterBit(nicIndex)
+    this.change(port, W_ADAPTERS, bits)
+  }
+
+  // ---- adapters of one VM --------------------------------------------------------------------------------------------------
+
+  private teamAt(port: number): number {
+    return HEADER_WORDS + this.ports * (PORT_WORDS + VLAN_SET_WORDS) + port * TEAM_WORDS
+  }
+
+  /** The VM (> 0; 0 = none) that the port's adapter belongs to, its permanent address, and AllowTeaming. Control thread only. */
+  setTeam(port: number, vm: number, permanentMac: string, teaming: boolean): void {
+    const at = this.teamAt(port)
+    const { low, high } = permanentMac === '' ? { low: 0, high: 0 } : macKey(permanentMac)
+    this.words[at + W_VM] = vm
+    this.words[at + W_TEAMING] = teaming ? 1 : 0
+    this.words[at + W_PERMANENT_LOW] = low
+    this.words[at + W_PERMANENT_HIGH] = high
+  }
+
+  /** True if the port may send from an address: its permanent one, or one that another adapter of its VM uses now. ES-527 */
+  teamAddress(port: number, low: number, high: number): boolean {
+    const { words } = this
+    const at = this.teamAt(port)
+    if (words[at + W_TEAMING] === 0 || words[at + W_VM] === 0) return false
+    if (words[at + W_PERMANENT_LOW] === low && words[at + W_PERMANENT_HIGH] === high) return true
+    for (let other = 1; other <= this.highest; other++)
+      if (
+        other !== port &&
+        words[this.teamAt(other) + W_VM] === words[at + W_VM] &&
+        this.macLow(other) === low &&
+        this.macHigh(other) === high
+      )
+        return true
+    return false
   }
 
   // ---- packets in flight ---------------------------------------------------------------------------------------------------

@@ -88,8 +88,5 @@ export const destinationsOf = (batch: Batch, i: number): string =>
 /** The external port of a bench, over physical adapters with these NIC indices. */
 export function external(harness: DataPathHarness, port: number, ...adapters: number[]): void {
   harness.connectPort(port, PortFlag.external | PortFlag.learn | PortFlag.unknownUnicast)
-  harness.ports.setAdapters(
-    port,
-    adapters.reduce((bits, index) => bits | (1 << index), 0),
-  )
+  harness.ports.setAdapters(port, adapters)
 }

@@ -1,6 +1,8 @@
 // Small ways to break a rule, for `npm run conformance -- --mutate`: in `file`, the only occurrence of `find` becomes `replace`, and a
 // test that carries the rule must fail.
 
+import { sriovMutations } from './mutations-sriov.mjs'
+
 const control = 'src/switch/control/switch-control.ts'
 const verdicts = 'src/switch/control/oid-verdicts.ts'
 const issuing = 'src/switch/control/module-control.ts'
@@ -65,7 +67,7 @@ export const mutations = [
   { rule: 'ES-140', file: control, find: 'await this.#issuer.drained(port.id, PORT_ITSELF, () => 0)', replace: '' },
   { rule: 'ES-171', file: control, find: 'nic.mtu = (reached as { mtu: number }).mtu', replace: '' },
   { rule: 'ES-183', file: control, find: 'nic.state = before // ES-183', replace: '// ES-183' },
-  { rule: 'ES-187', file: control, find: 'await this.#issuer.announce(Oid.nicConnect, port.nicParameters(nic))', replace: '' },
+  { rule: 'ES-187', file: control, find: 'announce(Oid.nicConnect, port', replace: 'announce(Oid.portUpdated, port' },
   { rule: 'ES-200', file: control, find: 'this.#components.references.close(port.id, nic.index)', replace: '' },
   {
     rule: 'ES-213',
@@ -245,4 +247,5 @@ export const mutations = [
   },
   { rule: 'ES-483', file: saving, find: '{ ...block, portId, nicIndex: 0 }', replace: '{ ...block, portId: 1, nicIndex: 0 }' },
   { rule: 'ES-488', file: saving, find: 'await issueAll([complete(Oid.nicRestoreComplete, portId)])', replace: '' },
+  ...sriovMutations,
 ]

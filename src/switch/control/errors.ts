@@ -22,3 +22,18 @@ export class SwitchControlError extends Error {
     this.status = status
   }
 }
+
+const nicStates = ['unknown', 'created', 'connected', 'disconnected', 'deleted']
+
+/** The refusal of a request that the state of a connection does not allow. */
+export function wrongState(
+  port: { readonly name: string },
+  nic: { readonly index: number; readonly state: number },
+  oid: string,
+): SwitchControlError {
+  const what = nic.index === 0 ? 'the connection' : `physical adapter ${nic.index}`
+  return new SwitchControlError(
+    'WRONG_STATE',
+    `OID_SWITCH_${oid} is not allowed while ${what} of port "${port.name}" is ${nicStates[nic.state]}`,
+  )
+}

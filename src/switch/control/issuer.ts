@@ -26,9 +26,13 @@ export class OidIssuer {
     this.#components = components
   }
 
-  /** Issues a request once those before it have completed. */
-  issue(request: OidRequest): Promise<OidOutcome> {
-    const result = this.#queue.then(() => this.#components.channel.issue(request))
+  /** Issues a request once those before it have completed. `done`: what its end means for the switch, before the next one is issued. */
+  issue(request: OidRequest, done?: () => void): Promise<OidOutcome> {
+    const result = this.#queue.then(async () => {
+      const outcome = await this.#components.channel.issue(request)
+      done?.()
+      return outcome
+    })
     this.#queue = result.catch(() => undefined)
     return result
   }
@@ -47,8 +51,8 @@ export class OidIssuer {
   }
 
   /** Issues a set request that nobody may veto. */
-  async announce(oid: number, payload: unknown): Promise<void> {
-    await this.issue({ oid, type: 'set', payload })
+  async announce(oid: number, payload: unknown, done?: () => void): Promise<void> {
+    await this.issue({ oid, type: 'set', payload }, done)
   }
 
   /**

@@ -1,12 +1,14 @@
 // The ports of a switch by id and by name, and which ids are free.
 import { SwitchControlError } from './errors.ts'
-import { type PortOptions, PortRecord } from './records.ts'
+import { isVmNic, type PortOptions, PortRecord } from './records.ts'
 
 export class PortRegister {
   readonly #switchName: string
   readonly #limit: number
   readonly #ports = new Map<number, PortRecord>()
   readonly #names = new Set<string>()
+  /** Numbers of VMs, from 1, by name. */
+  readonly #vms = new Map<string, number>()
   #lastId = 0
 
   /** Ids are 1…limit-1: they fit the 16 bits of the forwarding detail (AMB-37). */
@@ -38,6 +40,14 @@ export class PortRegister {
       if (!this.#ports.has(id)) return id
     }
     throw new SwitchControlError('TOO_MANY_PORTS', `switch "${this.#switchName}" has its ${this.#limit - 1} ports`)
+  }
+
+  /** A number for the VM whose adapter is on a port; 0 for adapters of the host. */
+  vmOf({ options }: PortRecord): number {
+    if (!isVmNic(options.nicType)) return 0
+    const known = this.#vms.get(options.vmName) ?? this.#vms.size + 1
+    this.#vms.set(options.vmName, known)
+    return known
   }
 
   release(port: PortRecord): void {

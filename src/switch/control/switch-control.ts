@@ -18,7 +18,8 @@ import type { MacTable } from '../mac-table.ts'
 import type { PortTable } from '../port-table.ts'
 import type { OidChannel } from './channel.ts'
 import { completeAtEdge, type EdgeComponents, wrapRequest, wrapStatus } from './edge.ts'
-import { SwitchControlError } from './errors.ts'
+import { SwitchControlError, wrongState } from './errors.ts'
+import { failOver } from './failover.ts'
 import { OidIssuer } from './issuer.ts'
 import { type After, type ControlLimits, DEFAULT_CONTROL_LIMITS } from './limits.ts'
 import type { NicRecord, NicUpdate, PortOptions, PortRecord } from './records.ts'
@@ -49,8 +50,6 @@ export interface ControlComponents extends EdgeComponents {
   /** A port is gone. */
   readonly portDeleted?: (portId: number) => void
 }
-
-const nicStates = ['unknown', 'created', 'connected', 'disconnected', 'deleted']
 
 /** Ports and connections of one switch. */
 export class SwitchControl {
@@ -138,7 +137,7 @@ export class SwitchControl {
   createConnection(id: number): Promise<void> {
     return this.#at(id, async (port) => {
       const wrong = port.nics.find(({ state }) => state !== NicState.unknown && state !== NicState.deleted)
-      if (wrong || port.state !== PortState.created) throw this.#wrongState(port, wrong ?? port.nics[0]!, 'NIC_CREATE') // ES-100
+      if (wrong || port.state !== PortState.created) throw wrongState(port, wrong ?? port.nics[0]!, 'NIC_CREATE') // ES-100
       if (port.isValidationPort)
         throw new SwitchControlError('WRONG_TYPE', `port "${port.name}" only checks settings: it has no connection`)
       await this.#createConnections(port)
@@ -226,13 +225,15 @@ export class SwitchControl {
     if (nic.state === NicState.connected) return
     if (nic.state === NicState.disconnected) await this.#deleteNic(port, nic)
     if (nic.state === NicState.deleted) await this.#createNic(port, nic)
-    if (nic.state !== NicState.created) throw this.#wrongState(port, nic, 'NIC_CONNECT')
+    if (nic.state !== NicState.created) throw wrongState(port, nic, 'NIC_CONNECT')
     nic.state = NicState.connected
     nic.operational = true
     this.#publish({ nic: port.nicParameters(nic) })
-    await this.#issuer.announce(Oid.nicConnect, port.nicParameters(nic)) // ES-187
-    this.#components.references.open(port.id, nic.index) // ES-189, ES-215
-    this.#write(port)
+    // ES-187: before anything else is announced the connection is there to be used.
+    await this.#issuer.announce(Oid.nicConnect, port.nicParameters(nic), () => {
+      this.#components.references.open(port.id, nic.index) // ES-189, ES-215
+      this.#write(port)
+    })
   }
 
   /** NIC_DISCONNECT: no new packets or references from now on. References that are held do not prevent it. ES-214 */
@@ -296,6 +297,12 @@ export class SwitchControl {
     if (nic.state === NicState.connected) await this.#issuer.announce(Oid.nicUpdated, port.nicParameters(nic))
   }
 
+  /** A frame of a port came from the address of another adapter of its VM. ES-225 */
+  async failedOver(id: number, mac: string): Promise<void> {
+    const use = (port: PortRecord, address: string): Promise<void> => this.updateNic(port.id, { currentMacAddress: address })
+    await failOver(this.#ports.find(id), mac, { ports: this.#ports.values(), macs: this.#components.macs, use })
+  }
+
   #moveMac(port: PortRecord, mac: string): void {
     this.#components.macs.removePort(port.id)
     if (port.options.mac !== undefined && mac !== '') this.#components.macs.addStatic(mac, 0, port.id)
@@ -352,7 +359,7 @@ export class SwitchControl {
     const concerned: NicRecord[] = []
     if (sourcePortId !== 0) {
       const port = this.#ports.get(sourcePortId)
-      if (port.nics[0]!.state !== NicState.connected) throw this.#wrongState(port, port.nics[0]!, 'NIC_REQUEST')
+      if (port.nics[0]!.state !== NicState.connected) throw wrongState(port, port.nics[0]!, 'NIC_REQUEST')
       concerned.push(port.nics[0]!)
     }
     for (const nic of concerned) this.#outstanding.set(nic, (this.#outstanding.get(nic) ?? 0) + 1)
@@ -412,17 +419,10 @@ export class SwitchControl {
     throw new SwitchControlError('NO_SUCH_CONNECTION', `port "${port.name}" has no adapter of index ${index}`)
   }
 
-  #wrongState(port: PortRecord, nic: NicRecord, oid: string): SwitchControlError {
-    const what = nic.index === 0 ? 'the connection' : `physical adapter ${nic.index}`
-    return new SwitchControlError(
-      'WRONG_STATE',
-      `OID_SWITCH_${oid} is not allowed while ${what} of port "${port.name}" is ${nicStates[nic.state]}`,
-    )
-  }
-
   // The data path's table follows the states.
   #write(port: PortRecord): void {
     this.#components.table.set(port.id, portEntry(port))
+    this.#components.table.setTeam(port.id, this.#ports.vmOf(port), port.nics[0]!.permanentMac, port.options.teaming ?? false)
     if (port.physicalNics > 1) this.#components.table.setAdapters(port.id, connectedAdapters(port)) // ES-324
   }
 

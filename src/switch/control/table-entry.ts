@@ -3,9 +3,9 @@ import { NicState, PortType } from '../../ndis/oids.ts'
 import { type PortEntry, PortFlag } from '../port-table.ts'
 import type { PortRecord } from './records.ts'
 
-/** Bit n: physical adapter n is connected. */
-export const connectedAdapters = (port: PortRecord): number =>
-  port.nics.reduce((bits, { index, state }) => (index > 0 && state === NicState.connected ? bits | (1 << index) : bits), 0)
+/** Indices of the physical adapters that are connected. */
+export const connectedAdapters = (port: PortRecord): number[] =>
+  port.nics.filter(({ index, state }) => index > 0 && state === NicState.connected).map(({ index }) => index)
 
 export function portEntry(port: PortRecord): PortEntry {
   const { options } = port
