@@ -122,7 +122,6 @@ export class RunningSwitch {
         },
         edge: (request) => this.#control.completeAtEdge(request),
         status: (indication) => this.#control.statusArrived(indication),
-        failover: (portId, mac) => this.#control.failedOver(portId, mac),
       },
     )
     this.#control = new SwitchControl(
@@ -157,6 +156,7 @@ export class RunningSwitch {
       table: this.#table,
       definitions: () => this.#extensions.properties(),
       indicated: (portId, status) => components.edge?.adapterIndicated?.(portId, status),
+      enforced: (portId) => this.adapters.policiesChanged(portId),
     })
     this.adapters = new RunningAdapters(config.adapters ?? [], {
       memory,

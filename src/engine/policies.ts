@@ -15,6 +15,8 @@ export interface PolicyComponents {
   readonly definitions: () => readonly DefinedProperty[]
   /** The adapter of a VM indicates a status to its guest. */
   readonly indicated: (portId: number, status: InnerStatusIndication) => void
+  /** What the properties of a port say is in force. */
+  readonly enforced: (portId: number) => void
 }
 
 /** The properties of one switch; ports are named by their ids, undefined is the switch. */
@@ -27,7 +29,7 @@ export class SwitchPolicies {
   #switchQueue: Promise<unknown> = Promise.resolve()
 
   constructor(components: PolicyComponents) {
-    const { control, table, definitions, indicated } = components
+    const { control, table, definitions, indicated, enforced } = components
     this.properties = new PropertyControl({
       issue: (request) => control().issue(request),
       inOrder: (scope, work) => (scope === SWITCH_SCOPE ? this.#inSwitchOrder(work) : control().during([scope], work)),
@@ -39,6 +41,7 @@ export class SwitchPolicies {
           macSpoofing: policy.security?.allowMacSpoofing ?? configured,
           teaming: policy.security?.allowTeaming ?? false,
         })
+        enforced(portId)
       },
       routingDomainsChanged: (portId) => indicated(portId, { statusCode: ISOLATION_PARAMETERS_CHANGE, statusBuffer: null }),
       definitions,

@@ -10,10 +10,16 @@ export interface GivenVf {
   readonly vf: AssignedVf
 }
 
-export interface IovPort {
+/** A port with an address: adapters have filters for it. */
+export interface PlainPort {
   readonly id: number
-  readonly name: string
   readonly mac: string
+  /** VLAN of its filters, see VmAdapter. */
+  vlan: number
+}
+
+export interface IovPort extends PlainPort {
+  readonly name: string
   readonly iov: IovConfig
   readonly seat: VfSeat
   given: GivenVf | null

@@ -22,7 +22,7 @@ import { adapterStatus } from './adapter-status.ts'
 import { carryOutForVf, type Encapsulate, issueForVf, nicNameOf } from './encapsulation.ts'
 import { EngineAdapter } from './engine-adapter.ts'
 import { SwitchAdapterError } from './errors.ts'
-import { type GivenVf, type IovPort, inOrder, statusOf } from './iov-port.ts'
+import { type GivenVf, type IovPort, inOrder, type PlainPort, statusOf } from './iov-port.ts'
 import { VfGiving, type VfPlug } from './vf-giving.ts'
 import { VfSeat } from './vf-seat.ts'
 import type { VmPolicies } from './vm-policies.ts'
@@ -59,7 +59,7 @@ export class RunningAdapters implements SwitchAdapters {
   readonly #giving: VfGiving
   readonly #ports = new Map<string, IovPort>()
   /** VMs without SR-IOV whose addresses the default VPort has filters for. */
-  readonly #plain = new Map<string, { readonly id: number; readonly mac: string }>()
+  readonly #plain = new Map<string, PlainPort>()
   readonly #observers = new Set<(adapter: string, indication: AdapterIndication) => void>()
   #distributing: Promise<void> = Promise.resolve()
   #isStarted = false
@@ -146,7 +146,8 @@ export class RunningAdapters implements SwitchAdapters {
   /** A port was created. */
   async addPort(id: number, { name, mac, iov }: PortConfig): Promise<void> {
     if (mac === null || this.#runs.length === 0) return
-    if (iov === undefined) this.#plain.set(name, { id, mac })
+    const vlan = this.#components.policies.vlan(id)
+    if (iov === undefined) this.#plain.set(name, { id, mac, vlan })
     else {
       const { memory, windows } = this.#components
       const mtu = Math.max(...this.#runs.map(({ adapter }) => adapter.config.mtu))
@@ -163,10 +164,10 @@ export class RunningAdapters implements SwitchAdapters {
         },
       )
       const state = { given: null, onVf: false, switchovers: 0, removing: false, barred: false, wasRefused: false }
-      this.#ports.set(name, { id, name, mac, iov, seat, ...state, queue: Promise.resolve() })
+      this.#ports.set(name, { id, name, mac, vlan, iov, seat, ...state, queue: Promise.resolve() })
       if (iov.weight > 0) await seat.prepare()
     }
-    for (const run of this.#runs) await this.#filterFor(run, id, mac)
+    for (const run of this.#runs) await this.#filterFor(run, { id, mac, vlan })
     if (this.#isStarted) await this.#distribute()
   }
 
@@ -186,10 +187,37 @@ export class RunningAdapters implements SwitchAdapters {
 
   // The synthetic path: a filter on the default VPort, so that a VF's frames for the VM don't go to the wire (SR-241). Where the NIC
   // switch has no room for one, the PF gets them all the same, since it takes everything.
-  async #filterFor(run: AdapterRun, id: number, mac: string): Promise<void> {
-    const vlan = this.#components.policies.vlan(id)
-    const vm = { vmName: '', nicName: '', mac, vlan, queuePairs: 1 }
-    await run.stack?.synthetic(vm).catch(() => undefined)
+  async #filterFor(run: AdapterRun, { mac, vlan }: PlainPort): Promise<void> {
+    await run.stack?.synthetic({ vmName: '', nicName: '', mac, vlan, queuePairs: 1 }).catch(() => undefined)
+  }
+
+  /**
+   * The properties of a port changed: its filters follow its VLAN; a VF that can't carry them out is taken away, and one whose VLAN
+   * changed is given anew (SR-256).
+   */
+  policiesChanged(portId: number): void {
+    const { policies } = this.#components
+    const port = [...this.#ports.values()].find(({ id }) => id === portId)
+    const plain = port ?? [...this.#plain.values()].find(({ id }) => id === portId)
+    if (!plain || (plain.vlan === policies.vlan(portId) && policies.obstacle(portId) === undefined)) return
+    const refilter = async (): Promise<void> => {
+      for (const { stack } of this.#runs) await stack?.forget(plain).catch(() => undefined)
+      plain.vlan = policies.vlan(portId)
+      for (const run of this.#runs) await this.#filterFor(run, plain)
+    }
+    if (!port) {
+      refilter().catch(() => undefined)
+      return
+    }
+    inOrder(port, async () => {
+      const obstacle = policies.obstacle(portId)
+      if (port.given && obstacle !== undefined)
+        this.#log(`port ${port.name}`, 'vf-policy', `the VF is taken away: ${obstacle}, which needs the switch`)
+      await this.#giving.remove(port, false)
+      await refilter()
+    })
+      .then(() => this.#distribute())
+      .catch((error: Error) => this.#log(`port ${port.name}`, 'vf-removal-failed', error.message))
   }
 
   #hostChanged(run: AdapterRun, hostPort: number): void {
@@ -339,7 +367,7 @@ export class RunningAdapters implements SwitchAdapters {
     if (run.stack) return
     await run.start()
     for (const port of this.#ports.values()) port.barred = false
-    for (const { id, mac } of [...this.#ports.values(), ...this.#plain.values()]) await this.#filterFor(run, id, mac)
+    for (const port of [...this.#ports.values(), ...this.#plain.values()]) await this.#filterFor(run, port)
     this.#log(`adapter ${name}`, 'adapter-plugged', 'the adapter was put back')
     await this.#distribute()
   }

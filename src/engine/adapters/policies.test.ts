@@ -1,0 +1,129 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { wireFrame } from '../../../test/support/adapter-harness.ts'
+import { type AdapterLab, withLab } from '../../../test/support/adapter-lab.ts'
+
+const A = '02:00:00:00:00:0a'
+const B = '02:00:00:00:00:0b'
+const C = '02:00:00:00:00:0c'
+const PEER = '02:00:00:00:00:99'
+const VLAN = 7
+
+const access = (accessVlanId: number) => ({ type: 'vlan', value: { mode: 'access', accessVlanId } }) as const
+const codesOf = (lab: AdapterLab, source: string): string[] =>
+  lab.events.filter((event) => event.startsWith(`${source}: `)).map((event) => event.split(': ')[1]!)
+const tciOf = (frame: Buffer): number => (frame.readUInt16BE(12) === 0x8100 ? frame.readUInt16BE(14) & 0xfff : 0)
+
+test("the VLAN of a VM's port is the VLAN of its VF: untagged in the guest, tagged on the wire, out of reach for others", async () => {
+  const vms = [
+    { name: 'a', mac: A, iov: { weight: 1 }, properties: [access(VLAN)] },
+    { name: 'b', mac: B, iov: { weight: 1 } },
+    { name: 'c', mac: C, properties: [access(VLAN)] },
+  ]
+  await withLab({ vms }, async (lab) => {
+    const [a, b] = [await lab.virtio('a'), await lab.virtio('b')]
+    const [c, wire] = [lab.synthetic('c'), lab.wire()]
+    await lab.until(() => lab.running.ports().every(({ connected }) => connected), 'all connected')
+    assert.equal(lab.running.adapters.list()[0]!.shown[0]!.vlan, VLAN)
+    a.send(wireFrame(PEER, A, 'out'))
+    const out: Buffer[] = []
+    await lab.until(() => out.push(...wire.receive()) > 0, 'the wire')
+    assert.equal(tciOf(out[0]!), VLAN)
+    a.send(wireFrame(C, A, 'same VLAN'))
+    assert.deepEqual(await lab.texts(c, 1), ['same VLAN'])
+    c.send(wireFrame(A, C, 'back'))
+    assert.deepEqual(await lab.texts(a, 1), ['back'])
+    b.send(wireFrame(A, B, 'other VLAN'))
+    wire.send(wireFrame(A, PEER, 'in', VLAN))
+    assert.deepEqual(await lab.texts(a, 1), ['in'])
+  })
+})
+
+test('a policy that a VF can not carry out takes it away, and it comes back when the policy goes (SR-256)', async () => {
+  await withLab(
+    {
+      vms: [
+        { name: 'a', mac: A, iov: { weight: 1 } },
+        { name: 'c', mac: C },
+      ],
+    },
+    async (lab) => {
+      const { running } = lab
+      const a = await lab.virtio('a')
+      const port = running.portId('a')
+      const trunk = { type: 'vlan', value: { mode: 'trunk', nativeVlanId: 0, trunkVlanIds: '10-20' } } as const
+      const { propertyInstanceId } = await running.policies.add(port, trunk)
+      await lab.until(() => lab.assigned('a') === undefined, 'the VF to be taken away')
+      assert.ok(await a.guest.closes())
+      await lab.until(() => codesOf(lab, 'port a').includes('vf-not-assigned'), 'the reason')
+      assert.match(lab.events.find((event) => event.includes('vf-policy'))!, /trunk/)
+      const [synthetic, c] = [lab.synthetic('a'), lab.synthetic('c')]
+      c.send(wireFrame(A, C, 'through the switch'))
+      await lab.until(() => synthetic.receive().some((frame) => frame.includes('through the switch')), 'the port')
+
+      await running.policies.delete(port, { type: 'vlan', instance: propertyInstanceId })
+      await lab.until(() => lab.assigned('a') !== undefined, 'the VF to be given again')
+      const again = await lab.virtio('a')
+      c.send(wireFrame(A, C, 'vf'))
+      assert.deepEqual(await lab.texts(again, 1), ['vf'])
+    },
+  )
+})
+
+test('in strict order the filters go to the VF before its guest drives it (PD-10, SR-240)', async () => {
+  await withLab({ vms: [{ name: 'a', mac: A, iov: {} }], adapter: { order: 'strict' } }, async (lab) => {
+    const { adapters } = lab.running
+    await adapters.assign('a')
+    const filtersOf = (id: number) =>
+      adapters
+        .list()[0]!
+        .vports.find((vport) => vport.id === id)!
+        .filters.map(({ mac }) => mac)
+    assert.deepEqual([filtersOf(0), filtersOf(1)], [[], [A]])
+    const a = await lab.virtio('a')
+    lab.wire().send(wireFrame(A, PEER, 'vf'))
+    assert.deepEqual(await lab.texts(a, 1), ['vf'])
+    await adapters.remove('a')
+    assert.deepEqual(filtersOf(0), [A])
+  })
+})
+
+test('a VF that was trusted for one VM is not for the next', async () => {
+  const vms = [
+    { name: 'a', mac: A, iov: { trusted: true } },
+    { name: 'b', mac: B, iov: {} },
+  ]
+  await withLab({ vms }, async (lab) => {
+    const { adapters } = lab.running
+    const trust = (): boolean => adapters.list()[0]!.shown[0]!.trust
+    await adapters.assign('a')
+    assert.equal(trust(), true)
+    await adapters.remove('a')
+    assert.equal((await adapters.assign('b')).vf, 0)
+    assert.equal(trust(), false)
+  })
+})
+
+test("after the host's reset a PCI function's driver finds that it must start anew, and does (SR-297)", async () => {
+  await withLab(
+    {
+      vms: [
+        { name: 'a', mac: A, iov: { form: 'vfio-user' } },
+        { name: 'c', mac: C },
+      ],
+    },
+    async (lab) => {
+      const { adapters } = lab.running
+      await adapters.assign('a')
+      const a = await lab.igbvf('a')
+      await adapters.reset('a')
+      await lab.until(() => lab.assigned('a')!.state === 'waiting', 'the synthetic path')
+      const [word] = [await a.guest.read(0x800)]
+      assert.deepEqual([(word & (1 << 30)) !== 0, (word & (1 << 29)) !== 0], [true, false], 'refused, and not clear to send')
+      await a.guest.startRings({ maxFrame: 1518 })
+      await lab.until(() => lab.assigned('a')!.state === 'active', 'the VF')
+      lab.synthetic('c').send(wireFrame(A, C, 'again'))
+      assert.deepEqual(await lab.texts(a, 1), ['again'])
+    },
+  )
+})
