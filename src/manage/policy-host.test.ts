@@ -13,9 +13,10 @@ import { engineConfig, manageSwitch } from './switch-host.ts'
 
 const GUID = '0d3c1f9f-0004-4c56-9b7e-7b0b6d0e5f0c'
 
-async function managed(t: TestContext, name: string, ports: string): Promise<SwitchHost & { directory: string }> {
+/** `more`: further keys of the switch. */
+async function managed(t: TestContext, name: string, ports: string, more = ''): Promise<SwitchHost & { directory: string }> {
   const directory = mkdtempSync(join(tmpdir(), 'vmswitch-managed-'))
-  const yaml = `switch:\n  name: ${name}\n  properties: [{ id: ${GUID}, value: ${name} }]\n  ports: [${ports}]\nruntime: { directory: ${directory} }\n`
+  const yaml = `switch:\n  name: ${name}\n  properties: [{ id: ${GUID}, value: ${name} }]\n  ports: [${ports}]\n${more}runtime: { directory: ${directory} }\n`
   const config = checkSource(parseYaml('lab.yaml', yaml), join(directory, 'lab.yaml'), {
     env: {},
     cwd: directory,
@@ -72,6 +73,51 @@ test('a saved switch makes its ports anew elsewhere, with sockets in the other r
   assert.equal((await target.properties({ port: 'alpha' })).length, 1)
   assert.equal((await target.properties({})).find(({ port, value }) => port === null && value === 'one')?.id, GUID)
   assert.deepEqual(await target.restore(saved), { ports: [{ name: 'alpha', created: false, data: 'none', orphans: 0 }] })
+})
+
+test('a saved port keeps its name for people, MTU, mirroring, team, and sockets of its virtual function', async (t) => {
+  const ports = `{ name: outside, endpoint: { kind: stream, path: up.sock }, uplinks: [{ kind: stream, path: up2.sock }], mtu: 9000 },
+    { name: a, mac: "52:54:00:77:00:01", endpoint: { kind: vhost-user, path: a.sock }, friendlyName: Desk, portMirroring: destination,
+      monitorSession: 3, iov: { weight: 0, path: a-vf.sock, qmp: q.sock } }`
+  const external = '  type: external\n'
+  const source = await managed(t, 'one', ports, external)
+  const target = await managed(t, 'two', '', external)
+  await source.setPort('a', { friendlyName: 'Front desk', monitorSession: 4 })
+  const saved = await source.save({})
+  assert.ok(!saved.includes(source.directory))
+  await target.restore(saved)
+  const [outside, a] = await target.ports()
+  assert.equal(outside?.mtu, 9000)
+  assert.deepEqual([a?.friendlyName, a?.portMirroring, a?.monitorSession], ['Front desk', 'destination', 4])
+  assert.deepEqual(
+    [a?.iov?.weight, a?.iov?.path, a?.iov?.qmp],
+    [0, join(target.directory, 'a-vf.sock'), join(target.directory, 'q.sock')],
+  )
+  assert.deepEqual((await target.adapters()).length, 0)
+})
+
+test('settings of a port are checked as a configuration is, and refused ones change nothing', async (t) => {
+  const host = await managed(t, 'one', `${ALPHA}, { name: s, endpoint: { kind: stream, path: s.sock } }`)
+  await assert.rejects(async () => host.setPort('alpha', { mtu: 9000 }), code('bad-request'))
+  await assert.rejects(async () => host.setPort('none', { mtu: 9000 }), code('no-such-port'))
+  assert.equal((await host.setPort('s', { mtu: 9000, portMirroring: 'destination' })).mtu, 9000)
+  await assert.rejects(async () => host.setPort('alpha', { portMirroring: 'destination' }), code('bad-request'))
+  assert.deepEqual(
+    (await host.ports()).map(({ name, mtu, portMirroring }) => [name, mtu, portMirroring]),
+    [
+      ['alpha', 1500, 'none'],
+      ['s', 9000, 'destination'],
+    ],
+  )
+  await assert.rejects(async () => host.assignVf('alpha'), code('no-iov'))
+  await assert.rejects(async () => host.adapter('nic0'), code('no-such-adapter'))
+})
+
+test('an extension is paused and restarted at its place', async (t) => {
+  const host = await managed(t, 'one', ALPHA, '  extensions: [{ use: counters }]\n')
+  assert.equal((await host.pauseExtension({ name: 'counters', paused: true })).state, 'paused')
+  assert.equal((await host.pauseExtension({ name: 'counters', paused: false })).state, 'running')
+  await assert.rejects(async () => host.pauseExtension({ name: 'none', paused: true }), code('no-such-extension'))
 })
 
 test('a save that was tampered with is refused whole', async (t) => {
