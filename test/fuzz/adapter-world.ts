@@ -16,7 +16,7 @@ import { dropReasonNames } from '../../src/ndis/drop-reasons.ts'
 import { PacketPool, POOL_TOTAL_BYTES } from '../../src/ndis/pool.ts'
 import { Counters, countersBytes, PortCounter } from '../../src/switch/counters.ts'
 import { Delivery, deliveryListBytes } from '../../src/switch/delivery.ts'
-import { BLOCKS, LINEAR_BYTES, type QueueSetting, World } from './worlds.ts'
+import { BLOCKS, LINEAR_BYTES, LOG, LOG_BYTES, type QueueSetting, World } from './worlds.ts'
 
 export const VFS = 3
 const VPORTS = 4
@@ -117,6 +117,7 @@ export class AdapterWorld {
   reset(settings: readonly QueueSetting[], generation: number): void {
     const { world } = this
     this.direct = 0
+    this.#u8.fill(0, LOG, LOG + LOG_BYTES)
     for (const [at, bytes] of this.#zeroed) this.#u8.fill(0, at, at + bytes)
     this.tables.vports.words[0] = generation * 64 // what was derived from the tables is to be renewed
     for (const [g, setting] of settings.entries()) {

@@ -16,7 +16,7 @@ import { AdapterWorld, VFS } from './adapter-world.ts'
 import { HonestDriver } from './honest-driver.ts'
 import { HostileDriver } from './hostile-rings.ts'
 import { Random } from './random.ts'
-import { BLOCKS, PLACES, type QueueSetting, REGIONS, SPAN } from './worlds.ts'
+import { BLOCKS, LOG, LOG_BYTES, PLACES, type QueueSetting, REGIONS, SPAN } from './worlds.ts'
 
 const macOf = (n: number): string => `02:00:00:00:00:0${n}`
 const octets = (mac: string): number[] => mac.split(':').map((octet) => Number.parseInt(octet, 16))
@@ -187,6 +187,8 @@ export function fuzzDirect(wasm: Uint8Array, seed: number, seconds: number): Dir
 
 const show = (world: AdapterWorld): string => `${world.name} ${JSON.stringify(world.tally())}`
 
+const logOf = ({ world }: AdapterWorld): Uint8Array => world.u8.subarray(LOG, LOG + LOG_BYTES)
+
 /** All guests' bytes, and the queue blocks but for `except`, must be the same. */
 function compare(a: AdapterWorld, b: AdapterWorld, except: readonly number[], fail: (what: string) => never): void {
   for (let g = 0; g < VFS; g++) {
@@ -201,6 +203,7 @@ function compare(a: AdapterWorld, b: AdapterWorld, except: readonly number[], fa
       if (p !== q && !except.includes(field)) fail(`queue ${g}, field ${field}: ${p} in ${a.name}, ${q} in ${b.name}`)
     }
   }
+  if (Buffer.compare(logOf(a), logOf(b)) !== 0) fail(`the dirty logs of ${a.name} and ${b.name} differ`)
   const [from, to] = [a.directAt, a.directAt + a.directBytes]
   if (except.length === 0 && Buffer.compare(a.world.u8.subarray(from, to), b.world.u8.subarray(from, to)) !== 0)
     fail('the direct blocks differ')
