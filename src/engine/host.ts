@@ -122,6 +122,7 @@ export class RunningSwitch {
         },
         edge: (request) => this.#control.completeAtEdge(request),
         status: (indication) => this.#control.statusArrived(indication),
+        failover: (portId, mac) => this.#control.failedOver(portId, mac),
       },
     )
     this.#control = new SwitchControl(

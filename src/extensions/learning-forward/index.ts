@@ -153,6 +153,11 @@ export default defineExtension<LearningForwardOptions>({
           if (!connections.isConnected(nic.portId)) addresses.forget(nic.portId)
         }
         if (sw.processor === 0 && (oid === Oid.nicCreate || oid === Oid.nicUpdated)) guard.adapter(payload as NicParameters)
+        if (sw.processor === 0 && oid === Oid.portTeardown) {
+          const { portId } = payload as PortParameters // ES-133
+          addresses.forget(portId)
+          guard.forget(portId)
+        }
         const promises = oid === Oid.portPropertyAdd || oid === Oid.portPropertyUpdate
         return promises && !keeps(payload as PortPropertyParameters) ? { status: NdisStatus.dataNotAccepted } : undefined
       },
@@ -160,11 +165,7 @@ export default defineExtension<LearningForwardOptions>({
         // After it came back: a connection may be used when NIC_CONNECT has completed (spec 3.2).
         if (sw.processor !== 0 || status !== NdisStatus.success) return
         if (oid === Oid.nicConnect) connections.connect(payload as NicParameters)
-        else if (oid === Oid.portDelete) {
-          const { portId } = payload as PortParameters
-          addresses.forget(portId)
-          guard.forget(portId)
-        } else if (changesProperties.has(oid)) secure(payload as PortPropertyParameters, oid === Oid.portPropertyDelete)
+        else if (changesProperties.has(oid)) secure(payload as PortPropertyParameters, oid === Oid.portPropertyDelete)
       },
       restart: () => (sw.processor === 0 && sw.parameters().isActive && sw.ports().length > 0 ? discover() : undefined),
     }
