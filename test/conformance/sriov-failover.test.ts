@@ -109,12 +109,11 @@ test('SR-CS-52: frames left in the ring of a VF come up before those that follow
   const { vfId, vportId } = await vm.stack.assign(vmOf('A', MAC.a))
   harness.send(harness.wire, ...['1', '2', '3'].map((text) => wireFrame(MAC.a, MAC.peer, text)))
   assert.equal(harness.sink(vportId).frames.length, 3)
-  const removal = vm.stack.remove(vfId)
-  await removal
+  await vm.stack.remove(vfId)
+  assert.equal(harness.sink(vportId).frames.length, 0, 'the ring went with the VF')
   harness.send(harness.wire, wireFrame(MAC.a, MAC.peer, '4'))
   vm.poll()
   assert.deepEqual(vm.heard, ['1', '2', '3', '4'])
-  assert.equal(harness.sink(vportId).frames.length, 0)
 })
 
 test('SR-CS-52: each frame takes one path, by one word that is read for it (PD-12)', async () => {
@@ -172,12 +171,13 @@ test('SR-CS-52: over fifty changes of path no frame is lost, doubled or out of o
     exchange()
     const assigning = vm.stack.assign(vmOf('A', MAC.a))
     exchange()
-    const { vfId } = await assigning
+    const { vfId, vportId } = await assigning
     vm.poll()
     exchange()
     const removal = vm.stack.remove(vfId)
     exchange()
     await removal
+    assert.equal(harness.sink(vportId).frames.length, 0)
     vm.poll()
   }
   const numbers = (count: number) => Array.from({ length: count }, (_, i) => String(i))

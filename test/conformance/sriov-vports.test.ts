@@ -203,7 +203,8 @@ test('DELETE_VPORT stops what goes to the VPort first, then lets go, then comple
     vportGone: (vport) => {
       harness.send(harness.wire, wireFrame(MAC.c, MAC.peer, 'late'), wireFrame(BROADCAST, MAC.peer, 'all'))
       harness.send(vport, wireFrame(MAC.peer, MAC.c, 'from the grave'))
-      order.push(`gone: ${harness.got(vport).length} in, ${harness.got(harness.wire).length} out`)
+      const closed = harness.software.tables.vports.flags(vport) === 0 ? 'closed' : 'open'
+      order.push(`${closed}: ${harness.got(vport).length} in, ${harness.got(harness.wire).length} out`)
       return new Promise<void>((resolve) => (release = resolve))
     },
   })
@@ -221,7 +222,7 @@ test('DELETE_VPORT stops what goes to the VPort first, then lets go, then comple
   order.push('released')
   release()
   assert.equal(await deletion, success)
-  assert.deepEqual(order, ['gone: 0 in, 0 out', 'released', 'completed'])
+  assert.deepEqual(order, ['closed: 0 in, 0 out', 'released', 'completed'])
   assert.deepEqual(harness.drops(vport), { 'vport-not-active': 1 })
 })
 
