@@ -3,8 +3,6 @@
 
 import { sriovMutations } from './mutations-sriov.mjs'
 
-import { sriovMutations } from './mutations-sriov.mjs'
-
 const control = 'src/switch/control/switch-control.ts'
 const verdicts = 'src/switch/control/oid-verdicts.ts'
 const issuing = 'src/switch/control/module-control.ts'
@@ -249,6 +247,5 @@ export const mutations = [
   },
   { rule: 'ES-483', file: saving, find: '{ ...block, portId, nicIndex: 0 }', replace: '{ ...block, portId: 1, nicIndex: 0 }' },
   { rule: 'ES-488', file: saving, find: 'await issueAll([complete(Oid.nicRestoreComplete, portId)])', replace: '' },
-  ...sriovMutations,
   ...sriovMutations,
 ]
