@@ -22,8 +22,11 @@ async function ofSwitch({ connect }: CommandContext): Promise<readonly AdapterSt
   }
 }
 
-const uplinkText = ({ uplink }: AdapterStatus): string =>
-  uplink === null ? '-' : `${uplink.kind} ${endpointPlace(uplink)}`.trim()
+function uplinkText({ uplink }: AdapterStatus): string {
+  if (uplink === null) return '-'
+  const place = endpointPlace(uplink)
+  return uplink.kind === 'uplink' ? place : `${uplink.kind} ${place}`.trim()
+}
 
 async function reasonText({ reasons }: HostAdapter): Promise<string> {
   const { hostReasons } = await cards()
@@ -111,7 +114,9 @@ export async function showAdapter(context: CommandContext, name: string): Promis
   }
   const { adapter } = found
   const { wire, wireDrops } = adapter
-  terminal.line(`${adapter.name} ${adapter.mac}, ${adapter.state}, link ${adapter.link}, uplink ${uplinkText(adapter)}`)
+  terminal.line(
+    `${adapter.name} ${adapter.mac}, ${adapter.state}, link ${adapter.link}, uplink ${adapter.uplink === null ? 'none' : uplinkText(adapter)}`,
+  )
   terminal.line(`${adapter.vfs.allocated} of ${adapter.vfs.total} VFs are given`)
   terminal.line(`wire: received ${count(wire.receivedFrames)}, sent ${count(wire.sentFrames)} frames${dropText(wireDrops)}`)
   if (adapter.shown.length > 0) showVfs(terminal, adapter.shown, adapter.assigned)
