@@ -2,6 +2,7 @@
 // link of a VF as its guest sees it.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { PF_FUNCTION_ID } from '../../src/adapter/identifiers.ts'
 import { setVf } from '../../src/adapter/linux-words.ts'
 import { AdapterOid } from '../../src/adapter/oids.ts'
 import { type FilteringInfo, type Indicate, PfReceive } from '../../src/adapter/pf-receive.ts'
@@ -12,7 +13,7 @@ import { MacTable, macTableBytes } from '../../src/switch/mac-table.ts'
 import { AdapterHarness, MAC, vportPayload, wireFrame } from '../support/adapter-harness.ts'
 import { GuestFunction } from '../support/guest-function.ts'
 
-const PF = 0xffff
+const PF = PF_FUNCTION_ID
 
 interface Indicated {
   readonly info: FilteringInfo
@@ -170,4 +171,15 @@ test("a VF's link state reaches its guest: as the host says, or as the wire is",
   assert.equal(guest.linkUp, true)
   await harness.request(AdapterOid.sriovResetVf, 'set', { vfId: vf })
   assert.equal(guest.linkUp, true, 'a reset leaves it')
+})
+
+test('a VPort of the PF may stand for a VM, with filters of its own (SR-161)', async () => {
+  const harness = await AdapterHarness.start()
+  const vport = await harness.vport(PF_FUNCTION_ID)
+  await harness.filter(vport, MAC.c)
+  await harness.activate(vport)
+  const { vport: a } = await harness.vm(MAC.a)
+  harness.send(a, wireFrame(MAC.c, MAC.a, 'to c'))
+  harness.send(vport, wireFrame(MAC.a, MAC.c, 'to a'))
+  assert.deepEqual([harness.got(vport), harness.got(a), harness.got(0)], [['to c'], ['to a'], []])
 })

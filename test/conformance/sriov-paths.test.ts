@@ -1,7 +1,7 @@
 // Scenarios SR-CS-25, SR-CS-34 to SR-CS-50 and the project's decisions on the NIC switch's data path, with frames.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { FILTER_PACKET_ENCAPSULATION, PF_FUNCTION_ID } from '../../src/adapter/identifiers.ts'
+import { FILTER_PACKET_ENCAPSULATION } from '../../src/adapter/identifiers.ts'
 import { AdapterOid } from '../../src/adapter/oids.ts'
 import { filterParameters } from '../../src/adapter/receive-filters.ts'
 import { PacketFilter } from '../../src/adapter/vport-table.ts'
@@ -442,15 +442,4 @@ test('malformed frames of a VF are counted with the reason of the ring and harm 
   const { harness, a, b } = await threeVms()
   harness.send(a, Buffer.alloc(5), wireFrame(MAC.b, MAC.a, 'good'))
   assert.deepEqual([harness.got(b), harness.drops(a)], [['good'], { runt: 1 }])
-})
-
-test('a VPort of the PF may stand for a VM, with filters of its own (SR-161)', async () => {
-  const harness = await AdapterHarness.start()
-  const vport = await harness.vport(PF_FUNCTION_ID)
-  await harness.filter(vport, MAC.c)
-  await harness.activate(vport)
-  const { vport: a } = await harness.vm(MAC.a)
-  harness.send(a, wireFrame(MAC.c, MAC.a, 'to c'))
-  harness.send(vport, wireFrame(MAC.a, MAC.c, 'to a'))
-  assert.deepEqual([harness.got(vport), harness.got(a), harness.got(0)], [['to c'], ['to a'], []])
 })
