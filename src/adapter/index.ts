@@ -1,0 +1,27 @@
+// The SR-IOV adapter as a library, `vmswitch/adapter`: the host's side under OIDs, the device that a guest drives, and the guest's half in
+// software. Pure TypeScript: it runs in a test, or wherever frames come from arrays.
+export { Adapter, type AdapterIndication, type AdapterState } from './adapter.ts'
+export { AdapterPath, type AdapterPathComponents } from './adapter-path.ts'
+export { VfChannel } from './backchannel.ts'
+export type { BindParameters } from './bindings.ts'
+export { AdapterError, type HardwareAssist, type HardwareLimits, limitsFor, vfAttributes } from './capabilities.ts'
+export { Block, type ReceiveMode, receiveModeBlock } from './config-blocks.ts'
+export { GuestNdis, NETVSC, type VfDriver, type VfServices } from './guest/guest-ndis.ts'
+export { SoftwareVfDriver } from './guest/software-vf-driver.ts'
+export { type GuestPath, GuestPathWord, VmNetworkAdapter } from './guest/vm-network-adapter.ts'
+export { PartitionType, PF_FUNCTION_ID } from './identifiers.ts'
+export { Keyword, Registry } from './keywords.ts'
+export { setVf, showVf, type VfShown, type VfWords } from './linux-words.ts'
+export { AdapterOid, AdapterStatus, adapterOidName } from './oids.ts'
+export { type FilteringInfo, PfReceive } from './pf-receive.ts'
+export { filterParameters } from './receive-filters.ts'
+export type { AdapterCompletion, AdapterRequest, RequestType } from './requests.ts'
+export { type AssignedVf, VfAssignment, VfAssignmentError, type VfExposure, type VmAdapter } from './sequences.ts'
+export {
+  adapterTablesBytes,
+  SoftwareAdapter,
+  type SoftwareAdapterComponents,
+  type SoftwareAdapterOptions,
+  sriovKeywords,
+} from './software-adapter.ts'
+export type { VfDevice } from './vf-device.ts'
