@@ -103,6 +103,18 @@ export class SwitchPolicies {
     return answerGuest(request, this.list(port))
   }
 
+  /** Takes back what changed of a scope's properties since it had `before`; what an extension refuses to take back stays. */
+  async revert(port: number | undefined, before: readonly PropertyInstance[]): Promise<void> {
+    for (const now of this.list(port).toReversed()) {
+      const { type, propertyId, propertyInstanceId: instance, value } = now
+      const selector = { type, instance, ...(type === 'custom' ? { id: propertyId } : {}) }
+      const was = before.find((one) => one.propertyInstanceId === instance && one.type === type && one.propertyId === propertyId)
+      const refused = (): undefined => undefined
+      if (!was) await this.delete(port, selector).catch(refused)
+      else if (was.value !== value) await this.update(port, { ...selector, value: was.value }).catch(refused)
+    }
+  }
+
   /** Makes the properties of a scope those of `saved`: adds what is missing, changes what differs. */
   async restore(port: number | undefined, saved: readonly PropertyInput[]): Promise<void> {
     for (const property of saved) {

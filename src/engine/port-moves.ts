@@ -3,6 +3,7 @@
 // The rule it must not break: a port that is being moved keeps its connection until it is handed over, whatever its peer does; what
 // fails leaves the port where it was.
 import type { SwitchControl } from '../switch/control.ts'
+import type { PropertyInput } from '../switch/policies/property.ts'
 import type { SavedPort, SavedSwitch } from '../switch/save-restore/saved-switch.ts'
 import type { PortConfig } from './host.ts'
 import type { SwitchPolicies } from './policies.ts'
@@ -52,21 +53,52 @@ export class PortMoves {
     return saver.save(name, port === undefined ? policies.list(undefined) : [], ports)
   }
 
-  /**
-   * Restores a port: `config` creates it where the switch has none of its name. Run-time data of extensions is restored at once or when
-   * its connection is connected. Throws what an extension refused.
-   */
+  /** Restores one port: see `restoreAll`. `config` creates it where the switch has none of its name. */
   async restore(saved: SavedPort, config: PortConfig | undefined): Promise<RestoredPort> {
-    const { add, find, policies, saver } = this.#components
-    if (config) await add({ ...config, properties: saved.properties }, false)
-    const { runner } = find(saved.name)
-    if (!config) await policies.restore(runner.id, saved.properties)
-    return saver.restore(runner.id, saved)
+    const [restored] = await this.restoreAll({ properties: [], ports: [saved] }, new Map(config && [[saved.name, config]]))
+    return restored!
   }
 
-  /** Restores properties of the switch. */
-  restoreSwitch({ properties }: SavedSwitch): Promise<void> {
-    return this.#components.policies.restore(undefined, properties)
+  /**
+   * Restores properties of the switch, and ports: those that `fresh` has a configuration of are created. Run-time data of extensions is
+   * restored at once, or when a port's connection is connected. Throws what an extension refused, and leaves the switch as it was then;
+   * only what an extension took back of its data (ES-484) is not taken from it again: there is no request for that.
+   */
+  async restoreAll(
+    { properties, ports }: Pick<SavedSwitch, 'properties' | 'ports'>,
+    fresh: ReadonlyMap<string, PortConfig>,
+  ): Promise<RestoredPort[]> {
+    const { add, find, remove, saver } = this.#components
+    const undo: (() => unknown)[] = []
+    try {
+      await this.#restoreProperties(undefined, properties, undo)
+      for (const { name, properties: ofPort } of ports) {
+        const config = fresh.get(name)
+        if (!config) {
+          await this.#restoreProperties(find(name).runner.id, ofPort, undo)
+          continue
+        }
+        await add({ ...config, properties: ofPort }, false)
+        undo.push(() => remove(name))
+      }
+      const restored: RestoredPort[] = []
+      for (const saved of ports) {
+        const { id } = find(saved.name).runner
+        undo.push(saver.remember(id))
+        restored.push(await saver.restore(id, saved))
+      }
+      return restored
+    } catch (error) {
+      for (const step of undo.reverse()) await step()
+      throw error
+    }
+  }
+
+  async #restoreProperties(scope: number | undefined, saved: readonly PropertyInput[], undo: (() => unknown)[]): Promise<void> {
+    const { policies } = this.#components
+    const before = policies.list(scope)
+    undo.push(() => policies.revert(scope, before))
+    await policies.restore(scope, saved)
   }
 
   /**

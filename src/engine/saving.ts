@@ -152,6 +152,17 @@ export class SwitchSaver {
     })
   }
 
+  /** Notes what a port starts from before it is restored; the returned function takes a restore back, learned addresses excepted. */
+  remember(portId: number): () => void {
+    const counted = this.#counted.get(portId)
+    const waiting = this.#waiting.get(portId)
+    return () => {
+      this.forget(portId)
+      if (counted) this.#counted.set(portId, counted)
+      if (waiting) this.#waiting.set(portId, waiting)
+    }
+  }
+
   /** A port's connection was connected: restores the run-time data that waits for it. Throws SaveError. */
   async connected(portId: number): Promise<void> {
     if (!this.#waiting.has(portId)) return

@@ -10,7 +10,7 @@ import { readSavedSwitch, type SavedPort, type SavedSwitch, writeSavedSwitch } f
 import { socketKeys } from './config/resolve.ts'
 import type { ResolvedPort } from './config/types.ts'
 import { ControlError } from './control-errors.ts'
-import type { PortStatus, PropertyStatus, RestoreReport, SwitchHost } from './host.ts'
+import type { PortStatus, PropertyStatus, SwitchHost } from './host.ts'
 
 type PolicyCalls =
   | 'properties'
@@ -90,15 +90,9 @@ export function policyHost(components: PolicyHostComponents): Pick<SwitchHost, P
         const present = new Set(running.ports().map(({ name }) => name))
         // All are checked before one is made.
         const fresh = new Map(saved.ports.filter(({ name }) => !present.has(name)).map((one) => [one.name, resolve(one.config)]))
-        await moves.restoreSwitch(saved)
-        const ports: RestoreReport['ports'][number][] = []
-        for (const one of saved.ports) {
-          const made = fresh.get(one.name)
-          const restored = await moves.restore(one, made)
-          if (made) settings.set(made.name, made)
-          ports.push({ ...restored, created: made !== undefined })
-        }
-        return { ports }
+        const restored = await moves.restoreAll(saved, fresh)
+        for (const made of fresh.values()) settings.set(made.name, made)
+        return { ports: restored.map((one) => ({ ...one, created: fresh.has(one.name) })) }
       }),
     prepareMigration: (text) =>
       translated(async () => {

@@ -246,3 +246,37 @@ test('what extensions get of a save, restore or property is not theirs to change
     'E: NIC_RESTORE_COMPLETE 1',
   ])
 })
+
+test('a restore that an extension refuses leaves the switch as it was: ports, properties, counters (ES-486, ES-508)', async (t) => {
+  const source = await SwitchUnderTest.start(t, {
+    ports: 3,
+    extensions: [policy({ name: 'E', class: 'filtering', blocks: ['a'] })],
+  })
+  await source.switch.policies.add(undefined, { type: 'custom', id: OTHER, value: 'of the source' })
+  await source.switch.policies.add(1, { type: 'security', value: { allowMacSpoofing: true } })
+  await source.switch.policies.add(3, { type: 'custom', id: OTHER, value: 'bad' })
+  await source.send(1, 2, 'counted')
+  await source.receive(2, 1)
+  const saved = await source.switch.moves.save()
+  const refusing = async (options: object): Promise<void> => {
+    const target = await SwitchUnderTest.start(t, {
+      ports: 1,
+      extensions: [policy({ name: 'E', class: 'filtering', blocks: ['a'], ...options })],
+    })
+    const { policies, moves } = target.switch
+    await policies.add(undefined, { type: 'custom', id: OTHER, value: 'of the target' })
+    await policies.add(1, { type: 'security', value: { virtualSubnetId: 4 } })
+    const state = () => ({
+      ports: target.switch.ports().map(({ name, counters }) => [name, counters.receivedFrames]),
+      ofSwitch: policies.list(undefined).map(({ value }) => value),
+      ofPort: policies.list(1).map(({ value }) => value),
+    })
+    const before = state()
+    const fresh = new Map([2, 3].map((port) => [`p${port}`, portConfig(port)]))
+    await assert.rejects(moves.restoreAll(saved, fresh))
+    assert.deepEqual(state(), before)
+    await target.switch.addPort(portConfig(2)) // its name is free
+  }
+  await refusing({ refuse: { value: 'bad', status: NdisStatus.dataNotAccepted } })
+  await refusing({ failRestore: true })
+})
