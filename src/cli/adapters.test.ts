@@ -110,7 +110,7 @@ test('a port is shown, set, renamed and removed', async () => {
   const shown = (await vmswitch('port', 'show', 'beta')).stdout
   assert.match(shown, /^name for people +Reception desk$/m)
   assert.match(shown, /^mirroring +destination of session 2$/m)
-  assert.match((await vmswitch('port', 'show', 'alpha')).stdout, /^SR-IOV +weight 100, vfio-user at \/run\/l\/alpha-vf\.sock$/m)
+  assert.match((await vmswitch('port', 'show', 'alpha')).stdout, /^SR-IOV +weight 0, vfio-user at \/run\/l\/alpha-vf\.sock$/m)
   const set = await vmswitch('port', 'set', 'alpha', '--mtu', '9000', '--mirror', 'source', '--session', '3', '--link', 'down')
   assert.equal(set.code, 0, set.stderr)
   assert.deepEqual(fake.calls.slice(-2), [

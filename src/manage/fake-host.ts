@@ -58,8 +58,9 @@ export function fakeHost(): FakeHost {
       mtu: 1500,
       portMirroring: 'none',
       monitorSession: 0,
+      uplinks: [],
       iov: {
-        weight: 100,
+        weight: 0,
         form: 'vfio-user',
         path: '/run/l/alpha-vf.sock',
         queuePairs: 1,
@@ -84,6 +85,7 @@ export function fakeHost(): FakeHost {
       mtu: 1500,
       portMirroring: 'destination',
       monitorSession: 2,
+      uplinks: [],
       iov: null,
       id: 2,
       mac: null,

@@ -74,6 +74,8 @@ export interface PortStatus {
   readonly mtu: number
   readonly portMirroring: 'none' | 'source' | 'destination'
   readonly monitorSession: number
+  /** Further physical adapters of an external port, which form a team with the endpoint. */
+  readonly uplinks: readonly EndpointConfig[]
   /** What the port wants of SR-IOV; null: nothing. */
   readonly iov: ResolvedIov | null
   /** What the administrator wants. */

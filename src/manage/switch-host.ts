@@ -236,6 +236,7 @@ function portStatus(port: EnginePort, settings: ResolvedPort | undefined): PortS
     ...shown,
     macSpoofing: settings?.macSpoofing ?? 'off',
     learning: settings?.learning ?? port.mac === null,
+    uplinks: settings?.adapters ?? [],
     iov: settings?.iov ?? null,
     engine: typeof port.detail.engine === 'string' ? port.detail.engine : null,
   }

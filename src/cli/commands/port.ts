@@ -4,7 +4,7 @@ import type { CommandContext } from '../command-context.ts'
 import { CliError, ExitCode } from '../exit.ts'
 import type { Terminal } from '../terminal.ts'
 import { bytes, count } from '../units.ts'
-import { endpointPlace } from './ports.ts'
+import { portPlace } from './ports.ts'
 
 export interface PortOptions {
   readonly link?: 'up' | 'down'
@@ -20,7 +20,7 @@ function show(terminal: Terminal, port: PortStatus): void {
   const { counters, iov } = port
   const rows = [
     ['name for people', port.friendlyName],
-    ['endpoint', `${port.endpoint.kind} ${endpointPlace(port.endpoint)}`.trim()],
+    ['endpoint', `${port.endpoint.kind} ${portPlace(port.endpoint, port.uplinks)}`.trim()],
     ['link', `${port.link}, ${port.connected ? 'connected' : 'nobody is there'}`],
     ['address', port.mac ?? 'learns'],
     ['MTU', String(port.mtu)],

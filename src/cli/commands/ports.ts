@@ -22,6 +22,10 @@ export function endpointPlace(endpoint: EndpointConfig): string {
   }
 }
 
+/** Where the port leads: its endpoint, and further members of a team. */
+export const portPlace = (endpoint: EndpointConfig, uplinks: readonly EndpointConfig[]): string =>
+  [endpoint, ...uplinks].map(endpointPlace).join(' + ')
+
 export async function ports({ terminal, connect }: CommandContext): Promise<void> {
   const answer = await (await connect()).ports()
   if (terminal.json) return terminal.data(answer)
@@ -52,7 +56,7 @@ export async function ports({ terminal, connect }: CommandContext): Promise<void
       count(port.counters.receivedFrames),
       count(port.counters.sentFrames),
       count(port.counters.receivedDropped + port.counters.sendDropped),
-      endpointPlace(port.endpoint),
+      portPlace(port.endpoint, port.uplinks),
     ]),
     'the switch has no ports',
   )

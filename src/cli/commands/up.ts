@@ -14,7 +14,7 @@ import { configuredPorts, engineConfig, manageSwitch } from '../../manage/switch
 import type { CommandContext } from '../command-context.ts'
 import { CliError, ExitCode } from '../exit.ts'
 import type { Terminal } from '../terminal.ts'
-import { endpointPlace } from './ports.ts'
+import { portPlace } from './ports.ts'
 
 export interface UpOptions {
   /** Return when the lab has shown what it shows, or at once where there are no guests. */
@@ -150,14 +150,17 @@ function say(terminal: Terminal, message: string, more: Readonly<Record<string, 
 function announce(terminal: Terminal, config: ResolvedConfig): void {
   const { name, type, processors, ports } = config.switch
   if (terminal.json) {
-    const sockets = ports.map((port) => ({ name: port.name, endpoint: port.endpoint }))
+    const sockets = ports.map(({ name: of, endpoint, iov }) => ({ name: of, endpoint, ...(iov === undefined ? {} : { iov }) }))
     terminal.line(JSON.stringify({ event: 'ready', switch: name, control: config.runtime.control, ports: sockets }))
     return
   }
   terminal.line(`switch ${name} (${type}) runs on ${processors} ${processors === 1 ? 'processor' : 'processors'}`)
   const rows = [
     ['control', 'HTTP', config.runtime.control],
-    ...ports.map((port) => [port.name, port.endpoint.kind, endpointPlace(port.endpoint)]),
+    ...ports.flatMap(({ name: of, endpoint, adapters = [], iov }) => [
+      [of, endpoint.kind, portPlace(endpoint, adapters)],
+      ...(iov === undefined || iov.weight === 0 ? [] : [[`${of} (VF)`, iov.form, iov.path]]),
+    ]),
   ]
   const widths = [0, 1].map((i) => Math.max(...rows.map((row) => row[i]!.length)))
   for (const [first, second, third] of rows)
