@@ -165,6 +165,7 @@ export class QueueHarness {
         tables: this.tables,
         counters,
         list: lists[processor]!,
+        sourcePort: 1,
         processor,
         indicate: (slots, _list, count, queue, flags) => {
           const indication = this.#describe(processor, slots, count, queue, flags)

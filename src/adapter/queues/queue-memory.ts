@@ -37,6 +37,8 @@ export interface QueueMemoryComponents {
   readonly pool: PacketPool
   readonly kernels: PacketKernels
   readonly queues: QueueTable
+  /** Port of the extensible switch that the adapter is connected to: the source of its packets. */
+  readonly sourcePort: number
 }
 
 const recordBytes = (length: number): number => RECORD_BYTES + ((length + ALIGNMENT - 1) & ~(ALIGNMENT - 1))
@@ -204,7 +206,7 @@ export class QueueReader implements SourceQueue {
     pool.head[slot] = 0
     pool.vsid[slot] = 0
     pool.destinationCount[slot] = 0
-    pool.sourcePort[slot] = queues.port(queue)
+    pool.sourcePort[slot] = this.components.sourcePort
     pool.sourceNic[slot] = 0
     pool.headerOffset[slot] = HEADER_START
     pool.headerLength[slot] = header

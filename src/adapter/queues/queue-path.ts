@@ -72,9 +72,9 @@ export class QueuePath {
   private info = false
 
   constructor(components: QueuePathComponents) {
-    const { buffer, pool, kernels, tables } = components
+    const { buffer, pool, kernels, tables, sourcePort } = components
     this.components = components
-    this.memory = { buffer, pool, kernels, queues: tables.queues }
+    this.memory = { buffer, pool, kernels, queues: tables.queues, sourcePort }
     this.classifier = new QueueClassifier(pool, tables)
     this.writer = new QueueWriter(this.memory)
     this.slots = new Uint16Array(buffer, components.list, BURST_MAX)
