@@ -7,6 +7,7 @@ import type { DirectQueue } from '../adapter/direct-path.ts'
 import type { Kernels } from '../kernels/kernels.ts'
 import type { EpollSet } from '../linux/epoll.ts'
 import type { SharedMemory } from '../linux/shared-memory.ts'
+import type { SteerResult, SteerRule } from './uplink/steering.ts'
 
 export const endpointKinds = [
   'vhost-user',
@@ -78,6 +79,8 @@ export interface EndpointControl {
   open(): Promise<void>
   /** Stops it and gives everything back: descriptors, mappings, socket files, memory. */
   close(): Promise<void>
+  /** Has the kernel put the frames to an address on given queue pairs; for kinds that can. See UplinkEndpoint.steer. */
+  steer?(rules: readonly SteerRule[], fallback?: readonly number[]): SteerResult
   /** Facts for `status`: engine, negotiated features, memory, queue count, state of each ring. */
   describe(): Record<string, unknown>
 }

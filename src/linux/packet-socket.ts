@@ -3,7 +3,7 @@
 // The rule it must not break: a socket hears nothing before it is bound to its interface, and never what it sends itself.
 import { SystemCallError } from './errors.ts'
 import { check, closeFd } from './files.ts'
-import { lastErrno, sys } from './libc.ts'
+import { addressOf, lastErrno, sys } from './libc.ts'
 
 const AF_PACKET = 17
 const SOCK_RAW = 3
@@ -12,6 +12,8 @@ const SOCK_CLOEXEC = 0o2000000
 const ETH_P_ALL = 3
 const SOL_SOCKET = 1
 const SO_ERROR = 4
+const SO_ATTACH_FILTER = 26
+const SO_DETACH_FILTER = 27
 const SO_SNDBUFFORCE = 32
 const SO_RCVBUFFORCE = 33
 const SOL_PACKET = 263
@@ -23,8 +25,10 @@ const PACKET_VERSION = 10
 const PACKET_VNET_HDR = 15
 const PACKET_FANOUT = 18
 const PACKET_QDISC_BYPASS = 20
+const PACKET_FANOUT_DATA = 22
 const PACKET_IGNORE_OUTGOING = 23
 const PACKET_FANOUT_HASH = 0
+const PACKET_FANOUT_EBPF = 7
 const PACKET_FANOUT_FLAG_UNIQUEID = 0x2000
 const PACKET_FANOUT_FLAG_IGNORE_OUTGOING = 0x4000
 const PACKET_MR_PROMISC = 1
@@ -67,6 +71,8 @@ export interface PacketSocketOptions {
   readonly qdiscBypass: boolean
   /** Bytes of frames too long for a slot that may wait, and of frames being sent. */
   readonly bufferBytes: number
+  /** Hears nothing until `joinFanout`: several sockets that are not joined yet would each hear every frame. */
+  readonly muted: boolean
 }
 
 /** Bytes of a block of the ring: contiguous memory of the kernel. */
@@ -100,6 +106,7 @@ export function openPacketSocket(options: PacketSocketOptions): number {
     ring.writeUInt32LE(options.slotBytes, 8)
     ring.writeUInt32LE(options.ringBytes / options.slotBytes, 12)
     if (sys.setsockopt(fd, SOL_PACKET, PACKET_RX_RING, ring, ring.length) < 0) throw explain('PACKET_RX_RING', lastErrno(), name)
+    if (options.muted) mute(fd, name)
     if (options.promiscuous) addPromiscuous(fd, index, name)
     const address = Buffer.alloc(ADDRESS_BYTES)
     address.writeUInt16LE(AF_PACKET, 0)
@@ -133,11 +140,24 @@ export function holdPromiscuous(index: number, name: string): number {
   }
 }
 
-/** Lets bound sockets of one interface share its frames by flow: each flow goes to one socket, in order. */
-export function joinFanout(fds: readonly number[], name: string): void {
+// A filter of one instruction: keep 0 bytes of every frame.
+function mute(fd: number, name: string): void {
+  const instruction = Buffer.from([0x06, 0, 0, 0, 0, 0, 0, 0])
+  const filter = Buffer.alloc(16)
+  filter.writeUInt16LE(1, 0)
+  filter.writeBigUInt64LE(BigInt(addressOf(instruction)), 8)
+  check('SO_ATTACH_FILTER', sys.setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, filter, filter.length), name)
+}
+
+/**
+ * Lets bound, muted sockets of one interface share its frames: each frame goes to the socket whose index the program `steering` answers
+ * with, or, without one (-1), to that of its flow. A flow's frames stay in order. The program may be closed afterwards.
+ */
+export function joinFanout(fds: readonly number[], name: string, steering: number): void {
+  const kind = steering < 0 ? PACKET_FANOUT_HASH : PACKET_FANOUT_EBPF
   let group = 0
   for (const [i, fd] of fds.entries()) {
-    const flags = PACKET_FANOUT_HASH | PACKET_FANOUT_FLAG_IGNORE_OUTGOING | (i === 0 ? PACKET_FANOUT_FLAG_UNIQUEID : 0)
+    const flags = kind | PACKET_FANOUT_FLAG_IGNORE_OUTGOING | (i === 0 ? PACKET_FANOUT_FLAG_UNIQUEID : 0)
     setOption(fd, SOL_PACKET, PACKET_FANOUT, group | (flags << 16), 'PACKET_FANOUT', name)
     if (i > 0) continue
     const value = Buffer.alloc(4)
@@ -146,6 +166,8 @@ export function joinFanout(fds: readonly number[], name: string): void {
     check('PACKET_FANOUT', sys.getsockopt(fd, SOL_PACKET, PACKET_FANOUT, value, length), name)
     group = value.readUInt16LE(0)
   }
+  if (steering >= 0) setOption(fds[0]!, SOL_PACKET, PACKET_FANOUT_DATA, steering, 'PACKET_FANOUT_DATA', name)
+  for (const fd of fds) setOption(fd, SOL_SOCKET, SO_DETACH_FILTER, 0, 'SO_DETACH_FILTER', name)
 }
 
 /** Reads what a packet socket counts and what ails it. One instance per socket and thread; allocates nothing after that. */

@@ -17,6 +17,7 @@ const XDP_UMEM_REG = 4
 const XDP_UMEM_FILL_RING = 5
 const XDP_UMEM_COMPLETION_RING = 6
 const XDP_STATISTICS = 7
+const XDP_SHARED_UMEM = 1 << 0
 const XDP_COPY = 1 << 1
 const XDP_ZEROCOPY = 1 << 2
 const XDP_USE_NEED_WAKEUP = 1 << 3
@@ -74,6 +75,11 @@ export interface XdpSocketOptions {
   readonly rings: number
   readonly receiveSize: number
   readonly transmitSize: number
+  /** Entries of the rings by which chunks go to the kernel and come back: all chunks to receive with, and all to send with. */
+  readonly fillSize: number
+  readonly completionSize: number
+  /** A socket of the same receive queue whose UMEM, fill and completion rings this one uses too. */
+  readonly shared?: { readonly fd: number; readonly rings: XdpRings } | undefined
 }
 
 /** Opens a socket on one receive queue of an interface. Throws with what is wrong and what to do. */
@@ -81,35 +87,41 @@ export function openXdpSocket(options: XdpSocketOptions, memory: SharedMemory): 
   const { name } = options
   const fd = sys.socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0)
   if (fd < 0) throw explain('socket(AF_XDP)', lastErrno(), name)
+  const { shared, receiveSize, transmitSize } = options
   try {
-    const register = Buffer.alloc(32)
-    register.writeBigUInt64LE(BigInt(memory.base + options.umem), 0)
-    register.writeBigUInt64LE(BigInt(options.umemBytes), 8)
-    register.writeUInt32LE(options.chunkBytes, 16)
-    if (sys.setsockopt(fd, SOL_XDP, XDP_UMEM_REG, register, register.length) < 0) throw explain('XDP_UMEM_REG', lastErrno(), name)
-    const { receiveSize, transmitSize } = options
-    for (const [option, size] of [
-      [XDP_UMEM_FILL_RING, receiveSize],
-      [XDP_UMEM_COMPLETION_RING, transmitSize],
-      [XDP_RX_RING, receiveSize],
-      [XDP_TX_RING, transmitSize],
-    ] as const) {
-      const value = Buffer.alloc(4)
-      value.writeUInt32LE(size)
-      check('setsockopt(SOL_XDP)', sys.setsockopt(fd, SOL_XDP, option, value, 4), name)
-    }
+    if (shared === undefined) registerMemory(fd, options, memory)
+    setRing(fd, XDP_RX_RING, receiveSize, name)
+    setRing(fd, XDP_TX_RING, transmitSize, name)
     const rings = mapRings(fd, options, memory)
     const address = Buffer.alloc(ADDRESS_BYTES)
     address.writeUInt16LE(AF_XDP, 0)
-    address.writeUInt16LE((options.zeroCopy ? XDP_ZEROCOPY : XDP_COPY) | XDP_USE_NEED_WAKEUP, 2)
+    address.writeUInt16LE(shared ? XDP_SHARED_UMEM : (options.zeroCopy ? XDP_ZEROCOPY : XDP_COPY) | XDP_USE_NEED_WAKEUP, 2)
     address.writeUInt32LE(options.index, 4)
     address.writeUInt32LE(options.queue, 8)
+    address.writeUInt32LE(shared?.fd ?? 0, 12)
     if (sys.bind(fd, address, ADDRESS_BYTES) < 0) throw explain('bind(AF_XDP)', lastErrno(), name)
     return { fd, rings }
   } catch (error) {
     closeFd(fd)
     throw error
   }
+}
+
+function setRing(fd: number, option: number, size: number, name: string): void {
+  const value = Buffer.alloc(4)
+  value.writeUInt32LE(size)
+  check('setsockopt(SOL_XDP)', sys.setsockopt(fd, SOL_XDP, option, value, 4), name)
+}
+
+function registerMemory(fd: number, options: XdpSocketOptions, memory: SharedMemory): void {
+  const { name } = options
+  const register = Buffer.alloc(32)
+  register.writeBigUInt64LE(BigInt(memory.base + options.umem), 0)
+  register.writeBigUInt64LE(BigInt(options.umemBytes), 8)
+  register.writeUInt32LE(options.chunkBytes, 16)
+  if (sys.setsockopt(fd, SOL_XDP, XDP_UMEM_REG, register, register.length) < 0) throw explain('XDP_UMEM_REG', lastErrno(), name)
+  setRing(fd, XDP_UMEM_FILL_RING, options.fillSize, name)
+  setRing(fd, XDP_UMEM_COMPLETION_RING, options.completionSize, name)
 }
 
 function mapRings(fd: number, options: XdpSocketOptions, memory: SharedMemory): XdpRings {
@@ -124,11 +136,12 @@ function mapRings(fd: number, options: XdpSocketOptions, memory: SharedMemory): 
     memory.mapGuest(at, bytes, fd, pageOffset)
     return { producer: at + producer!, consumer: at + consumer!, descriptors: at + descriptors!, flags: at + flags!, size }
   }
+  const { shared } = options
   return {
     receive: map(0, 0, options.receiveSize, XDP_DESCRIPTOR_BYTES),
     transmit: map(1, 0x8000_0000, options.transmitSize, XDP_DESCRIPTOR_BYTES),
-    fill: map(2, 0x1_0000_0000, options.receiveSize, XDP_ADDRESS_BYTES),
-    completion: map(3, 0x1_8000_0000, options.transmitSize, XDP_ADDRESS_BYTES),
+    fill: shared?.rings.fill ?? map(2, 0x1_0000_0000, options.fillSize, XDP_ADDRESS_BYTES),
+    completion: shared?.rings.completion ?? map(3, 0x1_8000_0000, options.completionSize, XDP_ADDRESS_BYTES),
   }
 }
 

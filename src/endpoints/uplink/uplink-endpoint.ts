@@ -11,6 +11,7 @@ import { PacketCarrier } from '../packet/packet-carrier.ts'
 import { Steps } from '../steps.ts'
 import { XdpCarrier } from '../xdp/xdp-carrier.ts'
 import type { Carrier } from './carrier.ts'
+import { checkFallback, compileRules, type RuleEntry, type SteerResult, type SteerRule } from './steering.ts'
 
 /** Queue pairs that an uplink may have. */
 export const UPLINK_QUEUES_MAX = 16
@@ -37,6 +38,8 @@ export class UplinkEndpoint implements EndpointControl {
   #carrier: Carrier | null = null
   #link: LinkFacts | null = null
   #up = false
+  /** What was asked for last; null: nothing yet, so flows are spread over all queues. */
+  #steering: { readonly entries: readonly RuleEntry[]; readonly fallback: readonly number[] } | null = null
 
   constructor(options: UplinkOptions, components: EndpointComponents) {
     this.#options = options
@@ -67,6 +70,30 @@ export class UplinkEndpoint implements EndpointControl {
     }
   }
 
+  /**
+   * Has frames to the rules' addresses come on the queues that they name, and all others on `fallback` (default: queue 0), in place of
+   * what was asked for before; before the first call flows are spread over all queues. The rules hold until the uplink is closed, also
+   * for an interface that comes back. Nothing is lost or duplicated by a change. Frames of an address that came before the change wait
+   * in its old queue: who needs their order across the change empties that queue, as far as it was filled when this returned, before it
+   * serves the address on the new one. Throws SteerRuleError.
+   */
+  steer(rules: readonly SteerRule[], fallback: readonly number[] = [0]): SteerResult {
+    const { queues = 1 } = this.#options
+    this.#steering = { entries: compileRules(rules, queues), fallback: checkFallback(fallback, queues) }
+    return this.#applySteering()
+  }
+
+  #applySteering(): SteerResult {
+    const { entries, fallback } = this.#steering!
+    const left = this.#carrier?.steer(entries, fallback) ?? { entries, reason: 'the interface is not there' }
+    const inSoftware = new Set(left.entries.map(({ rule }) => rule))
+    return {
+      inKernel: entries.map(({ rule }) => rule).filter((rule) => !inSoftware.has(rule)),
+      inSoftware: [...inSoftware],
+      reason: left.reason,
+    }
+  }
+
   async #open(): Promise<void> {
     if (this.#monitor !== null) return
     const { queues = 1, interface: name } = this.#options
@@ -87,6 +114,7 @@ export class UplinkEndpoint implements EndpointControl {
   async #close(): Promise<void> {
     this.#monitor?.close()
     this.#monitor = null
+    this.#steering = null
     await this.#detach()
   }
 
@@ -99,7 +127,9 @@ export class UplinkEndpoint implements EndpointControl {
     const link = readLink(index)
     if (link === null) throw new SystemCallError('RTM_GETLINK', ENODEV, name, 'the interface went away meanwhile')
     this.#link = link
-    await this.#components.events.plans(this.#choose(link), [])
+    const plans = this.#choose(link)
+    if (this.#steering !== null) this.#applySteering()
+    await this.#components.events.plans(plans, [])
     this.#setLink(link.running)
   }
 

@@ -2,7 +2,8 @@
 // until they have been delivered; sent frames are copied to chunks of it once.
 //
 // The rules it must not break: a chunk is the kernel's from the moment its descriptor is published until it comes back; what must hold
-// between two calls stands in shared memory, because several processors send through one queue in turn.
+// between two calls stands in shared memory, because several processors send through one queue in turn; what several queues share (the
+// chunks to send with, the rings by which chunks go to the kernel and come back) is touched under its lock only.
 import type { Kernels } from '../../kernels/kernels.ts'
 import { BURST_MAX, HEADER_COPY, P_LENGTH, POOL_SLOTS } from '../../kernels/layout.ts'
 import type { EpollSet } from '../../linux/epoll.ts'
@@ -14,18 +15,19 @@ import {
   XDP_ADDRESS_BYTES,
   XDP_DESCRIPTOR_BYTES,
   XDP_NEED_WAKEUP,
-  XDP_RINGS_BYTES,
   type XdpRing,
   type XdpRings,
   XdpStatistics,
 } from '../../linux/xdp.ts'
 import { DropReason } from '../../ndis/drop-reasons.ts'
+import { lockQueue, unlockQueue } from '../../virtio/queue-lock.ts'
 import type { EndpointQueue, QueueContext, QueuePlan } from '../endpoint.ts'
 import { SlotFiller } from '../fill-slot.ts'
 
-// The area: how many chunks are free to send with, then their offsets in the UMEM.
-const AREA_FREE_COUNT = 0
-const AREA_FREE = 64
+// The area of a UMEM: a lock, how many chunks are free to send with, then their offsets in the UMEM.
+const AREA_LOCK = 0
+const AREA_FREE_COUNT = 64
+const AREA_FREE = 128
 /** Bytes of the area for `chunks` chunks to send with. */
 export const xdpAreaBytes = (chunks: number): number => AREA_FREE + chunks * 4
 /** Calls that one deliver makes at the most to have its frames sent: the kernel takes 32 per call. */
@@ -39,12 +41,16 @@ const EBUSY = 16
 export interface XdpPlan extends QueuePlan {
   readonly kind: 'xdp'
   readonly fd: number
+  /** Linear address of the area of the UMEM. */
   readonly area: number
+  /** Other queues have the same UMEM. */
+  readonly shared: boolean
   readonly umem: number
   readonly umemBytes: number
   readonly chunkBytes: number
-  /** Linear address of the rings' memory, and where they are in it. */
+  /** Linear address and bytes of the rings' memory, and where they are in it. */
   readonly ringMemory: number
+  readonly ringBytes: number
   readonly rings: XdpRings
 }
 
@@ -67,8 +73,14 @@ export class XdpQueue implements EndpointQueue {
   readonly frames: Uint32Array
   readonly ring: Int32Array
   readonly rings: XdpRings
+  readonly i32: Int32Array
+  /** Linear address of the lock of what queues share; 0: nothing is shared. */
+  readonly lock: number
   readonly freeCount: number
   readonly free: number
+  /** Chunks that this queue has taken to send with and not used yet. */
+  readonly taken = new Uint32Array(BURST_MAX)
+  takenCount = 0
   readonly state: PacketSocketState
   readonly statistics: XdpStatistics
   held = 0
@@ -83,7 +95,7 @@ export class XdpQueue implements EndpointQueue {
     this.kernels = kernels.any
     this.filler = new SlotFiller(memory, kernels.linear, pool, plan.port)
     this.frames = new Uint32Array(memory.buffer, plan.umem, plan.umemBytes >> 2)
-    this.ring = new Int32Array(memory.buffer, plan.ringMemory, XDP_RINGS_BYTES >> 2)
+    this.ring = new Int32Array(memory.buffer, plan.ringMemory, plan.ringBytes >> 2)
     const words = ({ producer, consumer, flags, descriptors, size }: XdpRing): XdpRing => ({
       producer: (producer - plan.ringMemory) >> 2,
       consumer: (consumer - plan.ringMemory) >> 2,
@@ -93,6 +105,8 @@ export class XdpQueue implements EndpointQueue {
     })
     const { receive, transmit, fill, completion } = plan.rings
     this.rings = { receive: words(receive), transmit: words(transmit), fill: words(fill), completion: words(completion) }
+    this.i32 = memory.i32
+    this.lock = plan.shared ? plan.area + AREA_LOCK : 0
     this.freeCount = (plan.area + AREA_FREE_COUNT) >> 2
     this.free = (plan.area + AREA_FREE) >> 2
     this.state = new PacketSocketState(plan.fd)
@@ -123,29 +137,31 @@ export class XdpQueue implements EndpointQueue {
   }
 
   complete(): void {
-    const { ring, held, chunkBytes } = this
+    const { ring, held, chunkBytes, lock, i32 } = this
     const { consumer, descriptors, size } = this.rings.receive
     const { fill } = this.rings
     const start = ring[consumer]!
-    const given = ring[fill.producer]!
-    for (let i = 0; i < held; i++) {
-      const offset = ring[descriptors + ((start + i) & (size - 1)) * DESCRIPTOR_WORDS]! >>> 0
-      const at = fill.descriptors + ((given + i) & (fill.size - 1)) * ADDRESS_WORDS
-      ring[at] = offset - (offset % chunkBytes)
-      ring[at + 1] = 0
+    if (lock === 0 || lockQueue(i32, lock)) {
+      const given = ring[fill.producer]!
+      for (let i = 0; i < held; i++) {
+        const offset = ring[descriptors + ((start + i) & (size - 1)) * DESCRIPTOR_WORDS]! >>> 0
+        const at = fill.descriptors + ((given + i) & (fill.size - 1)) * ADDRESS_WORDS
+        ring[at] = offset - (offset % chunkBytes)
+        ring[at + 1] = 0
+      }
+      Atomics.store(ring, fill.producer, given + held)
+      if (lock !== 0) unlockQueue(i32, lock)
     }
-    Atomics.store(ring, fill.producer, given + held)
     Atomics.store(ring, consumer, start + held)
     this.held = 0
     if ((Atomics.load(ring, fill.flags) & XDP_NEED_WAKEUP) !== 0) sys.recvfromAt(this.fd, 0, 0, MSG_DONTWAIT, null, null)
   }
 
   deliver(list: number, count: number): number {
-    const { filler, ring, pool, chunkBytes } = this
+    const { filler, ring, pool, chunkBytes, taken } = this
     const { producer, descriptors, size } = this.rings.transmit
     const { u16, u32 } = filler
     const start = ring[producer]!
-    this.reap()
     let put = 0
     for (let i = 0; i < count; i++) {
       const slot = u16[(list >> 1) + i]!
@@ -154,17 +170,17 @@ export class XdpQueue implements EndpointQueue {
         this.refusal = length === 0 ? DropReason.noResources : DropReason.receiveBufferTooSmall
         continue
       }
-      const left = u32[this.freeCount]!
-      if (left === 0) {
+      if (this.takenCount === 0) this.takeChunks(count - i)
+      if (this.takenCount === 0) {
         this.refusal = DropReason.peerNotReading
         break
       }
-      const offset = u32[this.free + left - 1]!
+      const offset = taken[this.takenCount - 1]!
       if (this.kernels.copyFrame(pool, slot, 0, length, this.umem + offset) !== length) {
         this.refusal = DropReason.noResources
         continue
       }
-      u32[this.freeCount] = left - 1
+      this.takenCount--
       const at = descriptors + ((start + put) & (size - 1)) * DESCRIPTOR_WORDS
       ring[at] = offset
       ring[at + 1] = 0
@@ -172,12 +188,37 @@ export class XdpQueue implements EndpointQueue {
       ring[at + 3] = 0
       put++
     }
+    if (this.takenCount > 0) this.giveChunksBack()
     Atomics.store(ring, producer, start + put)
     this.kick()
     return put
   }
 
-  /** Takes back the chunks whose frames have gone. */
+  /** Takes up to `wanted` chunks to send with, after having back those whose frames have gone. */
+  takeChunks(wanted: number): void {
+    const { taken, lock, i32 } = this
+    const { u32 } = this.filler
+    if (lock !== 0 && !lockQueue(i32, lock)) return
+    this.reap()
+    let left = u32[this.freeCount]!
+    const count = Math.min(wanted, left, taken.length)
+    for (let i = 0; i < count; i++) taken[i] = u32[this.free + --left]!
+    u32[this.freeCount] = left
+    this.takenCount = count
+    if (lock !== 0) unlockQueue(i32, lock)
+  }
+
+  giveChunksBack(): void {
+    const { taken, lock, i32 } = this
+    const { u32 } = this.filler
+    if (lock !== 0 && !lockQueue(i32, lock)) return
+    let left = u32[this.freeCount]!
+    while (this.takenCount > 0) u32[this.free + left++] = taken[--this.takenCount]!
+    u32[this.freeCount] = left
+    if (lock !== 0) unlockQueue(i32, lock)
+  }
+
+  /** Takes back the chunks whose frames have gone. Under the lock. */
   reap(): void {
     const { ring } = this
     const { u32 } = this.filler
