@@ -8,6 +8,9 @@ const verdicts = 'src/switch/control/oid-verdicts.ts'
 const issuing = 'src/switch/control/module-control.ts'
 const edge = 'src/switch/control/edge.ts'
 const topology = 'src/switch/control/topology.ts'
+const enumeration = 'src/switch/policies/enumeration.ts'
+const isolation = 'src/switch/policies/isolation-parameters.ts'
+const manager = 'src/engine/extension-manager.ts'
 const records = 'src/switch/control/records.ts'
 const references = 'src/switch/control/references.ts'
 const dataPath = 'src/switch/data-path.ts'
@@ -124,6 +127,140 @@ export const mutations = [
     file: edge,
     find: 'return wrap(externalPortId) // ES-255',
     replace: 'return wrap(DEFAULT_PORT_ID) // ES-255',
+  },
+  // States, requests and settings of the control path.
+  {
+    rule: 'ES-010',
+    file: topology,
+    find: 'if (expected !== undefined && expected !== port.nicType)',
+    replace: 'if (expected !== undefined && expected < 0)',
+  },
+  {
+    rule: 'ES-017',
+    file: manager,
+    find: 'rankOf(other.class) >= rankOf(slot.class)',
+    replace: 'rankOf(other.class) > rankOf(slot.class)',
+  },
+  {
+    rule: 'ES-059',
+    file: 'src/switch/control/oid-path.ts',
+    find: 'if (this.#pending > 0) await new Promise<void>((resolve) => this.#idle.push(resolve))',
+    replace: '',
+  },
+  { rule: 'ES-088', file: enumeration, find: 'if (room !== undefined && !(room >= bytes))', replace: 'if (bytes < 0)' },
+  {
+    rule: 'ES-089',
+    file: enumeration,
+    find: 'return { status: NdisStatus.failure } // ES-089',
+    replace: 'return { status: NdisStatus.invalidParameter }',
+  },
+  {
+    rule: 'ES-096',
+    file: 'src/ndis/oid-rules.ts',
+    find: "[Oid.portPropertyEnum, rule('method', 'extension', 'never', 'ES-096')]",
+    replace: "[Oid.portPropertyEnum, rule('method', 'extension', 'property', 'ES-096')]",
+  },
+  {
+    rule: 'ES-105',
+    file: records,
+    find: 'portType: this.options.type,',
+    replace: 'portType: this.state === 1 ? this.options.type : 0,',
+  },
+  {
+    rule: 'ES-131',
+    file: control,
+    find: 'references.close(port.id, PORT_ITSELF) // ES-131, ES-237',
+    replace: '// ES-131, ES-237',
+  },
+  {
+    rule: 'ES-147',
+    file: 'src/engine/port-moves.ts',
+    find: 'if (id !== undefined) await this.#components.control.deletePort(id)',
+    replace: '',
+  },
+  {
+    rule: 'ES-151',
+    file: verdicts,
+    find: 'completion.status === NdisStatus.resources &&',
+    replace: 'completion.status === 0 &&',
+  },
+  { rule: 'ES-152', file: records, find: 'isValidationPort: this.isValidationPort,', replace: 'isValidationPort: false,' },
+  { rule: 'ES-153', file: records, find: 'isValidationPort: this.isValidationPort,', replace: 'isValidationPort: true,' },
+  {
+    rule: 'ES-159',
+    file: 'src/switch/port-table.ts',
+    find: 'nicIndex <= PHYSICAL_NICS_MAX &&',
+    replace: 'nicIndex < PHYSICAL_NICS_MAX &&',
+  },
+  { rule: 'ES-222', file: records, find: "this.vmMac = vm ? mac : ''", replace: 'this.vmMac = mac' },
+  { rule: 'ES-239', file: control, find: "throw wrongState(port, port.nics[0]!, 'NIC_REQUEST')", replace: 'void 0' },
+  {
+    rule: 'ES-243',
+    file: 'src/engine/port-moves.ts',
+    find: 'await this.#components.control.deleteConnection(runner.id)',
+    replace: 'await this.#components.control.disconnect(runner.id)',
+  },
+  {
+    rule: 'ES-253',
+    file: 'src/switch/policies/property-control.ts',
+    find: 'return // ES-253',
+    replace: '// ES-253',
+  },
+  {
+    rule: 'ES-261',
+    file: verdicts,
+    find: "if (!sameBut(from, to, ['destinationPortId', 'destinationNicIndex', 'oidRequest']))",
+    replace: 'if (from === undefined)',
+  },
+  {
+    rule: 'ES-269',
+    file: issuing,
+    find: 'if (sourcePortId === DEFAULT_PORT_ID || sourceNicIndex !== DEFAULT_NIC_INDEX)',
+    replace: 'if (sourcePortId < 0)',
+  },
+  {
+    rule: 'ES-271',
+    file: issuing,
+    find: 'if (!this.#offloads.mayIssue(inner.oid, destinationNicIndex))',
+    replace: 'if (inner.oid < 0)',
+  },
+  {
+    rule: 'ES-273',
+    file: issuing,
+    find: "if (references.held(sourcePortId, sourceNicIndex) === 0) return bad('ES-273',",
+    replace: "if (sourceNicIndex < 0) return bad('ES-273',",
+  },
+  { rule: 'ES-274', file: verdicts, find: 'if (forwards && !by.within &&', replace: 'if (!forwards && !by.within &&' },
+  {
+    rule: 'ES-524',
+    file: 'src/switch/policies/bandwidth.ts',
+    find: 'scope !== except && !this.#isValidationPort(scope)',
+    replace: 'scope !== except',
+  },
+  {
+    rule: 'ES-527',
+    file: 'src/switch/forwarding.ts',
+    find: 'if (!ports.teamAddress(source, low, second >>> 16)) {',
+    replace: 'if (low !== 0) {',
+  },
+  {
+    rule: 'ES-541',
+    file: 'src/switch/policies/port-effects.ts',
+    find: 'primary: allowUntaggedTraffic ? defaultIsolationId : NO_VLAN, set }',
+    replace: 'primary: defaultIsolationId, set }',
+  },
+  {
+    rule: 'ES-543',
+    file: isolation,
+    find: 'isolation === undefined && routingDomains.length === 0',
+    replace: 'properties.length < 0',
+  },
+  { rule: 'ES-544', file: isolation, find: 'bytesNeeded: bytes, bytesWritten: 0 }', replace: 'bytesWritten: 0 }' },
+  {
+    rule: 'ES-545',
+    file: 'src/switch/policies/property-control.ts',
+    find: "if (type === 'routing-domain') this.#components.routingDomainsChanged(scope)",
+    replace: '',
   },
   // The data path.
   {
