@@ -22,6 +22,7 @@ export interface PolicyComponents {
 /** The properties of one switch; ports are named by their ids, undefined is the switch. */
 export class SwitchPolicies {
   readonly properties: PropertyControl
+  readonly #table: PortTable
   /** Properties of ports that are being created, by the port's name. */
   readonly #download = new Map<string, readonly PropertyInput[]>()
   /** Of each port, whether it may send from other addresses where no security property says so. */
@@ -30,6 +31,7 @@ export class SwitchPolicies {
 
   constructor(components: PolicyComponents) {
     const { control, table, definitions, indicated, enforced } = components
+    this.#table = table
     this.properties = new PropertyControl({
       issue: (request) => control().issue(request),
       inOrder: (scope, work) => (scope === SWITCH_SCOPE ? this.#inSwitchOrder(work) : control().during([scope], work)),
@@ -96,6 +98,11 @@ export class SwitchPolicies {
 
   featureStatus(port: number | undefined, feature: string, instance: string | undefined): Promise<FeatureStatusReport> {
     return this.properties.featureStatus(port ?? SWITCH_SCOPE, feature, instance)
+  }
+
+  /** IPv4 addresses that were learned of a port whose security property has a dynamicIpAddressLimit. ES-530 */
+  ipAddresses(port: number): string[] {
+    return this.#table.ipAddresses(port).map((address) => [24, 16, 8, 0].map((shift) => (address >>> shift) & 255).join('.'))
   }
 
   /** A request of the guest behind a port to its adapter: OID_GEN_ISOLATION_PARAMETERS. ES-543, ES-544 */

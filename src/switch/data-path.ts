@@ -229,7 +229,7 @@ export class DataPath implements DropLogOwner, InjectionsOwner, AdmissionOwner {
 
   private forward(batch: Batch, source: number): void {
     const { shortCut, forwarding } = this
-    if (shortCut === undefined || source < 0 || forwarding.vlanAware) forwarding.forward(batch)
+    if (shortCut === undefined || source < 0 || forwarding.vlanAware || forwarding.learnsIps) forwarding.forward(batch)
     else shortCut.forward(batch, source, forwarding, this.counters)
   }
 

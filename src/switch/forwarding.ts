@@ -16,6 +16,9 @@ import { VlanPolicy } from './vlan-policy.ts'
 const { DE_PRESERVE_PRIORITY, DE_PRESERVE_VLAN, HEADER_STRIDE, PF_BROADCAST, PF_MULTICAST, PF_TAGGED } = layout
 const KEEP_ALL = DE_PRESERVE_VLAN | DE_PRESERVE_PRIORITY
 const ETHERNET_HEADER = 14
+const ETHERTYPE_ARP = 0x0806
+const ARP_BYTES = 28
+const ARP_SENDER_IP = 14
 
 /** What forwarding tells the data path. */
 export interface ForwardingOwner {
@@ -40,6 +43,8 @@ export class Forwarding {
   private readonly vlans: VlanPolicy
   /** True if a port has a VLAN property: then every packet is looked at by it. */
   vlanAware = false
+  /** True if IP addresses of a port are learned: then every packet is looked at for it. */
+  learnsIps = false
   /** Bytes of the longest frame that every connected port takes. */
   frameMax = Number.POSITIVE_INFINITY
   /** Seconds of the switch's clock, for ageing; set by the engine. */
@@ -64,11 +69,13 @@ export class Forwarding {
     this.floodCount = 0
     this.unknownCount = 0
     this.vlanAware = false
+    this.learnsIps = false
     this.frameMax = Number.POSITIVE_INFINITY
     for (let port = 1; port <= this.ports.highest; port++) {
       if (!this.ports.connected(port)) continue
       this.flood[this.floodCount++] = port
       if (this.ports.vlanMode(port) !== 0) this.vlanAware = true
+      if (this.ports.ipLimit(port) !== 0) this.learnsIps = true
       const mtu = this.ports.mtu(port)
       if (mtu !== 0) this.frameMax = Math.min(this.frameMax, mtu + ETHERNET_HEADER)
       if ((this.ports.flags(port) & PortFlag.unknownUnicast) !== 0) this.unknown[this.unknownCount++] = port
@@ -126,6 +133,7 @@ export class Forwarding {
           }
         } else if ((policy & PortFlag.learn) !== 0 && (second & 0x10000) === 0)
           macs.learn(header32[at + 2]! | 0, second >>> 16, vlan, source, this.nowSeconds)
+        if (this.learnsIps && pool.etherType[slot] === ETHERTYPE_ARP && ports.ipLimit(source) !== 0) this.learnIp(slot, source)
       } else if (this.vlanAware) this.member = this.vlans.classify(slot, 0)
       if ((kind & PF_MULTICAST) !== 0) {
         if ((kind & PF_BROADCAST) === 0 && first === 0x00c28001 && (second & 0xf0ff) === 0) {
@@ -157,6 +165,18 @@ export class Forwarding {
       }
       this.give(slot, target)
     }
+  }
+
+  // The sender's address of an ARP packet for IPv4 over Ethernet; a probe has none (RFC 5227). ES-530
+  private learnIp(slot: number, source: number): void {
+    const { header8, headerOffset, headerLength, l3 } = this.pool
+    const arp = l3[slot]!
+    if (headerLength[slot]! < arp + ARP_BYTES) return
+    const at = slot * HEADER_STRIDE + headerOffset[slot]! + arp
+    const isIpv4 = header8[at + 2] === 0x08 && header8[at + 3] === 0 && header8[at + 4] === 6 && header8[at + 5] === 4
+    const sender = at + ARP_SENDER_IP
+    const address = (header8[sender]! << 24) | (header8[sender + 1]! << 16) | (header8[sender + 2]! << 8) | header8[sender + 3]!
+    if (isIpv4 && address !== 0) this.ports.learnIp(source, address)
   }
 
   // The VLAN of the packet in work.

@@ -55,6 +55,11 @@ const W_TEAMING = 1
 const W_PERMANENT_LOW = 2
 const W_PERMANENT_HIGH = 3
 const TEAM_WORDS = 4
+/** IPv4 addresses that are learned of a port at the most. */
+export const IP_ADDRESSES_MAX = 64
+// After those: how many IPv4 addresses are learned of the port, and the addresses.
+const W_IP_LIMIT = 0
+const IP_WORDS = 1 + IP_ADDRESSES_MAX
 
 /** Flags of a port. */
 export const PortFlag = {
@@ -96,7 +101,8 @@ export interface VlanEntry {
   readonly set?: Iterable<number>
 }
 
-export const portTableBytes = (ports: number): number => (HEADER_WORDS + ports * (PORT_WORDS + VLAN_SET_WORDS + TEAM_WORDS)) * 4
+export const portTableBytes = (ports: number): number =>
+  (HEADER_WORDS + ports * (PORT_WORDS + VLAN_SET_WORDS + TEAM_WORDS + IP_WORDS)) * 4
 
 /** What the control thread sets of a port. */
 export interface PortEntry {
@@ -155,6 +161,7 @@ export class PortTable {
     this.words[at + W_FLAGS] = 0
     this.words.fill(0, this.vlanSetAt(port), this.vlanSetAt(port + 1))
     this.words.fill(0, this.teamAt(port), this.teamAt(port + 1))
+    this.words.fill(0, this.ipAt(port), this.ipAt(port + 1))
     this.set(port, { portState: PortState.unknown, nicState: NicState.unknown, flags: 0, mac: undefined, vlan: 0 })
   }
 
@@ -332,6 +339,43 @@ export class PortTable {
     this.words[at + W_VLAN_SECONDARY] = entry?.secondary ?? 0
     this.words[at + W_VLAN_MODE] = entry?.mode ?? VlanMode.none
     this.changeFlag(port, PortFlag.vlan, entry !== undefined)
+  }
+
+  // ---- IP addresses ---------------------------------------------------------------------------------------------------------
+
+  private ipAt(port: number): number {
+    return HEADER_WORDS + this.ports * (PORT_WORDS + VLAN_SET_WORDS + TEAM_WORDS) + port * IP_WORDS
+  }
+
+  /** How many addresses are learned of the port; 0 = it is not looked at. Another limit begins anew. Control thread only. ES-530 */
+  setIpLimit(port: number, limit: number): void {
+    const at = this.ipAt(port)
+    const most = Math.min(limit, IP_ADDRESSES_MAX)
+    if (this.words[at + W_IP_LIMIT] === most) return
+    this.words.fill(0, at, at + IP_WORDS)
+    this.words[at + W_IP_LIMIT] = most
+    Atomics.add(this.words, GENERATION, 1)
+  }
+
+  ipLimit(port: number): number {
+    return this.words[this.ipAt(port) + W_IP_LIMIT]!
+  }
+
+  /** Learns an IPv4 address, as a 32-bit number. False if the port has as many as it may. Any processor. ES-530 */
+  learnIp(port: number, address: number): boolean {
+    const at = this.ipAt(port)
+    const end = at + 1 + this.words[at + W_IP_LIMIT]!
+    for (let slot = at + 1; slot < end; slot++) {
+      const known = Atomics.compareExchange(this.words, slot, 0, address)
+      if (known === 0 || known === address) return true
+    }
+    return false
+  }
+
+  /** Addresses that were learned of a port. */
+  ipAddresses(port: number): number[] {
+    const at = this.ipAt(port)
+    return [...this.words.subarray(at + 1, at + 1 + this.words[at + W_IP_LIMIT]!)].filter((address) => address !== 0)
   }
 
   flags(port: number): number {

@@ -244,6 +244,12 @@ export const mutations = [
     replace: 'if (low !== 0) {',
   },
   {
+    rule: 'ES-530',
+    file: 'src/switch/port-table.ts',
+    find: 'const end = at + 1 + this.words[at + W_IP_LIMIT]!',
+    replace: 'const end = at + 1 + IP_ADDRESSES_MAX',
+  },
+  {
     rule: 'ES-541',
     file: 'src/switch/policies/port-effects.ts',
     find: 'primary: allowUntaggedTraffic ? defaultIsolationId : NO_VLAN, set }',
