@@ -8,7 +8,12 @@ import { AdapterOid } from '../../src/adapter/oids.ts'
 import type { FilterParameters } from '../../src/adapter/payloads.ts'
 import { filteringInfo, type SharedMemoryInfo, sharedMemoryInfo } from '../../src/adapter/queues/filtering-info.ts'
 import { QUEUE_PATH_LIST_BYTES, QueuePath } from '../../src/adapter/queues/queue-path.ts'
-import { type QueueTables, queueTablesBytes, viewQueueTables } from '../../src/adapter/queues/queue-tables.ts'
+import {
+  type QueueTableSizes,
+  type QueueTables,
+  queueTablesBytes,
+  viewQueueTables,
+} from '../../src/adapter/queues/queue-tables.ts'
 import type { AllocationCompleteArray, QueueParameters } from '../../src/adapter/queues/queue-words.ts'
 import { RegionSharedMemory } from '../../src/adapter/queues/shared-memory.ts'
 import type { SoftwareQueues } from '../../src/adapter/queues/software-queues.ts'
@@ -91,6 +96,7 @@ export class QueueHarness {
   /** What `quiesced` waits for; a test may put its own promise here. */
   quiesced: () => Promise<void> = () => Promise.resolve()
   readonly #u8: Uint8Array
+  readonly #places: { tablesAt: number; sizes: QueueTableSizes; pools: number[]; counters: number[]; lists: number[] }
   readonly #payload: number
   readonly #scratch: number
   readonly #kernels: ReturnType<typeof createTwin>
@@ -116,6 +122,7 @@ export class QueueHarness {
     this.memoryStart = place(memoryBytes)
     this.memoryBytes = memoryBytes
     this.buffer = new SharedArrayBuffer(end)
+    this.#places = { tablesAt, sizes, pools: poolsAt, counters: countersAt, lists }
     this.#u8 = new Uint8Array(this.buffer)
     this.#kernels = createTwin({
       linear: this.buffer,
@@ -183,6 +190,11 @@ export class QueueHarness {
     const harness = new QueueHarness(options)
     await harness.software.adapter.start()
     return harness
+  }
+
+  /** What a thread needs to be one of the processors. */
+  shared() {
+    return { buffer: this.buffer, ...this.#places }
   }
 
   get queues(): SoftwareQueues {
