@@ -37,7 +37,7 @@ const B = '02:00:00:00:00:0b'
 const QUEUES = 8
 
 /** A frame to `mac` with tags [type, tci], then `rest`. */
-function frameTo(mac: string, tags: readonly (readonly [number, number])[] = [], rest = Buffer.alloc(50)): Buffer {
+function frameTo(mac: string, tags: readonly (readonly [number, number])[] = [], rest: Buffer = Buffer.alloc(50)): Buffer {
   const words = tags.flatMap(([type, tci]) => [type >> 8, type & 0xff, tci >> 8, tci & 0xff])
   const type = rest.length === 50 ? [0x88, 0xb5] : []
   return Buffer.concat([parseMac(mac), parseMac('02:00:00:00:00:ff'), Buffer.from([...words, ...type]), rest])
