@@ -7,6 +7,7 @@ import { HonestDriver } from '../../test/fuzz/honest-driver.ts'
 import { Random } from '../../test/fuzz/random.ts'
 import { BLOCKS, DESC, DEVICE, PLACES, type QueueSetting } from '../../test/fuzz/worlds.ts'
 import { readKernels } from '../../test/support/kernels.ts'
+import { concat, frame, pattern, vnet } from '../kernels/frames.ts'
 import * as L from '../kernels/layout.ts'
 import { PortCounter } from '../switch/counters.ts'
 import { VPortFlag } from './vport-table.ts'
@@ -22,7 +23,7 @@ class Bench {
   readonly adapter = new AdapterWorld('wasm', readKernels(), true)
   readonly #drivers: HonestDriver[]
 
-  constructor({ vlans = [0, 0, 0], buffers = RING, mbps = 0 } = {}) {
+  constructor({ vlans = [0, 0, 0], buffers = RING, mbps = 0, offloads = [0, 0, 0] } = {}) {
     const { adapter } = this
     const settings = [0, 1, 2].map(
       (guest): QueueSetting => ({
@@ -32,7 +33,7 @@ class Bench {
         last: 0,
         used: 0,
         wrap: 3,
-        offloads: 0,
+        offloads: offloads[guest]!,
         signalled: 0,
         log: false,
       }),
@@ -51,6 +52,11 @@ class Bench {
     for (const receiver of this.#drivers.slice(1)) for (let i = 0; i < buffers; i++) receiver.offer(null, 2048)
   }
 
+  /** Offers a frame of VF 1, led by a virtio-net header. */
+  offerFrame(header: Uint8Array, bytes: Uint8Array): void {
+    this.#drivers[0]!.offer(concat(header, bytes), 0)
+  }
+
   /** Offers a frame of VF 1 with this text. */
   offer(to: string, text: string, { from = macOf(1), tag = 0, bytes = 60 } = {}): void {
     const frame = Buffer.alloc(L.VNET_HEADER + bytes)
@@ -58,6 +64,14 @@ class Bench {
     frame.set(head, L.VNET_HEADER)
     frame.write(text, L.VNET_HEADER + head.length, 'latin1')
     this.#drivers[0]!.offer(frame, 0)
+  }
+
+  /** The first frame that VF `n` has got, with its virtio-net header. */
+  first(n: number): Buffer {
+    const bytes = Buffer.from(this.adapter.world.span(n - 1).slice())
+    const entry = PLACES[0]! + DEVICE + 4
+    const at = PLACES[1]! + bytes.readUInt32LE(PLACES[0]! + DESC + bytes.readUInt32LE(entry) * 16)
+    return bytes.subarray(at, at + bytes.readUInt32LE(entry + 4))
   }
 
   /** What VF `n` has got: lengths and texts of frames without tag, in order. */
@@ -143,4 +157,22 @@ test('a VF over its maximum rate waits on the direct path too', () => {
   rates.charge(1, 65536)
   bench.offer(macOf(2), 'too early')
   assert.equal(bench.adapter.serve(), 0)
+})
+
+test('a checksum that the sender leaves open passes to a receiver that takes it, and is summed for one that does not', () => {
+  const checksum = L.OFFLOAD_CHECKSUM
+  for (const ip of [4, 6] as const) {
+    const l4 = ip === 4 ? 34 : 54
+    const bench = new Bench({ offloads: [checksum, checksum, 0] })
+    for (const n of [2, 3]) {
+      const bytes = frame({ ip, protocol: 17, payload: pattern(100), destination: octets(macOf(n)) })
+      bytes.set(octets(macOf(1)), 6)
+      bench.offerFrame(vnet(L.VNET_NEEDS_CSUM, 0, 0, 0, l4, 6), bytes)
+    }
+    bench.adapter.serve()
+    assert.equal(bench.adapter.direct, 1)
+    assert.deepEqual([...bench.first(2).subarray(0, L.VNET_HEADER)], [...vnet(L.VNET_NEEDS_CSUM, 0, 0, 0, l4, 6, 1)])
+    assert.deepEqual([...bench.first(3).subarray(0, L.VNET_HEADER)], [...vnet(0, 0, 0, 0, 0, 0, 1)])
+    assert.notEqual(bench.first(3).readUInt16BE(L.VNET_HEADER + l4 + 6), 0)
+  }
 })

@@ -1,5 +1,5 @@
 // The direct path of an SR-IOV adapter on one processor: a burst of a VF goes from ring to ring, one copy, without the packet pool. It
-// takes what is simple (known unicast without tags and offloads, between VFs whose rings the kernel can read) up to the first frame
+// takes what is simple (known unicast without tags, between VFs whose rings the kernel can read) up to the first frame
 // that is not; AdapterPath takes those, so with and without it every frame has the same fate.
 //
 // The rule it must not break: order within the source ring is kept, and every frame taken is delivered or counted as dropped.

@@ -2,6 +2,7 @@
 //
 // The rule it must not break: it decides exactly as src/adapter does, or leaves the frame in the ring. What was checked is what is sent:
 // the 16 bytes that the decision reads are read once, and sent from where they were read to.
+import type { Window } from './kernels.ts'
 import * as layout from './layout.ts'
 import { copy, enterRegions, load16, load32, ringPart, store32, type TwinState, translate } from './twin-memory.ts'
 import { publishWritten } from './twin-notify.ts'
@@ -41,6 +42,7 @@ const {
   FILTER_TABLE_HEADER,
   FILTER_VALID,
   FRAME_MAX,
+  OFFLOAD_CHECKSUM,
   Q_DESC,
   Q_DEVICE,
   Q_DRIVER,
@@ -51,12 +53,15 @@ const {
   Q_MASK,
   Q_NEEDS_SEEN,
   Q_NO_BUFFER,
+  Q_OFFLOADS,
   Q_STATE,
   Q_USED,
   QF_FOREIGN,
   QF_PACKED,
   QS_RUNNING,
+  VNET_DATA_VALID,
   VNET_HEADER,
+  VNET_NEEDS_CSUM,
   VPORT_ACCESS,
   VPORT_ADMITTED_BYTES,
   VPORT_ENTRY_BYTES,
@@ -78,10 +83,14 @@ const LONGEST = FRAME_MAX - 4
 const TAG_C = 0x0081
 const TAG_S = 0xa888
 const TAG_OLD = 0x0091
+const IPV4_BEHIND = 34
+const IPV6_BEHIND = 54
 const SHAPE = DESC_NEXT | DESC_WRITE | DESC_INDIRECT
 
 /** What the decision read of the frame in work. One thread, one frame at a time. */
 const head = new Int32Array(HEAD >> 2)
+/** The virtio-net header that it is delivered with. */
+const out = new Int32Array(3)
 
 /** Word index of the entry of the filter table with this key, -1 if there is none. */
 function find(s: TwinState, block: number, low: number, key: number): number {
@@ -111,6 +120,18 @@ function match(s: TwinState, block: number, low: number, high: number, vlan: num
 
 const isOpen = (flags: number): boolean =>
   (flags & (VPORT_FLAG_ACTIVE | VPORT_FLAG_LINK_DOWN | VPORT_FLAG_ASLEEP)) === VPORT_FLAG_ACTIVE
+
+/** May the receiver be left to sum up the checksum at `start` + `offset` of the frame in work? See direct.as.ts. */
+function maySum(from: Window, p: number, length: number, start: number, offset: number): boolean {
+  const type = head[3]!
+  let behind = 0
+  if ((type & 0xffffff) === 0x450008) behind = IPV4_BEHIND
+  else if ((type & 0xf0ffff) === 0x60dd86 && length >= IPV6_BEHIND + 4) {
+    const next = from.u8[p + 20]!
+    if (next === 6 || next === 17) behind = IPV6_BEHIND
+  }
+  return behind !== 0 && length >= behind + 4 && start >= behind && start + offset >= behind + 4 && start + offset + 2 <= length
+}
 
 /** Word index of the record of VPort `vport`, its receive ring locked and fit for the direct path; -1 if it is not. */
 function open(s: TwinState, block: number, vport: number): number {
@@ -170,9 +191,7 @@ function hand(s: TwinState, record: number, length: number, w: number, p: number
   if (tw < 0) return false
   const t = s.at
   const to = s.windows[tw]!
-  store32(to, t, 0)
-  store32(to, t + 4, 0)
-  store32(to, t + 8, 1 << 16)
+  for (let i = 0; i < 3; i++) store32(to, t + i * 4, out[i]!)
   for (let i = 0; i < 4; i++) store32(to, t + VNET_HEADER + i * 4, head[i]!)
   copy(s, tw, t + VNET_HEADER + HEAD, w, p + HEAD, length - HEAD)
   const frames = u32[record + (DR_FRAMES >> 2)]!
@@ -202,6 +221,7 @@ export function direct(s: TwinState, block: number, q: number, source: number, m
   const ring = ringPart(s, q + (Q_DEVICE >> 2)).u32
   const ringAt = (s.at >> 2) + 1
   const mask = u32[q + (Q_MASK >> 2)]! | 0
+  const sums = (u32[q + (Q_OFFLOADS >> 2)]! & OFFLOAD_CHECKSUM) !== 0
   const last = u32[q + (Q_LAST >> 2)]! | 0
   let n = (Atomics.load(avail, availAt + 1) - last) & 0xffff
   if (n === 0) return 0
@@ -254,7 +274,10 @@ export function direct(s: TwinState, block: number, q: number, source: number, m
       w = translate(s, desc[e]! | 0, desc[e + 1]! | 0, length | 0)
       p = s.at
     } else break
-    if (vw < 0 || w < 0 || length > LONGEST || load16(s.windows[vw]!, vnet) !== 0) break
+    if (vw < 0 || w < 0 || length > LONGEST) break
+    const request = load16(s.windows[vw]!, vnet)
+    const sizes = load32(s.windows[vw]!, vnet + 4)
+    if ((request & 0xff00) !== 0) break
     const from = s.windows[w]!
     for (let i = 0; i < 4; i++) head[i] = load32(from, p + i * 4)
     const first = head[0]!
@@ -267,6 +290,9 @@ export function direct(s: TwinState, block: number, q: number, source: number, m
       // PD-01
       if (find(s, block, third, (second >>> 16) | (source << 16) | FILTER_SOURCE | FILTER_VALID) < 0) break
     }
+    const offset = load16(s.windows[vw]!, vnet + 8)
+    const asked = request & VNET_NEEDS_CSUM
+    if (asked !== 0 && !(sums && maySum(from, p, length, sizes >>> 16, offset))) break
     if (record < 0 || first !== lastFirst || (second & 0xffff) !== lastSecond) {
       const vport = match(s, block, (first >>> 16) | (second << 16), first & 0xffff, vlan)
       if (vport < 0 || vport >= vports || vport === source) break
@@ -278,6 +304,12 @@ export function direct(s: TwinState, block: number, q: number, source: number, m
       lastFirst = first
       lastSecond = second & 0xffff
     }
+    const target = u32[record + (DR_QUEUE >> 2)]! >>> 2
+    const theirs = sums && (u32[target + (Q_OFFLOADS >> 2)]! & OFFLOAD_CHECKSUM) !== 0
+    if (asked !== 0 && !theirs) break
+    out[0] = asked !== 0 ? VNET_NEEDS_CSUM : theirs ? request & VNET_DATA_VALID : 0
+    out[1] = asked !== 0 ? sizes & 0xffff0000 : 0
+    out[2] = (asked !== 0 ? offset : 0) | (1 << 16)
     if (!hand(s, record, length, w, p)) break
     const entry = ringAt + (((used + taken) & mask) << 1)
     ring[entry] = id

@@ -55,9 +55,18 @@ function randomFrame(random: Random, calm: number): Uint8Array {
       ]),
       12,
     )
-  if (random.oneIn(3)) bytes.set([0, random.pick([0, 5, 7])], 14)
-  const request = random.oneIn(calm)
-    ? vnet(random.pick([1, 2, 4]), random.pick([0, 0, 1, 5]), 34, 500, 34, 6)
+  const ip = random.below(4)
+  if (ip === 0) bytes[14] = 0x45
+  else if (ip === 1) {
+    bytes.set([0x86, 0xdd, 0x60], 12)
+    bytes[20] = random.oneIn(calm) ? random.pick([0, 44, 58]) : random.pick([6, 17])
+  } else if (ip === 2) bytes.set([0, random.pick([0, 5, 7])], 14)
+  const odd = random.oneIn(calm)
+  const start = odd ? random.below(80) : ip === 0 ? 34 : 54
+  const offset = odd ? random.below(30) : random.pick([6, 16])
+  const asks = odd || (ip < 2 && length >= start + offset + 2 && random.oneIn(2))
+  const request = asks
+    ? vnet(random.pick([1, 1, 3, 2, 4]), random.oneIn(calm) ? random.pick([1, 5]) : 0, 34, random.below(600), start, offset)
     : vnet(0, 0, random.below(3), random.below(3), random.below(3))
   return Uint8Array.of(...request, ...bytes.subarray(0, length))
 }
