@@ -93,8 +93,7 @@ function receiveFilterOf(
     enabledFilterTypes: FilterCaps.vmqFiltersEnabled, // SR-058
     enabledQueueTypes: numQueues > 0 ? queueTypes : 0, // VQ-014
     numQueues,
-    supportedQueueProperties:
-      limits.anyVlanFilters === false ? queueProperties & ~FilterCaps.anyVlanSupported : queueProperties,
+    supportedQueueProperties: limits.anyVlanFilters === false ? queueProperties & ~FilterCaps.anyVlanSupported : queueProperties,
     supportedFilterTests: FilterCaps.testEqual, // SR-066
     supportedHeaders: FilterCaps.macHeader,
     supportedMacHeaderFields: FilterCaps.destinationAddress | (vlanIds ? FilterCaps.vlanId : 0), // SR-067, SR-068
