@@ -2,6 +2,7 @@
 // test that carries the rule must fail.
 
 import { sriovMutations } from './mutations-sriov.mjs'
+import { vmqMutations } from './mutations-vmq.mjs'
 
 const control = 'src/switch/control/switch-control.ts'
 const verdicts = 'src/switch/control/oid-verdicts.ts'
@@ -391,4 +392,5 @@ export const mutations = [
   { rule: 'ES-483', file: saving, find: '{ ...block, portId, nicIndex: 0 }', replace: '{ ...block, portId: 1, nicIndex: 0 }' },
   { rule: 'ES-488', file: saving, find: 'await issueAll([complete(Oid.nicRestoreComplete, portId)])', replace: '' },
   ...sriovMutations,
+  ...vmqMutations,
 ]

@@ -21,7 +21,7 @@ const settle = (): Promise<void> => new Promise((resolve) => setImmediate(resolv
 const stops = (h: QueueHarness): unknown[] =>
   h.statuses.filter(({ code }) => code === AdapterStatus.receiveQueueState).map(({ buffer }) => buffer)
 
-test('SR-CS-66: the whole life of a queue, with exactly one indication that DMA has stopped (VQ-034, VQ-055, VQ-056, VQ-057, VQ-058, VQ-059, VQ-061, VQ-063, VQ-064, VQ-126, PD-18)', async () => {
+test('SR-CS-66: the whole life of a queue, with exactly one indication that DMA has stopped (VQ-034, VQ-055, VQ-056, VQ-057, VQ-058, VQ-059, VQ-061, VQ-063, VQ-064, VQ-126, PD-18, PD-19)', async () => {
   const h = await QueueHarness.start()
   const reads = (filterId: number) => h.status(AdapterOid.receiveFilterParameters, 'method', { filterId })
   const queue = await h.allocate()
