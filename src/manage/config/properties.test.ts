@@ -15,6 +15,11 @@ const complaint = (port: string, expected: RegExp): void => {
   assert.throws(() => load(port), expected)
 }
 
+test('a port names the VM whose adapter it has', () => {
+  assert.equal(load('vm: web').ports[0]!.vm, 'web')
+  assert.equal(load('link: up').ports[0]!.vm, undefined)
+})
+
 test('shorthands become properties, before those that are listed', () => {
   assert.deepEqual(
     load(`vlan: 10, security: { allowTeaming: true }, properties: [{ id: rate-limit, value: 5 }]`).ports[0]!.properties,

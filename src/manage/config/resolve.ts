@@ -107,6 +107,7 @@ export function resolvePort(port: z.output<typeof portSchema>, directory: string
     link: port.link,
     endpoint: resolveEndpoint(port.endpoint, directory),
     ...(port.uplinks === undefined ? {} : { adapters: port.uplinks.map((uplink) => resolveEndpoint(uplink, directory)) }),
+    ...(port.vm === undefined ? {} : { vm: port.vm }),
     ...(port.friendlyName === undefined ? {} : { friendlyName: port.friendlyName }),
     ...(port.mtu === undefined ? {} : { mtu: port.mtu }),
     ...(port.portMirroring === undefined ? {} : { portMirroring: port.portMirroring, monitorSession: port.monitorSession ?? 0 }),

@@ -65,6 +65,7 @@ export const portChangeSchema = z.strictObject({
 
 export const portSchema = z.strictObject({
   name: name.describe('Name of the port.'),
+  vm: name.optional().describe('Name of the VM whose adapter is behind the port. Default: the name of the port.'),
   mac: z.string().regex(macPattern).optional().describe('MAC address of the NIC behind the port. Without it the port learns.'),
   macSpoofing: z
     .enum(['on', 'off'])

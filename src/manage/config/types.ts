@@ -53,6 +53,8 @@ export interface ResolvedPort {
   readonly managementOS?: boolean
   /** Absent: the name. */
   readonly friendlyName?: string
+  /** Absent: the VM is called like the port. */
+  readonly vm?: string
   /** Further physical adapters, which form a team with the endpoint. */
   readonly adapters?: readonly WireConfig[]
   /** Bytes; of an endpoint that has no MTU of its own. */
