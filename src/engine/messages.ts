@@ -118,8 +118,8 @@ export type Request =
   | { readonly kind: 'oid'; readonly request: OidRequest }
   | { readonly kind: 'oids'; readonly requests: readonly OidRequest[] }
   | { readonly kind: 'outcome'; readonly request: OidRequest; readonly completion: OidCompletion }
-  /** Takes a frame into the switch as though it came from the port's connection. */
-  | { readonly kind: 'inject'; readonly port: number; readonly frame: Uint8Array }
+  /** Takes a frame into the switch as though it came from the port's connection; answers whether there was room. */
+  | { readonly kind: 'inject'; readonly port: number; readonly nicIndex?: number; readonly frame: Uint8Array }
   | { readonly kind: 'modules' }
   | { readonly kind: 'close' }
 

@@ -9,7 +9,7 @@ import type { MayBeDirect } from '../adapter/direct-path.ts'
 import { type EndpointQueue, type QueueContext, type QueuePlan, ringKinds } from '../endpoints/endpoint.ts'
 import { openQueue } from '../endpoints/open-queue.ts'
 import { kernelsByPacket, type PacketKernels } from '../kernels/by-packet.ts'
-import { HEADER_STRIDE, PF_OWNED, PF_SAFE } from '../kernels/layout.ts'
+import { HEADER_COPY, PF_OWNED, PF_SAFE } from '../kernels/layout.ts'
 import { instantiateKernels } from '../kernels/load.ts'
 import { createTwin } from '../kernels/twin.ts'
 import { EpollSet } from '../linux/epoll.ts'
@@ -25,11 +25,13 @@ import { Delivery, type SinkQueue } from '../switch/delivery.ts'
 import { describeError } from '../switch/describe-error.ts'
 import { Injections } from '../switch/injections.ts'
 import { MacTable } from '../switch/mac-table.ts'
+import { fill } from '../switch/packet-handle.ts'
 import { PortTable } from '../switch/port-table.ts'
 import { ReasonRegistry } from '../switch/reason-registry.ts'
 import { ShortCut } from '../switch/short-cut.ts'
 import { createClock, WallClock } from './clock.ts'
 import type { ProcessorStart, QueueTarget, Request } from './messages.ts'
+import { ParkingSink } from './parking-sink.ts'
 import { ProcessorAdapters } from './processor-adapters.ts'
 import { SharedQueue } from './shared-queue.ts'
 import { Timers } from './timers.ts'
@@ -63,6 +65,11 @@ interface Source {
 interface JoinedPlan extends QueuePlan {
   readonly kind: 'adapter'
   readonly adapter: number
+}
+
+/** Frames that the target's other queues don't take any more wait here. */
+interface ParkingPlan extends QueuePlan {
+  readonly parking?: boolean
 }
 
 const keyOf = (target: QueueTarget): string =>
@@ -161,17 +168,23 @@ export class Processor {
     this.#epoll.add(start.doorbell)
   }
 
-  /** Takes a frame (at most HEADER_COPY bytes) into the switch as though it came from the port's connection: all modules see it. */
-  inject(port: number, frame: Uint8Array): void {
-    const slot = this.pool.take(frame.length, frame.length)
-    if (slot < 0) return
-    this.pool.header8.set(frame, slot * HEADER_STRIDE + this.pool.headerOffset[slot]!)
-    this.kernels.parse(this.pool.base, slot, 1)
-    this.pool.flags[slot] = this.pool.flags[slot]! | PF_OWNED | PF_SAFE
-    this.pool.sourcePort[slot] = port
+  /**
+   * Takes a frame into the switch as though it came from the port's connection (`nicIndex`: its physical adapter): all modules see it.
+   * Returns false without room.
+   */
+  inject(port: number, nicIndex: number, frame: Uint8Array): boolean {
+    const { pool } = this
+    const slot = pool.take(frame.length, Math.min(frame.length, HEADER_COPY))
+    if (slot < 0) return false
+    fill(pool, slot, 0, frame)
+    this.kernels.parse(pool.base, slot, 1)
+    pool.flags[slot] = pool.flags[slot]! | PF_OWNED | PF_SAFE
+    pool.sourcePort[slot] = port
+    pool.sourceNic[slot] = nicIndex
     this.injections.own(slot, -1, true, -1)
     this.injections.enqueue(slot)
     this.#wake()
+    return true
   }
 
   /** Replaces the queues of a port or VPort; those that are gone are closed when this returns. */
@@ -187,6 +200,7 @@ export class Processor {
     if (plans.length === 0) return
     const queues: EndpointQueue[] = []
     const sinks: (SinkQueue & MayBeDirect)[] = []
+    let parking: EndpointQueue | undefined
     const served = target.kind === 'vport' ? this.adapters.find(target.adapter) : undefined
     for (const [i, plan] of plans.entries()) {
       if (plan.kind === 'adapter') {
@@ -196,6 +210,10 @@ export class Processor {
       const opened = openQueue(plan, this.#context)
       const queue = locks[i] === 0 ? opened : new SharedQueue(opened, this.memory.i32, locks[i]!)
       queues.push(queue)
+      if ((plan as ParkingPlan).parking === true) {
+        parking = queue
+        continue
+      }
       sinks.push(queue)
       if (!owned.includes(i)) continue
       this.#sources.push({
@@ -211,7 +229,8 @@ export class Processor {
       })
     }
     this.#queues.set(key, queues)
-    this.#deliverTo(target, sinks)
+    const place = parking
+    this.#deliverTo(target, place === undefined ? sinks : sinks.map((sink) => new ParkingSink(sink, place)))
   }
 
   #deliverTo(target: QueueTarget, sinks: readonly (SinkQueue & MayBeDirect)[]): void {

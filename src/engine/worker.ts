@@ -80,7 +80,7 @@ async function answer(request: Request): Promise<unknown> {
       return outcomes
     }
     case 'inject':
-      return processor.inject(request.port, request.frame)
+      return processor.inject(request.port, request.nicIndex ?? 0, request.frame)
     case 'outcome':
       return modules.outcome(request.request, request.completion)
     case 'modules':

@@ -290,8 +290,8 @@ export function createPacketOperations(owner: PacketHandleOwner, components: Pac
   }
 }
 
-// Bytes of a frame from `offset` on: header part to the header area, the rest to the slot's blocks.
-function fill(pool: PacketPool, slot: number, offset: number, bytes: Uint8Array): void {
+/** Writes bytes of an own packet from `offset` of its frame on: header part to the header area, the rest to the slot's blocks. */
+export function fill(pool: PacketPool, slot: number, offset: number, bytes: Uint8Array): void {
   const headerLength = pool.headerLength[slot]!
   const end = offset + bytes.length
   if (offset < headerLength) {

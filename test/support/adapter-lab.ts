@@ -18,6 +18,7 @@ import { FrontEnd } from './vhost-front-end.ts'
 
 const counters = fileURLToPath(new URL('../../src/extensions/counters/index.ts', import.meta.url))
 const WAIT_MS = 10_000
+const REVERSE_ARP = 0x8035
 
 /** A VM of the lab. */
 export interface LabVm {
@@ -176,11 +177,16 @@ export class AdapterLab {
       assert.ok(performance.now() < end, `waited for ${what}\n${this.describe()}`)
   }
 
-  /** Texts of the frames that a station gets, once there are `count` of them. */
+  /** Texts of the frames that a station gets, announcements left out, once there are `count` of them. */
   async texts(station: Station, count: number): Promise<string[]> {
     const found: string[] = []
     await this.until(() => {
-      found.push(...station.receive().map(textOf))
+      found.push(
+        ...station
+          .receive()
+          .filter((frame) => frame.readUInt16BE(12) !== REVERSE_ARP)
+          .map(textOf),
+      )
       return found.length >= count
     }, `${count} frames, got ${found.length}`)
     return found

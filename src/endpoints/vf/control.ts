@@ -53,6 +53,11 @@ export class VfEndpoint implements EndpointControl {
     return this.#served.function
   }
 
+  /** While it is true the guest is expected to stop its driver: what it has queued to send is sent before that takes effect. */
+  set draining(draining: boolean) {
+    if (this.#served) this.#served.draining = draining
+  }
+
   /** Handles what the client has sent, without waiting for the event loop. */
   poll(): void {
     this.#served?.poll()

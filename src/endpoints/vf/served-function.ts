@@ -24,7 +24,21 @@ import {
 } from '../../adapter/igbvf/block.ts'
 import { CONFIG_BYTES } from '../../adapter/igbvf/config-space.ts'
 import type { ResetCause, VfFilterState, VfOwner } from '../../adapter/igbvf/owner.ts'
-import { BAR_MSIX_BYTES, BAR_REGISTERS_BYTES, VECTORS, VFGORC, VFGOTC, VFGPRC, VFGPTC } from '../../adapter/igbvf/registers.ts'
+import {
+  BAR_MSIX_BYTES,
+  BAR_REGISTERS_BYTES,
+  CTRL,
+  CTRL_RST,
+  QUEUE_ENABLE,
+  TDH,
+  TDT,
+  TXDCTL,
+  VECTORS,
+  VFGORC,
+  VFGOTC,
+  VFGPRC,
+  VFGPTC,
+} from '../../adapter/igbvf/registers.ts'
 import { VirtualFunction } from '../../adapter/igbvf/virtual-function.ts'
 import { closeFd, createEventFd, drainEventFd, signalEventFd, type Watcher, watchFd } from '../../linux/files.ts'
 import { Connection } from '../../vfio-user/connection.ts'
@@ -37,6 +51,9 @@ const REGISTERS_REGION = 0
 const MSIX_REGION = 3
 const ETHERNET_BYTES = 18 // header and frame check sequence
 const TAG_BYTES = 4
+/** Longest that the guest's stop waits for its transmit ring, and between two looks at it. */
+const DRAIN_MS = 200
+const DRAIN_STEP_MS = 0.2
 
 export interface VfOptions extends EndpointOptions {
   /** The socket's path: at most 107 bytes. */
@@ -65,6 +82,8 @@ export class ServedFunction implements PciFunction, VfOwner {
   readonly linkUp = true
   readonly maxFrameBytes: number
   readonly trusted: boolean
+  /** What the transmit ring holds is sent before its driver's stop takes effect. */
+  draining = false
   readonly #components: VfComponents
   readonly #event: (code: string, message: string) => void
   readonly #block: number
@@ -146,8 +165,22 @@ export class ServedFunction implements PciFunction, VfOwner {
 
   write(region: number, offset: number, data: Buffer): void {
     if (region === CONFIG_REGION) this.function.writeConfig(offset, data)
-    else if (region === REGISTERS_REGION && data.length === 4 && offset % 4 === 0)
-      this.function.write(offset, data.readUInt32LE(0))
+    else if (region === REGISTERS_REGION && data.length === 4 && offset % 4 === 0) {
+      const value = data.readUInt32LE(0)
+      if (this.draining && stopsTransmission(offset, value)) this.#letTransmit()
+      this.function.write(offset, value)
+    }
+  }
+
+  // A processor takes what the ring holds; it is awake, or was woken when the last of it was queued. Once: a guest that stops and starts
+  // its ring keeps nobody else waiting.
+  #letTransmit(): void {
+    this.draining = false
+    const { u32, i32 } = this.#components.memory
+    const head = (this.#block + TDH) >> 2
+    const tail = (this.#block + TDT) >> 2
+    for (const end = performance.now() + DRAIN_MS; u32[head] !== u32[tail] && performance.now() < end; )
+      Atomics.wait(i32, head, i32[head]!, DRAIN_STEP_MS)
   }
 
   setVectors(fds: readonly number[]): void {
@@ -257,6 +290,9 @@ export class ServedFunction implements PciFunction, VfOwner {
     }
   }
 }
+
+const stopsTransmission = (offset: number, value: number): boolean =>
+  (offset === TXDCTL && (value & QUEUE_ENABLE) === 0) || (offset === CTRL && (value & CTRL_RST) !== 0)
 
 /** `owner`, with its word on activity replaced. */
 const withActivity = (owner: VfOwner, activity: (active: boolean) => void): VfOwner => ({

@@ -22,6 +22,9 @@ export interface VfPlug {
   unplug(port: string, vf: AssignedVf): Promise<void>
 }
 
+/** Frames that are on their way to a processor at once: its pool has room for them. */
+const DRAIN_AT_ONCE = 64
+
 export interface VfGivingComponents {
   readonly memory: SharedMemory
   readonly processors: ProcessorSet
@@ -47,8 +50,9 @@ export class VfGiving {
     const { port } = this.#components
     return {
       expose: (vf) => this.#expose(run(), vf),
-      withdraw: (vf) => this.#withdraw(vf),
+      withdraw: (vf) => this.#withdraw(run(), vf),
       surprise: (vf) => port(vf.vm.nicName).seat.take(),
+      drain: (vf) => this.#drain(run(), vf),
     }
   }
 
@@ -87,12 +91,38 @@ export class VfGiving {
     })
   }
 
-  async #withdraw(vf: AssignedVf): Promise<void> {
-    const { plug, port } = this.#components
-    const { seat, name, iov } = port(vf.vm.nicName)
+  async #withdraw(run: AdapterRun, vf: AssignedVf): Promise<void> {
+    const { plug, traffic } = this.#components
+    const port = this.#components.port(vf.vm.nicName)
+    const { seat, name, iov } = port
+    if (seat.active) await seat.park().catch(() => undefined) // without memory for it frames are lost as in a removal by surprise
     if (iov.qmp !== undefined && plug) await plug.unplug(name, vf)
     else seat.askBack()
     if (iov.form === 'vfio-user') await seat.inactive()
+    if (port.given?.vf !== vf) return // it took too long: the VF is gone already
+    traffic.direct(port, false)
+    await this.#drain(run, vf) // before the filters move: what comes after that comes later
+  }
+
+  // Frames that came when the driver had stopped go to the VM through the switch, as from the adapter, in order (PD-11).
+  async #drain(run: AdapterRun, vf: AssignedVf): Promise<void> {
+    const { processors, event } = this.#components
+    const port = this.#components.port(vf.vm.nicName)
+    const { hostPort } = run
+    const [first] = processors.clients
+    let drained = 0
+    let lost = 0
+    for (let frames = port.seat.parked(); frames.length > 0; frames = port.seat.parked())
+      for (let i = 0; i < frames.length; i += DRAIN_AT_ONCE) {
+        const some = frames.slice(i, i + DRAIN_AT_ONCE)
+        if (hostPort !== 0) {
+          const requests = some.map((frame) => first!.request<boolean>({ kind: 'inject', port: hostPort, nicIndex: 1, frame }))
+          for (const taken of await Promise.all(requests)) taken ? drained++ : lost++
+        } else lost += some.length
+      }
+    if (drained + lost === 0) return
+    const rest = lost === 0 ? '' : `, ${lost} were lost`
+    event(port, 'vf-drained', `${drained} frames for VF ${vf.vfId} went through the switch instead${rest}`)
   }
 
   /** Gives the VM behind `port` a VF of `run`. */
@@ -133,6 +163,7 @@ export class VfGiving {
     } finally {
       run.adapter.software?.pf.attachDevice(vf.vfId, undefined)
       await port.seat.take()
+      await port.seat.unpark()
       await this.taken(port)
     }
   }

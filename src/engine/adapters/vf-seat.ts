@@ -13,6 +13,7 @@ import type { SharedMemory } from '../../linux/shared-memory.ts'
 import type { WindowAllocator } from '../../vhost-user/window-allocator.ts'
 import type { IovConfig } from '../adapter-config.ts'
 import type { ServedQueues } from '../served-queues.ts'
+import { FrameParking } from './frame-parking.ts'
 
 export interface VfSeatOptions {
   readonly iov: IovConfig
@@ -53,6 +54,7 @@ export class VfSeat {
   #served: ServedQueues | null = null
   #plans: readonly QueuePlan[] = []
   #windows: readonly WindowPlan[] = []
+  #parking: FrameParking | null = null
   #isOpen = false
   #active = false
   #gone: (() => void)[] = []
@@ -140,6 +142,22 @@ export class VfSeat {
     this.device?.setLink(owner.linkUp)
   }
 
+  /**
+   * The guest is about to let go of a PCI function: what it has queued to send is sent first, and frames that its driver does not take
+   * any more are parked (PD-11). Of a virtio-net device nothing tells that its driver is about to go.
+   */
+  async park(): Promise<void> {
+    if (this.#function === undefined || this.#served === null || this.#parking !== null) return
+    this.#parking = await FrameParking.open(this.#components.memory)
+    this.#function.draining = true
+    await this.#served.set([...this.#plans, this.#parking.plan], this.#windows)
+  }
+
+  /** The parked frames, oldest first. */
+  parked(): Uint8Array[] {
+    return this.#parking?.take() ?? []
+  }
+
   /** Takes the guest's link away: with a PCI function it is asked to go without it. */
   askBack(): void {
     this.device?.setLink(false)
@@ -150,6 +168,14 @@ export class VfSeat {
     const served = this.#served
     this.#served = null
     await served?.set([])
+  }
+
+  /** What is still parked is lost. No processor may use the seat's queues any more. */
+  async unpark(): Promise<void> {
+    const parking = this.#parking
+    this.#parking = null
+    if (this.#isOpen && this.#function !== undefined) this.#function.draining = false
+    await parking?.close()
   }
 
   /** The port has no VF any more. */
@@ -178,7 +204,7 @@ export class VfSeat {
   async #setPlans(plans: readonly QueuePlan[], windows: readonly WindowPlan[]): Promise<void> {
     this.#plans = plans
     this.#windows = windows
-    await this.#served?.set(plans, windows)
+    await this.#served?.set(this.#parking === null ? plans : [...plans, this.#parking.plan], windows)
   }
 
   #setActive(active: boolean): void {

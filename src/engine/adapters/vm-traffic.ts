@@ -23,11 +23,11 @@ export class VmTraffic {
     this.#components = components
   }
 
-  /** The switch sends frames for the VM's address to the adapter from now on, or to its port. */
-  direct(port: IovPort): void {
+  /** The switch sends frames for the VM's address to the adapter from now on, or to its port: as its filters are, or are about to be. */
+  direct(port: IovPort, toVf = port.onVf): void {
     const { macs } = this.#components
     const hostPort = port.given?.run.hostPort ?? 0
-    macs.addStatic(port.mac, 0, port.onVf && hostPort !== 0 ? hostPort : port.id)
+    macs.addStatic(port.mac, 0, toVf && hostPort !== 0 ? hostPort : port.id)
     macs.forgetLearned(port.mac)
   }
 
