@@ -11,7 +11,7 @@ import { Encapsulation } from './encapsulation.ts'
 import type { QueueFilterTable } from './queue-filter-table.ts'
 import type { QueueTable } from './queue-table.ts'
 import type { QueueTables } from './queue-tables.ts'
-import { OperationalState } from './queue-words.ts'
+import { OperationalState, QUEUES_MAX } from './queue-words.ts'
 
 // V8 folds a module's own constants into the code and loads imported ones at each use: these are per packet.
 const { HEADER_STRIDE, PF_BROADCAST, PF_DROPPED, PF_MULTICAST, PF_TAGGED, PF_VLAN_OOB } = layout
@@ -20,6 +20,11 @@ const { running } = OperationalState
 const { noDestination } = DropReason
 const PROTOCOL_GRE = 47
 const VLAN_MASK = 0xfff
+const QUEUE_COUNT: number = QUEUES_MAX
+/** Destinations that are remembered, a power of two: a burst has at most 64. */
+const RECENT = 256
+/** No address and VLAN: ids end at 4095. */
+const NEVER = -1
 
 /** Fields are ordinary ones: `classify` runs per burst. */
 export class QueueClassifier {
@@ -30,11 +35,11 @@ export class QueueClassifier {
   private generation = -1
   private encapsulation = false
   private packetFilter = 0
-  // The unicast destination decided last, and its queue: packets of a burst often go where the one before went.
-  private lastLow = 0
-  private lastHigh = -1
-  private lastVlan = 0
-  private lastQueue = 0
+  // Queues that run, and destinations decided lately with their queues (octets 0 to 3; octets 4, 5 and the VLAN), as of a generation.
+  private readonly runs = new Uint8Array(QUEUE_COUNT)
+  private readonly recentFirst = new Int32Array(RECENT)
+  private readonly recentRest = new Int32Array(RECENT)
+  private readonly recentQueue = new Int16Array(RECENT)
   /** Look-ups in the filter table, ever. */
   lookUps = 0
 
@@ -74,7 +79,8 @@ export class QueueClassifier {
     this.generation = this.queues.generation
     this.encapsulation = this.queues.encapsulation
     this.packetFilter = this.queues.packetFilter
-    this.lastHigh = -1
+    this.recentRest.fill(NEVER)
+    for (let queue = 0; queue < this.queues.queues; queue++) this.runs[queue] = this.queues.state(queue) === running ? 1 : 0
   }
 
   // Groups have no filters: the default queue, if the packet filter wants them.
@@ -97,14 +103,16 @@ export class QueueClassifier {
       const { frame } = this.inside // VQ-159, VQ-160; without an inner Ethernet header the outer one decides (VQ-161)
       return this.accept(this.decideInner(wordAt(header8, frame), header8[frame + 4]! | (header8[frame + 5]! << 8), vlan), own)
     }
-    if (first === this.lastLow && second === this.lastHigh && vlan === this.lastVlan) return this.lastQueue
+    const rest = second | (vlan << 16)
+    const place = (second ^ (second >>> 8) ^ vlan) & (RECENT - 1)
+    if (this.recentRest[place] === rest && this.recentFirst[place] === first) return this.recentQueue[place]!
     this.lookUps++
     const matched = this.filters.match(lowOf(first, second), first & 0xffff, vlan, false) // VQ-087 to VQ-092
-    this.lastLow = first
-    this.lastHigh = second
-    this.lastVlan = vlan
-    this.lastQueue = this.accept(matched, own)
-    return this.lastQueue
+    const queue = this.accept(matched, own)
+    this.recentFirst[place] = first
+    this.recentRest[place] = rest
+    this.recentQueue[place] = queue
+    return queue
   }
 
   // Filters for either kind of address test the inner one (VQ-160, VQ-176); the lower queue decides.
@@ -121,7 +129,7 @@ export class QueueClassifier {
   private accept(matched: number, own: boolean): number {
     const wanted = matched >= 0 || own ? directed | promiscuous : promiscuous
     if ((this.packetFilter & wanted) === 0) return -1
-    return matched > 0 && this.queues.state(matched) === running ? matched : 0 // VQ-051, VQ-065
+    return matched > 0 && this.runs[matched] !== 0 ? matched : 0 // VQ-051, VQ-065
   }
 
   private refuse(slot: number): void {

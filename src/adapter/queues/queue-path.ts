@@ -57,8 +57,11 @@ export class QueuePath {
   private readonly writer: QueueWriter
   private readonly slots: Uint16Array
   private readonly readers: QueueReader[] = []
-  // Queues whose processor this is, as of a generation of the table.
+  // As of a generation of the table: queues whose processor this is, where each queue's packets go if nothing waits in its memory, and the
+  // handle of the ring that they lie in.
   private readonly mine = new Uint16Array(QUEUE_COUNT)
+  private readonly usual = new Uint8Array(QUEUE_COUNT)
+  private readonly ringHandles = new Int32Array(QUEUE_COUNT)
   private mineCount = 0
   private generation = -1
   private readonly memory: QueueMemoryComponents
@@ -67,6 +70,8 @@ export class QueuePath {
   private readonly firstOf = new Uint16Array(QUEUE_COUNT).fill(NONE)
   private readonly lastOf = new Uint16Array(QUEUE_COUNT)
   private readonly where = new Uint8Array(QUEUE_COUNT)
+  private readonly framesOf = new Uint32Array(QUEUE_COUNT)
+  private readonly bytesOf = new Uint32Array(QUEUE_COUNT)
   private readonly nextOf = new Uint16Array(BURST_MAX)
   // Found for a list that goes out.
   private info = false
@@ -115,8 +120,13 @@ export class QueuePath {
     const { tables, processor } = this.components
     this.generation = tables.queues.generation
     this.mineCount = 0
-    for (let queue = 0; queue < this.readers.length; queue++)
-      if (tables.queues.processor(queue) === processor) this.mine[this.mineCount++] = queue
+    const { queues } = tables
+    for (let queue = 0; queue < this.readers.length; queue++) {
+      const own = queues.processor(queue) === processor
+      if (own) this.mine[this.mineCount++] = queue
+      this.usual[queue] = !own || queues.held(queue) ? AWAY : queues.alone(queue) ? ALONE : HERE
+      this.ringHandles[queue] = queues.ringHandle(queue)
+    }
   }
 
   private serveQueue(queue: number): number {
@@ -140,6 +150,7 @@ export class QueuePath {
   private burst(taken: number): void {
     const { pool } = this.components
     const { flags } = pool
+    if (this.components.tables.queues.generation !== this.generation) this.refresh()
     const common = this.classifier.classify(0, taken)
     let count = 0
     let bytes = 0
@@ -170,10 +181,7 @@ export class QueuePath {
 
   // The queue is this processor's, and nothing older waits in its memory: its packets may go from where they are.
   private placeOf(queue: number): number {
-    const { tables, processor } = this.components
-    const { queues } = tables
-    if (queues.processor(queue) !== processor || !queues.isEmpty(queue) || queues.held(queue)) return AWAY
-    return queues.alone(queue) ? ALONE : HERE
+    return this.components.tables.queues.isEmpty(queue) ? this.usual[queue]! : AWAY
   }
 
   // Packets of several queues: chains them by queue, decides for each queue once, then lets them go.
@@ -190,14 +198,24 @@ export class QueuePath {
       } else nextOf[lastOf[queue]!] = slot
       lastOf[queue] = slot
       nextOf[slot] = NONE
-      this.components.counters.port(queue, receivedFrames, 1)
-      this.components.counters.port(queue, receivedBytes, length[slot]!)
+      this.framesOf[queue] = this.framesOf[queue]! + 1
+      this.bytesOf[queue] = this.bytesOf[queue]! + length[slot]!
     }
     try {
       this.letAllGo(count, queues)
     } finally {
-      for (let k = 0; k < queues; k++) firstOf[touched[k]!] = NONE
+      for (let k = 0; k < queues; k++) this.settle(touched[k]!)
     }
+  }
+
+  // Counts the packets of a queue, and forgets them.
+  private settle(queue: number): void {
+    const { counters } = this.components
+    counters.port(queue, receivedFrames, this.framesOf[queue]!)
+    counters.port(queue, receivedBytes, this.bytesOf[queue]!)
+    this.framesOf[queue] = 0
+    this.bytesOf[queue] = 0
+    this.firstOf[queue] = NONE
   }
 
   private letAllGo(count: number, queues: number): void {
@@ -244,7 +262,7 @@ export class QueuePath {
   // Shared memory information of a packet that lies in the receive ring (VQ-111, VQ-112).
   private describe(slot: number, queue: number): void {
     const { pool, tables } = this.components
-    const handle = tables.queues.ringHandle(queue)
+    const handle = this.ringHandles[queue]!
     pool.sharedMemory[slot] = handle
     if (handle === 0) this.info = false
     else pool.sharedOffset[slot] = pool.address[slot]! - pool.headerLength[slot]! - tables.queues.ringAddress(queue)

@@ -210,6 +210,7 @@ export class QueueTable {
   setRing(queue: number, handle: number, address: number): void {
     this.words[this.entry(queue, W_RING_HANDLE)] = handle
     this.words[this.entry(queue, W_RING_ADDRESS)] = address
+    this.announce()
   }
 
   /**
