@@ -33,6 +33,8 @@ export interface BatchOwner {
   keep(slot: number, how: number): PacketHandle
   /** The slot of a packet that the module in work made, with a forwarding context; -1 if the handle names none. */
   ownPacket(packet: PacketHandle): number
+  /** Source or destinations of a module's own packet, in `slot`, are others now. */
+  packetChanged(slot: number): void
   /** Parses the header copy of a slot anew. */
   parse(slot: number): void
   /**

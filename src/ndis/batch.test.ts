@@ -24,6 +24,7 @@ function world(rights: number, ingress: boolean, ...frames: Uint8Array[]): World
     connected: (port, nic) => port < 10 && nic === 0,
     keep: (slot, how) => (slot << 1) | (how === Keep.hold ? 1 : 0) | 0x10000,
     ownPacket: () => -1,
+    packetChanged: () => {},
     parse: (slot) => harness.kernels.parse(harness.pool.base, slot, 1),
     copyFrame: () => 0,
   }

@@ -62,7 +62,11 @@ const WRITABLE = DE_PORT | (0xff << DE_NIC_SHIFT) | DE_PRESERVE_VLAN | DE_PRESER
 export const writeDestination = (pool: PacketPool, slot: number, k: number, entry: number): boolean => {
   const count = pool.destinationCount[slot]!
   if (!(Number.isInteger(k) && k >= count && k < count + availableDestinations(pool, slot))) return false
-  if (!hasArray(pool, slot)) pool.destinationRoom[slot] = 0
+  // The one element in the slot itself cannot tell whether it was written: an array in the arena can.
+  if (!hasArray(pool, slot)) {
+    pool.destinationRoom[slot] = 0
+    if (!pool.growDestinations(slot, 1)) return false
+  }
   setDestinationAt(pool, slot, k, entry & WRITABLE)
   return true
 }
@@ -78,6 +82,7 @@ export const commitDestinations = (
   owner: { connected(portId: number, nicIndex: number): boolean },
 ): boolean => {
   if (!(Number.isInteger(count) && count >= 0 && count <= availableDestinations(pool, slot))) return false
+  if (!hasArray(pool, slot)) return count === 0 // nothing was written
   const first = pool.destinationCount[slot]!
   for (let k = first; k < first + count; k++) {
     const entry = destinationAt(pool, slot, k)

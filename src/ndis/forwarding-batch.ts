@@ -368,6 +368,7 @@ export class ForwardingBatch extends PacketView {
       if (!copyDestinations(this.pool, to, from)) return NdisStatus.resources
     }
     this.pool.copyInfo(to, from)
+    this.owner.packetChanged(to)
     return NdisStatus.success
   }
 

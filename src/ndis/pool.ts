@@ -393,6 +393,7 @@ export class PacketPool {
     let at: number
     if (slot >= HELD_FIRST) {
       if (had !== 0 && this.heldArena.fits(had, room)) {
+        this.emptyElements(this.destinationOffset[slot]!, count, room)
         this.destinationRoom[slot] = room
         this.flags[slot] = this.flags[slot]! | PF_GROWN
         return true
@@ -410,10 +411,16 @@ export class PacketPool {
       this.arena.copyWithin(at, from, from + count)
       if (slot >= HELD_FIRST) this.heldArena.give(from, had)
     }
+    this.emptyElements(at, count, room)
     this.destinationOffset[slot] = at
     this.destinationRoom[slot] = room
     this.flags[slot] = this.flags[slot]! | PF_GROWN
     return true
+  }
+
+  // What an earlier packet left there could be committed like something that was written: port 0 can't.
+  private emptyElements(at: number, from: number, room: number): void {
+    for (let k = from; k < room; k++) this.arena[at + k] = 0
   }
 }
 

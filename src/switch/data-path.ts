@@ -350,6 +350,11 @@ export class DataPath implements DropLogOwner, InjectionsOwner, AdmissionOwner {
     return this.components.injections.ownPacket(packet, this.current)
   }
 
+  packetChanged(slot: number): void {
+    this.components.injections.alter(slot) // ES-391
+    this.components.injections.pin(slot) // ES-420
+  }
+
   stateOf(index: number): ModuleState {
     return this.stack.modules[index]?.state ?? 'detached'
   }

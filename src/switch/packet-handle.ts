@@ -121,6 +121,16 @@ export function createPacketOperations(owner: PacketHandleOwner, components: Pac
     return slot
   }
 
+  // On ingress the destinations of a packet are determined below its module, unless that forwards: copied ones end here. ES-190, ES-386
+  const join = (slot: number): void => {
+    if (owner.class !== 'forwarding' && pool.destinationCount[slot] !== 0) {
+      injections.unpin(slot)
+      pool.forgetDestinations(slot)
+      injections.pin(slot)
+    }
+    injections.enqueue(slot)
+  }
+
   const sendAll = (packets: ArrayLike<PacketHandle>, count: number, flags: number): number => {
     if (!running()) return paused
     const slots: number[] = []
@@ -130,7 +140,7 @@ export function createPacketOperations(owner: PacketHandleOwner, components: Pac
       slots.push(slot)
     }
     if (flags !== 0 && slots.length > 0) checkFlags(slots, flags)
-    for (const slot of slots) injections.enqueue(slot)
+    for (const slot of slots) join(slot)
     return success
   }
 
@@ -253,7 +263,7 @@ export function createPacketOperations(owner: PacketHandleOwner, components: Pac
       const slot = sendable(packet)
       if (slot < 0) return invalidParameter
       if (flags !== 0) checkFlags([slot], flags)
-      injections.enqueue(slot)
+      join(slot)
       return success
     },
     sendAll: (packets, count, flags = 0) => sendAll(packets, count, flags),

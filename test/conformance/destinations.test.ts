@@ -251,3 +251,52 @@ test('own packets with many destinations find room again when earlier ones are g
   assert.equal(harness.got(2).length, 500)
   assert.equal(harness.pool.freeSlots, 768)
 })
+
+test('an element that was never written is not committed, whatever an earlier packet left in its place (ES-418, ES-419)', () => {
+  const answers: number[] = []
+  const { harness } = stackOf(3, [
+    forwarding({
+      ingress(batch, sw) {
+        if (batch.u8(0, 14) === 0x61) {
+          for (const port of [2, 3]) batch.addDestination(0, port)
+          const own = sw.originate(frame(2, 9, 'own'))
+          for (const port of [2, 3]) sw.addDestination(own, port)
+          sw.release(own)
+          return
+        }
+        answers.push(batch.updateDestinations(0, 1))
+        assert.equal(batch.growDestinations(0, 2), NdisStatus.success)
+        answers.push(batch.updateDestinations(0, 1), batch.updateDestinations(0, 3))
+        const own = sw.originate(frame(2, 9, 'own'))
+        answers.push(sw.updateDestinations(own, 1))
+        assert.equal(sw.growDestinations(own, 2), NdisStatus.success)
+        answers.push(sw.updateDestinations(own, 2))
+        assert.equal(sw.destinationCount(own), 0)
+        sw.release(own)
+      },
+    }),
+  ])
+  harness.send(1, frame(2, 1, 'a'))
+  harness.send(1, frame(2, 1, 'b'))
+  assert.deepEqual(answers, Array(5).fill(NdisStatus.invalidParameter))
+  assert.deepEqual([harness.got(2), harness.got(3)], [['a'], ['a']])
+})
+
+test('destinations that a filtering extension copied to a packet of its own do not direct it on ingress (ES-190, ES-386)', () => {
+  const { harness } = stackOf(3, [
+    filtering({
+      ingress: () => {},
+      egress(batch, sw) {
+        if (batch.u8(0, 14) !== 0x78) return
+        const own = sw.originate(frame(2, 1, 'own'))
+        assert.equal(batch.copyInfo(0, own, true), NdisStatus.success)
+        assert.equal(sw.destinationCount(own), 1)
+        assert.equal(harness.ports.pins(3), 1)
+        assert.equal(sw.send(own), NdisStatus.success)
+        assert.equal(harness.ports.pins(3), 0)
+      },
+    }),
+  ])
+  harness.send(1, frame(3, 1, 'x'))
+  assert.deepEqual([harness.got(2), harness.got(3)], [['own'], ['x']])
+})

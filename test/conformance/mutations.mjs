@@ -22,6 +22,10 @@ const forwarding = 'src/ndis/forwarding-batch.ts'
 const packets = 'src/switch/packet-handle.ts'
 const vlans = 'src/switch/vlan-policy.ts'
 const saving = 'src/switch/save-restore/save-control.ts'
+const oidPath = 'src/switch/control/oid-path.ts'
+const portTable = 'src/switch/port-table.ts'
+const checkedBatch = 'src/switch/verify/checked-batch.ts'
+const checkedControl = 'src/switch/verify/checked-control.ts'
 
 export const mutations = [
   // Classes and order.
@@ -354,6 +358,101 @@ export const mutations = [
     replace: 'void reason',
   },
   { rule: 'ES-365', file: forwarding, find: 'this.owner.filtered(slot, reason, entry & DE_PORT, false)', replace: 'void reason' },
+  // Connections that are not connected yet, or not any more.
+  {
+    rule: 'ES-175',
+    file: issuing,
+    find: 'NdisStatus.failure, // ES-216, ES-221',
+    replace: 'undefined as never, // ES-216, ES-221',
+  },
+  {
+    rule: 'ES-201',
+    file: issuing,
+    find: 'if (references.held(destinationPortId, destinationNicIndex) === 0) {\n      const rule',
+    replace: 'if (destinationPortId < 0) {\n      const rule',
+  },
+  { rule: 'ES-176', file: issuing, find: 'NdisStatus.failure, // ES-217', replace: 'undefined as never, // ES-217' },
+  { rule: 'ES-202', file: issuing, find: "disconnected: 'ES-202',", replace: "disconnected: 'ES-176'," },
+  {
+    rule: 'ES-220',
+    file: control,
+    find: 'await this.#issuer.drained(port.id, nic.index, () => this.#inFlight(port, nic))',
+    replace: '',
+  },
+  {
+    rule: 'ES-178',
+    file: portTable,
+    find: 'return this.words[at + W_NIC_STATE] === NicState.created',
+    replace: 'return false',
+  },
+  {
+    rule: 'ES-174',
+    file: portTable,
+    find: 'return this.words[at + W_NIC_STATE] === NicState.connected && (this.words',
+    replace: 'return this.words[at + W_NIC_STATE] !== NicState.unknown && (this.words',
+  },
+  {
+    rule: 'ES-206',
+    file: control,
+    find: 'this.#write(port)\n    if (nic.index === 0 || !port.physicallyConnected)',
+    replace: 'if (nic.index === 0 || !port.physicallyConnected)',
+  },
+  {
+    rule: 'ES-205',
+    file: oidPath,
+    find: 'if (this.#portReferences(module, current) > portHeld)',
+    replace: 'if (portHeld < 0)',
+  },
+  { rule: 'ES-218', file: checkedControl, find: 'if (nic && change === 1 && onDataPath', replace: 'if (!nic && onDataPath' },
+  // What adapters are called, and the addresses that they use.
+  {
+    rule: 'ES-156',
+    file: records,
+    find: 'this.options.physicalNics?.length ?? 1',
+    replace: '2',
+  },
+  {
+    rule: 'ES-159',
+    file: topology,
+    find: 'if (external && !(port.physicalNics >= 1',
+    replace: 'if (!external && !(port.physicalNics >= 1',
+  },
+  { rule: 'ES-224', file: records, find: 'macSpoofing && nic.vmMac', replace: '!macSpoofing && nic.vmMac' },
+  { rule: 'ES-225', file: records, find: "teaming && nic.failedOverMac !== ''", replace: "!teaming && nic.failedOverMac !== ''" },
+  { rule: 'ES-228', file: records, find: "nic.operational ? nic.netCfgInstanceId : ''", replace: 'nic.netCfgInstanceId' },
+  { rule: 'ES-229', file: records, find: 'if (vm) {\n      nic.numaNodeId', replace: 'if (nic) {\n      nic.numaNodeId' },
+  // Classes on the data path.
+  {
+    rule: 'ES-312',
+    file: forwarding,
+    find: 'return k < this.pool.destinationCount[slot]! ? destinationAt(this.pool, slot, k) & DE_PORT : 0',
+    replace: 'return destinationAt(this.pool, slot, k) & DE_PORT',
+  },
+  {
+    rule: 'ES-313',
+    file: verdicts,
+    find: "if (success && by.class === 'filtering') {",
+    replace: 'if (success && !by.class) {',
+  },
+  {
+    rule: 'ES-318',
+    file: checkedBatch,
+    find: "use === 'ingress' && real.destinationCount(i) > 0",
+    replace: 'real.destinationCount(i) < 0',
+  },
+  {
+    rule: 'ES-319',
+    file: 'src/extensions/learning-forward/index.ts',
+    find: 'if (source !== 0 && guard.forbids(',
+    replace: 'if (source < 0 && guard.forbids(',
+  },
+  { rule: 'ES-390', file: packets, find: "undirected ? 'ES-390' : 'ES-391'", replace: "'ES-391'" },
+  {
+    rule: 'ES-190',
+    file: packets,
+    find: "if (owner.class === 'forwarding') return true",
+    replace: 'if (owner.class) return true',
+  },
   // VLANs.
   {
     rule: 'ES-531',
@@ -380,7 +479,14 @@ export const mutations = [
     find: 'return vlan === primary || ports.vlanInSet(port, vlan) // ES-539',
     replace: 'return vlan === primary',
   },
+  {
+    rule: 'ES-535',
+    file: 'src/switch/policies/port-effects.ts',
+    find: 'pruned ? NO_VLAN : vlan.nativeVlanId',
+    replace: 'vlan.nativeVlanId',
+  },
   // Saving and restoring.
+  { rule: 'ES-458', file: 'src/engine/port-runner.ts', find: 'await stopping?.()', replace: '' },
   { rule: 'ES-468', file: saving, find: 'saving.room = data // ES-468', replace: 'return fail("no room")' },
   { rule: 'ES-469', file: saving, find: 'return true // ES-469', replace: 'return false' },
   {
