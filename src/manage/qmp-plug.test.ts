@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { SwitchEvent } from './host.ts'
-import { QmpPlug, UnplugRefusedError } from './qmp-plug.ts'
+import { QmpPlug, UnplugFailedError } from './qmp-plug.ts'
 
 const WAIT_MS = 10_000
 const iov = {
@@ -26,9 +26,13 @@ interface Command {
 }
 
 /** A QEMU at `path`: notes commands, refuses those of `refused`, tells that a device is deleted. */
-function fakeQemu(path: string, { refused = [], version = [11, 1, 3] }: { refused?: string[]; version?: number[] } = {}) {
+function fakeQemu(
+  path: string,
+  { refused = [], version = [11, 1, 3], migrates = 'active' }: { refused?: string[]; version?: number[]; migrates?: string } = {},
+) {
   const commands: string[] = []
   const sockets: Socket[] = []
+  let migration = 'none'
   const server = createServer((socket) => {
     sockets.push(socket)
     const send = (value: unknown): void => void socket.write(`${JSON.stringify(value)}\n`)
@@ -45,8 +49,16 @@ function fakeQemu(path: string, { refused = [], version = [11, 1, 3] }: { refuse
         }
         commands.push(`${execute} ${JSON.stringify(given)}`)
         const [major, minor, micro] = version
+        if (execute === 'migrate') migration = 'wait-unplug'
+        if (execute === 'migrate_cancel') migration = 'cancelled'
+        const answers: Record<string, unknown> = {
+          'query-version': { qemu: { major, minor, micro } },
+          'query-migrate-parameters': { 'max-bandwidth': 5000 },
+          'query-migrate': { status: migration },
+        }
+        if (execute === 'query-migrate' && migration === 'wait-unplug') migration = migrates
         if (refused.includes(execute)) send({ error: { class: 'GenericError', desc: 'Duplicate device ID' }, id })
-        else send({ return: execute === 'query-version' ? { qemu: { major, minor, micro } } : {}, id })
+        else send({ return: answers[execute] ?? {}, id })
         if (execute === 'device_del') send({ event: 'DEVICE_DELETED', data: { device: given.id } })
       }
     })
@@ -136,20 +148,50 @@ test('what QEMU refuses is undone and told', async (t) => {
   await qemu.close()
 })
 
-test('a PCI function is not unplugged from a QEMU that would end, and one that stayed is plugged already', async (t) => {
-  const { plug, qmp, events, until, logged } = bench(t, 'vfio-user')
-  const qemu = fakeQemu(qmp, { refused: ['device_add'] })
+test('a PCI function is unplugged from a QEMU that survives it', async (t) => {
+  const { plug, qmp, until, logged } = bench(t, 'vfio-user')
+  const qemu = fakeQemu(qmp, { version: [11, 2, 0] })
   await plug.plug('alpha')
   await until(logged('vf-plugged'))
   assert.match(qemu.commands[0]!, /"driver":"vfio-user-pci".*"failover_pair_id":"standby-alpha"/)
-  await assert.rejects(plug.unplug('alpha'), UnplugRefusedError)
-  assert.ok(!qemu.commands.some((command) => command.startsWith('device_del')))
+  await plug.unplug('alpha')
+  assert.equal(qemu.commands.at(-1), 'device_del {"id":"vf-alpha"}')
   await qemu.close()
-  events.length = 0
-  const newer = fakeQemu(qmp, { version: [11, 2, 0] })
+})
+
+test('from an older QEMU a PCI function is taken by a migration to nowhere, and given back by calling it off', async (t) => {
+  const { plug, qmp, events, until, logged } = bench(t, 'vfio-user')
+  const qemu = fakeQemu(qmp, { refused: ['device_add'] }) // it is there from before
   await plug.plug('alpha')
   await until(logged('vf-plugged'))
+  qemu.commands.length = 0
   await plug.unplug('alpha')
-  assert.equal(newer.commands.at(-1), 'device_del {"id":"vf-alpha"}')
-  await newer.close()
+  assert.deepEqual(qemu.commands.slice(0, 5), [
+    'query-version {}',
+    'query-migrate-parameters {}',
+    'migrate-set-parameters {"max-bandwidth":1000}',
+    'migrate {"uri":"exec:cat >/dev/null"}',
+    'query-migrate {}',
+  ])
+  qemu.commands.length = 0
+  events.length = 0
+  await plug.plug('alpha')
+  await until(logged('vf-plugged'))
+  assert.deepEqual(qemu.commands, [
+    'query-migrate {}',
+    'migrate_cancel {}',
+    'query-migrate {}',
+    'migrate-set-parameters {"max-bandwidth":5000}',
+  ])
+  await qemu.close()
+})
+
+test('a PCI function that can not be taken out is told of', async (t) => {
+  const { plug, qmp, until, logged } = bench(t, 'vfio-user')
+  const qemu = fakeQemu(qmp, { migrates: 'failed' })
+  await plug.plug('alpha')
+  await until(logged('vf-plugged'))
+  await assert.rejects(plug.unplug('alpha'), UnplugFailedError)
+  assert.ok(!qemu.commands.some((command) => command.startsWith('device_del')))
+  await qemu.close()
 })

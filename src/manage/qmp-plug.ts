@@ -1,5 +1,8 @@
 // Plugs virtual functions into guests of QEMU and out again, over QMP, for ports whose iov names a QMP socket.
 //
+// QEMU up to 11.1 ends when a vfio-user function is unplugged, but not when it takes the primary card of a failover pair away to migrate
+// its guest. So there such a function is taken out by a migration to nowhere, too slow to ever end, and given back by calling it off.
+//
 // The rule it must not break: a QEMU that is not there, or comes again, holds nothing up: it gets its function when it is there.
 import { connect, type Socket } from 'node:net'
 import type { VfPlug } from '../engine/adapters/switch-adapters.ts'
@@ -23,11 +26,18 @@ export interface QmpPlugComponents {
   readonly log: EventLog
 }
 
-/** An unplugging that QEMU would not survive. */
-export class UnplugRefusedError extends Error {
-  override readonly name = 'UnplugRefusedError'
-  readonly code = 'unplug-refused'
+/** An unplugging that came to nothing: the function is in the guest still. */
+export class UnplugFailedError extends Error {
+  override readonly name = 'UnplugFailedError'
+  readonly code = 'unplug-failed'
 }
+
+/** Bytes per second of a migration that is not to end. */
+const HOLD_BYTES_PER_SECOND = 1000
+const POLL_MS = 20
+/** Of a migration: QEMU waits for the guest to let go of its primary cards. */
+const BEFORE_UNPLUG = ['setup', 'wait-unplug']
+const UNPLUGGED = ['active', 'device', 'pre-switchover']
 
 /** A connection to one QEMU. */
 class QmpSession {
@@ -62,6 +72,15 @@ class QmpSession {
     await Promise.race([deleted, this.closed])
     this.#deleted.delete(id)
   }
+
+  /** Waits while a migration is in one of these states; returns the next one. */
+  async migrationAfter(states: readonly string[]): Promise<string> {
+    for (;;) {
+      const { status = 'none' } = (await this.client.execute('query-migrate')) as { status?: string }
+      if (!states.includes(status)) return status
+      await new Promise((resolve) => setTimeout(resolve, POLL_MS))
+    }
+  }
 }
 
 /** A function that is to be plugged, or is. */
@@ -75,6 +94,8 @@ interface Plugging {
 export class QmpPlug implements VfPlug {
   readonly #components: QmpPlugComponents
   readonly #pluggings = new Map<string, Plugging>()
+  /** Ports whose function a migration keeps out, and the bandwidth that migrations had before. */
+  readonly #heldOut = new Map<string, number>()
 
   constructor(components: QmpPlugComponents) {
     this.#components = components
@@ -90,12 +111,12 @@ export class QmpPlug implements VfPlug {
     this.#pluggings.set(port, plugging)
   }
 
-  /** Throws UnplugRefusedError where QEMU would not survive it: the function stays, without a link. */
+  /** Throws UnplugFailedError where QEMU can't take it out: the function stays, without a link. */
   async unplug(port: string): Promise<void> {
     const plugging = this.#pluggings.get(port)
     const known = this.#components.port(port)
     try {
-      if (plugging?.plugged && plugging.session && known) await takeOut(port, known, plugging.session)
+      if (plugging?.plugged && plugging.session && known) await this.#takeOut(port, known, plugging.session)
     } finally {
       await this.#forget(port)
     }
@@ -115,6 +136,42 @@ export class QmpPlug implements VfPlug {
     await plugging.done
   }
 
+  async #takeOut(port: string, { iov }: PluggedPort, session: QmpSession): Promise<void> {
+    const names = vfNames(port)
+    const { client } = session
+    if (iov.form === 'vhost-user') {
+      await session.unplug(names.device)
+      await client.execute('netdev_del', { id: names.netdev })
+      await client.execute('chardev-remove', { id: names.chardev })
+    } else if (await unplugIsSafe(session)) await session.unplug(names.device)
+    else await this.#holdOut(port, session)
+  }
+
+  async #holdOut(port: string, session: QmpSession): Promise<void> {
+    const { client } = session
+    const before = (await client.execute('query-migrate-parameters')) as { 'max-bandwidth'?: number }
+    await client.execute('migrate-set-parameters', { 'max-bandwidth': HOLD_BYTES_PER_SECOND })
+    await client.execute('migrate', { uri: 'exec:cat >/dev/null' })
+    this.#heldOut.set(port, before['max-bandwidth'] ?? 0)
+    const status = await session.migrationAfter(BEFORE_UNPLUG)
+    if (UNPLUGGED.includes(status)) return
+    this.#heldOut.delete(port)
+    throw new UnplugFailedError(`QEMU did not take the virtual function out of the guest (migration ${status})`)
+  }
+
+  /** Gives a function back that a migration keeps out; false: there is none in this QEMU. */
+  async #calledOff(port: string, session: QmpSession): Promise<boolean> {
+    const bandwidth = this.#heldOut.get(port)
+    if (bandwidth === undefined) return false
+    this.#heldOut.delete(port)
+    const { client } = session
+    if (!UNPLUGGED.includes(await session.migrationAfter(BEFORE_UNPLUG))) return false // another QEMU, or it was called off by others
+    await client.execute('migrate_cancel')
+    await session.migrationAfter([...UNPLUGGED, 'cancelling'])
+    await client.execute('migrate-set-parameters', { 'max-bandwidth': bandwidth })
+    return true
+  }
+
   async #keepPlugged(port: string, known: PluggedPort, path: string, plugging: Plugging): Promise<void> {
     const { signal } = plugging.stop
     const log = (code: string, message: string): void => this.#components.log({ source: `port ${port}`, code, message })
@@ -123,7 +180,7 @@ export class QmpPlug implements VfPlug {
       if (session !== undefined && !signal.aborted) {
         plugging.session = session
         try {
-          await putIn(port, known, session)
+          if (!(await this.#calledOff(port, session))) await putIn(port, known, session)
           plugging.plugged = true
           log('vf-plugged', 'the virtual function is plugged into the guest')
         } catch (error) {
@@ -176,19 +233,8 @@ async function putIn(port: string, { iov, mac }: PluggedPort, { client }: QmpSes
   }
 }
 
-async function takeOut(port: string, { iov }: PluggedPort, session: QmpSession): Promise<void> {
-  const names = vfNames(port)
-  const { client } = session
-  if (iov.form === 'vfio-user') {
-    const { qemu } = (await client.execute('query-version')) as { qemu: { major: number; minor: number; micro: number } }
-    const { major, minor } = UNPLUG_CRASHES_UNTIL
-    if (qemu.major < major || (qemu.major === major && qemu.minor <= minor))
-      throw new UnplugRefusedError(
-        `QEMU ${qemu.major}.${qemu.minor}.${qemu.micro} ends when a virtual function is unplugged: it stays in the guest, without a link`,
-      )
-    return session.unplug(names.device)
-  }
-  await session.unplug(names.device)
-  await client.execute('netdev_del', { id: names.netdev })
-  await client.execute('chardev-remove', { id: names.chardev })
+async function unplugIsSafe({ client }: QmpSession): Promise<boolean> {
+  const { qemu } = (await client.execute('query-version')) as { qemu: { major: number; minor: number } }
+  const { major, minor } = UNPLUG_CRASHES_UNTIL
+  return qemu.major > major || (qemu.major === major && qemu.minor > minor)
 }

@@ -56,6 +56,8 @@ const pairNote =
 const removalNote =
   'device_del of the function ends QEMU up to 11.1.3: unbind the driver in the guest, or migrate the guest away, instead'
 
+const qmpNote = 'to take the function back from a running guest, name a QMP socket at the port: iov: { qmp: NAME.sock }'
+
 /** A port that wants a virtual function: its synthetic card, and the function beside it. */
 function withFunction({ name, mac }: VmmPort, endpoint: VhostUserConfig, iov: ResolvedIov, memoryMiB: number): Attachment {
   const names = vfNames(name)
@@ -74,7 +76,12 @@ function withFunction({ name, mac }: VmmPort, endpoint: VhostUserConfig, iov: Re
         ...standbyCard(name, name, endpoint, mac ?? ''),
         ...(plugged ? qmp : [`-device ${shellWord(JSON.stringify(device))}`]),
       ],
-      notes: [...(plugged ? [functionNotes[0]!, functionNotes[2]!] : functionNotes), pairNote, removalNote, ...plugNotes],
+      notes: [
+        ...(plugged ? [functionNotes[0]!, functionNotes[2]!] : functionNotes),
+        pairNote,
+        removalNote,
+        ...(plugged ? plugNotes : [qmpNote]),
+      ],
     }
   }
   const server = endpoint.mode === 'client' ? ',server=on' : ''
