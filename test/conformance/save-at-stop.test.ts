@@ -15,6 +15,7 @@ test('a guest that stops is saved before NIC_DISCONNECT, and has its data back w
   const sut = await SwitchUnderTest.start(t, { extensions: [policy({ name: 'E', class: 'filtering', blocks: ['a', 'b'] })] })
   await stop(sut, 'p1')
   await until(sut, 'p1', false)
+  await sut.heard(({ message }) => message.startsWith('NIC_DISCONNECT 1'), 'the disconnect')
   assert.deepEqual(about(sut.said(), OIDS), [
     'E: NIC_SAVE 1',
     'E: NIC_SAVE 1',
