@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { AdapterOid } from '../../src/adapter/oids.ts'
+import { queueStatistics } from '../../src/adapter/queues/queue-statistics.ts'
 import { QueueTransmit } from '../../src/adapter/queues/queue-transmit.ts'
 import { QueueParams } from '../../src/adapter/queues/queue-words.ts'
 import { VmQueues } from '../../src/adapter/queues/vm-queues.ts'
@@ -305,7 +306,7 @@ test('a queue that is full loses its own packets, counted; others lose nothing (
 
 test('packets that wait in a queue whose last filter goes are discarded, not indicated, not kept (VQ-065, VQ-066, VQ-070, VQ-100)', async () => {
   for (const [sleeping, reason] of [
-    [true, {}],
+    [true, { paused: 4 }],
     [false, { paused: 3 }],
   ] as const) {
     const h = await QueueHarness.start()
@@ -346,6 +347,8 @@ test('packets come back in any grouping and order; a promise of one queue is che
   assert.equal(give(true, 0), true)
   assert.ok(h.tables.queues.isEmpty(one.queue))
   h.pools[1]!.receiveQueue[7] = 200 // of a queue that does not exist
+  assert.equal(give(true, 7), true)
+  assert.equal(h.tables.queues.port(200), 0)
   assert.equal(give(false, 7, 9, 10, 11), true)
   assert.equal(path.reader(two.queue).out, 5)
 })
@@ -388,6 +391,37 @@ test('SR-CS-76: sent packets go out on the queue of their VM, or on queue 0 if t
   await h.free(one.queue)
   transmit.send(list(1), 1, 0)
   assert.deepEqual(sent, [[0, [1]]])
+})
+
+test('each queue counts its frames, bytes and losses over all processors (VQ-108, VQ-114)', async () => {
+  const h = await QueueHarness.start()
+  const one = await h.running(MAC.a, { processorAffinity: [1] })
+  const two = await h.running(MAC.b)
+  h.receive(0, to(MAC.a, '1'), to(MAC.b, '2'), to(MAC.a, '3'))
+  h.receive(2, to(MAC.a, '4'))
+  await h.clear(one.queue, one.filter)
+  const of = (queue: number) => queueStatistics([h.control, ...h.counters], queue)
+  assert.deepEqual([of(one.queue).frames, of(one.queue).bytes, of(one.queue).discarded], [3, 180, 3])
+  assert.deepEqual([of(two.queue).frames, of(two.queue).bytes, of(two.queue).drops.size], [1, 60, 0])
+  h.queues.setPacketFilter(PacketFilter.directed)
+  h.receive(0, to(MAC.c, '5'))
+  assert.deepEqual([...of(0).drops], [[5, 1]])
+})
+
+test('the default queue has a processor too, and all wake-ups can be moderated while they run (VQ-029, VQ-050)', async () => {
+  const h = await QueueHarness.start()
+  h.queues.setDefaultProcessor(2)
+  h.receive(0, to(MAC.c, 'there'))
+  assert.equal(h.serve(2), 1)
+  assert.equal(h.got()[0]!.processor, 2)
+  assert.throws(() => h.queues.setDefaultProcessor(9), RangeError)
+  h.wakes.length = 0
+  h.queues.setModeration(50)
+  h.receive(0, to(MAC.c, 'later'))
+  assert.deepEqual(h.wakes, [])
+  h.nowUs += 50
+  h.receive(0)
+  assert.deepEqual(h.wakes, [2])
 })
 
 const vmQueues = (h: QueueHarness, driver = 'stack'): VmQueues =>

@@ -23,7 +23,7 @@ import { adapterTablesBytes, SoftwareAdapter } from '../../src/adapter/software-
 import { vportStatistics } from '../../src/adapter/statistics.ts'
 import { HEADER_COPY, HEADER_START, HEADER_STRIDE, SEGMENTS_MAX, VNET_STRIDE } from '../../src/kernels/layout.ts'
 import { createTwin, linearWindows } from '../../src/kernels/twin.ts'
-import { dropReasonNames } from '../../src/ndis/drop-reasons.ts'
+import { DropReason, dropReasonNames } from '../../src/ndis/drop-reasons.ts'
 import { PacketPool, POOL_TOTAL_BYTES } from '../../src/ndis/pool.ts'
 import { NdisStatus } from '../../src/ndis/status.ts'
 import { Counters, countersBytes } from '../../src/switch/counters.ts'
@@ -85,6 +85,8 @@ export class QueueHarness {
   readonly paths: QueuePath[] = []
   readonly pools: PacketPool[] = []
   readonly counters: Counters[] = []
+  /** Counters of the control thread. */
+  readonly control: Counters
   readonly indications: Indication[] = []
   readonly statuses: AdapterIndication[] = []
   readonly reports: string[] = []
@@ -116,6 +118,7 @@ export class QueueHarness {
     const adapterAt = place(adapterTablesBytes(limits))
     const poolsAt = Array.from({ length: processors }, () => place(POOL_TOTAL_BYTES))
     const countersAt = Array.from({ length: processors }, () => place(countersBytes(sizes.queues)))
+    const controlAt = place(countersBytes(sizes.queues))
     const lists = Array.from({ length: processors }, () => place(QUEUE_PATH_LIST_BYTES))
     this.#payload = place(PAYLOAD_BYTES)
     this.#scratch = place(SCRATCH_BYTES)
@@ -131,6 +134,7 @@ export class QueueHarness {
         throw new Error('these tests have no memory outside linear memory')
       },
     })
+    this.control = new Counters(this.buffer, controlAt, sizes.queues)
     this.tables = viewQueueTables(this.buffer, tablesAt, sizes)
     this.memory = new RegionSharedMemory(this.memoryStart, memoryBytes)
     this.memory.register()
@@ -157,6 +161,7 @@ export class QueueHarness {
           memory: this.memory,
           quiesced: () => this.quiesced(),
           wake: (processor) => this.wakes.push(processor),
+          discarded: (queue, packets) => this.control.drop(queue, DropReason.paused, packets),
         },
       },
     )
@@ -322,7 +327,7 @@ export class QueueHarness {
   drops(queue: number): Record<string, number> {
     const found: Record<string, number> = {}
     for (const [reason, name] of dropReasonNames.entries()) {
-      const count = this.counters.reduce((sum, block) => sum + block.readDrop(queue, reason), 0)
+      const count = [this.control, ...this.counters].reduce((sum, block) => sum + block.readDrop(queue, reason), 0)
       if (count !== 0) found[name] = count
     }
     return found

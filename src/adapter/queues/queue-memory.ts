@@ -43,6 +43,31 @@ export interface QueueMemoryComponents {
 
 const recordBytes = (length: number): number => RECORD_BYTES + ((length + ALIGNMENT - 1) & ~(ALIGNMENT - 1))
 
+/** Records of a queue between two positions. `u32` views shared memory from linear address 0 on. */
+function recordsBetween(u32: Uint32Array, queues: QueueTable, queue: number, from: number, to: number): number {
+  const base = queues.address(queue)
+  const mask = queues.bytes(queue) - 1
+  let count = 0
+  for (let at = from; at !== to; ) {
+    const length = u32[(base + (at & mask)) >> 2]!
+    if (length !== SKIP) count++
+    at = (at + (length === SKIP ? mask + 1 - (at & mask) : recordBytes(length))) | 0
+  }
+  return count
+}
+
+/**
+ * Throws away what waits in the memory of a queue that nobody writes to any more, unless a processor reads it just now (which does so
+ * itself then). Returns how many packets that were. Control thread; shared memory must be viewed from linear address 0 on.
+ */
+export function discardWaiting(queues: QueueTable, queue: number): number {
+  if (!queues.takeAsControl(queue)) return 0
+  const tail = queues.tail(queue)
+  const count = recordsBetween(new Uint32Array(queues.words.buffer), queues, queue, queues.head(queue), tail)
+  queues.giveBack(queue, tail, true)
+  return count
+}
+
 /** Appends packets to queues' memory. One per processor. Fields are ordinary ones: `append` runs per packet. */
 export class QueueWriter {
   private readonly u32: Uint32Array
@@ -170,13 +195,8 @@ export class QueueReader implements SourceQueue {
   // VQ-065, VQ-066: nothing is indicated, nothing is kept.
   private discard(tail: number): void {
     const { queues } = this.components
-    const base = queues.address(this.queue)
-    const mask = queues.bytes(this.queue) - 1
-    while (this.next !== tail) {
-      const length = this.u32[(base + (this.next & mask)) >> 2]!
-      if (length !== SKIP) this.discarded++
-      this.next = (this.next + (length === SKIP ? mask + 1 - (this.next & mask) : recordBytes(length))) | 0
-    }
+    this.discarded += recordsBetween(this.u32, queues, this.queue, this.next, tail)
+    this.next = tail
     if (this.out === 0) queues.giveBack(this.queue, this.next, true)
     else this.ends[(this.newest - 1) & OUT_MASK] = this.next
   }

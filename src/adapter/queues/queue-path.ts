@@ -88,6 +88,11 @@ export class QueuePath {
       this.readers.push(new QueueReader(this.memory, queue, components.processor))
   }
 
+  // An id that names no queue counts as the default one (VQ-117).
+  private readerOf(queue: number): QueueReader {
+    return this.readers[queue < this.readers.length ? queue : 0]!
+  }
+
   /** The reader of a queue's memory on this processor. */
   reader(queue: number): QueueReader {
     return this.readers[queue]!
@@ -299,10 +304,10 @@ export class QueuePath {
     if (single) {
       const queue = receiveQueue[slots[0]!]!
       for (let i = 1; i < count; i++) if (receiveQueue[slots[i]!] !== queue) return false
-      this.readers[queue]!.completeList(slots, 0, count)
+      this.readerOf(queue).completeList(slots, 0, count)
       return true
     }
-    for (let i = 0; i < count; i++) this.readers[receiveQueue[slots[i]!]!]?.completeList(slots, i, 1)
+    for (let i = 0; i < count; i++) this.readerOf(receiveQueue[slots[i]!]!).completeList(slots, i, 1)
     return true
   }
 }

@@ -153,8 +153,9 @@ export class QueueTable {
     return this.words[this.entry(queue, W_BYTES)]!
   }
 
+  /** Port of the extensible switch to which the queue of an id belongs; 0 of the default queue, and of ids that name no queue (VQ-117). */
   port(queue: number): number {
-    return this.words[this.entry(queue, W_PORT)]!
+    return queue < this.queues ? this.words[this.entry(queue, W_PORT)]! : 0
   }
 
   /** True while nobody reads the queue: packets wait in it. */
@@ -199,6 +200,10 @@ export class QueueTable {
   setState(queue: number, state: OperationalState): void {
     Atomics.store(this.words, this.entry(queue, W_STATE), state)
     this.announce()
+  }
+
+  setModeration(queue: number, moderationUs: number): void {
+    this.words[this.entry(queue, W_MODERATION)] = moderationUs
   }
 
   /** While held, packets of the queue are kept in its memory and nobody reads them. */

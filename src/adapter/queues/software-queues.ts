@@ -11,6 +11,7 @@ import { InterruptVectors } from './interrupt-vectors.ts'
 import { type OffloadParameters, OffloadSet } from './offload-state.ts'
 import { RECEIVE_EVERYTHING } from './queue-classifier.ts'
 import type { QueueFilter } from './queue-filters.ts'
+import { discardWaiting } from './queue-memory.ts'
 import type { FreeProgress, QueueMiniport, QueueResources } from './queue-miniport.ts'
 import type { QueueTables } from './queue-tables.ts'
 import { OperationalState, type QueueParameters, QueueParams, SharedMemoryUsage } from './queue-words.ts'
@@ -40,6 +41,8 @@ export interface SoftwareQueuesComponents {
   readonly quiesced: () => Promise<void>
   /** A queue's state or processor changed: its processor looks at it. */
   readonly wake: (processor: number) => void
+  /** So many packets that waited in a queue were thrown away here: to be counted as dropped, `paused`. */
+  readonly discarded: (queue: number, packets: number) => void
 }
 
 interface Queue {
@@ -51,7 +54,7 @@ interface Queue {
 export class SoftwareQueues implements QueueMiniport {
   readonly vectors: InterruptVectors
   readonly #components: SoftwareQueuesComponents
-  readonly #moderationUs: number
+  #moderationUs: number
   readonly #byId = new Map<number, Queue>()
   readonly #pended = new Set<() => void>()
 
@@ -123,9 +126,8 @@ export class SoftwareQueues implements QueueMiniport {
   setQueueFilter(filter: QueueFilter, complete: boolean): Answer {
     if (!complete) return NdisStatus.success // PD-19: programmed when the allocation completes
     const { queues, filters } = this.#components.tables
-    if (filter.queue !== DEFAULT_RECEIVE_QUEUE_ID) queues.setState(filter.queue, OperationalState.running)
     if (!filters.set(filter.key, filter.queue)) return NdisStatus.resources
-    queues.announce()
+    queues.setState(filter.queue, OperationalState.running)
     return NdisStatus.success
   }
 
@@ -147,9 +149,8 @@ export class SoftwareQueues implements QueueMiniport {
   }
 
   #discard(queueId: number): void {
-    const { queues } = this.#components.tables
-    if (!queues.takeAsControl(queueId)) return // its reader finds it paused
-    queues.giveBack(queueId, queues.tail(queueId), true)
+    const count = discardWaiting(this.#components.tables.queues, queueId)
+    if (count > 0) this.#components.discarded(queueId, count)
   }
 
   /** Takes the filter over; packets wait in the new queue until the old one has given out what it had, so that none overtakes another. */
@@ -228,7 +229,14 @@ export class SoftwareQueues implements QueueMiniport {
     this.#components.tables.queues.setRing(queueId, handle, address)
   }
 
-  /** MiniportHaltEx: the default queue's memory goes, and after a surprise removal that of all (VQ-130). */
+  /** Microseconds that the wake-up of a queue's processor may be put off, for all queues (spec 5.7). 0 = at once. */
+  setModeration(moderationUs: number): void {
+    this.#moderationUs = moderationUs
+    const { queues } = this.#components.tables
+    for (const id of this.#byId.keys()) queues.setModeration(id, moderationUs)
+  }
+
+  /** MiniportHaltEx: the default queue's memory goes, after a surprise removal that of all (VQ-130). Processors have let go of it. */
   halt(): void {
     const { queues } = this.#components.tables
     for (const queue of this.#byId.values()) {
