@@ -1,32 +1,30 @@
 // A running switch: shared memory, processors, extensions, ports. `createSwitch` builds one from a checked configuration; the service,
 // the CLI and embedders operate it through the object it returns.
-import { readFileSync } from 'node:fs'
-import { fileURLToPath } from 'node:url'
 import { SharedMemory } from '../linux/shared-memory.ts'
 import type { InnerStatusIndication, OidCompletion, OidRequest } from '../ndis/oids.ts'
 import { NdisStatus } from '../ndis/status.ts'
-import { ReferenceTable, referenceTableBytes } from '../switch/control/references.ts'
 import { type NicUpdate, PortType, SwitchControl } from '../switch/control.ts'
-import { PortCounter, portCounterNames } from '../switch/counters.ts'
-import { type FdbEntry, MacTable, macTableBytes } from '../switch/mac-table.ts'
-import { PortTable, portTableBytes } from '../switch/port-table.ts'
-import { REASON_REGISTRY_BYTES, ReasonRegistry } from '../switch/reason-registry.ts'
+import { PortCounter } from '../switch/counters.ts'
+import type { FdbEntry, MacTable } from '../switch/mac-table.ts'
+import type { PortTable } from '../switch/port-table.ts'
+import type { ReasonRegistry } from '../switch/reason-registry.ts'
 import { WindowAllocator } from '../vhost-user/window-allocator.ts'
 import { RunningAdapters } from './adapters/switch-adapters.ts'
 import { VmPolicies } from './adapters/vm-policies.ts'
 import { systemMonotonicMs } from './clock.ts'
-import { type EndpointConfig, mtuOf } from './endpoint-factory.ts'
 import { type ExtensionEntry, ExtensionManager, type ExtensionStatus } from './extension-manager.ts'
 import { dropsOf, type ProcessorFigures, processorFigures } from './figures.ts'
+import { readKernels } from './kernels-file.ts'
 import { SwitchPolicies } from './policies.ts'
 import { PortMoves } from './port-moves.ts'
+import { portOptionsOf, portStatusOf } from './port-options.ts'
 import { type PortEvent, PortRunner, type PortRunnerOptions } from './port-runner.ts'
 import { enforcePortSettings, type PortSettings } from './port-settings.ts'
 import { ProcessorSet } from './processor-set.ts'
 import { SwitchSaver } from './saving.ts'
+import { createSharedTables } from './shared-tables.ts'
 import {
   attachmentOf,
-  hostAdapters,
   type PortConfig,
   type PortDrops,
   type PortStatus,
@@ -46,16 +44,6 @@ interface PortWithRunners {
   readonly runner: PortRunner
   readonly team: readonly PortRunner[]
   readonly config: PortConfig
-}
-
-const kernelsPath = fileURLToPath(new URL('../../.cache/kernels.wasm', import.meta.url))
-
-function readKernels(): Uint8Array {
-  try {
-    return readFileSync(kernelsPath)
-  } catch {
-    throw new Error(`the kernels are not built (${kernelsPath} is missing): run "npm run setup"`)
-  }
 }
 
 /** A running switch. */
@@ -89,16 +77,11 @@ export class RunningSwitch {
     memory.selfTest()
     this.#memory = memory
     const ports = Math.max(DEFAULT_PORT_LIMIT, config.ports.length + 1)
-    const macEntries = 2 ** Math.ceil(Math.log2(Math.max(16, config.macTable.entries)))
-    const shared = {
-      portTable: memory.allocate(portTableBytes(ports), 4096),
-      macTable: memory.allocate(macTableBytes(macEntries, ports), 4096),
-      reasons: memory.allocate(REASON_REGISTRY_BYTES, 4096),
-      references: memory.allocate(referenceTableBytes(ports), 4096),
-    }
-    this.#table = new PortTable(memory.buffer, shared.portTable, ports)
-    this.#macs = new MacTable(memory.buffer, shared.macTable, macEntries, ports)
-    this.#reasons = new ReasonRegistry(memory.buffer, shared.reasons)
+    const tables = createSharedTables(memory, ports, config.macTable.entries)
+    const { macEntries } = tables
+    this.#table = tables.table
+    this.#macs = tables.macs
+    this.#reasons = tables.reasons
     this.#processors = new ProcessorSet(
       {
         processors: config.processors,
@@ -114,7 +97,7 @@ export class RunningSwitch {
       {
         memory,
         kernels: readKernels(),
-        shared,
+        shared: tables.addresses,
         report: (module, code, message) => components.log({ source: `extension ${module}`, code, message }),
         lost: (error) => {
           components.log({ source: 'switch', code: 'processor-lost', message: error.message })
@@ -130,7 +113,7 @@ export class RunningSwitch {
       {
         table: this.#table,
         macs: this.#macs,
-        references: new ReferenceTable(memory.buffer, shared.references, ports),
+        references: tables.references,
         channel: this.#processors,
         after: (ms, callback) => {
           const timer = setTimeout(callback, ms)
@@ -223,29 +206,10 @@ export class RunningSwitch {
     return Math.floor((systemMonotonicMs() - this.#startedMs) / 1000)
   }
 
-  #mtuOf(endpoint: EndpointConfig): number {
-    if (endpoint.kind !== 'adapter') return mtuOf(endpoint)
-    return this.config.adapters?.find(({ name }) => name === endpoint.adapter)?.mtu ?? mtuOf(endpoint)
-  }
-
   // PORT_CREATE with the port's properties; a port that is neither for validation nor prepared gets its connection too.
   #createPort(config: PortConfig, isValidationPort: boolean, connectionLater = false): Promise<number> {
-    return this.policies.creating(config.name, config.properties ?? [], () =>
-      this.#control.createPort({
-        name: config.name,
-        friendlyName: config.friendlyName ?? config.name,
-        ...attachmentOf(config),
-        mac: config.mac ?? undefined,
-        macSpoofing: config.macSpoofing === 'on',
-        learning: config.learning,
-        linkUp: config.link === 'up',
-        mtu: config.mtu ?? this.#mtuOf(config.endpoint),
-        vmName: config.vm ?? config.name,
-        ...hostAdapters(this.config.name, config),
-        isValidationPort,
-        connectionLater,
-      }),
-    )
+    const options = portOptionsOf(config, this.config, { isValidationPort, connectionLater })
+    return this.policies.creating(config.name, config.properties ?? [], () => this.#control.createPort(options))
   }
 
   /**
@@ -359,24 +323,13 @@ export class RunningSwitch {
 
   /** All ports with state and counters. */
   ports(): PortStatus[] {
-    return [...this.#ports.values()].map(({ runner, config }) => ({
-      id: runner.id,
-      name: config.name,
-      friendlyName: config.friendlyName ?? config.name,
-      mtu: this.#control.mtu(runner.id),
-      portMirroring: config.portMirroring ?? 'none',
-      monitorSession: config.monitorSession ?? 0,
-      kind: config.endpoint.kind,
-      mac: config.mac,
-      connected: this.#table.connected(runner.id),
-      link: this.#control.linkUp(runner.id) ? 'up' : 'down',
-      queues: runner.queues,
-      endpoint: config.endpoint,
-      detail: runner.endpoint.describe(),
-      counters: Object.fromEntries(
-        portCounterNames.map((name) => [name, this.#sum(runner.id, PortCounter[name]) + this.#saver.counted(runner.id, name)]),
-      ) as PortStatus['counters'],
-    }))
+    return [...this.#ports.values()].map(({ runner, config }) =>
+      portStatusOf(runner, config, {
+        control: this.#control,
+        table: this.#table,
+        counter: (name) => this.#sum(runner.id, PortCounter[name]) + this.#saver.counted(runner.id, name),
+      }),
+    )
   }
 
   /** Drops by port and reason; ports and reasons without any are left out. */

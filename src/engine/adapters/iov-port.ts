@@ -20,6 +20,8 @@ export interface PlainPort {
 
 export interface IovPort extends PlainPort {
   readonly name: string
+  /** Name of the VM. */
+  readonly vm: string
   readonly iov: IovConfig
   readonly seat: VfSeat
   given: GivenVf | null

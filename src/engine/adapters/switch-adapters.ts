@@ -144,7 +144,7 @@ export class RunningAdapters implements SwitchAdapters {
   }
 
   /** A port was created. */
-  async addPort(id: number, { name, mac, iov }: PortConfig): Promise<void> {
+  async addPort(id: number, { name, mac, iov, vm = name }: PortConfig): Promise<void> {
     if (mac === null || this.#runs.length === 0) return
     const vlan = this.#components.policies.vlan(id)
     if (iov === undefined) this.#plain.set(name, { id, mac, vlan })
@@ -164,7 +164,7 @@ export class RunningAdapters implements SwitchAdapters {
         },
       )
       const state = { given: null, onVf: false, switchovers: 0, removing: false, barred: false, wasRefused: false }
-      this.#ports.set(name, { id, name, mac, vlan, iov, seat, ...state, queue: Promise.resolve() })
+      this.#ports.set(name, { id, name, vm, mac, vlan, iov, seat, ...state, queue: Promise.resolve() })
       if (iov.weight > 0) await seat.prepare()
     }
     for (const run of this.#runs) await this.#filterFor(run, { id, mac, vlan })

@@ -129,7 +129,7 @@ export class VfGiving {
   async assign(port: IovPort, run: AdapterRun): Promise<AssignedVfStatus> {
     const { policies, vfAssigned, traffic, event } = this.#components
     const vm = {
-      vmName: port.name,
+      vmName: port.vm,
       nicName: port.name,
       mac: port.mac,
       vlan: policies.vlan(port.id),

@@ -1,0 +1,54 @@
+// A port of the configuration as the control side of the switch creates it, and as people see it.
+import type { PortOptions, SwitchControl } from '../switch/control.ts'
+import { type PortCounter, portCounterNames } from '../switch/counters.ts'
+import type { PortTable } from '../switch/port-table.ts'
+import { mtuOf } from './endpoint-factory.ts'
+import type { PortRunner } from './port-runner.ts'
+import { attachmentOf, hostAdapters, type PortConfig, type PortStatus, type SwitchConfig } from './switch-config.ts'
+
+// Through an SR-IOV adapter, what the adapter takes.
+function mtuOfPort({ endpoint }: PortConfig, { adapters }: SwitchConfig): number {
+  if (endpoint.kind !== 'adapter') return mtuOf(endpoint)
+  return adapters?.find(({ name }) => name === endpoint.adapter)?.mtu ?? mtuOf(endpoint)
+}
+
+/** PORT_CREATE and NIC_CREATE for `config`. */
+export const portOptionsOf = (
+  config: PortConfig,
+  ofSwitch: SwitchConfig,
+  how: { readonly isValidationPort: boolean; readonly connectionLater: boolean },
+): PortOptions => ({
+  name: config.name,
+  friendlyName: config.friendlyName ?? config.name,
+  ...attachmentOf(config),
+  mac: config.mac ?? undefined,
+  macSpoofing: config.macSpoofing === 'on',
+  learning: config.learning,
+  linkUp: config.link === 'up',
+  mtu: config.mtu ?? mtuOfPort(config, ofSwitch),
+  vmName: config.vm ?? config.name,
+  ...hostAdapters(ofSwitch.name, config),
+  ...how,
+})
+
+/** State of a port; `counter` reads one of its counters. */
+export const portStatusOf = (
+  runner: PortRunner,
+  config: PortConfig,
+  { control, table, counter }: { control: SwitchControl; table: PortTable; counter: (name: keyof typeof PortCounter) => number },
+): PortStatus => ({
+  id: runner.id,
+  name: config.name,
+  friendlyName: config.friendlyName ?? config.name,
+  mtu: control.mtu(runner.id),
+  portMirroring: config.portMirroring ?? 'none',
+  monitorSession: config.monitorSession ?? 0,
+  kind: config.endpoint.kind,
+  mac: config.mac,
+  connected: table.connected(runner.id),
+  link: control.linkUp(runner.id) ? 'up' : 'down',
+  queues: runner.queues,
+  endpoint: config.endpoint,
+  detail: runner.endpoint.describe(),
+  counters: Object.fromEntries(portCounterNames.map((name) => [name, counter(name)])) as PortStatus['counters'],
+})
