@@ -32,6 +32,7 @@ import { ShortCut } from '../switch/short-cut.ts'
 import { createClock, WallClock } from './clock.ts'
 import type { ProcessorStart, QueueTarget, Request } from './messages.ts'
 import { ParkingSink } from './parking-sink.ts'
+import { type Polled, PollOrder } from './poll-order.ts'
 import { ProcessorAdapters } from './processor-adapters.ts'
 import { SharedQueue } from './shared-queue.ts'
 import { Timers } from './timers.ts'
@@ -44,10 +45,10 @@ const SPIN_ROUNDS_BUSY = 400 // empty rounds before sleeping when the last slice
 const SPIN_ROUNDS_IDLE = 10
 const BUSY_BURSTS = 32 // bursts in a slice that make it a busy one
 const SLEEP_MAX_MS = 100
-const SKIP_MAX = 15 // rounds that a queue without frames is left out
+const SYSTEM_CALL_PASSES = 3 // of a quiet queue where a look is a system call
 const LATENCY_EVERY = 8 // one burst in so many is timed
 
-interface Source {
+interface Source extends Polled {
   readonly queue: EndpointQueue
   readonly key: string
   /** Of a VPort or the wire: the adapter's data path, which takes its bursts; `port` is the VPort then. */
@@ -56,9 +57,6 @@ interface Source {
   readonly port: number
   /** The physical adapter of an external port, else 0. */
   readonly nicIndex: number
-  readonly skipMax: number
-  skip: number
-  backOff: number
 }
 
 /** What the switch's external port sends goes to this adapter. */
@@ -97,7 +95,7 @@ export class Processor {
   readonly #epoll = new EpollSet()
   readonly #doorbell: number
   readonly #queues = new Map<string, readonly EndpointQueue[]>()
-  #sources: Source[] = []
+  readonly #sources = new PollOrder<Source>((source) => this.#look(source))
   #stopping = false
   #bursts = 0
   #armed = false
@@ -194,7 +192,7 @@ export class Processor {
     const known = this.#queues.get(key)
     this.#queues.delete(key)
     this.#deliverTo(target, [])
-    this.#sources = this.#sources.filter((source) => source.key !== key)
+    this.#sources.remove((source) => source.key === key)
     for (const queue of known ?? []) queue.close(this.#epoll)
     this.#windows.add(windows) // may come before the plans that need them
     if (plans.length === 0) return
@@ -216,14 +214,14 @@ export class Processor {
       }
       sinks.push(queue)
       if (!owned.includes(i)) continue
-      this.#sources.push({
+      this.#sources.add({
         queue,
         key,
         path: served?.path,
         counters: served?.counters ?? this.counters,
         port: target.kind === 'vport' ? target.vport : target.port,
         nicIndex: target.kind === 'vport' ? 0 : target.nicIndex,
-        skipMax: ringKinds.has(plan.kind) ? SKIP_MAX : SKIP_MAX * 4,
+        passes: ringKinds.has(plan.kind) ? 0 : SYSTEM_CALL_PASSES,
         skip: 0,
         backOff: 0,
       })
@@ -266,7 +264,7 @@ export class Processor {
     let empty = 0
     let rounds = 0
     do {
-      const served = this.#round()
+      const served = this.#sources.round()
       bursts += served
       if (served !== 0) empty = 0
       else if (++empty >= spin) break
@@ -284,7 +282,7 @@ export class Processor {
 
   // Frames that came faster than we took them are drops of their port.
   #countLost(): void {
-    for (const { queue, port, counters } of this.#sources) {
+    for (const { queue, port, counters } of this.#sources.all) {
       const lost = queue.takeLost?.() ?? 0
       if (lost === 0) continue
       counters.drop(port, DropReason.receiveBufferFull, lost)
@@ -292,32 +290,15 @@ export class Processor {
     }
   }
 
-  // One turn of every queue that is not left out for having been empty.
-  #round(): number {
-    const sources = this.#sources
-    const { dataPath, wallClock } = this
-    let served = 0
-    for (let i = 0; i < sources.length; i++) {
-      const source = sources[i]!
-      if (source.skip > 0) {
-        source.skip--
-        continue
-      }
-      wallClock.expire()
-      const timed = ++this.#latencyTick % LATENCY_EVERY === 0
-      const before = timed ? performance.now() : 0
-      const { path, queue, port } = source
-      const taken = path === undefined ? dataPath.turn(queue, port, source.nicIndex) : path.turn(queue, port)
-      if (taken !== 0) {
-        served++
-        source.backOff = 0
-        if (timed) this.counters.latency((performance.now() - before) * 1e6)
-      } else {
-        source.backOff = source.backOff >= source.skipMax ? source.skipMax : source.backOff * 2 + 1
-        source.skip = source.backOff
-      }
-    }
-    return served
+  // One turn of a queue. Returns the packets taken.
+  #look(source: Source): number {
+    this.wallClock.expire()
+    const timed = ++this.#latencyTick % LATENCY_EVERY === 0
+    const before = timed ? performance.now() : 0
+    const { path, queue, port } = source
+    const taken = path === undefined ? this.dataPath.turn(queue, port, source.nicIndex) : path.turn(queue, port)
+    if (timed && taken !== 0) this.counters.latency((performance.now() - before) * 1e6)
+    return taken
   }
 
   #latencyTick = 0
@@ -326,7 +307,7 @@ export class Processor {
   #sleep(): void {
     if (!this.#armed) {
       this.#armed = true
-      for (const source of this.#sources)
+      for (const source of this.#sources.all)
         if (source.queue.arm(this.#epoll)) {
           this.#wake()
           return
@@ -343,10 +324,7 @@ export class Processor {
   #wake(): void {
     if (!this.#armed) return
     this.#armed = false
-    for (const source of this.#sources) {
-      source.queue.disarm(this.#epoll)
-      source.skip = 0
-      source.backOff = 0
-    }
+    for (const source of this.#sources.all) source.queue.disarm(this.#epoll)
+    this.#sources.wake()
   }
 }

@@ -1,0 +1,87 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import { type Polled, PollOrder, QUIET_ROUNDS } from './poll-order.ts'
+
+interface Fake extends Polled {
+  readonly name: number
+  frames: number
+  looks: number
+}
+
+function order(count: number, passes = 0): { readonly order: PollOrder<Fake>; readonly queues: Fake[] } {
+  const made = new PollOrder<Fake>((queue) => {
+    queue.looks++
+    const taken = queue.frames
+    queue.frames = 0
+    return taken
+  })
+  const queues = Array.from({ length: count }, (_, name) => ({ name, passes, skip: 0, backOff: 0, frames: 0, looks: 0 }))
+  for (const queue of queues) made.add(queue)
+  return { order: made, queues }
+}
+
+test('a queue with frames is looked at in every round, however many others are idle', () => {
+  const { order: rounds, queues } = order(64)
+  for (let round = 0; round < 1000; round++) {
+    queues[7]!.frames = 5
+    assert.equal(rounds.round(), 1)
+  }
+  assert.equal(queues[7]!.looks, 1000)
+})
+
+test('idle queues are looked at a few at a time, each within a bounded number of rounds', () => {
+  const { order: rounds, queues } = order(64)
+  for (let round = 0; round < 200; round++) rounds.round() // all are quiet now
+  const before = queues.map(({ looks }) => looks)
+  for (let round = 0; round < QUIET_ROUNDS; round++) rounds.round()
+  assert.deepEqual(
+    queues.map(({ looks }, i) => looks - before[i]!),
+    queues.map(() => 1),
+  )
+})
+
+test('where a look is a system call, quiet queues are passed over', () => {
+  const { order: rounds, queues } = order(1, 3)
+  for (let round = 0; round < 200; round++) rounds.round()
+  const before = queues[0]!.looks
+  for (let round = 0; round < 40; round++) rounds.round()
+  assert.equal(queues[0]!.looks - before, 10)
+})
+
+test('after a wake all are looked at in the next round', () => {
+  const { order: rounds, queues } = order(20)
+  for (let round = 0; round < 200; round++) rounds.round()
+  rounds.wake()
+  const before = queues.map(({ looks }) => looks)
+  rounds.round()
+  assert.ok(queues.every(({ looks }, i) => looks === before[i]! + 1))
+})
+
+test('a queue that was taken out is not looked at any more', () => {
+  const { order: rounds, queues } = order(8)
+  for (let round = 0; round < 100; round++) rounds.round()
+  rounds.remove(({ name }) => name < 4)
+  const before = queues.map(({ looks }) => looks)
+  for (let round = 0; round < 100; round++) rounds.round()
+  assert.deepEqual(
+    queues.map(({ looks }, i) => looks > before[i]!),
+    [false, false, false, false, true, true, true, true],
+  )
+  assert.equal(rounds.all.length, 4)
+})
+
+test('whatever comes and goes, frames are found within a bounded number of rounds', () => {
+  const step = fc.record({ queue: fc.nat(19), rounds: fc.nat(60) })
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 40 }), (steps) => {
+      const { order: rounds, queues } = order(20)
+      for (const { queue, rounds: idle } of steps) {
+        for (let n = 0; n < idle; n++) rounds.round()
+        queues[queue]!.frames = 1
+        for (let n = 0; n <= 2 * QUIET_ROUNDS; n++) rounds.round()
+        assert.equal(queues[queue]!.frames, 0)
+      }
+    }),
+  )
+})
