@@ -17,6 +17,8 @@ export type StackName = 'none' | 'three' | 'threeWithPrefixes' | 'four'
 export interface SwitchProcessOptions {
   readonly stack: StackName
   readonly sockets: readonly [string, string]
+  /** The left port is an uplink on this interface, and not a vhost-user port. */
+  readonly uplink?: { readonly interface: string; readonly via: 'packet' | 'xdp' }
   /** Host processor of the data path. */
   readonly processor: number
   readonly directory: string
@@ -64,10 +66,25 @@ const stacks: Record<StackName, SwitchConfig['extensions']> = {
   four: [...three(rulesByPort), extension('learning-forward', {})],
 }
 
+const vhostUser = (path: string): SwitchConfig['ports'][number]['endpoint'] => ({
+  kind: 'vhost-user',
+  path,
+  mode: 'server',
+  queuePairs: 1,
+  mtu: 1500,
+  requireSeals: false, // memfds of huge pages have none
+})
+const endpoints = [
+  options.uplink
+    ? ({ kind: 'uplink', ...options.uplink, queues: 1, promiscuous: true, qdiscBypass: false } as const)
+    : vhostUser(options.sockets[0]),
+  vhostUser(options.sockets[1]),
+]
+
 const running = await createSwitch(
   {
     name: 'bench',
-    type: 'private',
+    type: options.uplink ? 'external' : 'private',
     processors: 1,
     extensions: stacks[options.stack],
     ports: portNames.map((name, i) => ({
@@ -76,14 +93,7 @@ const running = await createSwitch(
       macSpoofing: 'on',
       learning: true,
       link: 'up',
-      endpoint: {
-        kind: 'vhost-user',
-        path: options.sockets[i]!,
-        mode: 'server',
-        queuePairs: 1,
-        mtu: 1500,
-        requireSeals: false, // memfds of huge pages have none
-      },
+      endpoint: endpoints[i]!,
     })),
     macTable: { entries: 4096, ageingSeconds: 300 },
     directory: options.directory,

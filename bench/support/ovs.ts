@@ -15,6 +15,19 @@ const SCHEMA = '/usr/share/openvswitch/vswitch.ovsschema'
 
 const BRIDGE = 'br0'
 
+/** A port of the bridge as `ovs-vsctl set Interface` takes it. A host interface is moved to where the daemon runs first. */
+export interface OvsPort {
+  readonly name: string
+  readonly settings: readonly string[]
+  readonly hostInterface?: string
+}
+
+/** A vhost-user port that connects to `path`. */
+export const ovsGuestPort = (name: string, path: string): OvsPort => ({
+  name,
+  settings: ['type=dpdkvhostuserclient', `options:vhost-server-path=${path}`, 'options:n_rxq=1'],
+})
+
 /** Megabytes of huge pages that it takes. */
 export const OVS_MEMORY_MIB = 512
 /** Debian's place of the daemon with DPDK. */
@@ -25,6 +38,8 @@ export interface OvsOptions {
   readonly processors: ProcessorPair
   /** Frames to unknown addresses go to the bridge's own interface too, as by default: a system call for each. */
   readonly floodsItself: boolean
+  /** The ports; without them two vhost-user ports, p0 and p1, with sockets in the directory. */
+  readonly ports?: readonly OvsPort[]
 }
 
 /** A running Open vSwitch. */
@@ -40,8 +55,8 @@ function lastOf(log: string): string {
   return `; the last in its log:\n${readFileSync(log, 'utf8').trimEnd().split('\n').slice(-LOG_LINES).join('\n')}`
 }
 
-/** Starts one with a bridge of two vhost-user ports and the action NORMAL. */
-export async function startOvs({ directory, processors, floodsItself }: OvsOptions, scope: Scope): Promise<Ovs> {
+/** Starts one with a bridge and the action NORMAL. */
+export async function startOvs({ directory, processors, floodsItself, ports }: OvsOptions, scope: Scope): Promise<Ovs> {
   mkdirSync(directory, { recursive: true })
   const at = (name: string): string => join(directory, name)
   const env = { ...process.env, OVS_RUNDIR: directory, OVS_DBDIR: directory, OVS_LOGDIR: directory, OVS_SYSCONFDIR: directory }
@@ -106,11 +121,16 @@ export async function startOvs({ directory, processors, floodsItself }: OvsOptio
   )
   const sockets = [at('p0.sock'), at('p1.sock')] as const
   configure(['add-br', BRIDGE, '--', 'set', 'bridge', BRIDGE, 'datapath_type=netdev', 'fail_mode=secure'])
+  const members = ports ?? sockets.map((path, i) => ovsGuestPort(`p${i}`, path))
+  for (const { hostInterface } of members)
+    if (hostInterface !== undefined) {
+      run('ip', ['link', 'set', hostInterface, 'netns', String(daemon.pid)])
+      run('nsenter', ['--net', '--target', String(daemon.pid), 'ip', 'link', 'set', hostInterface, 'up'])
+    }
   configure(
-    sockets.flatMap((path, i) => [
+    members.flatMap(({ name, settings }, i) => [
       ...(i === 0 ? [] : ['--']),
-      ...['add-port', BRIDGE, `p${i}`, '--', 'set', 'Interface', `p${i}`],
-      ...['type=dpdkvhostuserclient', `options:vhost-server-path=${path}`, 'options:n_rxq=1'],
+      ...['add-port', BRIDGE, name, '--', 'set', 'Interface', name, ...settings],
     ]),
   )
   const control = `unix:${at(`${BRIDGE}.mgmt`)}`

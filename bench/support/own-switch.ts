@@ -14,6 +14,8 @@ export interface OwnSwitchOptions {
   readonly name: string
   readonly stack: StackName
   readonly sockets: readonly [string, string]
+  /** The left port is an uplink, and not a vhost-user port. */
+  readonly uplink?: SwitchProcessOptions['uplink']
   readonly processors: ProcessorPair
   /** Addresses that the ports' guests send from; without them, that of the generator's made-up frames. */
   readonly macs?: readonly [string, string] | undefined
@@ -30,6 +32,7 @@ export async function startOwnSwitch(options: OwnSwitchOptions, scope: Scope): P
     sockets: options.sockets,
     processor: options.processors.switch,
     directory: options.directory,
+    ...(options.uplink ? { uplink: options.uplink } : {}),
     ...(options.macs ? { macs: options.macs } : {}),
   }
   const child = new Child(

@@ -249,7 +249,10 @@ export class PacketQueue implements EndpointQueue {
     return (Atomics.load(this.ring32, (this.next * this.slotBytes) >> 2) & RING_USER) !== 0
   }
 
-  disarm(): void {}
+  // While somebody waits for the socket, the kernel looks for whom to wake with every frame.
+  disarm(epoll: EpollSet): void {
+    epoll.remove(this.fd)
+  }
 
   close(epoll: EpollSet): void {
     epoll.remove(this.fd)

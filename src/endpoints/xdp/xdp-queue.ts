@@ -257,7 +257,10 @@ export class XdpQueue implements EndpointQueue {
     return Atomics.load(this.ring, producer) !== this.ring[consumer]
   }
 
-  disarm(): void {}
+  // While somebody waits for the socket, the kernel looks for whom to wake with every frame.
+  disarm(epoll: EpollSet): void {
+    epoll.remove(this.fd)
+  }
 
   close(epoll: EpollSet): void {
     epoll.remove(this.fd)
