@@ -4,6 +4,7 @@
 import { parseArgs } from 'node:util'
 import { allocBenchmark } from './alloc.ts'
 import type { Benchmark, BenchOptions } from './benchmark.ts'
+import { igbvfBenchmark } from './igbvf.ts'
 import { portsBenchmark } from './ports.ts'
 import { describeReport } from './support/print.ts'
 import { uplinkBenchmark } from './uplink.ts'
@@ -11,7 +12,14 @@ import { vfBenchmark } from './vf.ts'
 import { vhostBenchmark } from './vhost.ts'
 
 /** All benchmarks, in the order of the list. */
-const benchmarks: readonly Benchmark[] = [vhostBenchmark, uplinkBenchmark, vfBenchmark, allocBenchmark, portsBenchmark]
+const benchmarks: readonly Benchmark[] = [
+  vhostBenchmark,
+  uplinkBenchmark,
+  vfBenchmark,
+  igbvfBenchmark,
+  allocBenchmark,
+  portsBenchmark,
+]
 
 const USAGE = `npm run bench -- NAME [--json] [--quick] [--first] [--seconds N] [--rounds N]
 
