@@ -8,21 +8,23 @@ import type { SinkQueue } from '../switch/delivery.ts'
 
 export class ParkingSink implements SinkQueue {
   refusal: number = DropReason.none
-  readonly #ring: SinkQueue
+  readonly #ring: SinkQueue | null
   readonly #place: Pick<EndpointQueue, 'offloads' | 'deliver' | 'refusal'>
-  #isOff = false
+  #isOff: boolean
 
-  constructor(ring: SinkQueue, place: Pick<EndpointQueue, 'offloads' | 'deliver' | 'refusal'>) {
+  /** `ring`: null where it is off already. */
+  constructor(ring: SinkQueue | null, place: Pick<EndpointQueue, 'offloads' | 'deliver' | 'refusal'>) {
     this.#ring = ring
     this.#place = place
+    this.#isOff = ring === null
   }
 
   get offloads(): number {
-    return this.#ring.offloads & this.#place.offloads
+    return this.#ring === null ? this.#place.offloads : this.#ring.offloads & this.#place.offloads
   }
 
   deliver(list: number, count: number): number {
-    if (!this.#isOff) {
+    if (this.#ring !== null && !this.#isOff) {
       const taken = this.#ring.deliver(list, count)
       this.refusal = this.#ring.refusal
       if (taken !== 0 || this.refusal !== DropReason.linkDown) return taken

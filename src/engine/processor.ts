@@ -228,7 +228,8 @@ export class Processor {
     }
     this.#queues.set(key, queues)
     const place = parking
-    this.#deliverTo(target, place === undefined ? sinks : sinks.map((sink) => new ParkingSink(sink, place)))
+    const rings = sinks.length === 0 ? [null] : sinks // the driver of a virtio-net device has stopped all its rings
+    this.#deliverTo(target, place === undefined ? sinks : rings.map((ring) => new ParkingSink(ring, place)))
   }
 
   #deliverTo(target: QueueTarget, sinks: readonly (SinkQueue & MayBeDirect)[]): void {

@@ -143,13 +143,14 @@ export class VfSeat {
   }
 
   /**
-   * The guest is about to let go of a PCI function: what it has queued to send is sent first, and frames that its driver does not take
-   * any more are parked (PD-11). Of a virtio-net device nothing tells that its driver is about to go.
+   * The guest is about to let go: frames that its driver does not take any more are parked (PD-11). What it has queued to send on a PCI
+   * function is sent first. Where nobody unplugs a virtio-net device its driver goes with its connection, and not before.
    */
   async park(): Promise<void> {
-    if (this.#function === undefined || this.#served === null || this.#parking !== null) return
+    const isAsked = this.#function !== undefined || this.iov.qmp !== undefined
+    if (!isAsked || this.#served === null || this.#parking !== null) return
     this.#parking = await FrameParking.open(this.#components.memory)
-    this.#function.draining = true
+    if (this.#function !== undefined) this.#function.draining = true
     await this.#served.set([...this.#plans, this.#parking.plan], this.#windows)
   }
 
