@@ -6,7 +6,7 @@ import { NdisStatus } from '../ndis/status.ts'
 import { Bindings, type BindParameters } from './bindings.ts'
 import { AdapterError, checkAttributes, checkPartition, type HardwareAssist } from './capabilities.ts'
 import { handlers } from './handlers.ts'
-import { DEFAULT_SWITCH_ID, NAME_CHARACTERS_MAX, PartitionType, SwitchType } from './identifiers.ts'
+import { DEFAULT_SWITCH_ID, DEFAULT_VPORT_ID, NAME_CHARACTERS_MAX, PartitionType, SwitchType } from './identifiers.ts'
 import { Keyword, type Registry } from './keywords.ts'
 import type { PfMiniport } from './miniport.ts'
 import { AdapterOid, AdapterStatus, adapterOidName } from './oids.ts'
@@ -15,6 +15,8 @@ import type { QueueMiniport } from './queues/queue-miniport.ts'
 import { AdapterQueues } from './queues/queue-mode.ts'
 import { queueOids, queueRequestRules } from './queues/queue-requests.ts'
 import { type AdapterCompletion, type AdapterRequest, type RequestRule, requestRules } from './requests.ts'
+import { AdapterRss } from './rss/adapter-rss.ts'
+import { rssRequestRules } from './rss/rss-requests.ts'
 import { createSwitchState, type SwitchState } from './switch-state.ts'
 
 /** `halted`: not started, or over; `resetting`: MiniportResetEx runs. */
@@ -50,6 +52,8 @@ export class Adapter {
   #pf: PfMiniport | undefined
   #switch: SwitchState | undefined
   #queues: AdapterQueues | undefined
+  #rss: AdapterRss | undefined
+  #synchronous = false
   #luid = 0
   #last: Promise<unknown> = Promise.resolve()
   #notify: ((event: string) => void)[] = []
@@ -100,7 +104,11 @@ export class Adapter {
     checkAttributes(attributes)
     this.#pf = pf
     this.#attributes = attributes
-    this.#queues = AdapterQueues.of(queues, attributes, (code, buffer) => this.#components.indicate?.({ code, buffer }))
+    const indicate = (code: number, buffer: unknown) => this.#indicate({ code, buffer })
+    this.#queues = AdapterQueues.of(queues, attributes, indicate)
+    const report = (rule: string, message: string) => this.#components.report?.('bad-answer', rule, message)
+    const { receiveScale: capabilities } = attributes
+    this.#rss = capabilities && pf.rss ? new AdapterRss({ miniport: pf.rss, capabilities, indicate, report }) : undefined
     this.#state = 'running'
     this.#trace('MiniportInitializeEx')
     if (!attributes.currentSriov) return
@@ -150,7 +158,7 @@ export class Adapter {
   // In queue mode the filters' requests are about queues (SR-129).
   #ruleOf(oid: number): RequestRule | undefined {
     const ofQueues = this.#queues && !this.#switch ? queueRequestRules.get(oid) : undefined
-    return ofQueues ?? requestRules.get(oid)
+    return ofQueues ?? requestRules.get(oid) ?? (this.#rss && rssRequestRules.get(oid))
   }
 
   #completed({ oid }: AdapterRequest, rule: RequestRule, completion: AdapterCompletion): AdapterCompletion {
@@ -189,12 +197,14 @@ export class Adapter {
     if (oid === AdapterOid.nicSwitchEnumSwitches && !this.#switch) return { status: NdisStatus.success, output: [] } // SR-121
     const ofQueues = this.#switch ? undefined : this.#queues?.answer(request, driver)
     if (ofQueues) return ofQueues
+    if (this.#rss && rssRequestRules.has(oid)) return this.#rss.answer(request, driver, this.#switch!)
     const handler = handlers.get(oid)
     if (!handler) return this.#capabilities(oid)
     const context = {
       pf: this.#pf!,
       nicSwitch: this.#switch!,
       driver,
+      rss: this.#rss,
       filterCapabilities: this.#attributes.currentReceiveFilter!,
       rename: (name: string) => this.#components.registry.write(Keyword.switchName, name), // SR-125
     }
@@ -233,8 +243,13 @@ export class Adapter {
       payload.numVFs <= capabilities.maxNumVFs
     if (!good) return { status: NdisStatus.invalidParameter } // SR-105
     if (this.#queues?.inUse) return { status: NdisStatus.failure } // SR-129
+    const { numQueuePairsForDefaultVPort: pairs = 1 } = payload
+    const most = capabilities.maxNumQueuePairsForDefaultVPort
+    if (!(Number.isInteger(pairs) && pairs >= 1 && pairs <= most)) return { status: NdisStatus.invalidParameter } // SR-175, VQ-180
     const status = await this.#pf!.createSwitch(payload)
-    if (status === NdisStatus.success) this.#switch = createSwitchState(payload, capabilities)
+    if (status !== NdisStatus.success) return { status, output: payload }
+    this.#switch = createSwitchState(payload, capabilities)
+    this.#rss?.refresh(this.#switch.vports.get(DEFAULT_VPORT_ID)!)
     return { status, output: payload }
   }
 
@@ -245,7 +260,34 @@ export class Adapter {
     if (inUse) return { status: NdisStatus.invalidParameter } // SR-112 to SR-114
     const status = await this.#pf!.deleteSwitch()
     this.#switch = undefined
+    this.#rss?.forget(DEFAULT_VPORT_ID)
     return { status }
+  }
+
+  /**
+   * Carries out a request of the synchronous kind, at once and beside those that are queued: OID_GEN_RSS_SET_INDIRECTION_TABLE_ENTRIES,
+   * issued on `processor`. Never throws, never PENDING (VQ-219).
+   */
+  requestSynchronous(request: AdapterRequest, driver: string, processor: number): AdapterCompletion {
+    if (request.oid !== AdapterOid.genRssSetIndirectionTableEntries || request.type !== 'method' || !this.#rss)
+      return { status: NdisStatus.notSupported }
+    if (this.#state === 'resetting') return { status: NdisStatus.notAccepted } // PD-20
+    if (this.#state !== 'running') return { status: NdisStatus.failure } // SR-308
+    if (!this.#switch) return { status: NdisStatus.invalidParameter }
+    this.#synchronous = true
+    try {
+      return this.#rss.moveEntries(request, driver, processor, this.#switch)
+    } catch (error) {
+      return this.#failed(request, error as Error)
+    } finally {
+      this.#synchronous = false
+    }
+  }
+
+  #indicate(indication: AdapterIndication): void {
+    if (this.#synchronous)
+      this.#components.report?.('indication-within', 'VQ-227', 'a synchronous request made an indication before it was over')
+    this.#components.indicate?.(indication)
   }
 
   // A miniport that fails what can't be failed is in breach; the request has taken place all the same.
@@ -266,11 +308,11 @@ export class Adapter {
     const { nicSwitch, receiveFilter } = now
     if (nicSwitch) {
       this.#attributes = { ...this.#attributes, currentNicSwitch: nicSwitch }
-      this.#components.indicate?.({ code: AdapterStatus.nicSwitchCurrentCapabilities, buffer: nicSwitch })
+      this.#indicate({ code: AdapterStatus.nicSwitchCurrentCapabilities, buffer: nicSwitch })
     }
     if (receiveFilter) {
       this.#attributes = { ...this.#attributes, currentReceiveFilter: receiveFilter }
-      this.#components.indicate?.({ code: AdapterStatus.receiveFilterCurrentCapabilities, buffer: receiveFilter })
+      this.#indicate({ code: AdapterStatus.receiveFilterCurrentCapabilities, buffer: receiveFilter })
     }
   }
 
@@ -279,11 +321,11 @@ export class Adapter {
     const { nicSwitch, receiveFilter } = now
     if (nicSwitch) {
       this.#attributes = { ...this.#attributes, hardwareNicSwitch: nicSwitch }
-      this.#components.indicate?.({ code: AdapterStatus.nicSwitchHardwareCapabilities, buffer: nicSwitch })
+      this.#indicate({ code: AdapterStatus.nicSwitchHardwareCapabilities, buffer: nicSwitch })
     }
     if (receiveFilter) {
       this.#attributes = { ...this.#attributes, hardwareReceiveFilter: receiveFilter }
-      this.#components.indicate?.({ code: AdapterStatus.receiveFilterHardwareCapabilities, buffer: receiveFilter })
+      this.#indicate({ code: AdapterStatus.receiveFilterHardwareCapabilities, buffer: receiveFilter })
     }
   }
 
@@ -328,6 +370,7 @@ export class Adapter {
     }
     await this.#queues?.end(this.#state === 'surprise-removed') // VQ-134
     this.#queues = undefined
+    this.#rss = undefined
     this.#switch = undefined
     this.#bindings.clear()
     this.#state = 'halted'

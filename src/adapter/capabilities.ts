@@ -6,6 +6,8 @@ import { FilterCaps, PartitionType, SriovCaps, SwitchCaps } from './identifiers.
 import type { Selection } from './keywords.ts'
 import type { NicSwitchCapabilities, ReceiveFilterCapabilities, SriovCapabilities } from './payloads.ts'
 import { queueCapabilitiesProblem } from './queues/queue-capabilities.ts'
+import { type RssLimits, revision3Of, rssCapabilitiesOf, rssLimitsProblem, rssProblem, withoutRss } from './rss/rss-limits.ts'
+import type { RssCapabilities } from './rss/rss-payloads.ts'
 import { VPORTS_MAX } from './vport-table.ts'
 
 /** Size of an adapter. */
@@ -22,6 +24,8 @@ export interface HardwareLimits {
   readonly anyVlanFilters?: boolean
   /** SwitchCaps. */
   readonly switchCaps: number
+  /** RSS on VPorts of the PF; it goes with the flags VMMQ_CAPS. */
+  readonly rss?: RssLimits
 }
 
 /** What a miniport registers (NDIS_MINIPORT_ADAPTER_HARDWARE_ASSIST_ATTRIBUTES). */
@@ -32,6 +36,8 @@ export interface HardwareAssist {
   readonly currentNicSwitch?: NicSwitchCapabilities
   readonly hardwareReceiveFilter?: ReceiveFilterCapabilities
   readonly currentReceiveFilter?: ReceiveFilterCapabilities
+  /** RSS on VPorts of the PF, where it is enabled. */
+  readonly receiveScale?: RssCapabilities
 }
 
 /** A report of capabilities or a start that contradicts the contract. `code` is stable; `rule` names what was broken. */
@@ -74,6 +80,7 @@ const nicSwitchOf = (limits: HardwareLimits): NicSwitchCapabilities => ({
   maxNumQueuePairs: limits.maxNumQueuePairs,
   maxNumQueuePairsPerNonDefaultVPort: limits.maxNumQueuePairsPerNonDefaultVPort,
   maxNumMacAddresses: limits.maxNumMacAddresses,
+  ...revision3Of(limits.rss), // VQ-180
 })
 
 const queueProperties =
@@ -106,6 +113,8 @@ function receiveFilterOf(
 /** What the PF miniport registers under a selection (SR-026, SR-027, SR-031 to SR-035, SR-056 to SR-060). */
 export function pfAttributes(limits: HardwareLimits, selection: Selection): HardwareAssist {
   const sriov: SriovCapabilities = { sriovCapabilities: SriovCaps.sriovSupported | SriovCaps.pfMiniport }
+  const problem = limits.rss && rssLimitsProblem(limits.rss)
+  if (problem) throw new AdapterError('bad-capabilities', 'VQ-192', problem)
   const nicSwitch = nicSwitchOf(limits)
   const canVlan = (limits.switchCaps & SwitchCaps.vlanSupported) !== 0
   const hardware = {
@@ -116,19 +125,26 @@ export function pfAttributes(limits: HardwareLimits, selection: Selection): Hard
   const vlanIds = canVlan && selection.vlanFiltering
   const { switchCaps } = limits
   const enabledCaps = vlanIds ? switchCaps : switchCaps & ~SwitchCaps.vlanSupported // SR-048
+  const spreads = limits.rss !== undefined && selection.rssOnHostVPorts === true
+  const enabled = (caps: NicSwitchCapabilities): NicSwitchCapabilities => {
+    const vlans = { ...caps, nicSwitchCapabilities: enabledCaps }
+    return spreads ? vlans : withoutRss(vlans) // VQ-179
+  }
+  const receiveScale = spreads ? { receiveScale: rssCapabilitiesOf(limits.rss) } : {}
   if (selection.sriov)
     return {
       ...hardware,
+      ...receiveScale,
       currentSriov: sriov,
-      currentNicSwitch: { ...nicSwitch, nicSwitchCapabilities: enabledCaps },
+      currentNicSwitch: enabled(nicSwitch),
       currentReceiveFilter: receiveFilterOf(limits, 0, 0, vlanIds), // SR-059, SR-060, SR-239
     }
   if (selection.vmq) {
     const currentReceiveFilter = receiveFilterOf(limits, limits.numQueues, FilterCaps.vmQueuesEnabled, vlanIds)
     if ((switchCaps & SwitchCaps.nicSwitchWithoutIov) === 0) return { ...hardware, currentReceiveFilter }
     // SR-128: both, until the first request decides between them; a switch without SR-IOV has no VFs.
-    const currentNicSwitch = { ...nicSwitch, maxNumVFs: 0, nicSwitchCapabilities: enabledCaps }
-    return { ...hardware, currentReceiveFilter, currentNicSwitch }
+    const currentNicSwitch = enabled({ ...nicSwitch, maxNumVFs: 0 })
+    return { ...hardware, ...receiveScale, currentReceiveFilter, currentNicSwitch }
   }
   return hardware // SR-033, SR-035, SR-056
 }
@@ -162,6 +178,10 @@ export function checkAttributes(attributes: HardwareAssist): void {
     refuse('SR-069', 'SR-IOV capabilities come with NIC switch capabilities')
   for (const caps of [attributes.hardwareReceiveFilter, attributes.currentReceiveFilter]) {
     const problem = caps && queueCapabilitiesProblem(caps)
+    if (problem) refuse(problem.rule, problem.message)
+  }
+  for (const caps of [attributes.hardwareNicSwitch, attributes.currentNicSwitch]) {
+    const problem = caps && rssProblem(caps)
     if (problem) refuse(problem.rule, problem.message)
   }
   const nicSwitch = attributes.hardwareNicSwitch

@@ -2,6 +2,7 @@
 import { FilterTable, filterTableBytes } from './filter-table.ts'
 import { GroupTable, groupTableBytes } from './group-table.ts'
 import { RateLimits, rateLimitsBytes } from './rate-limits.ts'
+import { RssTable, rssTableBytes } from './rss/rss-table.ts'
 import { VPortTable, vportTableBytes } from './vport-table.ts'
 
 const GROUP_ENTRIES = 4096
@@ -13,6 +14,8 @@ const ENTRIES_PER_FILTER = 8
 export interface TableSizes {
   readonly vports: number
   readonly filters: number
+  /** VPorts with room for RSS: all of them, or none (default). */
+  readonly rss?: number
 }
 
 /** Views over the tables of one adapter. */
@@ -21,6 +24,7 @@ export interface DataTables {
   readonly filters: FilterTable
   readonly groups: GroupTable
   readonly rates: RateLimits
+  readonly rss: RssTable
 }
 
 const filterEntries = (filters: number): number =>
@@ -28,11 +32,12 @@ const filterEntries = (filters: number): number =>
 const aligned = (bytes: number): number => Math.ceil(bytes / 64) * 64
 
 /** Bytes of shared memory, zeroed, that an adapter's tables take. */
-export const dataTablesBytes = ({ vports, filters }: TableSizes): number =>
+export const dataTablesBytes = ({ vports, filters, rss = 0 }: TableSizes): number =>
   aligned(vportTableBytes(vports)) +
   aligned(filterTableBytes(filterEntries(filters))) +
   aligned(groupTableBytes(GROUP_ENTRIES)) +
-  aligned(rateLimitsBytes(vports))
+  aligned(rateLimitsBytes(vports)) +
+  aligned(rssTableBytes(rss))
 
 /** Views tables of that size at byte offset `at` of `buffer`. */
 export function viewDataTables(buffer: ArrayBufferLike, at: number, sizes: TableSizes): DataTables {
@@ -45,5 +50,6 @@ export function viewDataTables(buffer: ArrayBufferLike, at: number, sizes: Table
     filters: new FilterTable(buffer, filtersAt, entries),
     groups: new GroupTable(buffer, groupsAt, GROUP_ENTRIES),
     rates: new RateLimits(buffer, ratesAt, sizes.vports),
+    rss: new RssTable(buffer, ratesAt + aligned(rateLimitsBytes(sizes.vports)), sizes.rss ?? 0),
   }
 }

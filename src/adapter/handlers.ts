@@ -20,6 +20,7 @@ import type { PfMiniport } from './miniport.ts'
 import { AdapterOid } from './oids.ts'
 import type * as P from './payloads.ts'
 import type { AdapterCompletion, RequestType } from './requests.ts'
+import type { AdapterRss } from './rss/adapter-rss.ts'
 import { describeSwitch, type SwitchState } from './switch-state.ts'
 import { checkAllocateVf } from './vfs.ts'
 
@@ -30,6 +31,8 @@ export interface HandlerContext {
   readonly nicSwitch: SwitchState
   readonly driver: string
   readonly filterCapabilities: P.ReceiveFilterCapabilities
+  /** RSS on VPorts of the PF, where it is enabled. */
+  readonly rss: AdapterRss | undefined
   /** The switch's new name goes to the registry (SR-125). */
   readonly rename: (name: string) => void
 }
@@ -99,6 +102,7 @@ async function createVPort(c: HandlerContext, payload: P.VPortParameters): Promi
   const status = await c.pf.createVPort(vport.parameters)
   if (status !== NdisStatus.success) return refused(status) // SR-165
   vports.keep(vport)
+  c.rss?.refresh(vport)
   return done(vport.parameters)
 }
 
@@ -110,7 +114,9 @@ async function vportParameters(c: HandlerContext, payload: P.VPortParameters, ty
   const next = vports.change(vport, payload)
   if (typeof next === 'number') return refused(next)
   const status = await c.pf.setVPortParameters(next)
-  if (status === NdisStatus.success) vport.parameters = next
+  if (status !== NdisStatus.success) return refused(status)
+  vport.parameters = next
+  c.rss?.refresh(vport)
   return refused(status)
 }
 
@@ -130,7 +136,10 @@ async function deleteVPort(c: HandlerContext, { vPortId }: P.DeleteVPortParamete
   if (!vport || vPortId === DEFAULT_VPORT_ID) return invalid // SR-118, SR-186
   if (vport.owner !== c.driver || filters.list(vPortId).length > 0) return invalid // SR-184, SR-185
   const status = await c.pf.deleteVPort(vPortId)
-  if (status === NdisStatus.success) vports.forget(vPortId)
+  if (status === NdisStatus.success) {
+    vports.forget(vPortId)
+    c.rss?.forget(vPortId)
+  }
   return refused(status)
 }
 

@@ -49,6 +49,12 @@ export const SwitchCaps = {
   vfRss: 0x8,
   singleVPortPool: 0x10,
   nicSwitchWithoutIov: 0x40,
+  rssOnPfVPorts: 0x80,
+  rssPerVPortTable: 0x100,
+  rssPerVPortHashFunction: 0x200,
+  rssPerVPortHashType: 0x400,
+  rssPerVPortHashKey: 0x800,
+  rssTableSizeRestricted: 0x1000,
 } as const
 
 /** NDIS_NIC_SWITCH_PARAMETERS.Flags */
@@ -62,6 +68,7 @@ export const VPortParams = {
   interruptModerationChanged: 0x00040000,
   stateChanged: 0x00080000,
   processorAffinityChanged: 0x00100000,
+  numQueuePairsChanged: 0x00800000,
 } as const
 
 /** Selector flags of ENUM_VPORTS, ENUM_VFS and ENUM_FILTERS. */

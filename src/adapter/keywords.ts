@@ -9,6 +9,7 @@ export const Keyword = {
   vmq: '*VMQ',
   vmqVlanFiltering: '*VMQVlanFiltering',
   rss: '*RSS',
+  rssOnHostVPorts: '*RssOnHostVPorts',
   switchFlags: 'NicSwitches\\0\\*Flags',
   switchType: 'NicSwitches\\0\\*SwitchType',
   switchId: 'NicSwitches\\0\\*SwitchId',
@@ -24,6 +25,7 @@ const defaults: Readonly<Record<Keyword, number | string>> = {
   '*VMQ': 1,
   '*VMQVlanFiltering': 1,
   '*RSS': 1,
+  '*RssOnHostVPorts': 1,
   'NicSwitches\\0\\*Flags': 0,
   'NicSwitches\\0\\*SwitchType': 1,
   'NicSwitches\\0\\*SwitchId': 0,
@@ -64,6 +66,8 @@ export interface Selection {
   readonly rss: boolean
   /** VLAN ids may be tested by filters. */
   readonly vlanFiltering: boolean
+  /** RSS on VPorts of the PF, where a NIC switch can be made (VQ-178, VQ-179). */
+  readonly rssOnHostVPorts?: boolean
 }
 
 /** Reads the keywords in their order and applies the preference table (SR-083). */
@@ -76,5 +80,6 @@ export function selectInterfaces(registry: Registry): Selection {
   const wantsVmq = registry.number(Keyword.vmq) === 1
   const vmq = wantsVmq && (prefersVmq || sriov)
   const vlanFiltering = registry.number(Keyword.vmqVlanFiltering) === 1 // SR-080
-  return { sriov, vmq, rss: false, vlanFiltering } // SR-085
+  const rssOnHostVPorts = (sriov || vmq) && registry.number(Keyword.rssOnHostVPorts) === 1 // VQ-178, VQ-179
+  return { sriov, vmq, rss: false, vlanFiltering, rssOnHostVPorts } // SR-085
 }

@@ -6,6 +6,7 @@ import type { NdisStatus } from '../ndis/status.ts'
 import type { PowerState } from './identifiers.ts'
 import type { BarResources, SwitchParameters, VfParameters, VPortParameters } from './payloads.ts'
 import type { Filter } from './receive-filters.ts'
+import type { RssMiniport } from './rss/rss-miniport.ts'
 
 export type Answer = NdisStatus | Promise<NdisStatus>
 
@@ -16,6 +17,8 @@ export interface Outcome<T> {
 }
 
 export interface PfMiniport {
+  /** RSS on VPorts of the PF, where the miniport reports it. */
+  readonly rss?: RssMiniport
   createSwitch(parameters: SwitchParameters): Answer
   deleteSwitch(): Answer
   setSwitchParameters(parameters: SwitchParameters): Answer

@@ -1,6 +1,10 @@
 // The OIDs and status indications of the SR-IOV interface with their header values (spec 4.1 to 4.4).
 
 export const AdapterOid = {
+  genReceiveScaleCapabilities: 0x00010203,
+  genReceiveScaleParameters: 0x00010204,
+  genReceiveScaleParametersV2: 0x00010214,
+  genRssSetIndirectionTableEntries: 0x000102c0,
   receiveFilterHardwareCapabilities: 0x00010221,
   receiveFilterGlobalParameters: 0x00010222,
   receiveFilterAllocateQueue: 0x00010223,

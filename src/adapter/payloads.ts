@@ -7,7 +7,7 @@ export interface SriovCapabilities {
   readonly sriovCapabilities: number
 }
 
-/** NDIS_NIC_SWITCH_CAPABILITIES, revision 2 */
+/** NDIS_NIC_SWITCH_CAPABILITIES, revision 3 */
 export interface NicSwitchCapabilities {
   readonly nicSwitchCapabilities: number
   readonly maxNumSwitches: number
@@ -18,6 +18,12 @@ export interface NicSwitchCapabilities {
   readonly maxNumQueuePairs: number
   readonly maxNumQueuePairsPerNonDefaultVPort: number
   readonly maxNumMacAddresses: number
+  /** 0: no RSS on VPorts of the PF. */
+  readonly maxNumRssCapableNonDefaultPfVPorts: number
+  readonly numberOfIndirectionTableEntriesForDefaultVPort: number
+  readonly numberOfIndirectionTableEntriesPerNonDefaultPfVPort: number
+  /** Given at CREATE_SWITCH. */
+  readonly maxNumQueuePairsForDefaultVPort: number
 }
 
 /** NDIS_RECEIVE_FILTER_CAPABILITIES */
@@ -35,13 +41,15 @@ export interface ReceiveFilterCapabilities {
   readonly maxLookaheadSplitSize: number
 }
 
-/** NDIS_NIC_SWITCH_PARAMETERS */
+/** NDIS_NIC_SWITCH_PARAMETERS, revision 2 */
 export interface SwitchParameters {
   readonly flags: number
   readonly switchType: number
   readonly switchId: number
   readonly switchFriendlyName: string
   readonly numVFs: number
+  /** Left out, as by a caller that knows revision 1 alone: 1. */
+  readonly numQueuePairsForDefaultVPort?: number
 }
 
 /** NDIS_NIC_SWITCH_INFO */

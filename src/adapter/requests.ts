@@ -14,6 +14,8 @@ export interface AdapterRequest {
   readonly payload?: unknown
   /** Bytes of the caller's output buffer; left out: large enough. */
   readonly outputRoom?: number
+  /** The VPort that the request is aimed at (NDIS_OID_REQUEST_FLAGS_VPORT_ID_VALID); left out: the adapter. */
+  readonly vPortId?: number
 }
 
 export interface AdapterCompletion {

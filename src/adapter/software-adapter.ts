@@ -39,6 +39,8 @@ export interface SoftwareAdapterComponents {
   readonly nowMs: () => number
   readonly statistics: (vport: number) => VPortStatistics
   readonly vportGone?: (vport: number) => Promise<void> | void
+  /** Settles when every processor has begun a new turn; left out where no thread but this one uses the tables. */
+  readonly quiesced?: () => Promise<void>
   readonly indicate?: (indication: AdapterIndication) => void
   readonly report?: (code: string, rule: string, message: string) => void
   readonly trace?: (step: string) => void
@@ -57,7 +59,11 @@ export const adapterTablesBytes = (limits: HardwareLimits): number => dataTables
 export const viewAdapterTables = (buffer: ArrayBufferLike, at: number, limits: HardwareLimits): DataTables =>
   viewDataTables(buffer, at, sizesOf(limits))
 
-const sizesOf = (limits: HardwareLimits) => ({ vports: limits.maxNumVPorts, filters: limits.maxNumMacAddresses })
+const sizesOf = ({ maxNumVPorts, maxNumMacAddresses, rss }: HardwareLimits) => ({
+  vports: maxNumVPorts,
+  filters: maxNumMacAddresses,
+  rss: rss ? maxNumVPorts : 0,
+})
 
 /** Keywords of an adapter that has SR-IOV and VMQ on, and `vfs` VFs. */
 export const sriovKeywords = (vfs: number): Partial<Record<Keyword, number | string>> => ({
@@ -88,13 +94,23 @@ export class SoftwareAdapter {
       const selection = selectInterfaces(registry)
       const staticVFs = options.staticSwitch && selection.sriov ? registry.number(Keyword.numVFs) : undefined
       const pf = new SoftwarePf(
-        { limits, identity, mac, mtu, speedMbps, sriov: selection.sriov, ...(staticVFs === undefined ? {} : { staticVFs }) },
+        {
+          limits,
+          identity,
+          mac,
+          mtu,
+          speedMbps,
+          sriov: selection.sriov,
+          rssOnHostVPorts: selection.rssOnHostVPorts === true,
+          ...(staticVFs === undefined ? {} : { staticVFs }),
+        },
         {
           tables: this.tables,
           capability: this.capability,
           nowMs,
           statistics,
           ...(vportGone ? { vportGone } : {}),
+          ...(components.quiesced ? { quiesced: components.quiesced } : {}),
           ...(busDriver ? { busDriver } : {}),
         },
       )

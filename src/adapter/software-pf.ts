@@ -15,6 +15,8 @@ import type { Answer, Outcome, PfMiniport } from './miniport.ts'
 import type { BarResources, SwitchParameters, VfParameters, VPortParameters } from './payloads.ts'
 import { PfBlocks } from './pf-blocks.ts'
 import type { Filter } from './receive-filters.ts'
+import { PfRss } from './rss/pf-rss.ts'
+import { hasOwnHash, hasRestrictedTable } from './rss/rss-limits.ts'
 import type { VPortStatistics } from './statistics.ts'
 import { VfBus, type VirtualBusDriver } from './vf-bus.ts'
 import { barWindow, probedBars, RegisterFile, type VfDevice, type VfIdentity } from './vf-device.ts'
@@ -34,6 +36,8 @@ export interface SoftwarePfOptions {
   readonly staticVFs?: number
   /** False: the switch is made without SR-IOV, and virtualization is never enabled (SR-128). */
   readonly sriov?: boolean
+  /** RSS on VPorts of the PF is enabled, if `limits` have it. */
+  readonly rssOnHostVPorts?: boolean
 }
 
 export interface SoftwarePfComponents {
@@ -45,6 +49,8 @@ export interface SoftwarePfComponents {
   readonly statistics: (vport: number) => VPortStatistics
   /** A VPort is gone: queues and counters of the data path forget it. Settles when no processor uses it (SR-190). */
   readonly vportGone?: (vport: number) => Promise<void> | void
+  /** Settles when every processor has begun a new turn. */
+  readonly quiesced?: () => Promise<void>
   /** The vendor's bus driver: where there is one, it is asked for configuration space (SR-271). */
   readonly busDriver?: VirtualBusDriver
 }
@@ -57,6 +63,8 @@ export class SoftwarePf implements PfMiniport {
   readonly invalidations = new Invalidations()
   /** Configuration space of all VFs that are on the bus. */
   readonly bus: VfBus
+  /** RSS on VPorts of the PF; undefined where it is not enabled. */
+  readonly rss?: PfRss
   readonly #options: SoftwarePfOptions
   readonly #components: SoftwarePfComponents
   readonly #programming: VPortProgramming
@@ -77,6 +85,18 @@ export class SoftwarePf implements PfMiniport {
       statistics: components.statistics,
       changed: (vf) => this.#programming.refresh(vf.vport),
     })
+    const { limits } = options
+    if (limits.rss && options.rssOnHostVPorts) {
+      const caps = limits.switchCaps
+      const rssOptions = {
+        limits: limits.rss,
+        queuePairsMax: limits.maxNumQueuePairsPerNonDefaultVPort,
+        ownHash: hasOwnHash(caps),
+        restricted: hasRestrictedTable(caps),
+      }
+      const { tables, quiesced } = components
+      this.rss = new PfRss(rssOptions, { table: tables.rss, ...(quiesced ? { quiesced } : {}) })
+    }
     if (options.staticVFs !== undefined) {
       if (options.staticVFs > options.limits.maxNumVFs)
         throw new RangeError(`${options.staticVFs} VFs are more than the adapter has`) // SR-094
@@ -94,12 +114,14 @@ export class SoftwarePf implements PfMiniport {
     } else if (sriov && capability.enableVirtualization(parameters.numVFs, true) !== NdisStatus.success) return NdisStatus.failure // SR-102
     tables.vports.setPacketFilter(PacketFilter.directed | PacketFilter.multicast | PacketFilter.broadcast)
     this.#programming.add(DEFAULT_VPORT_ID, undefined, true) // SR-101
+    this.rss?.add(DEFAULT_VPORT_ID, { processorAffinity: [0], numQueuePairs: parameters.numQueuePairsForDefaultVPort ?? 1 })
     this.#shareLink()
     return NdisStatus.success
   }
 
   deleteSwitch(): Answer {
     this.#programming.remove(DEFAULT_VPORT_ID)
+    this.rss?.remove(DEFAULT_VPORT_ID)
     if (this.#options.staticVFs === undefined) this.#components.capability.enableVirtualization(0, false) // SR-115, SR-116
     return NdisStatus.success
   }
@@ -249,12 +271,14 @@ export class SoftwarePf implements PfMiniport {
   createVPort(parameters: VPortParameters): Answer {
     const { vPortId, attachedFunctionId } = parameters
     const vf = attachedFunctionId === PF_FUNCTION_ID ? undefined : this.#vfs.get(attachedFunctionId)
+    if (!vf && this.rss?.accepts(parameters.processorAffinity) === false) return NdisStatus.invalidParameter
     if (vf) {
       vf.vport = vPortId
       this.#ofVPort.set(vPortId, vf)
       this.#limit(vf)
       this.#shareLink()
     }
+    if (!vf) this.rss?.add(vPortId, parameters)
     this.#programming.add(vPortId, vf, parameters.vPortState === VPortState.activated)
     return NdisStatus.success
   }
@@ -269,10 +293,15 @@ export class SoftwarePf implements PfMiniport {
       this.#shareLink()
     }
     await this.#components.vportGone?.(vportId) // SR-191, SR-192
+    this.rss?.remove(vportId) // VQ-230
     return NdisStatus.success
   }
 
   setVPortParameters(parameters: VPortParameters): Answer {
+    if (this.rss && parameters.attachedFunctionId === PF_FUNCTION_ID) {
+      const status = this.rss.setVPortParameters(parameters)
+      if (status !== NdisStatus.success) return status
+    }
     if (parameters.vPortState !== VPortState.activated) return NdisStatus.success
     return this.#programming.activate(parameters.vPortId)
   }

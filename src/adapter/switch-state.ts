@@ -17,7 +17,7 @@ export const createSwitchState = (parameters: SwitchParameters, capabilities: Ni
   parameters: Object.freeze({ ...parameters }),
   capabilities,
   vfs: new Vfs(),
-  vports: new VPorts(capabilities),
+  vports: new VPorts(capabilities, parameters.numQueuePairsForDefaultVPort),
   filters: new ReceiveFilters(
     capabilities.maxNumMacAddresses,
     (capabilities.nicSwitchCapabilities & SwitchCaps.vlanSupported) !== 0,

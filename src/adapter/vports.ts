@@ -15,6 +15,7 @@ import {
 } from './identifiers.ts'
 import { lowestFree } from './lowest-free.ts'
 import type { NicSwitchCapabilities, VPortParameters } from './payloads.ts'
+import { hasRss } from './rss/rss-limits.ts'
 
 /** A VPort that exists. */
 export interface VPort {
@@ -29,7 +30,8 @@ const STATE_FLAGS =
   VPortParams.nameChanged |
   VPortParams.interruptModerationChanged |
   VPortParams.stateChanged |
-  VPortParams.processorAffinityChanged
+  VPortParams.processorAffinityChanged |
+  VPortParams.numQueuePairsChanged
 
 const isName = (name: unknown): boolean => typeof name === 'string' && name.length <= NAME_CHARACTERS_MAX
 const isAffinity = (list: unknown): boolean =>
@@ -40,9 +42,13 @@ export class VPorts {
   readonly #byId = new Map<number, VPort>()
   readonly #capabilities: NicSwitchCapabilities
 
-  constructor(capabilities: NicSwitchCapabilities) {
+  constructor(capabilities: NicSwitchCapabilities, defaultQueuePairs = 1) {
     this.#capabilities = capabilities
-    this.#byId.set(DEFAULT_VPORT_ID, { id: DEFAULT_VPORT_ID, owner: '', parameters: defaultVPort }) // SR-101, SR-153, SR-154
+    this.#byId.set(DEFAULT_VPORT_ID, {
+      id: DEFAULT_VPORT_ID,
+      owner: '',
+      parameters: frozen({ ...defaultVPort, numQueuePairs: defaultQueuePairs }),
+    }) // SR-101, SR-153, SR-154
   }
 
   get(id: number): VPort | undefined {
@@ -91,8 +97,11 @@ export class VPorts {
     } else if (!vfAllocated(attachedFunctionId) || this.ofFunction(attachedFunctionId).length > 0) return bad // SR-158, SR-160
     const { maxNumQueuePairsPerNonDefaultVPort, maxNumQueuePairs, nicSwitchCapabilities } = this.#capabilities
     if (!(numQueuePairs >= 1 && numQueuePairs <= maxNumQueuePairsPerNonDefaultVPort)) return bad
-    const others = this.list().filter(({ id }) => id !== DEFAULT_VPORT_ID)
-    const symmetric = (nicSwitchCapabilities & SwitchCaps.asymmetricQueuePairs) === 0
+    // VQ-188: with RSS on VPorts of the PF only their maximum is one; their counts change.
+    const mayDiffer = ({ attachedFunctionId: fn }: VPortParameters): boolean =>
+      fn === PF_FUNCTION_ID && hasRss(this.#capabilities)
+    const others = this.list().filter(({ id, parameters: other }) => id !== DEFAULT_VPORT_ID && !mayDiffer(other))
+    const symmetric = (nicSwitchCapabilities & SwitchCaps.asymmetricQueuePairs) === 0 && !mayDiffer(parameters)
     if (symmetric && others.some((other) => other.parameters.numQueuePairs !== numQueuePairs)) return bad // SR-049
     const used = this.list().reduce((sum, other) => sum + other.parameters.numQueuePairs, 0)
     return used + numQueuePairs > maxNumQueuePairs ? NdisStatus.resources : NdisStatus.success // SR-043
@@ -120,7 +129,7 @@ export class VPorts {
     const { flags } = wanted
     const now = vport.parameters
     const bad = NdisStatus.invalidParameter
-    if ((flags & 0xffff0000 & ~STATE_FLAGS) !== 0) return bad // SR-174: queue pairs are fixed
+    if ((flags & 0xffff0000 & ~STATE_FLAGS) !== 0) return bad
     let next = now
     if ((flags & VPortParams.nameChanged) !== 0) {
       if (!isName(wanted.vPortName)) return bad
@@ -140,7 +149,23 @@ export class VPorts {
       if (wanted.processorAffinity.length === 0) return bad
       next = { ...next, processorAffinity: [...wanted.processorAffinity] }
     }
+    if ((flags & VPortParams.numQueuePairsChanged) !== 0) {
+      const more = this.withQueuePairs({ ...vport, parameters: next }, wanted.numQueuePairs)
+      if (typeof more === 'number') return more
+      next = more
+    }
     return frozen(next)
+  }
+
+  /** What a VPort's parameters become with another number of queue pairs, or why they can't (VQ-194). */
+  withQueuePairs(vport: VPort, numQueuePairs: number): VPortParameters | NdisStatus {
+    const { maxNumQueuePairs, maxNumQueuePairsPerNonDefaultVPort, maxNumQueuePairsForDefaultVPort } = this.#capabilities
+    const { parameters, id } = vport
+    if (!hasRss(this.#capabilities) || parameters.attachedFunctionId !== PF_FUNCTION_ID) return NdisStatus.invalidParameter // SR-174
+    const most = id === DEFAULT_VPORT_ID ? maxNumQueuePairsForDefaultVPort : maxNumQueuePairsPerNonDefaultVPort // VQ-188
+    if (!(Number.isInteger(numQueuePairs) && numQueuePairs >= 1 && numQueuePairs <= most)) return NdisStatus.invalidParameter
+    const others = this.list().reduce((sum, other) => sum + (other.id === id ? 0 : other.parameters.numQueuePairs), 0)
+    return others + numQueuePairs > maxNumQueuePairs ? NdisStatus.resources : frozen({ ...parameters, numQueuePairs }) // SR-043
   }
 }
 

@@ -13,8 +13,8 @@ export const vmqMutations = [
   {
     rule: 'VQ-016',
     file: 'src/adapter/keywords.ts',
-    find: 'return { sriov, vmq, rss: false, vlanFiltering }',
-    replace: 'return { sriov, vmq, rss: true, vlanFiltering }',
+    find: 'return { sriov, vmq, rss: false, vlanFiltering, rssOnHostVPorts }',
+    replace: 'return { sriov, vmq, rss: true, vlanFiltering, rssOnHostVPorts }',
   },
   {
     rule: 'VQ-032',

@@ -16,6 +16,9 @@ export const HashType = {
 
 export const HASH_TYPES_ALL = Object.values(HashType).reduce((sum, type) => sum | type, 0)
 
+/** What an adapter hashes under where its VPorts have no hash of their own: Toeplitz over everything. */
+export const HASH_INFORMATION_ALL = HASH_FUNCTION_TOEPLITZ | HASH_TYPES_ALL
+
 /** The key of the published test vectors. */
 export const PUBLISHED_HASH_KEY: Uint8Array = Uint8Array.from(
   '6d5a56da255b0ec24167253d43a38fb0d0ca2bcbae7b30b477cb2da38030f20c6a42b73bbeac01fa'.match(/../g)!,

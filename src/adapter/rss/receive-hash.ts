@@ -5,7 +5,7 @@
 // allocates nothing.
 import * as layout from '../../kernels/layout.ts'
 import type { PacketPool } from '../../ndis/pool.ts'
-import { innerFrame } from '../inner-frame.ts'
+import { Encapsulation } from '../queues/encapsulation.ts'
 import { HashType } from './hash-types.ts'
 import type { Toeplitz } from './toeplitz.ts'
 
@@ -14,21 +14,11 @@ const IPV4_ANY = HashType.ipv4 | HashType.tcpIpv4
 const IPV6_ANY = HashType.ipv6 | HashType.tcpIpv6
 
 const PROTOCOL_TCP = 6
-const PROTOCOL_UDP = 17
 const PROTOCOL_GRE = 47
-const ETHERTYPE_IPV4 = 0x0800
-const ETHERTYPE_IPV6 = 0x86dd
-const ETHERNET_HEADER = 14
-const ETHERTYPE_AT = 12
-const IPV4_HEADER = 20
 const IPV4_ADDRESSES_AT = 12
 const IPV4_ADDRESSES = 8
-const IPV4_FRAGMENT_AT = 6
-const IPV4_PROTOCOL_AT = 9
-const IPV6_HEADER = 40
 const IPV6_ADDRESSES_AT = 8
 const IPV6_ADDRESSES = 32
-const IPV6_NEXT_AT = 6
 const PORTS = 4
 
 /** Fields are ordinary ones: `of` runs per packet. */
@@ -38,50 +28,36 @@ export class ReceiveHash {
   /** What it was taken over (HashType); 0: the packet has none. */
   type = 0
   private readonly pool: PacketPool
+  private readonly inner: Encapsulation
 
   constructor(pool: PacketPool) {
     this.pool = pool
+    this.inner = new Encapsulation(pool)
   }
 
   /**
-   * Looks at the packet in `slot`, under the enabled `types`. `encapsulation`: inner headers count, where task offload for encapsulated
+   * Looks at the packet in `slot`, which is no dropped one, under the enabled `types`. `encapsulation`: inner headers count, where task offload for encapsulated
    * packets is on (VQ-159).
    */
   of(slot: number, types: number, toeplitz: Toeplitz, encapsulation: boolean): void {
     this.type = 0
-    const { pool } = this
+    const { pool, inner } = this
     const flags = pool.flags[slot]!
     if ((flags & (PF_IPV4 | PF_IPV6)) === 0) return
     const start = slot * HEADER_STRIDE + pool.headerOffset[slot]!
     const end = start + pool.headerLength[slot]!
-    if (encapsulation && pool.protocol[slot] === PROTOCOL_GRE) {
-      const inner = innerFrame(pool, slot)
-      if (inner >= 0 && this.ofInner(inner, end, types, toeplitz)) return // VQ-162
-      this.type = 0 // anything else that is encapsulated is hashed over its outer addresses (VQ-163)
-    }
+    if (encapsulation && pool.protocol[slot] === PROTOCOL_GRE && inner.parse(slot) && inner.transport >= 0) {
+      const isIpv4 = inner.version === 4 // whatever the outer version is (VQ-167)
+      if ((types & (isIpv4 ? HashType.tcpIpv4 : HashType.tcpIpv6)) !== 0) {
+        this.over(isIpv4, inner.ip, inner.transport, end, types, toeplitz) // VQ-162
+        return
+      }
+    } // anything else that is encapsulated is hashed over its outer addresses (VQ-163)
     const ip = start + pool.l3[slot]!
     const isIpv4 = (flags & PF_IPV4) !== 0
     const whole = (flags & PF_FRAGMENT) === 0
     const ports = whole && pool.protocol[slot] === PROTOCOL_TCP && pool.l4[slot] !== 0 ? start + pool.l4[slot]! : -1
     this.over(isIpv4, ip, ports, end, types, toeplitz)
-  }
-
-  // Hashes the inner 4-tuple if a TCP or UDP header directly follows the inner IP header; false if it does not.
-  private ofInner(frame: number, end: number, types: number, toeplitz: Toeplitz): boolean {
-    const { header8 } = this.pool
-    const ip = frame + ETHERNET_HEADER
-    if (ip + IPV4_HEADER > end) return false
-    const etherType = (header8[frame + ETHERTYPE_AT]! << 8) | header8[frame + ETHERTYPE_AT + 1]!
-    const isIpv4 = etherType === ETHERTYPE_IPV4 // whatever the outer version is (VQ-167)
-    if (!isIpv4 && etherType !== ETHERTYPE_IPV6) return false
-    if (!isIpv4 && ip + IPV6_HEADER > end) return false
-    const protocol = header8[ip + (isIpv4 ? IPV4_PROTOCOL_AT : IPV6_NEXT_AT)]!
-    if (protocol !== PROTOCOL_TCP && protocol !== PROTOCOL_UDP) return false
-    const fragment = isIpv4 && (((header8[ip + IPV4_FRAGMENT_AT]! & 0x3f) << 8) | header8[ip + IPV4_FRAGMENT_AT + 1]!) !== 0
-    const ports = ip + (isIpv4 ? (header8[ip]! & 0xf) << 2 : IPV6_HEADER)
-    if (fragment || ports + PORTS > end) return false
-    this.over(isIpv4, ip, ports, end, types, toeplitz)
-    return this.type === HashType.tcpIpv4 || this.type === HashType.tcpIpv6
   }
 
   // `ports`: where they stand, or -1.

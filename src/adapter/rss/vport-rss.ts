@@ -36,6 +36,10 @@ export interface VPortRssOptions {
   readonly affinity: readonly number[]
   readonly queues: number
   readonly queuesMax: number
+  /** Entries that its table may have at the most; default TABLE_ENTRIES_MAX. */
+  readonly entriesMax?: number
+  /** Its table has as many entries as it has queues, rounded up to a power of two, while RSS is on (VQ-186). */
+  readonly restricted?: boolean
   /** The adapter's RSS processors (NdisGetRssProcessorInformation). */
   readonly processors: ReadonlySet<number>
 }
@@ -45,6 +49,9 @@ export interface EntryMove {
   readonly index: number
   readonly target: number
 }
+
+/** Entries of a restricted table (VQ-186). */
+export const restrictedEntries = (queues: number): number => 2 ** Math.ceil(Math.log2(queues))
 
 const isPowerOfTwo = (n: number): boolean => Number.isInteger(n) && n > 0 && (n & (n - 1)) === 0
 
@@ -65,10 +72,14 @@ export interface RssState {
 export class VPortRss {
   readonly #processors: ReadonlySet<number>
   readonly #queuesMax: number
+  readonly #entriesMax: number
+  readonly #restricted: boolean
   #state: RssState
 
-  constructor({ affinity, queues, queuesMax, processors }: VPortRssOptions) {
+  constructor({ affinity, queues, queuesMax, processors, entriesMax, restricted }: VPortRssOptions) {
     const first = Math.min(...affinity)
+    this.#entriesMax = entriesMax ?? TABLE_ENTRIES_MAX
+    this.#restricted = restricted ?? false
     this.#processors = processors
     this.#queuesMax = queuesMax
     // VQ-217
@@ -108,11 +119,13 @@ export class VPortRss {
     let next = { ...this.#state, enabled: (flags & RssV2Flag.enableRss) !== 0 }
     if ((flags & RssV2Flag.numberOfQueuesChanged) !== 0) {
       const queues = wanted.numberOfQueues
-      if (!(Number.isInteger(queues) && queues >= 1 && queues <= this.#queuesMax)) return NdisStatus.invalidParameter
-      next = { ...next, queues }
+      if (!this.#mayHave(queues)) return NdisStatus.invalidParameter
+      next = this.#withQueues(next, queues)
     }
     if ((flags & RssV2Flag.numberOfEntriesChanged) !== 0) {
-      const table = resized(next.table, wanted.numberOfIndirectionTableEntries)
+      const entries = wanted.numberOfIndirectionTableEntries
+      if (!this.#mayBeTable(entries, next.queues)) return NdisStatus.invalidParameter
+      const table = resized(next.table, entries)
       if (typeof table === 'number') return table
       next = { ...next, table }
     }
@@ -122,6 +135,33 @@ export class VPortRss {
       next = { ...next, ...hash }
     } // VQ-233: with RSS off hash information and key are ignored
     return this.#keep(next)
+  }
+
+  #mayHave(queues: number): boolean {
+    return Number.isInteger(queues) && queues >= 1 && queues <= this.#queuesMax
+  }
+
+  // VQ-197, VQ-186
+  #mayBeTable(entries: number, queues: number): boolean {
+    if (!isPowerOfTwo(entries) || entries > this.#entriesMax) return false
+    return !this.#restricted || entries === restrictedEntries(queues)
+  }
+
+  // A restricted table grows with the queues, by repeating itself (VQ-204).
+  #withQueues(state: RssState, queues: number): RssState {
+    const entries = restrictedEntries(queues)
+    if (!this.#restricted || entries <= state.table.length) return { ...state, queues }
+    return { ...state, queues, table: repeated(state.table, entries) }
+  }
+
+  /** VPORT_PARAMETERS with another queue pair count (VQ-194, VQ-202, VQ-203). */
+  setQueues(queues: number): NdisStatus {
+    return this.#mayHave(queues) ? this.#keep(this.#withQueues(this.#state, queues)) : NdisStatus.invalidParameter
+  }
+
+  /** VPORT_PARAMETERS with another affinity: its lowest processor becomes the primary one (VQ-193); the table stays (VQ-218). */
+  setAffinity(affinity: readonly number[]): NdisStatus {
+    return this.#keep({ ...this.#state, primary: Math.min(...affinity) })
   }
 
   // Hash information and key as they become. They don't change in the lifetime of a VPort once they are in use (VQ-196).
@@ -164,9 +204,9 @@ export class VPortRss {
     return this.#keep(next) // VQ-224
   }
 
-  /** The whole table and the default processor at once, as NDIS makes them of an RSSv1 set (VQ-213): each entry moved from where it is. */
+  /** The whole table and the default processor at once, as a miniport without moves of single entries takes them. */
   replace(table: readonly number[], defaultProcessor: number): NdisStatus {
-    if (!isPowerOfTwo(table.length) || table.length > TABLE_ENTRIES_MAX) return NdisStatus.invalidParameter // VQ-197
+    if (!this.#mayBeTable(table.length, this.#state.queues)) return NdisStatus.invalidParameter
     return this.#keep({ ...this.#state, table, default: defaultProcessor })
   }
 
@@ -192,7 +232,9 @@ function withEntry(state: RssState, index: number, target: number): RssState {
 
 // A table of another size: growing repeats it (VQ-231); shrinking must leave out repetitions alone (VQ-229).
 function resized(table: readonly number[], entries: number): readonly number[] | NdisStatus {
-  if (!isPowerOfTwo(entries) || entries > TABLE_ENTRIES_MAX) return NdisStatus.invalidParameter
   if (table.some((processor, i) => i >= entries && processor !== table[i % entries])) return NdisStatus.invalidData
-  return Array.from({ length: entries }, (_, i) => table[i % table.length]!)
+  return repeated(table, entries)
 }
+
+const repeated = (table: readonly number[], entries: number): readonly number[] =>
+  Array.from({ length: entries }, (_, i) => table[i % table.length]!)
