@@ -28,6 +28,7 @@ export const sys = {
   ) => number,
   ioctlValue: libc.func('ioctl', 'int', ['int', 'ulong', 'uintptr_t']) as (fd: number, request: number, value: Pointer) => number,
   fcntl: libc.func('int fcntl(int fd, int command, int argument)') as (fd: number, command: number, argument: number) => number,
+  flock: libc.func('int flock(int fd, int operation)') as (fd: number, operation: number) => number,
   ftruncate: libc.func('int ftruncate(int fd, int64_t length)') as (fd: number, length: number) => number,
   lseek: libc.func('int64_t lseek(int fd, int64_t offset, int whence)') as (fd: number, offset: number, whence: number) => number,
   mmap: libc.func('mmap', 'uintptr_t', ['uintptr_t', 'size_t', 'int', 'int', 'int', 'int64_t']) as (
