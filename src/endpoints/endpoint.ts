@@ -56,6 +56,8 @@ export interface EndpointEvents {
   plans(plans: readonly QueuePlan[], windows: readonly WindowPlan[]): Promise<void> | void
   /** The peer's link came up or went down (for vhost-user: the guest's driver is ready or gone). */
   link(up: boolean): void
+  /** What is outside has an MTU of so many bytes; for kinds that follow an interface that others set up. */
+  mtu?(bytes: number): void
   /** Something a person should know: a refused message, a lost peer. `code` is stable. */
   event(code: string, message: string): void
 }

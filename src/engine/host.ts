@@ -225,9 +225,8 @@ export class RunningSwitch {
     const endpoints = [config.endpoint, ...(config.adapters ?? [])].map((endpoint) =>
       'mtu' in endpoint ? { ...endpoint, mtu } : endpoint,
     )
-    const runners = endpoints.map((endpoint, i) =>
-      this.#runner({ id, name: config.name, endpoint, nicIndex: external ? i + 1 : 0, team: endpoints.length > 1 }),
-    )
+    const common = { id, name: config.name, team: endpoints.length > 1, ownMtu: config.mtu !== undefined }
+    const runners = endpoints.map((endpoint, i) => this.#runner({ ...common, endpoint, nicIndex: external ? i + 1 : 0 }))
     const runner = runners[0]!
     try {
       if (prepared) await runner.hold()

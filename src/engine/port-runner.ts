@@ -21,6 +21,8 @@ export interface PortEvent {
 export interface PortRunnerOptions {
   /** The connection that follows the endpoint: 0, or a physical adapter of an external port. */
   readonly nicIndex?: number
+  /** The connection's MTU is set by configuration and does not follow the endpoint's. */
+  readonly ownMtu?: boolean
   /** The external port has several physical adapters. */
   readonly team?: boolean
   readonly id: number
@@ -54,6 +56,7 @@ export class PortRunner {
   readonly config: EndpointConfig
   readonly #components: PortRunnerComponents
   readonly #nicIndex: number
+  readonly #options: PortRunnerOptions
   readonly #served: ServedQueues
   #linkUp = false
   #closed = false
@@ -69,6 +72,7 @@ export class PortRunner {
     this.name = options.name
     this.config = options.endpoint
     this.#nicIndex = options.nicIndex ?? 0
+    this.#options = options
     this.#components = components
     const { memory, windows, processors, adapterPort } = components
     const target = { kind: 'port', port: this.id, nicIndex: this.#nicIndex, team: options.team ?? false } as const
@@ -93,8 +97,23 @@ export class PortRunner {
           if (!up) for (const stopped of this.#stopped.splice(0)) stopped()
           this.#follow()
         },
+        mtu: (bytes) => this.#followMtu(bytes),
         event: (code, message) => components.event({ port: this.name, code, message }),
       },
+    })
+  }
+
+  // NIC_UPDATED of the physical adapter, and of the external adapter where that is its only one.
+  #followMtu(mtu: number): void {
+    const { control, event } = this.#components
+    if (this.#options.ownMtu) return
+    const indexes = this.#options.team ? [this.#nicIndex] : [...new Set([0, this.#nicIndex])]
+    this.#steps = this.#steps.then(async () => {
+      try {
+        for (const index of indexes) await control.updateNic(this.id, { mtu }, index)
+      } catch (error) {
+        if (!this.#closed) event({ port: this.name, code: 'mtu-refused', message: (error as Error).message })
+      }
     })
   }
 

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { createSwitch, type PortConfig, type RunningSwitch } from '../../src/engine/host.ts'
 import { whyNoTap } from '../support/machine.ts'
 import { temporaryDirectory } from '../support/temp-dir.ts'
-import { Namespace, VethPair, whyNoVeth } from '../support/veth.ts'
+import { ip, Namespace, VethPair, whyNoVeth } from '../support/veth.ts'
 
 const skip = whyNoTap() ?? whyNoVeth()
 const BYTES = 32 * 1024 * 1024
@@ -30,8 +30,8 @@ interface World {
   readonly host: Namespace
 }
 
-async function externalSwitch(t: TestContext, processors: number): Promise<World> {
-  const veth = new VethPair()
+async function externalSwitch(t: TestContext, processors: number, mtu = 1500): Promise<World> {
+  const veth = new VethPair(mtu)
   const outside = new Namespace()
   const host = new Namespace()
   const tap = `vt${process.pid % 100000}`
@@ -116,6 +116,16 @@ async function transfer(from: Namespace, to: Namespace, address: string): Promis
 }
 
 describe('external switch', { skip: skip ?? false }, () => {
+  test('ES-193: the MTU of the external connection is that of the interface, and follows it', async (t) => {
+    const { vmswitch } = await externalSwitch(t, 1, 2000)
+    const uplink = () => vmswitch.ports().find(({ name }) => name === 'uplink')!
+    assert.equal(uplink().mtu, 2000)
+    ip('link', 'set', String(uplink().detail.interface), 'mtu', '9000')
+    for (let i = 0; i < 500 && uplink().mtu !== 9000; i++) await sleep(10)
+    assert.equal(uplink().mtu, 9000)
+    assert.equal(uplink().connected, true)
+  })
+
   for (const processors of [1, 2])
     test(`TCP passes between the host's adapter and the network both ways, in segments left uncut, with ${processors} processors`, async (t) => {
       const { vmswitch, outside, host } = await externalSwitch(t, processors)

@@ -119,6 +119,70 @@ describe('uplink over AF_XDP', { skip: skip ?? false }, () => {
     await withUplink({}, () => withUplink({}, async (half) => assert.match(fallback(half), /EBUSY/)))
   })
 
+  test('an MTU that changes while running opens AF_XDP with larger chunks, AF_PACKET where none holds it, and AF_XDP again', () =>
+    withUplink({}, async (half, control, peer) => {
+      const mtus: number[] = []
+      half.heardMtu = (bytes) => mtus.push(bytes)
+      for (const [mtu, via, chunkBytes] of [
+        [3000, 'xdp', 4096],
+        [9000, 'packet', undefined],
+        [1500, 'xdp', 2048],
+      ] as const) {
+        // The kernel keeps the far side's within what the program near takes.
+        if (mtu === 1500) ip('link', 'set', veth.far, 'mtu', `${mtu}`)
+        ip('link', 'set', veth.near, 'mtu', `${mtu}`)
+        await half.until(() => mtus.at(-1) === mtu && half.plans.length > 0, `an MTU of ${mtu}`)
+        ip('link', 'set', veth.far, 'mtu', `${mtu}`)
+        const described = control.describe()
+        assert.deepEqual([described.via, described.chunkBytes, described.mtu], [via, chunkBytes, mtu])
+        assert.equal(programs(veth.near), via === 'xdp')
+        half.inbox.length = 0
+        const frame = testFrame(mtu + 14, mtu)
+        assert.ok(peer.send(frame))
+        await half.until(() => half.inbox.length > 0, 'a frame')
+        assert.ok(half.inbox[0]!.bytes.equals(frame))
+        assert.equal(half.deliver([frame]), 1)
+        assert.ok(Buffer.from(peer.receive()!).equals(frame))
+      }
+      assert.match(fallback(half), /MTU of 9000 bytes is above/)
+    }))
+
+  test('an interface set down takes the link down, and frames pass when it is up again', () =>
+    withUplink({}, async (half, _control, peer) => {
+      ip('link', 'set', veth.near, 'down')
+      await half.until(() => !half.linkUp, 'the end of the link')
+      half.queue().arm(half.epoll)
+      assert.equal(half.epoll.wait(0), 0, 'a dead interface keeps the processor awake')
+      half.queue().disarm(half.epoll)
+      ip('link', 'set', veth.near, 'up')
+      await half.until(() => half.linkUp, 'the link')
+      half.inbox.length = 0
+      assert.ok(peer.send(testFrame(60, 2)))
+      await half.until(() => half.inbox.length > 0, 'a frame')
+      assert.equal(half.deliver([testFrame(60, 3)]), 1)
+      assert.deepEqual(peer.receive(), testFrame(60, 3))
+    }))
+
+  test('frames that overrun the ring are lost, counted once, and harm none that come after', () =>
+    withUplink({}, async (half, _control, peer) => {
+      // veth may give up some before the ring does: the sum is at most what was sent.
+      const lostNow = (): number => Array.from({ length: 100 }, () => half.queue().takeLost!()).reduce((sum, n) => sum + n, 0)
+      let sent = 0
+      let lost = 0
+      for (; lost === 0 && sent < 100_000; sent += 2500) {
+        for (let i = 0; i < 2500; i++) assert.ok(peer.send(testFrame(60, i)))
+        lost += lostNow()
+      }
+      let taken = 0
+      for (let got = half.take(); got > 0; got = half.take()) taken += got
+      lost += lostNow()
+      assert.ok(lost > 0 && taken >= 2048 && taken + lost <= sent, `${sent} sent, ${taken} taken, ${lost} lost`)
+      for (let i = 0; i < 100; i++) assert.equal(half.queue().takeLost!(), 0)
+      half.inbox.length = 0
+      assert.ok(peer.send(testFrame(60, 1)))
+      await half.until(() => half.inbox.length > 0, 'the frame after')
+    }))
+
   test('an interface removed while running takes the link down; the program goes with it', () =>
     withUplink({}, async (half) => {
       half.queue().arm(half.epoll)

@@ -67,6 +67,8 @@ export class DataHalf {
   readonly links: boolean[] = []
   readonly told: { code: string; message: string }[] = []
   readonly inbox: ReceivedFrame[] = []
+  /** Called when the control half tells an MTU. */
+  heardMtu: (bytes: number) => void = () => {}
   /** What a control half is created with. */
   readonly events: EndpointEvents
   plans: readonly QueuePlan[] = []
@@ -95,6 +97,7 @@ export class DataHalf {
       link: (up) => {
         this.links.push(up)
       },
+      mtu: (bytes) => this.heardMtu(bytes),
       event: (code, message) => {
         this.told.push({ code, message })
       },

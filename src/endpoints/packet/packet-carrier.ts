@@ -73,6 +73,11 @@ export class PacketCarrier implements Carrier {
     )
   }
 
+  /** Frames longer than a slot come beside the ring. */
+  carries(): boolean {
+    return true
+  }
+
   steer(entries: readonly RuleEntry[], fallback: readonly number[]): Unsteered {
     if (this.#options.queues === 1) return { entries: [], reason: null }
     return this.#table === null ? { entries, reason: this.#unsteered } : steerBy(this.#table, entries, fallback)

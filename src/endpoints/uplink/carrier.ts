@@ -26,6 +26,8 @@ export interface Carrier {
   readonly via: 'packet' | 'xdp'
   /** Opens it on an interface that is up. Returns a plan per queue pair. Throws with what is wrong and what to do. */
   open(link: LinkFacts): readonly QueuePlan[]
+  /** Whether it carries frames of this MTU (bytes) as it was opened. */
+  carries(mtu: number): boolean
   /** Has the kernel steer by `entries`, and the rest to `fallback`, in place of what it did before. Loses and duplicates no frame. */
   steer(entries: readonly RuleEntry[], fallback: readonly number[]): Unsteered
   /** Gives everything back; no processor uses the plans any more. */

@@ -2,20 +2,25 @@
 // carried, and follows the interface: link, MTU, new name, removal and return.
 //
 // The rule it must not break: what happens to the interface harms this port only, and a person is told of it.
+import { setTimeout as sleep } from 'node:timers/promises'
 import { SystemCallError } from '../../linux/errors.ts'
 import { sys } from '../../linux/libc.ts'
 import { type LinkFacts, LinkMonitor, type LinkNews, readLink } from '../../linux/netlink.ts'
 import { bringInterfaceUp } from '../../linux/tap.ts'
-import type { EndpointComponents, EndpointControl, EndpointKind, EndpointOptions } from '../endpoint.ts'
+import type { EndpointComponents, EndpointControl, EndpointKind, EndpointOptions, QueuePlan } from '../endpoint.ts'
 import { PacketCarrier } from '../packet/packet-carrier.ts'
 import { Steps } from '../steps.ts'
-import { XdpCarrier } from '../xdp/xdp-carrier.ts'
+import { XDP_MTU_MAX, XdpCarrier } from '../xdp/xdp-carrier.ts'
 import type { Carrier } from './carrier.ts'
 import { checkFallback, compileRules, type RuleEntry, type SteerResult, type SteerRule } from './steering.ts'
 
 /** Queue pairs that an uplink may have. */
 export const UPLINK_QUEUES_MAX = 16
 const ENODEV = 19
+const EBUSY = 16
+/** The kernel takes a closed AF_XDP socket off its receive queue a little later: how often, and how long apart, it is asked again. */
+const BUSY_TRIES = 25
+const BUSY_WAIT_MS = 20
 
 export interface UplinkOptions extends EndpointOptions {
   /** Name of the host interface. */
@@ -127,9 +132,10 @@ export class UplinkEndpoint implements EndpointControl {
     const link = readLink(index)
     if (link === null) throw new SystemCallError('RTM_GETLINK', ENODEV, name, 'the interface went away meanwhile')
     this.#link = link
-    const plans = this.#choose(link)
+    const plans = await this.#choose(link)
     if (this.#steering !== null) this.#applySteering()
     await this.#components.events.plans(plans, [])
+    this.#components.events.mtu?.(link.mtu)
     this.#setLink(link.running)
   }
 
@@ -145,14 +151,14 @@ export class UplinkEndpoint implements EndpointControl {
     }
   }
 
-  #choose(link: LinkFacts): ReturnType<Carrier['open']> {
+  async #choose(link: LinkFacts): Promise<readonly QueuePlan[]> {
     const { port, via = 'auto', queues = 1, promiscuous = true, qdiscBypass = false } = this.#options
     const { memory, events } = this.#components
     const options = { port, queues, promiscuous, qdiscBypass }
     if (via !== 'packet') {
       const carrier = new XdpCarrier({ ...options, zeroCopyOnly: via === 'auto' }, memory)
       try {
-        const plans = carrier.open(link)
+        const plans = await openWhenFree(carrier, link)
         this.#carrier = carrier
         return plans
       } catch (error) {
@@ -191,8 +197,7 @@ export class UplinkEndpoint implements EndpointControl {
     }
     this.#link = news
     if (news.name !== link.name) events.event('interface-renamed', `uplink ${link.name} is called ${news.name} now; it goes on`)
-    if (news.mtu !== link.mtu)
-      events.event('interface-mtu', `uplink ${news.name}: the MTU is ${news.mtu} now, it was ${link.mtu}`)
+    if (news.mtu !== link.mtu) await this.#changeMtu(news, link.mtu)
     if (news.running !== link.running)
       events.event(
         news.running ? 'interface-up' : 'interface-down',
@@ -201,9 +206,43 @@ export class UplinkEndpoint implements EndpointControl {
     this.#setLink(news.running)
   }
 
+  // What can't carry the frames any more is opened anew; AF_XDP that an MTU was too large for is tried again with the next one. Frames
+  // that wait in the old rings are lost then.
+  async #changeMtu(link: LinkFacts, before: number): Promise<void> {
+    const { events } = this.#components
+    events.event('interface-mtu', `uplink ${link.name}: the MTU is ${link.mtu} now, it was ${before}`)
+    const carrier = this.#carrier
+    const wantsXdp = (this.#options.via ?? 'auto') !== 'packet'
+    if (!carrier?.carries(link.mtu) || (wantsXdp && carrier.via === 'packet' && before > XDP_MTU_MAX)) {
+      await events.plans([], [])
+      carrier?.close()
+      this.#carrier = null
+      try {
+        const plans = await this.#choose(link)
+        if (this.#steering !== null) this.#applySteering()
+        await events.plans(plans, [])
+      } catch (error) {
+        this.#setLink(false)
+        throw error
+      }
+    }
+    events.mtu?.(link.mtu)
+  }
+
   #setLink(up: boolean): void {
     if (this.#up === up) return
     this.#up = up
     this.#components.events.link(up)
   }
+}
+
+async function openWhenFree(carrier: Carrier, link: LinkFacts): Promise<readonly QueuePlan[]> {
+  for (let tries = 1; ; tries++)
+    try {
+      return carrier.open(link)
+    } catch (error) {
+      const isBusy = error instanceof SystemCallError && error.call === 'bind(AF_XDP)' && error.errno === EBUSY
+      if (!isBusy || tries === BUSY_TRIES) throw error
+      await sleep(BUSY_WAIT_MS)
+    }
 }

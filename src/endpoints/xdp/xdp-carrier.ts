@@ -68,7 +68,7 @@ export class XdpCarrier implements Carrier {
       throw new Error(
         `the interface has ${there} receive queues, the uplink ${queues}: set queues: ${there}, or "sudo ethtool -L ${link.name} combined ${queues}" (or rx ${queues})`,
       )
-    this.#chunkBytes = link.mtu + HEADER_AND_TAGS + XDP_HEADROOM > CHUNK_BYTES[0] ? CHUNK_BYTES[1] : CHUNK_BYTES[0]
+    this.#chunkBytes = CHUNK_BYTES.find((bytes) => link.mtu + HEADER_AND_TAGS + XDP_HEADROOM <= bytes)!
     try {
       const program = new XdpProgram({ name: link.name, sockets: queues, steers: there < queues })
       this.#program = program
@@ -85,6 +85,10 @@ export class XdpCarrier implements Carrier {
       sockets.map((socket) => ({ kind: 'xdp', port, ...memory, ...socket, chunkBytes, shared: sockets.length > 1 }) as const),
     )
     return plans.map((plan, index): XdpPlan => ({ ...plan, index }))
+  }
+
+  carries(mtu: number): boolean {
+    return mtu + HEADER_AND_TAGS + XDP_HEADROOM <= this.#chunkBytes
   }
 
   steer(entries: readonly RuleEntry[], fallback: readonly number[]): Unsteered {
