@@ -27,6 +27,20 @@ export { type PlannedRule, type SteeringPlan, steeringPlan } from './queues/stee
 export { type VmQueue, VmQueues, type VmQueueWish } from './queues/vm-queues.ts'
 export { filterParameters } from './receive-filters.ts'
 export type { AdapterCompletion, AdapterRequest, RequestType } from './requests.ts'
+export { HashType } from './rss/hash-types.ts'
+export { type RssLimits, rssLimitsFor, VMMQ_CAPS } from './rss/rss-limits.ts'
+export {
+  type IndirectionEntries,
+  type IndirectionEntry,
+  type RssCapabilities,
+  RssCaps,
+  RssFlag,
+  type RssParameters,
+} from './rss/rss-payloads.ts'
+export { RSS_LIST_BYTES, type RssOutlet, RssSteering, type RssSteeringComponents } from './rss/rss-steering.ts'
+export { SoftwareHash } from './rss/software-hash.ts'
+export { Vmmq, type VmmqComponents, VmmqError, type VmmqVPort, type VmmqWish } from './rss/vmmq.ts'
+export { type RssParametersV2, RssV2Flag } from './rss/vport-rss.ts'
 export { type AssignedVf, VfAssignment, VfAssignmentError, type VfExposure, type VmAdapter } from './sequences.ts'
 export {
   adapterTablesBytes,

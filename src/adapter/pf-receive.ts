@@ -4,6 +4,7 @@
 // The rule it must not break: who gets the frames of a nondefault VPort follows from its id, never from a look at their addresses (SR-235).
 import type { SinkQueue } from '../switch/delivery.ts'
 import { DEFAULT_RECEIVE_QUEUE_ID } from './identifiers.ts'
+import type { RssSteering } from './rss/rss-steering.ts'
 
 /** NDIS_NET_BUFFER_LIST_FILTERING_INFO: beside every frame of an indication. */
 export interface FilteringInfo {
@@ -27,6 +28,8 @@ export interface PfReceiveComponents {
   readonly processorOf: (vPortId: number) => number | undefined
   /** Interrupts another processor, which indicates the frames there. Returns how many it takes. */
   readonly handOver: (processor: number, info: FilteringInfo, list: number, count: number) => number
+  /** Chooses processors by RSS, instead of `processorOf`, where the adapter has RSS on VPorts of the PF. */
+  readonly rss?: RssSteering
   /** Offloads that the host's stack takes, and the drop reason of what it refuses. */
   readonly offloads: number
   readonly refusal: number
@@ -63,14 +66,19 @@ export class PfReceive {
 
   /** The queue that the NIC switch delivers to for a VPort of the PF. */
   sink(vPortId: number): SinkQueue {
-    const { processorOf, handOver, offloads, refusal } = this.#components
+    const { processorOf, handOver, offloads, refusal, rss } = this.#components
     const info: FilteringInfo = { vPortId, queueId: DEFAULT_RECEIVE_QUEUE_ID, filterId: NO_FILTER } // SR-227, SR-232
+    const here = (list: number, count: number): number => this.indicate(info, list, count)
+    if (rss) {
+      const outlet = { here, handOver: (to: number, list: number, count: number) => handOver(to, info, list, count) }
+      return { offloads, refusal, deliver: (list, count) => rss.receive(vPortId, list, count, outlet) }
+    }
     return {
       offloads,
       refusal,
       deliver: (list, count) => {
         const processor = processorOf(vPortId) ?? this.#processor // SR-234
-        return processor === this.#processor ? this.indicate(info, list, count) : handOver(processor, info, list, count)
+        return processor === this.#processor ? here(list, count) : handOver(processor, info, list, count)
       },
     }
   }

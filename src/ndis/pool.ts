@@ -123,6 +123,12 @@ export class PacketPool {
   /** NET_BUFFER_SHARED_MEMORY of such a packet: handle of the memory that its bytes lie in (0 = none), and their offset there. */
   readonly sharedMemory = new Uint32Array(POOL_SLOTS)
   readonly sharedOffset = new Uint32Array(POOL_SLOTS)
+  /**
+   * NET_BUFFER_LIST_HASH_VALUE, _HASH_FUNCTION and _HASH_TYPE of a packet that a VPort with RSS received or sends; the latter two in one word,
+   * 0 = no hash. `receiveQueue` is its VPort then. Written where RSS is in use and nowhere else: of other packets they mean nothing.
+   */
+  readonly hashValue = new Uint32Array(POOL_SLOTS)
+  readonly hashInfo = new Uint16Array(POOL_SLOTS)
   arenaUsed = 0
   nextPacketId = 1
   private readonly heldArena: HeldArena
@@ -217,6 +223,7 @@ export class PacketPool {
     this.leftAt[slot] = 0
     this.receiveQueue[slot] = 0
     this.sharedMemory[slot] = 0
+    this.hashInfo[slot] = 0
     this.packetId[slot] = this.nextPacketId >>> 0
     this.nextPacketId = (this.nextPacketId + 1) >>> 0
     this.vnet.fill(0, slot * VNET_STRIDE, (slot + 1) * VNET_STRIDE)
