@@ -193,12 +193,9 @@ export class VfAssignment {
     const { exposure, trace } = this.#components
     if (surprise || !(await this.#withdrawn(vf))) {
       trace?.('surprise')
-      try {
-        await this.#toDefault(vf) // before its driver finds it gone: only what its rings hold is lost
-      } finally {
-        await exposure.surprise(vf)
-      }
-    } else await this.#toDefault(vf) // SR-249
+      await exposure.surprise(vf)
+    }
+    await this.#toDefault(vf) // SR-249
     await exposure.drain?.(vf) // PD-11
     await this.#do(AdapterOid.nicSwitchDeleteVPort, 'set', { vPortId: vf.vportId })
     await this.#do(AdapterOid.sriovResetVf, 'set', { vfId }) // SR-250

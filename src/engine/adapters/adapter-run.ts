@@ -18,6 +18,8 @@ export class AdapterRun {
   #stack: VfAssignment | undefined
   /** The switch port above the default VPort, 0 = none. */
   hostPort = 0
+  /** The adapter was pulled, or is about to be: nothing of it works any more. */
+  isPulled = false
 
   constructor(adapter: EngineAdapter, components: AdapterRunComponents) {
     this.adapter = adapter
@@ -31,6 +33,7 @@ export class AdapterRun {
 
   async start(): Promise<void> {
     await this.adapter.start()
+    this.isPulled = false
     const { order } = this.adapter.config
     const { adapter } = this.adapter.software!
     const { issue, ...components } = this.#components
@@ -45,6 +48,7 @@ export class AdapterRun {
 
   /** Pulls the adapter: guests lose their VFs first, then it stops. */
   async pull(): Promise<void> {
+    this.isPulled = true
     this.adapter.surpriseRemove()
     await this.#stack?.surpriseRemoved()
     await this.adapter.stop()

@@ -47,11 +47,10 @@ export class VfGiving {
 
   /** The guests' side of an adapter's sequences. */
   exposureOn(run: () => AdapterRun): VfExposure {
-    const { port } = this.#components
     return {
       expose: (vf) => this.#expose(run(), vf),
       withdraw: (vf) => this.#withdraw(run(), vf),
-      surprise: (vf) => port(vf.vm.nicName).seat.take(),
+      surprise: (vf) => this.#tearOut(run(), vf),
       drain: (vf) => this.#drain(run(), vf),
     }
   }
@@ -102,6 +101,16 @@ export class VfGiving {
     if (port.given?.vf !== vf) return // it took too long: the VF is gone already
     traffic.direct(port, false)
     await this.#drain(run, vf) // before the filters move: what comes after that comes later
+  }
+
+  // The guest is not asked: what its rings hold is lost, and nothing else, since frames that come wait for the filters to move.
+  async #tearOut(run: AdapterRun, vf: AssignedVf): Promise<void> {
+    const port = this.#components.port(vf.vm.nicName)
+    if (!run.isPulled && port.seat.active) {
+      await port.seat.park(true).catch(() => undefined)
+      this.#components.traffic.direct(port, false)
+    }
+    await port.seat.tear()
   }
 
   // Frames that came when the driver had stopped go to the VM through the switch, as from the adapter, in order (PD-11).

@@ -144,12 +144,14 @@ export class VfSeat {
 
   /**
    * The guest is about to let go: frames that its driver does not take any more are parked (PD-11). What it has queued to send on a PCI
-   * function is sent first. Where nobody unplugs a virtio-net device its driver goes with its connection, and not before.
+   * function is sent first. Where nobody unplugs a virtio-net device its driver goes with its connection, and not before. `torn`: it is
+   * not asked at all.
    */
-  async park(): Promise<void> {
-    const isAsked = this.#function !== undefined || this.iov.qmp !== undefined
-    if (!isAsked || this.#served === null || this.#parking !== null) return
+  async park(torn = false): Promise<void> {
+    const goesFirst = torn || this.#function !== undefined || this.iov.qmp !== undefined
+    if (!goesFirst || this.#served === null || this.#parking !== null) return
     this.#parking = await FrameParking.open(this.#components.memory)
+    if (torn) return
     if (this.#function !== undefined) this.#function.draining = true
     await this.#served.set([...this.#plans, this.#parking.plan], this.#windows)
   }
@@ -177,6 +179,18 @@ export class VfSeat {
     this.#parking = null
     if (this.#isOpen && this.#function !== undefined) this.#function.draining = false
     await parking?.close()
+  }
+
+  /** The VF is torn out of the guest: its rings are not served any more; frames for it are parked as long as its VPort is there. */
+  async tear(): Promise<void> {
+    const served = this.#served
+    if (this.#parking === null || served === null) return this.take()
+    await served.set([this.#parking.plan])
+    this.#served = null // what the device does now is nobody's concern
+    this.#owner = this.#nobody
+    this.device?.setLink(false)
+    if (this.#function === undefined) await this.close()
+    this.#served = served
   }
 
   /** The port has no VF any more. */
