@@ -12,11 +12,14 @@ import {
   P_FLAGS,
   P_HEADER_LENGTH,
   P_HEADER_OFFSET,
+  P_L4,
   P_LENGTH,
   P_NEEDS,
+  P_PROTOCOL,
   P_SEGMENT,
   P_SEGMENTS,
   P_VNET,
+  PF_DATA_VALID,
   PF_FOREIGN,
   SEGMENTS_MAX,
   VNET_STRIDE,
@@ -81,5 +84,11 @@ export function checksum(pool: usize, k: u32): u32 {
   store<u64>(vnet, 0)
   store<u32>(vnet, 0, 8)
   store<u8>(pool + k, 0, P_NEEDS)
+  const protocol = <u32>load<u8>(pool + k, P_PROTOCOL)
+  // Not the checksum of a frame inside this one.
+  if (start == <u32>load<u8>(pool + k, P_L4) && offset == (protocol == 6 ? 16 : protocol == 17 ? 6 : 0)) {
+    const at = pool + (<usize>k << 2)
+    store<u32>(at, load<u32>(at, P_FLAGS) | PF_DATA_VALID, P_FLAGS)
+  }
   return 1
 }

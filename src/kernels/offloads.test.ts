@@ -122,8 +122,15 @@ for (const engine of engines)
             assert.equal(scene.kernels.checksum(scene.pool, 0), 1)
             assert.ok(checksumsHold(scene.frame(0), l3, l4), `${JSON.stringify(options)}, ${length} bytes, cuts ${cuts}`)
             assert.equal(scene.u8Of(L.P_NEEDS, 0), 0)
+            assert.ok((scene.u32Of(L.P_FLAGS, 0) & L.PF_DATA_VALID) !== 0, 'what was summed here is vouched for')
             assert.equal(scene.kernels.checksum(scene.pool, 0), 1)
           }
+    })
+
+    test('completing the checksum of a frame inside a frame vouches for nothing', () => {
+      const { scene } = send(vnet(1, 0, 0, 0, 50, 16), udp)
+      assert.equal(scene.kernels.checksum(scene.pool, 0), 1)
+      assert.equal(scene.u32Of(L.P_FLAGS, 0) & L.PF_DATA_VALID, 0)
     })
 
     test('a UDP checksum of zero is sent as ones', () => {
@@ -200,7 +207,7 @@ for (const engine of engines)
         assert.equal(scene.u32Of(L.P_VSID, slot), 77)
         assert.equal(scene.u8Of(L.P_NEEDS, slot), 0)
         const foreign = scene.engine === 'twin-foreign' ? L.PF_FOREIGN : 0
-        assert.equal(scene.u32Of(L.P_FLAGS, slot), L.PF_ORIGINATED | L.PF_IPV4 | foreign)
+        assert.equal(scene.u32Of(L.P_FLAGS, slot), L.PF_ORIGINATED | L.PF_DATA_VALID | L.PF_IPV4 | foreign)
         assert.equal(scene.u16Of(L.P_DESTINATION_L4, slot), 80)
       }
     })

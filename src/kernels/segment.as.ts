@@ -35,6 +35,7 @@ import {
   P_VNET,
   P_VSID,
   PARSE_FLAGS,
+  PF_DATA_VALID,
   PF_FOREIGN,
   PF_FRAGMENT,
   PF_IPV4,
@@ -73,7 +74,8 @@ function inherit(pool: usize, k: u32, o: u32): void {
   const k2 = pool + (<usize>k << 1)
   const o2 = pool + (<usize>o << 1)
   const vnet = pool + P_VNET + <usize>o * VNET_STRIDE
-  store<u32>(o4, (load<u32>(k4, P_FLAGS) & (PARSE_FLAGS | PF_FOREIGN | PF_OWNED | PF_SAFE)) | PF_ORIGINATED, P_FLAGS)
+  const kept = load<u32>(k4, P_FLAGS) & (PARSE_FLAGS | PF_FOREIGN | PF_OWNED | PF_SAFE)
+  store<u32>(o4, kept | PF_ORIGINATED | PF_DATA_VALID, P_FLAGS)
   store<u32>(o4, 0, P_HEAD)
   store<u32>(o4, load<u32>(k4, P_PACKET_ID), P_PACKET_ID)
   store<u32>(o4, load<u32>(k4, P_VSID), P_VSID)

@@ -13,11 +13,15 @@ const {
   OFFLOAD_TSO4,
   OFFLOAD_TSO6,
   OFFLOAD_USO,
+  P_FLAGS,
   P_HEADER_LENGTH,
   P_HEADER_OFFSET,
+  P_L4,
   P_NEEDS,
+  P_PROTOCOL,
   P_SEGMENTS,
   P_VNET,
+  PF_DATA_VALID,
   VNET_STRIDE,
 } = layout
 
@@ -83,5 +87,11 @@ export function checksum(s: TwinState, pool: number, k: number): number {
   s.u8[at + 1] = sum >> 8
   for (let i = 0; i < 6; i++) s.u16[vnet + i] = 0
   s.u8[pool + P_NEEDS + k] = 0
+  const protocol = s.u8[pool + P_PROTOCOL + k]!
+  // Not the checksum of a frame inside this one.
+  if (start === s.u8[pool + P_L4 + k]! && offset === (protocol === 6 ? 16 : protocol === 17 ? 6 : 0)) {
+    const flags = ((pool + P_FLAGS) >> 2) + k
+    s.u32[flags] = s.u32[flags]! | PF_DATA_VALID
+  }
   return 1
 }

@@ -41,6 +41,7 @@ const {
   P_VSID,
   P_WINDOW,
   PARSE_FLAGS,
+  PF_DATA_VALID,
   PF_FOREIGN,
   PF_FRAGMENT,
   PF_IPV4,
@@ -76,7 +77,8 @@ function inherit(s: TwinState, pool: number, k: number, o: number): void {
   const p2 = pool >> 1
   const { u8, u16, u32 } = s
   const vnet = (pool + P_VNET + o * VNET_STRIDE) >> 2
-  u32[p4 + (P_FLAGS >> 2) + o] = (u32[p4 + (P_FLAGS >> 2) + k]! & (PARSE_FLAGS | PF_FOREIGN | PF_OWNED | PF_SAFE)) | PF_ORIGINATED
+  const kept = u32[p4 + (P_FLAGS >> 2) + k]! & (PARSE_FLAGS | PF_FOREIGN | PF_OWNED | PF_SAFE)
+  u32[p4 + (P_FLAGS >> 2) + o] = kept | PF_ORIGINATED | PF_DATA_VALID
   u32[p4 + (P_HEAD >> 2) + o] = 0
   u32[p4 + (P_PACKET_ID >> 2) + o] = u32[p4 + (P_PACKET_ID >> 2) + k]!
   u32[p4 + (P_VSID >> 2) + o] = u32[p4 + (P_VSID >> 2) + k]!
