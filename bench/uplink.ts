@@ -130,7 +130,8 @@ async function run(options: BenchOptions, components: BenchComponents): ReturnTy
     })
     const notes = [
       'ownNsPerFrame: processor time of the switch (and of what stands for the back-end of a VMM) per frame; polling counts, the kernel’s work on the sender’s processor does not',
-      'the bridge’s frames are read by a polling testpmd, VDE’s by vde_plug2tap: both cost less than a VMM’s back-end, whose guest would have to run too',
+      'the bridge’s frames are read from the TAP one a call, as QEMU does, and VDE’s by vde_plug2tap; the guest that a VMM would have to serve besides is left out',
+      'disturbed: a thread waited for its processor; where the sender’s processor does the kernel’s bridging too, its threads wait for that',
       ...(options.first ? ['rivals and senders ran with the highest ordinary priority'] : []),
     ]
     return { bench: 'uplink', machine, results, ratios, floors, missing, notes }

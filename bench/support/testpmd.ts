@@ -153,22 +153,3 @@ export async function startForwarder(sockets: readonly [string, string], lcores:
   await child.until('start of forwarding', START_MS, (output) => (/Press enter to exit/.test(output) ? true : undefined))
   return child
 }
-
-/** Starts testpmd as a program that makes a TAP called `name`, and reads and drops what comes out of it. */
-export async function startTapReader(name: string, lcores: Lcores, scope: Scope): Promise<Child> {
-  const child = new Child(
-    {
-      name: 'TAP reader',
-      ...throughStdbuf([
-        ...ealArguments(`vmswitch-bench-${process.pid}-${name}`, lcores),
-        ...['--vdev', `net_tap0,iface=${name}`],
-        '--',
-        '--auto-start',
-        ...forwardingArguments('rxonly'),
-      ]),
-    },
-    scope,
-  )
-  await child.until('start of reading', START_MS, (output) => (/Press enter to exit/.test(output) ? true : undefined))
-  return child
-}

@@ -5,12 +5,12 @@
 // that is faster than what it stands for.
 import { existsSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { Child } from '../support/child.ts'
 import { OVS_MEMORY_MIB, ovsGuestPort, startOvs } from '../support/ovs.ts'
 import { startOwnSwitch } from '../support/own-switch.ts'
 import type { ProcessorPair } from '../support/processors.ts'
 import type { Scope } from '../support/scope.ts'
-import { startTapReader, TESTPMD_MEMORY_MIB } from '../support/testpmd.ts'
 import { bridgeUnfiltered, framesOf, ip, makeVeth, newName, removeLater, setUp } from './interfaces.ts'
 import { Load } from './load.ts'
 
@@ -42,6 +42,7 @@ export interface UplinkRival {
 
 const GUEST_MAC = '02:00:00:00:00:01'
 const START_MS = 10_000
+const tapReader = fileURLToPath(new URL('./tap-reader-process.ts', import.meta.url))
 
 /** Waits until a program has made a file. */
 async function appears(path: string, child: Child): Promise<void> {
@@ -106,15 +107,19 @@ export const uplinkRivals: readonly UplinkRival[] = [
   own('uplinkxdp', 'xdp', 'vmswitch, uplink over AF_XDP, vhost-user guest'),
   {
     name: 'bridge',
-    title: "Linux bridge + TAP; a polling reader (testpmd, net_tap) in the place of QEMU's tap back-end",
-    packages: ['dpdk-dev'],
-    memoryMiB: TESTPMD_MEMORY_MIB,
+    title: "Linux bridge + TAP; a reader of one frame a call in the place of QEMU's tap back-end",
+    packages: [],
+    memoryMiB: 0,
     async start({ processors }, scope) {
       const { outside, inside } = makeVeth(scope)
       bridgeUnfiltered(scope)
       const bridge = newName('b')
       const tap = newName('t')
-      const reader = await startTapReader(tap, { forwarding: processors.switch, main: processors.generator }, scope)
+      const reader = new Child(
+        { name: 'TAP reader', program: process.execPath, args: [tapReader, tap], processor: processors.switch },
+        scope,
+      )
+      await reader.until('TAP', START_MS, (output) => (output.includes('ready') ? true : undefined))
       ip('link', 'add', bridge, 'type', 'bridge')
       removeLater(bridge, scope)
       for (const port of [inside, tap]) ip('link', 'set', port, 'master', bridge)
@@ -149,7 +154,10 @@ export const uplinkRivals: readonly UplinkRival[] = [
         scope,
       )
       await appears(join(socket, 'ctl'), child)
-      const plug = new Child({ name: 'vde_plug2tap', program: 'vde_plug2tap', args: ['-s', socket, guest] }, scope)
+      const plug = new Child(
+        { name: 'vde_plug2tap', program: 'vde_plug2tap', args: ['-s', socket, guest], processor: processors.generator },
+        scope,
+      )
       const options = { interface: outside, mac: GUEST_MAC, guest: null }
       const load = await Load.start('vde', options, processors.generator, scope)
       return { children: [child, plug], load, received: () => framesOf(guest, 'rx') }
