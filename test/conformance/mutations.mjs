@@ -251,8 +251,8 @@ export const mutations = [
   {
     rule: 'ES-530',
     file: 'src/switch/port-table.ts',
-    find: 'const end = at + 1 + this.words[at + W_IP_LIMIT]!',
-    replace: 'const end = at + 1 + IP_ADDRESSES_MAX',
+    find: 'const most = Math.min(limit, IP_ADDRESSES_MAX)',
+    replace: 'const most = limit === 0 ? 0 : IP_ADDRESSES_MAX',
   },
   {
     rule: 'ES-541',
