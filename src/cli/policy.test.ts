@@ -76,7 +76,7 @@ test('a migration asks source and target in the order of the contract (ES-491, E
   assert.match(stdout, /^alpha +no +restored +1$/m)
   assert.match(stderr, /port "alpha" is prepared at \/run\/l\/alpha\.sock: start the VMM there/)
   const names = (calls: readonly string[]) => calls.map((call) => call.split(' ')[0])
-  assert.deepEqual(names(source.calls), ['holdPort', 'save', 'awaitStop', 'handOver'])
+  assert.deepEqual(names(source.calls), ['save', 'holdPort', 'awaitStop', 'handOver'])
   assert.deepEqual(names(target.calls), ['prepareMigration', 'takeOver'])
   const unknown = await vmswitch('migrate', 'gamma', '--to', targetSocket)
   assert.equal(unknown.stderr, 'vmswitch: switch "lab0" has no port "gamma"\n')

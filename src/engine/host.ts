@@ -176,6 +176,7 @@ export class RunningSwitch {
       add: (port, prepared) => this.addPort(port, prepared),
       createValidationPort: (port) => this.#createPort({ ...port, name: `${port.name}*` }, true),
       remove: (name) => this.removePort(name),
+      vfs: this.adapters,
     })
     this.#extensions = new ExtensionManager(this.#processors, {
       memory,
@@ -231,7 +232,7 @@ export class RunningSwitch {
     try {
       if (prepared) await runner.hold()
       for (const each of runners) await each.open()
-      await this.adapters.addPort(id, config)
+      await this.adapters.addPort(id, config, prepared)
     } catch (error) {
       await this.adapters.removePort(config.name).catch(() => undefined)
       for (const each of runners) await each.close().catch(() => undefined)

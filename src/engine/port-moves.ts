@@ -5,6 +5,7 @@
 import type { SwitchControl } from '../switch/control.ts'
 import type { PropertyInput } from '../switch/policies/property.ts'
 import type { SavedPort, SavedSwitch } from '../switch/save-restore/saved-switch.ts'
+import type { RunningAdapters } from './adapters/switch-adapters.ts'
 import type { PortConfig } from './host.ts'
 import type { SwitchPolicies } from './policies.ts'
 import type { PortRunner } from './port-runner.ts'
@@ -29,6 +30,14 @@ export interface MoveComponents {
   /** Creates a validation port with the properties of `config`; its id. Throws what an extension refused. */
   readonly createValidationPort: (config: PortConfig) => Promise<number>
   readonly remove: (name: string) => Promise<void>
+  /** The virtual functions of ports. */
+  readonly vfs: Pick<RunningAdapters, 'arrive' | 'withoutVf' | 'moves'>
+}
+
+/** What became of a port that was restored or moved here. */
+export interface RestoredWithVf extends RestoredPort {
+  /** Why its guest stays on the synthetic path, where it wants a virtual function and has none. */
+  readonly withoutVf: string | null
 }
 
 export class PortMoves {
@@ -54,7 +63,7 @@ export class PortMoves {
   }
 
   /** Restores one port: see `restoreAll`. `config` creates it where the switch has none of its name. */
-  async restore(saved: SavedPort, config: PortConfig | undefined): Promise<RestoredPort> {
+  async restore(saved: SavedPort, config: PortConfig | undefined): Promise<RestoredWithVf> {
     const [restored] = await this.restoreAll({ properties: [], ports: [saved] }, new Map(config && [[saved.name, config]]))
     return restored!
   }
@@ -67,7 +76,7 @@ export class PortMoves {
   async restoreAll(
     { properties, ports }: Pick<SavedSwitch, 'properties' | 'ports'>,
     fresh: ReadonlyMap<string, PortConfig>,
-  ): Promise<RestoredPort[]> {
+  ): Promise<RestoredWithVf[]> {
     const { add, find, remove, saver } = this.#components
     const undo: (() => unknown)[] = []
     try {
@@ -87,11 +96,15 @@ export class PortMoves {
         undo.push(saver.remember(id))
         restored.push(await saver.restore(id, saved))
       }
-      return restored
+      return restored.map((one) => this.#withVf(one))
     } catch (error) {
       for (const step of undo.reverse()) await step()
       throw error
     }
+  }
+
+  #withVf(port: RestoredPort): RestoredWithVf {
+    return { ...port, withoutVf: this.#components.vfs.withoutVf(port.name) }
   }
 
   async #restoreProperties(scope: number | undefined, saved: readonly PropertyInput[], undo: (() => unknown)[]): Promise<void> {
@@ -142,11 +155,13 @@ export class PortMoves {
     this.#prepared.add(config.name)
   }
 
-  /** Source: from now on the port's connection stays when its peer stops. */
+  /** Source: from now on the port's connection stays when its peer stops, and its virtual function does not keep the guest here. */
   async hold(name: string): Promise<void> {
-    const { runner } = this.#components.find(name)
+    const { find, vfs } = this.#components
+    const { runner } = find(name)
     if (runner.isHeld) throw new MoveError(`port "${name}" is being moved already`)
     await runner.hold()
+    await vfs.moves.leave(name)
   }
 
   /** Source: whether the held port's peer has stopped. */
@@ -156,16 +171,18 @@ export class PortMoves {
 
   /** Source: saves a held port and deletes it: NIC_DISCONNECT, NIC_DELETE, PORT_TEARDOWN, PORT_DELETE. ES-493, ES-494 */
   async handOver(name: string): Promise<SavedSwitch> {
-    const { find, remove } = this.#components
-    if (!find(name).runner.isHeld || this.#prepared.has(name)) throw new MoveError(`port "${name}" is not held for a migration`)
+    const { find, remove, vfs } = this.#components
+    const { runner } = find(name)
+    if (!runner.isHeld || this.#prepared.has(name)) throw new MoveError(`port "${name}" is not held for a migration`)
+    await vfs.moves.left(name, runner.linkUp)
     const saved = await this.save(name)
     await remove(name)
     return saved
   }
 
-  /** Target: NIC_CREATE and NIC_CONNECT of the prepared port, then its run-time data. ES-495 */
-  async takeOver(saved: SavedPort): Promise<RestoredPort> {
-    const { control, find, saver } = this.#components
+  /** Target: NIC_CREATE and NIC_CONNECT of the prepared port, its run-time data, then a virtual function if it wants one. ES-495 */
+  async takeOver(saved: SavedPort): Promise<RestoredWithVf> {
+    const { control, find, saver, vfs } = this.#components
     const { runner } = find(saved.name)
     if (!this.#prepared.has(saved.name)) throw new MoveError(`port "${saved.name}" was not prepared for a migration`)
     await control.createConnection(runner.id)
@@ -173,14 +190,16 @@ export class PortMoves {
     const restored = await saver.restore(runner.id, saved)
     this.#prepared.delete(saved.name)
     runner.expect()
-    return restored
+    await vfs.arrive(saved.name)
+    return this.#withVf(restored)
   }
 
   /** Ends a migration without it: a prepared port is deleted, a held one goes on. */
   async abandon(name: string): Promise<void> {
-    const { find, remove } = this.#components
+    const { find, remove, vfs } = this.#components
     const { runner } = find(name)
-    if (this.#prepared.delete(name)) await remove(name)
-    else runner.release()
+    if (this.#prepared.delete(name)) return remove(name)
+    runner.release()
+    await vfs.moves.stay(name)
   }
 }

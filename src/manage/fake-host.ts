@@ -207,7 +207,7 @@ export function fakeHost(): FakeHost {
     },
     restore: (saved) => {
       note('restore', saved)
-      return { ports: [{ name: 'alpha', created: false, data: 'restored', orphans: 0 }] }
+      return { ports: [{ name: 'alpha', created: false, data: 'restored', orphans: 0, withoutVf: null }] }
     },
     prepareMigration: (saved) => {
       note('prepareMigration', saved)
@@ -227,7 +227,7 @@ export function fakeHost(): FakeHost {
     },
     takeOver: (saved) => {
       note('takeOver', saved)
-      return { ports: [{ name: 'alpha', created: false, data: 'restored', orphans: 1 }] }
+      return { ports: [{ name: 'alpha', created: false, data: 'restored', orphans: 1, withoutVf: null }] }
     },
     abandonMigration: (name) => note('abandonMigration', name),
   }

@@ -201,6 +201,8 @@ export interface RestoreReport {
     readonly data: 'restored' | 'waiting' | 'none'
     /** Blocks of data that no extension owned. */
     readonly orphans: number
+    /** Why its guest stays on the synthetic path, where the port wants a virtual function and has none. */
+    readonly withoutVf: string | null
   }[]
 }
 
@@ -241,7 +243,10 @@ export interface SwitchHost extends AdapterCalls {
   restore(saved: string): Answer<RestoreReport>
   /** Target of a migration: checks a port's policies on a validation port, then makes it, not yet connected. ES-491, ES-492 */
   prepareMigration(saved: string): Answer<PortStatus>
-  /** Source of a migration: from now on the port's connection stays when its guest stops, until `handOver` or `abandonMigration`. */
+  /**
+   * Source of a migration: from now on the port's connection stays when its guest stops, until `handOver` or `abandonMigration`. A virtual
+   * function that the VMM does not take out by itself is taken back; a call may last as long as the guest takes for that.
+   */
   holdPort(name: string): Answer<void>
   /** Whether the guest of a held port has stopped; waits for it at most `timeoutMs` (10 s). */
   awaitStop(name: string, timeoutMs: number): Answer<boolean>

@@ -2,14 +2,18 @@
 // which order.
 //
 // The rule it must not break: whatever fails, one of the two has the port; what was saved is never lost.
+import type { AssignedVfStatus } from './adapter-calls.ts'
 import type { PortStatus, RemoteSwitchHost, RestoreReport } from './host.ts'
 
 /** Milliseconds of one wait for the guest to stop. */
 const WAIT_MS = 5_000
 
 export interface MigrationSteps {
-  /** The target is ready: its VMM can connect to `port`, and the guest can be migrated. */
-  ready(port: PortStatus): void
+  /**
+   * The target is ready: its VMM can connect to `port`, and the guest can be migrated. `vf`: what the port has at the source still, which
+   * the VMM takes out when it migrates the guest.
+   */
+  ready(port: PortStatus, vf: AssignedVfStatus | undefined): void
   /** True to give up waiting for the guest. */
   cancelled(): boolean
 }
@@ -31,21 +35,27 @@ export async function migratePort(
   options: { readonly waitForStop: boolean },
   steps: MigrationSteps,
 ): Promise<RestoreReport> {
-  await source.holdPort(name)
   let saved: string | undefined
   let prepared = false
+  let held = false
   try {
+    // The target is asked first: a guest does not lose its virtual function for a migration that is refused.
     const port = await target.prepareMigration(await source.save({ port: name })) // ES-491, ES-492
     prepared = true
-    steps.ready(port)
+    await source.holdPort(name)
+    held = true
+    steps.ready(
+      port,
+      (await source.vfs()).find((vf) => vf.port === name),
+    )
     while (options.waitForStop && !(await source.awaitStop(name, WAIT_MS)))
       if (steps.cancelled()) throw new MigrationCancelledError(`port "${name}" was not migrated: its guest did not stop`)
     saved = await source.handOver(name) // ES-493, ES-494
     return await target.takeOver(saved) // ES-495
   } catch (error) {
     if (prepared) await target.abandonMigration(name).catch(() => undefined)
-    if (saved === undefined) await source.abandonMigration(name).catch(() => undefined)
-    else await source.restore(saved)
+    if (saved !== undefined) await source.restore(saved)
+    else if (held) await source.abandonMigration(name).catch(() => undefined)
     throw error
   }
 }

@@ -67,12 +67,16 @@ test('a saved switch makes its ports anew elsewhere, with sockets in the other r
   const target = await managed(t, 'two', '')
   const saved = await source.save({})
   assert.ok(!saved.includes(source.directory))
-  assert.deepEqual(await target.restore(saved), { ports: [{ name: 'alpha', created: true, data: 'none', orphans: 0 }] })
+  assert.deepEqual(await target.restore(saved), {
+    ports: [{ name: 'alpha', created: true, data: 'none', orphans: 0, withoutVf: null }],
+  })
   const [alpha] = await target.ports()
   assert.equal(alpha?.endpoint.kind === 'vhost-user' && alpha.endpoint.path, join(target.directory, 'alpha.sock'))
   assert.equal((await target.properties({ port: 'alpha' })).length, 1)
   assert.equal((await target.properties({})).find(({ port, value }) => port === null && value === 'one')?.id, GUID)
-  assert.deepEqual(await target.restore(saved), { ports: [{ name: 'alpha', created: false, data: 'none', orphans: 0 }] })
+  assert.deepEqual(await target.restore(saved), {
+    ports: [{ name: 'alpha', created: false, data: 'none', orphans: 0, withoutVf: null }],
+  })
 })
 
 test('a saved port keeps its name for people, MTU, mirroring, team, and sockets of its virtual function', async (t) => {

@@ -90,9 +90,14 @@ export function policyHost(components: PolicyHostComponents): Pick<SwitchHost, P
         const present = new Set(running.ports().map(({ name }) => name))
         // All are checked before one is made.
         const fresh = new Map(saved.ports.filter(({ name }) => !present.has(name)).map((one) => [one.name, resolve(one.config)]))
-        const restored = await moves.restoreAll(saved, fresh)
-        for (const made of fresh.values()) settings.set(made.name, made)
-        return { ports: restored.map((one) => ({ ...one, created: fresh.has(one.name) })) }
+        for (const made of fresh.values()) settings.set(made.name, made) // a virtual function may be plugged before the call returns
+        try {
+          const restored = await moves.restoreAll(saved, fresh)
+          return { ports: restored.map((one) => ({ ...one, created: fresh.has(one.name) })) }
+        } catch (error) {
+          for (const name of fresh.keys()) settings.delete(name)
+          throw error
+        }
       }),
     prepareMigration: (text) =>
       translated(async () => {

@@ -31,6 +31,7 @@ function fakeQemu(
   { refused = [], version = [11, 1, 3], migrates = 'active' }: { refused?: string[]; version?: number[]; migrates?: string } = {},
 ) {
   const commands: string[] = []
+  const state = { guest: 'running' }
   const sockets: Socket[] = []
   let migration = 'none'
   const server = createServer((socket) => {
@@ -47,7 +48,7 @@ function fakeQemu(
           send({ return: {}, id })
           continue
         }
-        commands.push(`${execute} ${JSON.stringify(given)}`)
+        if (execute !== 'query-status') commands.push(`${execute} ${JSON.stringify(given)}`)
         const [major, minor, micro] = version
         if (execute === 'migrate') migration = 'wait-unplug'
         if (execute === 'migrate_cancel') migration = 'cancelled'
@@ -55,6 +56,7 @@ function fakeQemu(
           'query-version': { qemu: { major, minor, micro } },
           'query-migrate-parameters': { 'max-bandwidth': 5000 },
           'query-migrate': { status: migration },
+          'query-status': { status: state.guest },
         }
         if (execute === 'query-migrate' && migration === 'wait-unplug') migration = migrates
         if (refused.includes(execute)) send({ error: { class: 'GenericError', desc: 'Duplicate device ID' }, id })
@@ -66,6 +68,9 @@ function fakeQemu(
   server.listen(path)
   return {
     commands,
+    state,
+    /** Without what only asks. */
+    acts: () => commands.filter((command) => !command.startsWith('query-')),
     close: () => {
       for (const socket of sockets) socket.destroy()
       return new Promise<void>((resolve) => server.close(() => resolve()))
@@ -99,7 +104,7 @@ test('a virtio function is plugged with its socket, and its socket goes when the
   await plug.plug('alpha')
   await until(logged('vf-plugged'))
   await plug.unplug('alpha')
-  assert.deepEqual(qemu.commands, [
+  assert.deepEqual(qemu.acts(), [
     'chardev-add {"id":"chr-vf-alpha","backend":{"type":"socket","data":{"addr":{"type":"unix","data":{"path":"/run/a-vf.sock"}},"server":false}}}',
     'netdev_add {"type":"vhost-user","id":"net-vf-alpha","chardev":"chr-vf-alpha"}',
     'device_add {"driver":"virtio-net-pci","netdev":"net-vf-alpha","id":"vf-alpha","bus":"root-vf-alpha","mac":"52:54:00:77:00:01","romfile":""}',
@@ -119,7 +124,7 @@ test('a QEMU that comes later, or comes again, gets its function then', async (t
   events.length = 0
   const second = fakeQemu(qmp)
   await until(logged('vf-plugged'))
-  assert.equal(second.commands.length, 3)
+  assert.equal(second.acts().length, 3)
   await second.close()
 })
 
@@ -153,7 +158,7 @@ test('a PCI function is unplugged from a QEMU that survives it', async (t) => {
   const qemu = fakeQemu(qmp, { version: [11, 2, 0] })
   await plug.plug('alpha')
   await until(logged('vf-plugged'))
-  assert.match(qemu.commands[0]!, /"driver":"vfio-user-pci".*"failover_pair_id":"standby-alpha"/)
+  assert.match(qemu.acts()[0]!, /"driver":"vfio-user-pci".*"failover_pair_id":"standby-alpha"/)
   await plug.unplug('alpha')
   assert.equal(qemu.commands.at(-1), 'device_del {"id":"vf-alpha"}')
   await qemu.close()
@@ -193,5 +198,55 @@ test('a PCI function that can not be taken out is told of', async (t) => {
   await until(logged('vf-plugged'))
   await assert.rejects(plug.unplug('alpha'), UnplugFailedError)
   assert.ok(!qemu.commands.some((command) => command.startsWith('device_del')))
+  await qemu.close()
+})
+
+test('a guest on its way here gets its function when it has come', async (t) => {
+  const { plug, qmp, until, logged } = bench(t, 'vfio-user')
+  const qemu = fakeQemu(qmp)
+  qemu.state.guest = 'inmigrate'
+  await plug.plug('alpha')
+  await sleep(50)
+  assert.deepEqual(qemu.acts(), [])
+  qemu.state.guest = 'running'
+  await until(logged('vf-plugged'))
+  assert.match(qemu.acts()[0]!, /^device_add .*"id":"vf-alpha"/)
+  await qemu.close()
+})
+
+test('a function that is kept out is let in for a migration in earnest, and taken out again when that comes to nothing', async (t) => {
+  const { plug, qmp, until, logged } = bench(t, 'vfio-user')
+  const qemu = fakeQemu(qmp)
+  await plug.plug('alpha')
+  await until(logged('vf-plugged'))
+  await plug.unplug('alpha')
+  qemu.commands.length = 0
+  await plug.leaving('alpha')
+  assert.deepEqual(qemu.acts(), ['migrate_cancel {}', 'migrate-set-parameters {"max-bandwidth":5000}'])
+  qemu.commands.length = 0
+  await plug.staying('alpha')
+  assert.deepEqual(qemu.acts(), ['migrate-set-parameters {"max-bandwidth":1000}', 'migrate {"uri":"exec:cat >/dev/null"}'])
+  qemu.commands.length = 0
+  await plug.staying('alpha') // nothing was let in
+  assert.deepEqual(qemu.commands, [])
+  await plug.plug('alpha')
+  await until(() => qemu.acts().length === 2)
+  assert.deepEqual(qemu.acts(), ['migrate_cancel {}', 'migrate-set-parameters {"max-bandwidth":5000}'])
+  await qemu.close()
+})
+
+test('a function that the guest drives is left to QEMU, which is not spoken to until the port has its function again', async (t) => {
+  const { plug, qmp, events, until, logged } = bench(t, 'vfio-user')
+  const qemu = fakeQemu(qmp)
+  await plug.plug('alpha')
+  await until(logged('vf-plugged'))
+  qemu.commands.length = 0
+  await plug.leaving('alpha')
+  await plug.unplug('alpha')
+  await plug.gone('alpha')
+  assert.deepEqual(qemu.commands, [])
+  events.length = 0
+  await plug.plug('alpha')
+  await until(logged('vf-plugged'))
   await qemu.close()
 })

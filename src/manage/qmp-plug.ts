@@ -2,8 +2,10 @@
 //
 // QEMU up to 11.1 ends when a vfio-user function is unplugged, but not when it takes the primary card of a failover pair away to migrate
 // its guest. So there such a function is taken out by a migration to nowhere, too slow to ever end, and given back by calling it off.
+// When the guest is to be migrated in earnest, that is called off too, and QEMU takes the function out by itself.
 //
-// The rule it must not break: a QEMU that is not there, or comes again, holds nothing up: it gets its function when it is there.
+// The rule it must not break: a QEMU that is not there, or comes again, holds nothing up: it gets its function when it is there. One that
+// a guest is on its way to gets it when the guest has come.
 import { connect, type Socket } from 'node:net'
 import type { VfPlug } from '../engine/adapters/switch-adapters.ts'
 import { QmpClient } from '../lab/qmp.ts'
@@ -38,6 +40,9 @@ const POLL_MS = 20
 /** Of a migration: QEMU waits for the guest to let go of its primary cards. */
 const BEFORE_UNPLUG = ['setup', 'wait-unplug']
 const UNPLUGGED = ['active', 'device', 'pre-switchover']
+const UNDER_WAY = [...BEFORE_UNPLUG, ...UNPLUGGED, 'postcopy-active', 'cancelling']
+/** Of a virtual machine: its guest is on its way from another QEMU. */
+const INCOMING = 'inmigrate'
 
 /** A connection to one QEMU. */
 class QmpSession {
@@ -73,6 +78,16 @@ class QmpSession {
     this.#deleted.delete(id)
   }
 
+  /** Waits until the guest is here, and stays: nothing can be plugged into it while it is on its way. */
+  async settled(): Promise<void> {
+    for (;;) {
+      const { status } = (await this.client.execute('query-status')) as { status?: string }
+      if (status !== INCOMING) break
+      await new Promise((resolve) => setTimeout(resolve, POLL_MS))
+    }
+    await this.migrationAfter(UNDER_WAY)
+  }
+
   /** Waits while a migration is in one of these states; returns the next one. */
   async migrationAfter(states: readonly string[]): Promise<string> {
     for (;;) {
@@ -96,6 +111,8 @@ export class QmpPlug implements VfPlug {
   readonly #pluggings = new Map<string, Plugging>()
   /** Ports whose function a migration keeps out, and the bandwidth that migrations had before. */
   readonly #heldOut = new Map<string, number>()
+  /** Ports whose function is in the guest without a VF, until QEMU takes it out to migrate the guest. */
+  readonly #letIn = new Set<string>()
 
   constructor(components: QmpPlugComponents) {
     this.#components = components
@@ -105,6 +122,7 @@ export class QmpPlug implements VfPlug {
   async plug(port: string): Promise<void> {
     const known = this.#components.port(port)
     if (known?.iov.qmp === undefined) return
+    this.#letIn.delete(port)
     await this.#forget(port)
     const plugging: Plugging = { stop: new AbortController(), session: undefined, plugged: false, done: Promise.resolve() }
     plugging.done = this.#keepPlugged(port, known, known.iov.qmp, plugging)
@@ -120,6 +138,44 @@ export class QmpPlug implements VfPlug {
     } finally {
       await this.#forget(port)
     }
+  }
+
+  /**
+   * QEMU is about to migrate the guest, and takes the function out by itself: the switch lets go of both. A function that is kept out by
+   * a migration to nowhere is given back: QEMU migrates one way at a time.
+   */
+  async leaving(port: string): Promise<void> {
+    await this.#forget(port)
+    if (!this.#heldOut.has(port)) return
+    const path = this.#components.port(port)?.iov.qmp
+    const session = path === undefined ? undefined : await QmpSession.open(path).catch(() => undefined)
+    if (session === undefined) return
+    try {
+      if (await this.#calledOff(port, session)) this.#letIn.add(port)
+    } finally {
+      session.client.close()
+    }
+  }
+
+  /** QEMU has not migrated the guest: a function that `leaving` has given back is taken out again. */
+  async staying(port: string): Promise<void> {
+    if (!this.#letIn.delete(port)) return
+    const path = this.#components.port(port)?.iov.qmp
+    const session = path === undefined ? undefined : await QmpSession.open(path).catch(() => undefined)
+    if (session === undefined) return
+    try {
+      await session.migrationAfter(UNDER_WAY)
+      await this.#holdOut(port, session)
+    } finally {
+      session.client.close()
+    }
+  }
+
+  /** The port is gone. */
+  async gone(port: string): Promise<void> {
+    this.#heldOut.delete(port)
+    this.#letIn.delete(port)
+    await this.#forget(port)
   }
 
   /** Ends all connections; what is plugged stays. */
@@ -180,7 +236,10 @@ export class QmpPlug implements VfPlug {
       if (session !== undefined && !signal.aborted) {
         plugging.session = session
         try {
-          if (!(await this.#calledOff(port, session))) await putIn(port, known, session)
+          if (!(await this.#calledOff(port, session))) {
+            await session.settled()
+            await putIn(port, known, session)
+          }
           plugging.plugged = true
           log('vf-plugged', 'the virtual function is plugged into the guest')
         } catch (error) {

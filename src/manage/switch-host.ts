@@ -84,13 +84,15 @@ export function manageSwitch(
     if (name !== undefined) port(name)
   }
 
-  /** As if these ports stood in the configuration. */
-  const checkPorts = (all: readonly ResolvedPort[]): void => {
-    const [finding] = checkConfig({ ...config, switch: { ...config.switch, ports: all }, guests: [] })
+  /** As if these ports stood in the configuration. Of them only `wanting` must have an adapter to take its virtual function from. */
+  const checkPorts = (all: readonly ResolvedPort[], wanting?: ResolvedPort): void => {
+    const findings = checkConfig({ ...config, switch: { ...config.switch, ports: all }, guests: [] })
+    const finding = findings.find(({ code, path }) => code !== 'needs-adapter' || all[Number(path[2])] === wanting)
     if (finding !== undefined) throw new ControlError('bad-request', `${finding.message}; ${finding.hint}`)
   }
 
-  const resolve = (input: unknown): ResolvedPort => {
+  // A port that comes from another switch stays on its synthetic card where this one has no adapter.
+  const resolve = (input: unknown, isNew: boolean): ResolvedPort => {
     const parsed = portSchema.safeParse(input)
     if (!parsed.success) {
       const [first] = explainIssues(portSchema, input, parsed.error.issues)
@@ -103,13 +105,20 @@ export function manageSwitch(
     const added = resolvePort(parsed.data, config.runtime.directory)
     if (ports().some(({ name }) => name === added.name))
       throw new ControlError('port-exists', `switch "${config.switch.name}" already has a port "${added.name}"`)
-    checkPorts([...settings.values(), added])
+    checkPorts([...settings.values(), added], isNew ? added : undefined)
     return added
   }
 
   return {
     ...adapterHost({ adapters: running.adapters, switchName: config.switch.name, translated }),
-    ...policyHost({ running, runtimeDirectory: config.runtime.directory, settings, port, resolve, translated }),
+    ...policyHost({
+      running,
+      runtimeDirectory: config.runtime.directory,
+      settings,
+      port,
+      resolve: (input) => resolve(input, false),
+      translated,
+    }),
     status: async () => {
       const all = ports()
       const extensions = await running.extensions()
@@ -191,7 +200,7 @@ export function manageSwitch(
         ),
     addPort: (input) =>
       translated(async () => {
-        const added = resolve(input)
+        const added = resolve(input, true)
         settings.set(added.name, added) // its virtual function may be plugged before the call returns
         try {
           await running.addPort(added)

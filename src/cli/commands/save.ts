@@ -46,6 +46,8 @@ function report(terminal: Terminal, answer: RestoreReport): void {
     terminal.data(answer)
     return
   }
+  for (const { withoutVf } of answer.ports)
+    if (withoutVf !== null) terminal.note(`${withoutVf}: its guest goes on with its synthetic card`)
   const words = { restored: 'restored', waiting: 'when its peer connects', none: '-' }
   terminal.table(
     [
@@ -80,15 +82,18 @@ export async function migrate(
       port,
       { waitForStop: !now },
       {
-        ready: (prepared) => {
+        ready: (prepared, vf) => {
           const place = endpointPlace(prepared.endpoint)
-          if (!now)
-            terminal.note(`port "${port}" is prepared at ${place}: start the VMM there, and migrate the guest; waiting for it`)
+          if (now) return
+          terminal.note(`port "${port}" is prepared at ${place}: start the VMM there, and migrate the guest; waiting for it`)
+          if (vf) terminal.note(`the VMM takes VF ${vf.vf} of adapter "${vf.adapter}" out of the guest when it migrates it`)
         },
         cancelled: () => cancelled,
       },
     )
     report(terminal, answer)
+    const vf = (await target.vfs()).find((one) => one.port === port)
+    if (vf) terminal.note(`port "${port}" has VF ${vf.vf} of adapter "${vf.adapter}" now`)
     return ExitCode.ok
   } catch (error) {
     if (error instanceof MigrationCancelledError && cancelled) return ExitCode.interrupted

@@ -8,6 +8,7 @@ export type AdapterErrorCode =
   | 'NO_VF'
   | 'ADAPTER_REMOVED'
   | 'BAD_VF_SETTING'
+  | 'WRONG_STATE'
 
 /** The codes are those of the contract in adapter-config.ts. */
 export class SwitchAdapterError extends Error {

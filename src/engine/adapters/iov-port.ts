@@ -31,8 +31,10 @@ export interface IovPort extends PlainPort {
   removing: boolean
   /** Its VF was taken away by somebody: it gets none by weight until it is given one again. */
   barred: boolean
-  /** That there was no VF for it was told. */
-  wasRefused: boolean
+  /** Why it has no VF, as it was told. */
+  refusal: string | null
+  /** `arriving`: its VM is migrated here and not there yet; `leaving`: it is about to be migrated away, `-without` the VF that it had. */
+  moving: 'no' | 'arriving' | 'leaving' | 'leaving-without'
   /** One operation at a time. */
   queue: Promise<unknown>
 }

@@ -24,6 +24,7 @@ import { EngineAdapter } from './engine-adapter.ts'
 import { SwitchAdapterError } from './errors.ts'
 import { type GivenVf, type IovPort, inOrder, type PlainPort, statusOf } from './iov-port.ts'
 import { VfGiving, type VfPlug } from './vf-giving.ts'
+import { VfMoves } from './vf-moves.ts'
 import { VfSeat } from './vf-seat.ts'
 import type { VmPolicies } from './vm-policies.ts'
 import { VmTraffic } from './vm-traffic.ts'
@@ -57,10 +58,14 @@ export class RunningAdapters implements SwitchAdapters {
   readonly #runs: readonly AdapterRun[]
   readonly #traffic: VmTraffic
   readonly #giving: VfGiving
+  /** VFs of ports that are about to leave the switch. */
+  readonly moves: VfMoves
   readonly #ports = new Map<string, IovPort>()
   /** VMs without SR-IOV whose addresses the default VPort has filters for. */
   readonly #plain = new Map<string, PlainPort>()
   readonly #observers = new Set<(adapter: string, indication: AdapterIndication) => void>()
+  /** Ports that want a VF, of a switch without adapters. */
+  readonly #unserved = new Set<string>()
   #distributing: Promise<void> = Promise.resolve()
   #isStarted = false
 
@@ -69,6 +74,14 @@ export class RunningAdapters implements SwitchAdapters {
     const event = (port: IovPort, code: string, message: string) => this.#log(`port ${port.name}`, code, message)
     this.#traffic = new VmTraffic({ ...components, event })
     this.#giving = new VfGiving({ ...components, traffic: this.#traffic, port: (name) => this.#find(name), event })
+    this.moves = new VfMoves({
+      giving: this.#giving,
+      plug: components.plug,
+      find: (name) => this.#ports.get(name),
+      assign: (port) => this.#assign(port),
+      distribute: () => this.#distribute(),
+      event,
+    })
     this.#runs = configs.map((config, index) => this.#makeRun(config, index))
   }
 
@@ -143,8 +156,12 @@ export class RunningAdapters implements SwitchAdapters {
     return this.#run(name).adapter.uplink
   }
 
-  /** A port was created. */
-  async addPort(id: number, { name, mac, iov, vm = name }: PortConfig): Promise<void> {
+  /** A port was created. `arriving`: its guest is somewhere else still, and the port gets nothing of the adapters until `arrive`. */
+  async addPort(id: number, { name, mac, iov, vm = name }: PortConfig, arriving = false): Promise<void> {
+    if (this.#runs.length === 0 && iov !== undefined && iov.weight > 0) {
+      this.#unserved.add(name)
+      this.#log(`port ${name}`, 'vf-not-assigned', `${this.withoutVf(name)}: traffic stays on the synthetic path`)
+    }
     if (mac === null || this.#runs.length === 0) return
     const vlan = this.#components.policies.vlan(id)
     if (iov === undefined) this.#plain.set(name, { id, mac, vlan })
@@ -158,17 +175,35 @@ export class RunningAdapters implements SwitchAdapters {
           windows,
           activity: () => {
             const port = this.#ports.get(name)
-            if (port) this.#traffic.follow(port)
+            if (port) (port.moving === 'no' ? this.#traffic : this.moves).follow(port)
           },
           event: (code, message) => this.#log(`port ${name}`, code, message),
         },
       )
-      const state = { given: null, onVf: false, switchovers: 0, removing: false, barred: false, wasRefused: false }
-      this.#ports.set(name, { id, name, vm, mac, vlan, iov, seat, ...state, queue: Promise.resolve() })
+      const state = { given: null, onVf: false, switchovers: 0, removing: false, barred: false, refusal: null }
+      const moving = arriving ? 'arriving' : 'no'
+      this.#ports.set(name, { id, name, vm, mac, vlan, iov, seat, ...state, moving, queue: Promise.resolve() })
       if (iov.weight > 0) await seat.prepare()
     }
+    if (arriving) return
     for (const run of this.#runs) await this.#filterFor(run, { id, mac, vlan })
     if (this.#isStarted) await this.#distribute()
+  }
+
+  /** Target of a migration: the guest of a port that was made as arriving is here, on the synthetic path. VFs are given by weight. */
+  async arrive(name: string): Promise<void> {
+    const port = this.#ports.get(name)
+    const plain = port ?? this.#plain.get(name)
+    if (port) port.moving = 'no'
+    if (plain) for (const run of this.#runs) await this.#filterFor(run, plain)
+    await this.#distribute()
+  }
+
+  /** Why a port that wants a VF has none, as a sentence without its full stop; null: it has one, or wants none. */
+  withoutVf(name: string): string | null {
+    const port = this.#ports.get(name)
+    if (port) return port.given ? null : port.refusal
+    return this.#unserved.has(name) ? `the switch has no SR-IOV adapter to give port "${name}" a VF from` : null
   }
 
   /** A port is about to be deleted: its guest is gone, or loses its VF at once. */
@@ -181,6 +216,8 @@ export class RunningAdapters implements SwitchAdapters {
       this.#ports.delete(name)
     }
     this.#plain.delete(name)
+    this.#unserved.delete(name)
+    if (port?.iov.qmp !== undefined) await this.#components.plug?.gone?.(name)
     if (mac !== undefined) for (const { stack } of this.#runs) await stack?.forget({ mac }).catch(() => undefined)
     if (port && this.#isStarted) await this.#distribute()
   }
@@ -255,14 +292,16 @@ export class RunningAdapters implements SwitchAdapters {
   // Ports that want a VF and have none get what is left, the highest weights first.
   #distribute(): Promise<void> {
     this.#distributing = this.#distributing.then(async () => {
-      const wanting = [...this.#ports.values()].filter(({ iov, given, barred }) => iov.weight > 0 && !given && !barred)
+      const wanting = [...this.#ports.values()].filter(
+        ({ iov, given, barred, moving }) => iov.weight > 0 && !given && !barred && moving === 'no',
+      )
       for (const port of wanting.sort((a, b) => b.iov.weight - a.iov.weight))
         await inOrder(port, async () => {
           if (!port.given && this.#ports.has(port.name)) await this.#assign(port)
         }).catch((error: Error & { code?: string }) => {
-          if (!port.wasRefused)
+          if (port.refusal === null)
             this.#log(`port ${port.name}`, 'vf-not-assigned', `${error.message}: traffic stays on the synthetic path`)
-          port.wasRefused = true
+          port.refusal = error.message
         })
     })
     return this.#distributing
@@ -322,13 +361,19 @@ export class RunningAdapters implements SwitchAdapters {
     })
   }
 
+  #notMoving({ name, moving }: IovPort): void {
+    if (moving !== 'no') throw new SwitchAdapterError('WRONG_STATE', `port "${name}" is being moved to another switch, or here`)
+  }
+
   async assign(port: string): Promise<AssignedVfStatus> {
     const found = this.#find(port)
+    this.#notMoving(found)
     return inOrder(found, () => this.#assign(found))
   }
 
   async remove(port: string, surprise = false): Promise<void> {
     const { port: found } = this.#given(port)
+    this.#notMoving(found)
     found.barred = true
     await inOrder(found, () => this.#giving.remove(found, surprise))
     await this.#distribute()

@@ -20,6 +20,12 @@ export interface VfPlug {
   plug(port: string, vf: AssignedVf): Promise<void>
   /** Settles when the guest has let go of it. */
   unplug(port: string, vf: AssignedVf): Promise<void>
+  /** The VMM is about to migrate the guest, and takes a PCI function out by itself. Settles when nothing keeps it from that. */
+  leaving?(port: string): Promise<void>
+  /** The guest of a port without a VF stays after all: what `leaving` undid is done again. */
+  staying?(port: string): Promise<void>
+  /** The port is gone: nothing is plugged for it any more. */
+  gone?(port: string): Promise<void>
 }
 
 /** Frames that are on their way to a processor at once: its pool has room for them. */
@@ -154,11 +160,23 @@ export class VfGiving {
     }
     port.given = { run, vf }
     port.barred = false
-    port.wasRefused = false
+    port.refusal = null
     event(port, 'vf-assigned', `VF ${vf.vfId} of adapter "${run.adapter.name}" at ${port.iov.path}`)
     await vfAssigned(port.id, true)
     traffic.follow(port)
     return statusOf(port, port.given)
+  }
+
+  /** The driver of a PCI function has gone that was parked, and may come back: the VF stays the VM's, its traffic leaves it. */
+  async fallBack(port: IovPort): Promise<void> {
+    const { given } = port
+    if (!given) return
+    const { run, vf } = given
+    this.#components.traffic.direct(port, false)
+    await this.#drain(run, vf) // before the filters move: what comes after that comes later
+    await run.stack?.follow(vf.vfId, false)
+    await this.#drain(run, vf)
+    await port.seat.unpark()
   }
 
   /** Takes the VF of `port` back; `surprise`: its guest is not asked. */

@@ -173,11 +173,13 @@ export class VfSeat {
     await served?.set([])
   }
 
-  /** What is still parked is lost. No processor may use the seat's queues any more. */
+  /** Frames are not parked any more; what still is, is lost. */
   async unpark(): Promise<void> {
     const parking = this.#parking
+    if (parking === null) return
     this.#parking = null
     if (this.#isOpen && this.#function !== undefined) this.#function.draining = false
+    await this.#served?.set(this.#plans, this.#windows)
     await parking?.close()
   }
 
