@@ -4,6 +4,7 @@ import { addAdapterCommands } from './adapter-commands.ts'
 import { type CommandContext, type CommonOptions, processContext } from './command-context.ts'
 import type { VerifyArguments } from './commands/verify.ts'
 import { whole } from './grammar.ts'
+import { addLabCommands } from './lab-commands.ts'
 import { addPolicyCommands } from './policy-commands.ts'
 import { addPortCommands } from './port-commands.ts'
 
@@ -121,6 +122,7 @@ export function createProgram(version: string, finish: (exitCode: number) => voi
   addPortCommands(program, asks, run)
   addPolicyCommands(program, asks, run)
   addAdapterCommands(program, asks, run)
+  addLabCommands(program, run)
 
   type VmmOptions = { vmm: (typeof vmmNames)[number]; memory: number; config?: string }
   asks(program, 'qemu-args', 'print what to give a VMM to attach its guest to a port')

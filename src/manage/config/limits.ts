@@ -43,3 +43,9 @@ export const MIRROR_SESSION_MAX = 255
 /** Milliseconds that the control path may be told to wait. */
 export const WAIT_MS_MAX = 600_000
 export const CREATE_ATTEMPTS_MAX = 100
+/** A failover lab: its length in seconds, frames per second, Mbit/s, steps, and how often one of them is repeated. */
+export const FAILOVER_SECONDS_MAX = 3600
+export const FAILOVER_PPS_MAX = 100_000
+export const FAILOVER_MBPS_MAX = 1000
+export const FAILOVER_STEPS_MAX = 256
+export const FAILOVER_TIMES_MAX = 10_000

@@ -174,5 +174,6 @@ export function resolveConfig(
       : { adapters: config.adapters.map((adapter) => resolveAdapter(adapter, config.switch.name, directory)) }),
     runtime: { directory, control: resolve(directory, control) },
     guests: config.guests,
+    ...(config.failover === undefined ? {} : { failover: config.failover }),
   }
 }

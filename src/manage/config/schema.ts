@@ -7,6 +7,7 @@ import { mirrorModes } from '../../engine/port-settings.ts'
 import { propertyTypes } from '../../switch/policies/property.ts'
 import { adapterSchema, iovSchema } from './adapter-schema.ts'
 import { endpointSchema, mtu, name, queueCount, socketPath, wireSchema } from './endpoint-schema.ts'
+import { failoverSchema } from './failover-schema.ts'
 import {
   ADAPTERS_MAX,
   AGEING_SECONDS_MAX,
@@ -205,5 +206,6 @@ export const configSchema = z
     adapters: z.array(adapterSchema).max(ADAPTERS_MAX).optional().describe('SR-IOV adapters.'),
     runtime: runtimeSchema.prefault({}).describe('Where sockets and captures stand.'),
     guests: z.array(guestSchema).max(GUESTS_MAX).default([]).describe('Guests of a lab, started by `vmswitch up`.'),
+    failover: failoverSchema.optional().describe('A failover lab, run by `vmswitch lab failover`.'),
   })
   .describe('Configuration of one vmswitch.')

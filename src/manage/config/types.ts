@@ -4,6 +4,7 @@ import type { z } from 'zod'
 import type { PropertyInput } from '../../switch/policies/property.ts'
 import type { adapterSchema, iovSchema } from './adapter-schema.ts'
 import type { endpointSchema, wireSchema } from './endpoint-schema.ts'
+import type { failoverSchema } from './failover-schema.ts'
 import type { configSchema, guestSchema, limitsSchema, portChangeSchema, portSchema } from './schema.ts'
 
 /** A configuration as written: defaults may be left out. */
@@ -38,6 +39,9 @@ export interface ResolvedAdapter extends Omit<z.output<typeof adapterSchema>, 'm
 export interface ResolvedIov extends Omit<z.output<typeof iovSchema>, 'path'> {
   readonly path: string
 }
+
+/** A failover lab, with its defaults but for names. */
+export type FailoverConfig = z.output<typeof failoverSchema>
 
 export type GuestConfig = z.output<typeof guestSchema>
 
@@ -108,4 +112,6 @@ export interface ResolvedConfig {
   readonly adapters?: readonly ResolvedAdapter[]
   readonly runtime: { readonly directory: string; readonly control: string }
   readonly guests: readonly GuestConfig[]
+  /** Absent without a failover lab. */
+  readonly failover?: FailoverConfig
 }
