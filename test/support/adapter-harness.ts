@@ -52,6 +52,8 @@ export interface HarnessOptions extends Partial<SoftwareAdapterOptions> {
   readonly wrap?: (pf: SoftwarePf) => PfMiniport
   readonly vportGone?: (vport: number) => Promise<void> | void
   readonly busDriver?: VirtualBusDriver
+  /** Shared memory for what a test adds, at `data.spare`. */
+  readonly spareBytes?: number
 }
 
 /** What a sink got. */
@@ -98,7 +100,7 @@ export function wireFrame(to: string, from: string, text: string, ...tags: numbe
 }
 
 export class AdapterHarness {
-  readonly data = new DataPathHarness()
+  readonly data: DataPathHarness
   readonly software: SoftwareAdapter
   readonly path: AdapterPath
   readonly wire: number
@@ -109,8 +111,9 @@ export class AdapterHarness {
   readonly #sinks = new Map<number, VPortSink>()
 
   constructor(options: HarnessOptions = {}) {
-    const { keywords = sriovKeywords(4), wrap, vportGone, busDriver, limits = fixtureLimits, ...rest } = options
-    const { data } = this
+    const { keywords = sriovKeywords(4), wrap, vportGone, busDriver, limits = fixtureLimits, spareBytes = 0, ...rest } = options
+    const data = new DataPathHarness({ spareBytes })
+    this.data = data
     this.wire = limits.maxNumVPorts
     this.software = new SoftwareAdapter(
       { limits, mac: MAC.pf, ...rest },
