@@ -7,10 +7,13 @@ import type { VfShown, VfWords } from '../adapter/linux-words.ts'
 import type { AdapterRequest } from '../adapter/requests.ts'
 import type { BringUpOrder } from '../adapter/sequences.ts'
 import type { EndpointConfig } from './endpoint-factory.ts'
+import type { AdapterMode, QueueModeConfig } from './queue-config.ts'
 
 /** An adapter to create. Its default VPort becomes the external connection of the port whose endpoint is `{ kind: 'adapter' }`. */
-export interface AdapterConfig {
+export interface AdapterConfig extends Partial<QueueModeConfig> {
   readonly name: string
+  /** sriov without it. In VMQ mode the adapter has queues, and no VFs. */
+  readonly mode?: AdapterMode
   /** Address of the PF, lower case. */
   readonly mac: string
   /** What the physical port is connected to; null: to nothing, the NIC switch works between VFs and the host. */
@@ -87,6 +90,8 @@ export interface VPortStatus {
 
 export interface AdapterStatus {
   readonly name: string
+  /** sriov without it. */
+  readonly mode?: AdapterMode
   readonly mac: string
   /** running; removed: the adapter was pulled; absent from the list once it is closed. */
   readonly state: 'running' | 'removed'

@@ -9,7 +9,6 @@ import type { FdbEntry, MacTable } from '../switch/mac-table.ts'
 import type { PortTable } from '../switch/port-table.ts'
 import type { ReasonRegistry } from '../switch/reason-registry.ts'
 import { WindowAllocator } from '../vhost-user/window-allocator.ts'
-import { RunningAdapters } from './adapters/switch-adapters.ts'
 import { VmPolicies } from './adapters/vm-policies.ts'
 import { systemMonotonicMs } from './clock.ts'
 import { type ExtensionEntry, ExtensionManager, type ExtensionStatus } from './extension-manager.ts'
@@ -21,6 +20,7 @@ import { portOptionsOf, portStatusOf } from './port-options.ts'
 import { type PortEvent, PortRunner, type PortRunnerOptions } from './port-runner.ts'
 import { enforcePortSettings, type PortSettings } from './port-settings.ts'
 import { ProcessorSet } from './processor-set.ts'
+import { AdaptersWithQueues } from './queues/adapters-with-queues.ts'
 import { SwitchSaver } from './saving.ts'
 import { createSharedTables } from './shared-tables.ts'
 import {
@@ -64,7 +64,7 @@ export class RunningSwitch {
   /** Saves, restores and moves ports. */
   readonly moves: PortMoves
   /** SR-IOV adapters and the VFs of VMs. */
-  readonly adapters: RunningAdapters
+  readonly adapters: AdaptersWithQueues
   readonly #ports = new Map<string, PortWithRunners>()
   readonly #startedMs = systemMonotonicMs()
   #ageing: NodeJS.Timeout | undefined
@@ -142,7 +142,7 @@ export class RunningSwitch {
       indicated: (portId, status) => components.edge?.adapterIndicated?.(portId, status),
       enforced: (portId) => this.adapters.policiesChanged(portId),
     })
-    this.adapters = new RunningAdapters(config.adapters ?? [], {
+    this.adapters = new AdaptersWithQueues(config.adapters ?? [], {
       memory,
       windows: this.#windows,
       processors: this.#processors,
@@ -156,6 +156,7 @@ export class RunningSwitch {
       encapsulate: (request, sourcePortId) => this.#control.nicRequest(request, sourcePortId),
       hasPort: (name) => this.#ports.has(name),
       unknownPort: (name) => this.#unknownPort(name),
+      polledFrom: (name, processor) => this.#ports.get(name)?.runner.polledFrom(processor),
       plug: components.plug,
     })
     this.#saver = new SwitchSaver({

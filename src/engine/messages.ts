@@ -6,6 +6,7 @@ import type { NicStatusIndication, OidCompletion, OidRequest } from '../ndis/oid
 import type { ControlLimits } from '../switch/control/limits.ts'
 import type { ViewChange } from '../switch/control/view.ts'
 import type { FailurePolicy, ModuleState } from '../switch/module.ts'
+import type { QueueAdapterPlan } from './queues/queue-plan.ts'
 
 /** Linear addresses of what all processors share, and of what one has for itself. */
 export interface ProcessorAddresses {
@@ -108,6 +109,10 @@ export type Request =
   /** The switch's external port stands above the adapter's default VPort, or (port 0) no more. */
   | { readonly kind: 'adapter-host'; readonly adapter: number; readonly port: number; readonly nicIndex: number }
   | { readonly kind: 'adapter-gone'; readonly adapter: number }
+  | { readonly kind: 'queue-adapter'; readonly plan: QueueAdapterPlan }
+  | { readonly kind: 'queue-adapter-gone'; readonly adapter: number }
+  /** Answered between two bursts: what the processor saw before, it works with no more. */
+  | { readonly kind: 'quiesce' }
   | { readonly kind: 'start'; readonly keys: readonly number[] }
   | { readonly kind: 'pause' | 'resume'; readonly key: number }
   | { readonly kind: 'view'; readonly change: ViewChange }

@@ -117,6 +117,11 @@ export class PortRunner {
     })
   }
 
+  /** Has the port's queue pairs polled by `processor` and those that follow. */
+  polledFrom(processor: number): Promise<void> {
+    return this.#served.polledFrom(processor)
+  }
+
   get linkUp(): boolean {
     return this.#linkUp
   }

@@ -60,6 +60,16 @@ export class ProcessorClient {
     else waiting?.resolve(message.value)
   }
 
+  /** The event descriptor that wakes it. */
+  get doorbell(): number {
+    return this.#doorbell
+  }
+
+  /** Wakes it, if it sleeps: it looks at all its queues. */
+  wake(): void {
+    if (!this.#gone) signalEventFd(this.#doorbell)
+  }
+
   /** Sends a request and returns its answer. */
   request<T = void>(request: Request): Promise<T> {
     if (this.#gone) return Promise.reject(new Error('the processor is gone'))

@@ -4,7 +4,6 @@
 //
 // The rule it must not break: a slice is bounded, and between two bursts the configuration may change but never within one.
 
-import type { AdapterPath } from '../adapter/adapter-path.ts'
 import type { MayBeDirect } from '../adapter/direct-path.ts'
 import { type EndpointQueue, type QueueContext, type QueuePlan, ringKinds } from '../endpoints/endpoint.ts'
 import { openQueue } from '../endpoints/open-queue.ts'
@@ -34,6 +33,8 @@ import type { ProcessorStart, QueueTarget, Request } from './messages.ts'
 import { ParkingSink } from './parking-sink.ts'
 import { type Polled, PollOrder } from './poll-order.ts'
 import { ProcessorAdapters } from './processor-adapters.ts'
+import { type BurstTaker, ProcessorQueues } from './queues/processor-queues.ts'
+import { queueAdapterOf } from './queues/queue-plan.ts'
 import { SharedQueue } from './shared-queue.ts'
 import { Timers } from './timers.ts'
 import { WindowSet } from './windows.ts'
@@ -51,8 +52,8 @@ const LATENCY_EVERY = 8 // one burst in so many is timed
 interface Source extends Polled {
   readonly queue: EndpointQueue
   readonly key: string
-  /** Of a VPort or the wire: the adapter's data path, which takes its bursts; `port` is the VPort then. */
-  readonly path: AdapterPath | undefined
+  /** What takes its bursts: of a VPort or the wire the adapter's data path (`port` is the VPort then), of a ring with receive queues these. */
+  readonly path: BurstTaker | undefined
   readonly counters: Counters
   readonly port: number
   /** The physical adapter of an external port, else 0. */
@@ -89,6 +90,7 @@ export class Processor {
   readonly view: ConfigurationView
   readonly references: ReferenceTable
   readonly adapters: ProcessorAdapters
+  readonly queues: ProcessorQueues
   readonly #delivery: Delivery
   readonly #windows: WindowSet
   readonly #context: QueueContext
@@ -137,6 +139,7 @@ export class Processor {
       },
       { kernels: linear, ports: this.ports, delivery: this.#delivery },
     )
+    const macs = new MacTable(memory.buffer, addresses.macTable, start.macEntries, start.ports)
     this.dataPath = new DataPath({
       shortCut,
       buffer: memory.buffer,
@@ -144,7 +147,7 @@ export class Processor {
       list: addresses.list,
       kernels,
       ports: this.ports,
-      macs: new MacTable(memory.buffer, addresses.macTable, start.macEntries, start.ports),
+      macs,
       counters: this.counters,
       delivery: this.#delivery,
       injections: this.injections,
@@ -162,6 +165,8 @@ export class Processor {
       reasonName,
       nowMs: this.nowMs,
     })
+    const { dataPath, pool, counters, nowMs } = this
+    this.queues = new ProcessorQueues({ memory, pool, kernels, dataPath, macs, counters, processor: start.index, nowMs })
     this.#doorbell = start.doorbell
     this.#epoll.add(start.doorbell)
   }
@@ -214,10 +219,11 @@ export class Processor {
       }
       sinks.push(queue)
       if (!owned.includes(i)) continue
+      const ofQueues = queueAdapterOf(plan)
       this.#sources.add({
         queue,
         key,
-        path: served?.path,
+        path: ofQueues === undefined ? served?.path : this.queues.find(ofQueues).ring(plan.index),
         counters: served?.counters ?? this.counters,
         port: target.kind === 'vport' ? target.vport : target.port,
         nicIndex: target.kind === 'vport' ? 0 : target.nicIndex,
@@ -226,10 +232,19 @@ export class Processor {
         backOff: 0,
       })
     }
+    const withQueues = plans.map(queueAdapterOf).find((adapter) => adapter !== undefined)
+    if (withQueues !== undefined && target.kind === 'port') this.#serveWaiting(withQueues, key, target.port)
     this.#queues.set(key, queues)
     const place = parking
     const rings = sinks.length === 0 ? [null] : sinks // the driver of a virtio-net device has stopped all its rings
     this.#deliverTo(target, place === undefined ? sinks : rings.map((ring) => new ParkingSink(ring, place)))
+  }
+
+  // What other processors leave for the queues of this one.
+  #serveWaiting(adapter: number, key: string, port: number): void {
+    const { waiting, serving } = this.queues.find(adapter)
+    const { counters } = this
+    this.#sources.add({ queue: waiting, key, path: serving, counters, port, nicIndex: 0, passes: 0, skip: 0, backOff: 0 })
   }
 
   #deliverTo(target: QueueTarget, sinks: readonly (SinkQueue & MayBeDirect)[]): void {

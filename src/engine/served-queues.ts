@@ -16,7 +16,8 @@ export interface ServedQueuesComponents {
 
 export class ServedQueues {
   readonly #target: QueueTarget
-  readonly #first: number
+  #first: number
+  #steps: Promise<unknown> = Promise.resolve()
   readonly #components: ServedQueuesComponents
   #plans: readonly QueuePlan[] = []
   #locks: readonly number[] = []
@@ -33,7 +34,51 @@ export class ServedQueues {
   }
 
   /** Replaces the queues; an empty list withdraws all. Throws, with all withdrawn, when there is no memory for what they need. */
-  async set(plans: readonly QueuePlan[], windows: readonly WindowPlan[] = []): Promise<void> {
+  set(plans: readonly QueuePlan[], windows: readonly WindowPlan[] = []): Promise<void> {
+    return this.#inOrder(() => this.#set(plans, windows))
+  }
+
+  /**
+   * Queue pair 0 is polled by `processor` from now on, the others by those that follow. Nobody polls a pair while it changes hands, so its
+   * frames keep their order; the guest's wait in its ring meanwhile.
+   */
+  polledFrom(processor: number): Promise<void> {
+    return this.#inOrder(async () => {
+      const before = this.#owners()
+      this.#first = processor
+      const after = this.#owners()
+      const { processors, failed } = this.#components
+      const tell = (changed: (own: readonly number[], next: readonly number[]) => readonly number[] | undefined) =>
+        Promise.all(
+          processors.clients.map(async (client, i) => {
+            const owned = changed(before[i]!, after[i]!)
+            if (owned === undefined) return
+            const queues = { target: this.#target, plans: this.#plans, owned, locks: this.#locks, windows: [] }
+            await client.request({ kind: 'queues', ...queues }).catch((error: Error) => failed(error))
+          }),
+        )
+      const loses = (own: readonly number[], next: readonly number[]): boolean => own.some((pair) => !next.includes(pair))
+      const gains = (own: readonly number[], next: readonly number[]): boolean => next.some((pair) => !own.includes(pair))
+      await tell((own, next) => (loses(own, next) ? own.filter((pair) => next.includes(pair)) : undefined))
+      await tell((own, next) => (gains(own, next) ? next : undefined))
+    })
+  }
+
+  // For each processor the indices of the plans that it polls.
+  #owners(): number[][] {
+    const { length } = this.#components.processors.clients
+    return Array.from({ length }, (_, processor) =>
+      this.#plans.map((_, i) => i).filter((i) => (this.#first + this.#plans[i]!.index) % length === processor),
+    )
+  }
+
+  #inOrder<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#steps.then(work)
+    this.#steps = result.catch(() => undefined)
+    return result
+  }
+
+  async #set(plans: readonly QueuePlan[], windows: readonly WindowPlan[]): Promise<void> {
     const { memory } = this.#components
     const locks: number[] = []
     try {
@@ -57,12 +102,11 @@ export class ServedQueues {
     const before = this.#locks
     this.#plans = plans
     this.#locks = locks
-    const owned = (processor: number): number[] =>
-      plans.map((_, i) => i).filter((i) => (this.#first + plans[i]!.index) % clients.length === processor)
+    const owners = this.#owners()
     await Promise.all(
       clients.map((client, processor) =>
         client
-          .request({ kind: 'queues', target: this.#target, plans, owned: owned(processor), locks, windows })
+          .request({ kind: 'queues', target: this.#target, plans, owned: owners[processor]!, locks, windows })
           .catch((error: Error) => failed(error)),
       ),
     )

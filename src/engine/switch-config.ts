@@ -29,6 +29,8 @@ export interface PortConfig extends PortSettings {
   readonly managementOS?: boolean
   /** What the port wants of SR-IOV; nothing without it. */
   readonly iov?: IovConfig
+  /** 0: no receive queue; 1…100: one where an adapter in VMQ mode has one left, the highest weights first. 100 without it. */
+  readonly vmqWeight?: number
   /** Downloaded between PORT_CREATE and NIC_CREATE. */
   readonly properties?: readonly PropertyInput[]
 }

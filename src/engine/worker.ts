@@ -61,6 +61,12 @@ async function answer(request: Request): Promise<unknown> {
       return processor.adapters.setHost(request.adapter, request.port, request.nicIndex)
     case 'adapter-gone':
       return processor.adapters.close(request.adapter)
+    case 'queue-adapter':
+      return processor.queues.open(request.plan)
+    case 'queue-adapter-gone':
+      return processor.queues.close(request.adapter)
+    case 'quiesce':
+      return undefined
     case 'view':
       return processor.view.apply(request.change)
     case 'activate':

@@ -30,6 +30,10 @@ export const ProcessorCounter = {
   originated: 6,
   held: 7,
   kicks: 8,
+  /** Frames whose port a table of addresses was asked for: the switch's own, or that of an adapter's receive filters. */
+  lookUps: 9,
+  /** Frames of a receive queue that another processor had taken from the wire. */
+  handedOver: 10,
 } as const
 const PROCESSOR_COUNTERS = 16
 

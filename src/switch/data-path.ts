@@ -17,6 +17,7 @@ import type { Delivery } from './delivery.ts'
 import { DeliveryForms } from './delivery-forms.ts'
 import { DropLog, type DropLogOwner } from './drop-log.ts'
 import { Forwarding } from './forwarding.ts'
+import { ForwardingChoice } from './forwarding-choice.ts'
 import { COPIER_BYTES, FrameCopier } from './frame-copier.ts'
 import type { Injections, InjectionsOwner } from './injections.ts'
 import type { MacTable } from './mac-table.ts'
@@ -65,6 +66,7 @@ export const DATA_PATH_LIST_BYTES = SLOT_LIST_BYTES + COPIER_BYTES
 export class DataPath implements DropLogOwner, InjectionsOwner, AdmissionOwner {
   readonly stack: ExtensionStack
   readonly forwarding: Forwarding
+  readonly choice: ForwardingChoice
   private readonly components: DataPathComponents
   private readonly pool: PacketPool
   private readonly counters: Counters
@@ -111,6 +113,7 @@ export class DataPath implements DropLogOwner, InjectionsOwner, AdmissionOwner {
       nowNs: () => components.nowMs() * 1e6,
     })
     this.forwarding = new Forwarding(this.pool, components.ports, components.macs, this.counters, this)
+    this.choice = new ForwardingChoice(this.forwarding, components.shortCut, this.counters)
     this.ports = components.ports
     this.edge = new SwitchEdge(this.pool, components.ports, this)
     this.mirroring = new Mirroring(this.pool, components.ports)
@@ -218,19 +221,13 @@ export class DataPath implements DropLogOwner, InjectionsOwner, AdmissionOwner {
     this.edge.atMiniportEdge(batch)
     if (batch.dirty) batch.settle()
     if (this.stack.hasForwarding) this.dropUndirected(batch)
-    else this.forward(batch, source) // ES-331
+    else this.choice.forward(batch, source) // ES-331
     if (batch.dirty) batch.settle()
     if (batch.length === 0) return
     if (this.mirroring.active) this.mirroring.add(batch) // ES-338
     batch.ingress = false
     this.stack.egress(batch)
     if (batch.length !== 0) this.deliver(batch, seen)
-  }
-
-  private forward(batch: Batch, source: number): void {
-    const { shortCut, forwarding } = this
-    if (shortCut === undefined || source < 0 || forwarding.vlanAware || forwarding.learnsIps) forwarding.forward(batch)
-    else shortCut.forward(batch, source, forwarding, this.counters)
   }
 
   // ES-317: what a forwarding extension left without a destination is dropped.

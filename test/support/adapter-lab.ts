@@ -25,6 +25,7 @@ export interface LabVm {
   readonly name: string
   readonly mac: string
   readonly iov?: Partial<IovConfig>
+  readonly vmqWeight?: number
   readonly properties?: PortConfig['properties']
 }
 
@@ -84,6 +85,7 @@ export class AdapterLab {
                 name: vm.name,
                 mac: vm.mac,
                 ...(vm.iov ? { iov: iovOf(vm) } : {}),
+                ...(vm.vmqWeight === undefined ? {} : { vmqWeight: vm.vmqWeight }),
                 ...(vm.properties ? { properties: vm.properties } : {}),
               }),
             ),

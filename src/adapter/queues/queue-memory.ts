@@ -77,7 +77,7 @@ export class QueueWriter {
   private readonly vnet32: Uint32Array
 
   constructor({ buffer, pool, kernels, queues }: QueueMemoryComponents) {
-    this.u32 = new Uint32Array(buffer, 0, buffer.byteLength >> 2)
+    this.u32 = new Uint32Array(buffer)
     this.pool = pool
     this.kernels = kernels
     this.queues = queues
@@ -158,7 +158,7 @@ export class QueueReader implements SourceQueue {
     this.components = components
     this.queue = queue
     this.processor = processor
-    this.u32 = new Uint32Array(buffer, 0, buffer.byteLength >> 2)
+    this.u32 = new Uint32Array(buffer)
     this.u8 = new Uint8Array(buffer)
     this.vnet32 = new Uint32Array(buffer, pool.vnet.byteOffset, pool.vnet.length >> 2)
   }
