@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { BenchError } from '../benchmark.ts'
 import { raisePriority } from '../support/priority.ts'
 import { readThreadTimes, type ThreadTimes, waitingShare } from '../support/thread-time.ts'
+import type { Window, WindowOptions } from '../vhost/measure.ts'
 import type { UplinkPair } from './rivals.ts'
 
 /** Until rings are full and caches warm. */
@@ -10,25 +11,11 @@ const SETTLE_MS = 300
 /** A thread that had to wait longer than this for its processor was disturbed. */
 const DISTURBED_SHARE = 0.1
 
-export interface UplinkWindow {
-  readonly packetsPerSecond: number
-  /** Processor time of the rival's own processes per frame that the guest got. Polling counts. */
-  readonly ownNsPerPacket: number
-  readonly disturbed: boolean
-}
-
-export interface UplinkWindowOptions {
-  /** Length in bytes of the frames sent, without FCS. */
-  readonly bytes: number
-  readonly seconds: number
-  readonly first: boolean
-}
-
 const ranNs = (before: ThreadTimes, after: ThreadTimes): number =>
   [...after].reduce((sum, [thread, { ranNs: ran }]) => sum + ran - (before.get(thread)?.ranNs ?? 0), 0)
 
 /** Runs the pair for one window; it is paused before and after. */
-export async function measureUplink(pair: UplinkPair, options: UplinkWindowOptions): Promise<UplinkWindow> {
+export async function measureUplink(pair: UplinkPair, options: WindowOptions): Promise<Window> {
   const { load, children, received } = pair
   const { bytes, seconds, first } = options
   const all = [...children, load.child]

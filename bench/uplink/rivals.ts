@@ -9,17 +9,11 @@ import { fileURLToPath } from 'node:url'
 import { Child } from '../support/child.ts'
 import { OVS_MEMORY_MIB, ovsGuestPort, startOvs } from '../support/ovs.ts'
 import { startOwnSwitch } from '../support/own-switch.ts'
-import type { ProcessorPair } from '../support/processors.ts'
-import type { Scope } from '../support/scope.ts'
+import type { Contender } from '../vhost/comparison.ts'
 import { bridgeUnfiltered, framesOf, ip, makeVeth, newName, removeLater, setUp } from './interfaces.ts'
 import { Load } from './load.ts'
 
 export type UplinkRivalName = 'uplink' | 'uplinkxdp' | 'bridge' | 'vde' | 'ovs' | 'ovsafxdp'
-
-export interface UplinkPlace {
-  readonly directory: string
-  readonly processors: ProcessorPair
-}
 
 /** Something between an interface and a guest, with its load. */
 export interface UplinkPair {
@@ -30,15 +24,7 @@ export interface UplinkPair {
   readonly received?: () => number
 }
 
-export interface UplinkRival {
-  readonly name: UplinkRivalName
-  readonly title: string
-  /** System packages. */
-  readonly packages: readonly string[]
-  /** Megabytes of huge pages. */
-  readonly memoryMiB: number
-  readonly start: (place: UplinkPlace, scope: Scope) => Promise<UplinkPair>
-}
+export type UplinkRival = Contender<UplinkPair> & { readonly name: UplinkRivalName }
 
 const GUEST_MAC = '02:00:00:00:00:01'
 const START_MS = 10_000

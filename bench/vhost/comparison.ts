@@ -13,6 +13,7 @@ import {
   type Floor,
   type FrameResult,
 } from '../benchmark.ts'
+import type { Child } from '../support/child.ts'
 import { HUGE_PAGE_BYTES, reserveHugePages } from '../support/huge-pages.ts'
 import { describeMachine } from '../support/machine.ts'
 import { ensurePackages } from '../support/packages.ts'
@@ -21,7 +22,7 @@ import { Scope } from '../support/scope.ts'
 import { median, rounded } from '../support/statistics.ts'
 import { TESTPMD_MEMORY_MIB } from '../support/testpmd.ts'
 import { measureWindow, type Window, type WindowOptions } from './measure.ts'
-import type { Pair, Rival } from './rivals.ts'
+import type { Pair } from './rivals.ts'
 
 const ROUNDS = 9
 const WINDOW_SECONDS = 1
@@ -36,11 +37,41 @@ const CLEAN_ENOUGH = 3
 /** Huge pages beside what the programs reserve by name: rings, heaps of DPDK's own. */
 const SPARE_MIB = 64
 
+/** Something that can be started for a comparison; `Running` is what a start gives. */
+export interface Contender<Running> {
+  readonly name: string
+  readonly title: string
+  /** System packages beside the load's. */
+  readonly packages: readonly string[]
+  /** Megabytes of huge pages of its own. */
+  readonly memoryMiB: number
+  readonly start: (place: { directory: string; processors: ProcessorPair }, scope: Scope) => Promise<Running>
+}
+
+/** How what runs is loaded and measured. */
+export interface Method<Running> {
+  /** Packages without which nothing can be measured, and megabytes of huge pages that a load takes. */
+  readonly packages: readonly string[]
+  readonly memoryMiB: number
+  readonly measure: (running: Running, options: WindowOptions) => Promise<Window>
+  /** Its processes: they stand still while another is measured. */
+  readonly children: (running: Running) => readonly Child[]
+}
+
+/** A vhost-user switch with its generator. */
+export const throughGenerator: Method<Pair> = {
+  packages: ['dpdk-dev'],
+  memoryMiB: TESTPMD_MEMORY_MIB,
+  measure: measureWindow,
+  children: (pair) => [pair.generator.child, pair.switch],
+}
+
 /** What is compared. */
-export interface Comparison {
+export interface Comparison<Running> {
   /** The benchmark's name. */
   readonly bench: string
-  readonly rivals: readonly Rival[]
+  readonly rivals: readonly Contender<Running>[]
+  readonly method: Method<Running>
   /** Bytes of a frame, without FCS. */
   readonly frameBytes: readonly number[]
   /** Ratios reported: case over case, for every frame size. */
@@ -48,6 +79,8 @@ export interface Comparison {
   /** What a ratio must be at the least. */
   readonly floors: Readonly<Record<string, number>>
   readonly notes: readonly string[]
+  /** Name of a ratio; `NAME_vs_OTHER_BYTES` without it. */
+  readonly ratioName?: (name: string, other: string, bytes: number) => string
 }
 
 interface Plan {
@@ -59,16 +92,17 @@ interface Plan {
 
 const windowKey = (name: string, bytes: number): string => `${name} ${bytes}`
 
-async function startAll(
-  rivals: readonly Rival[],
+async function startAll<Running>(
+  { rivals, method }: Comparison<Running>,
   missing: Record<string, string>,
   scope: Scope,
   processors: ProcessorPair,
   { progress }: BenchComponents,
-): Promise<Map<string, Pair>> {
-  const absent = await ensurePackages([...new Set(['dpdk-dev', ...rivals.flatMap(({ packages }) => packages)])])
-  if (absent.includes('dpdk-dev'))
-    throw new BenchError('NEEDS_PROGRAM', 'the generator is missing: install it with apt-get install -y dpdk-dev')
+): Promise<Map<string, Running>> {
+  const absent = await ensurePackages([...new Set([...method.packages, ...rivals.flatMap(({ packages }) => packages)])])
+  const needed = method.packages.filter((wanted) => absent.includes(wanted))
+  if (needed.length > 0)
+    throw new BenchError('NEEDS_PROGRAM', `the generator is missing: install it with apt-get install -y ${needed.join(' ')}`)
   const startable = rivals.filter(({ name, packages }) => {
     const lacking = packages.filter((wanted) => absent.includes(wanted))
     if (lacking.length > 0) missing[name] = `not installed: apt-get install -y ${lacking.join(' ')}`
@@ -77,16 +111,15 @@ async function startAll(
   const directory = mkdtempSync(join(tmpdir(), 'vmswitch-bench-'))
   scope.add(() => rmSync(directory, { recursive: true, force: true }))
 
-  const pairs = new Map<string, Pair>()
+  const pairs = new Map<string, Running>()
   for (const rival of startable) {
     progress(`starting ${rival.title}`)
     try {
       // One after the other: somebody else may take pages in between.
-      const memoryMiB = rival.memoryMiB + TESTPMD_MEMORY_MIB + SPARE_MIB
-      scope.add(reserveHugePages(Math.ceil((memoryMiB * 2 ** 20) / HUGE_PAGE_BYTES)))
+      const memoryMiB = rival.memoryMiB + method.memoryMiB
+      if (memoryMiB > 0) scope.add(reserveHugePages(Math.ceil(((memoryMiB + SPARE_MIB) * 2 ** 20) / HUGE_PAGE_BYTES)))
       const pair = await rival.start({ directory: join(directory, rival.name), processors }, scope)
-      pair.generator.child.pause()
-      pair.switch.pause()
+      for (const child of method.children(pair)) child.pause()
       pairs.set(rival.name, pair)
     } catch (error) {
       missing[rival.name] = error instanceof Error ? error.message : String(error)
@@ -97,17 +130,17 @@ async function startAll(
 }
 
 // A window without any frame is measured again: a thread that some other one waits for may have got no processor time at all.
-async function measureMoving(name: string, pair: Pair, options: WindowOptions): Promise<Window> {
+async function measureMoving(name: string, measure: () => Promise<Window>, bytes: number): Promise<Window> {
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-    const window = await measureWindow(pair, options)
+    const window = await measure()
     if (window.packetsPerSecond > 0) return window
   }
-  throw new BenchError('NOT_FORWARDING', `${name} forwarded no frame of ${options.bytes} bytes, ${ATTEMPTS} times`)
+  throw new BenchError('NOT_FORWARDING', `${name} forwarded no frame of ${bytes} bytes, ${ATTEMPTS} times`)
 }
 
-async function measureAll(
-  pairs: Map<string, Pair>,
-  frameBytes: readonly number[],
+async function measureAll<Running>(
+  pairs: Map<string, Running>,
+  { frameBytes, method }: Comparison<Running>,
   plan: Plan,
   missing: Record<string, string>,
   { progress, signal }: BenchComponents,
@@ -120,7 +153,7 @@ async function measureAll(
         signal.throwIfAborted()
         try {
           const seconds = round === 0 ? plan.warmUpSeconds : plan.seconds
-          const window = await measureMoving(name, pair, { bytes, seconds, first: plan.first })
+          const window = await measureMoving(name, () => method.measure(pair, { bytes, seconds, first: plan.first }), bytes)
           line.push(`${name} ${bytes} B ${(window.packetsPerSecond / 1e6).toFixed(2)}${window.disturbed ? '*' : ''}`)
           if (round > 0) windows.set(windowKey(name, bytes), [...(windows.get(windowKey(name, bytes)) ?? []), window])
         } catch (error) {
@@ -128,7 +161,7 @@ async function measureAll(
           missing[name] = error instanceof Error ? error.message : String(error)
           progress(`${name} is left out: ${missing[name]}`)
           pairs.delete(name)
-          await Promise.all([pair.generator.child.end(), pair.switch.end()])
+          await Promise.all(method.children(pair).map((child) => child.end()))
         }
       }
     progress(`${round === 0 ? 'warm-up' : `round ${round} of ${plan.rounds}`}: ${line.join(', ')}`)
@@ -138,8 +171,10 @@ async function measureAll(
 
 function resultOf(name: string, bytes: number, windows: readonly Window[]): FrameResult {
   const clean = windows.filter(({ disturbed }) => !disturbed)
-  const used = (clean.length >= CLEAN_ENOUGH ? clean : windows).map(({ packetsPerSecond }) => packetsPerSecond / 1e6)
+  const chosen = clean.length >= CLEAN_ENOUGH ? clean : windows
+  const used = chosen.map(({ packetsPerSecond }) => packetsPerSecond / 1e6)
   const mpps = median(used)
+  const ownNs = chosen.flatMap(({ ownNsPerPacket }) => ownNsPerPacket ?? [])
   return {
     case: name,
     bytes,
@@ -147,17 +182,20 @@ function resultOf(name: string, bytes: number, windows: readonly Window[]): Fram
     gbps: rounded((mpps * bytes * 8) / 1000),
     mppsMin: rounded(Math.min(...used)),
     mppsMax: rounded(Math.max(...used)),
+    ...(ownNs.length > 0 ? { ownNsPerFrame: Math.round(median(ownNs)) } : {}),
     windows: used.length,
     disturbed: windows.length - clean.length,
   }
 }
 
 /** Measures all rivals on this machine. Throws BenchError. */
-export async function compareRivals(
-  { bench, rivals, frameBytes, compared, floors: limits, notes: more }: Comparison,
+export async function compareRivals<Running>(
+  comparison: Comparison<Running>,
   options: BenchOptions,
   components: BenchComponents,
 ): ReturnType<Benchmark['run']> {
+  const { bench, rivals, method, frameBytes, compared, floors: limits, notes: more } = comparison
+  const ratioName = comparison.ratioName ?? ((name, other, bytes) => `${name}_vs_${other}_${bytes}`)
   const plan: Plan = {
     rounds: options.rounds ?? (options.quick ? QUICK.rounds : ROUNDS),
     seconds: options.seconds ?? (options.quick ? QUICK.seconds : WINDOW_SECONDS),
@@ -169,9 +207,9 @@ export async function compareRivals(
   const missing: Record<string, string> = {}
   const scope = new Scope()
   try {
-    const pairs = await startAll(rivals, missing, scope, processors, components)
-    const windows = await measureAll(pairs, frameBytes, plan, missing, components)
-    for (const pair of pairs.values()) await Promise.all([pair.generator.child.end(), pair.switch.end()])
+    const pairs = await startAll(comparison, missing, scope, processors, components)
+    const windows = await measureAll(pairs, comparison, plan, missing, components)
+    for (const pair of pairs.values()) await Promise.all(method.children(pair).map((child) => child.end()))
     // A rival that failed half-way has figures from before; they do not count.
     const results = frameBytes.flatMap((bytes) =>
       rivals
@@ -183,7 +221,7 @@ export async function compareRivals(
     const ratios: Record<string, number | null> = {}
     for (const [name, other] of compared)
       for (const bytes of frameBytes) {
-        const ratio = `${name}_vs_${other}_${bytes}`
+        const ratio = ratioName(name, other, bytes)
         const [above, below] = [rate(name, bytes), rate(other, bytes)]
         ratios[ratio] = above === undefined || below === undefined ? null : rounded(above / below)
         if (ratios[ratio] === null) missing[ratio] = [name, other].flatMap((wanted) => missing[wanted] ?? []).join('; ')

@@ -13,6 +13,8 @@ export interface Window {
   readonly packetsPerSecond: number
   /** True if other work of the machine took a good part of one of the two processors. */
   readonly disturbed: boolean
+  /** Processor time of the switch's own processes per frame, in nanoseconds; where it is measured. */
+  readonly ownNsPerPacket?: number
 }
 
 export interface WindowOptions {

@@ -8,29 +8,15 @@ import type { Child } from '../support/child.ts'
 import { OVS_MEMORY_MIB, startOvs } from '../support/ovs.ts'
 import { startOwnSwitch } from '../support/own-switch.ts'
 import type { ProcessorPair } from '../support/processors.ts'
-import type { Scope } from '../support/scope.ts'
 import { Generator, type MacPair, startForwarder, TESTPMD_MEMORY_MIB } from '../support/testpmd.ts'
 import type { StackName } from '../switch-process.ts'
+import type { Contender } from './comparison.ts'
 
 /** Rivals of the benchmark of ports. */
 export type RivalName = 'ext0' | 'ext3' | 'ext3prefixes' | 'ext4' | 'testpmd' | 'ovs' | 'ovsnoflood'
 
 /** Something that forwards between two vhost-user ports. */
-export interface Rival {
-  readonly name: string
-  readonly title: string
-  /** System packages beside the generator's. */
-  readonly packages: readonly string[]
-  /** Megabytes of huge pages of the switch itself. */
-  readonly memoryMiB: number
-  readonly start: (place: Place, scope: Scope) => Promise<Pair>
-}
-
-/** Where a rival runs. */
-export interface Place {
-  readonly directory: string
-  readonly processors: ProcessorPair
-}
+export type Rival = Contender<Pair>
 
 /** A switch and its generator, both running. */
 export interface Pair {
