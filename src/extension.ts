@@ -78,7 +78,8 @@ export {
   parsePrefix,
 } from './packet/addresses.ts'
 export { EtherType } from './packet/ethernet.ts'
-export { PacketDirection, ReceptionType } from './packet/pcapng.ts'
+export { compileFilter, FilterError, type FrameFilter } from './packet/filter/filter.ts'
+export { PacketDirection, PacketVerdict, ReceptionType } from './packet/pcapng.ts'
 export { PcapngWriter } from './packet/pcapng-writer.ts'
 
 /** Where an extension stands in the stack, and what it may do (spec 5.2). */
@@ -151,6 +152,16 @@ export interface SwitchHandle extends ControlHandle, PacketOperations {
   log(message: string): void
 }
 
+/** Where the packets of a `filtered` batch were lost. */
+export interface DropPlaces {
+  /** Port that the drop is counted at: the source, or the destination that the packet did not get to. */
+  port(i: number): number
+  /** True at the source, false at a destination. */
+  incoming(i: number): boolean
+  /** Name of the extension that dropped it; '' for the switch itself. */
+  module(i: number): string
+}
+
 /** What `attach` returns; every member is optional. */
 export interface ExtensionHandlers {
   /** FilterSendNetBufferLists: packets on their way from a port to the switch. */
@@ -164,8 +175,11 @@ export interface ExtensionHandlers {
   sendComplete?(batch: Batch): void
   /** FilterReturnNetBufferLists: the same for packets that passed this module on egress, or that it indicated itself. ES-062, ES-353 */
   returned?(batch: Batch): void
-  /** Packets that the switch or another module dropped in this turn, for observation only. `reason(i)` names the reason. */
-  filtered?(batch: Batch, reason: (i: number) => string): void
+  /**
+   * Packets that the switch or another module dropped in this turn, for observation only. `reason(i)` names the reason, `places` say
+   * where; a packet that loses several destinations is there once for each.
+   */
+  filtered?(batch: Batch, reason: (i: number) => string, places: DropPlaces): void
   /**
    * FilterOidRequest: return nothing or 'forward' to pass it on, a completion to veto or answer it, { forward: payload } to pass on a
    * changed clone where the contract allows that, or 'pending' to say so later through `answer`. May be asynchronous.

@@ -3,7 +3,7 @@
 //
 // The rule it must not break: captures come from anywhere, so every length is checked against the bytes that are there.
 import { PacketFormatError } from './errors.ts'
-import { BlockType, BYTE_ORDER_MAGIC, PcapngOption } from './pcapng.ts'
+import { BlockType, BYTE_ORDER_MAGIC, PcapngOption, VERDICT_TRAFFIC_CONTROL } from './pcapng.ts'
 
 export interface PcapngInterface {
   readonly name: string
@@ -26,6 +26,8 @@ export interface PcapngPacket {
   readonly flags: number
   readonly id: number | undefined
   readonly queue: number | undefined
+  /** PacketVerdict, where one is told. */
+  readonly verdict: number | undefined
   readonly comments: readonly string[]
 }
 
@@ -99,6 +101,7 @@ export function readPcapng(bytes: Uint8Array): PcapngCapture {
       flags: number(options, PcapngOption.packetFlags) ?? 0,
       id: number(options, PcapngOption.packetId),
       queue: number(options, PcapngOption.packetQueue),
+      verdict: verdictOf(find(options, PcapngOption.packetVerdict)),
       comments: options.filter(([code]) => code === PcapngOption.comment).map(([, value]) => new TextDecoder().decode(value)),
     })
   }
@@ -122,5 +125,9 @@ export function readPcapng(bytes: Uint8Array): PcapngCapture {
   }
   return { sections, interfaces: all, packets }
 }
+
+// The kind of the verdict, then eight bytes of number, of which one is in use.
+const verdictOf = (value: Uint8Array | undefined): number | undefined =>
+  value?.length === 9 && value[0] === VERDICT_TRAFFIC_CONTROL ? Math.max(value[1]!, value[8]!) : undefined
 
 const find = (options: Options, code: number): Uint8Array | undefined => options.find(([found]) => found === code)?.[1]

@@ -2,13 +2,20 @@
 // nanosecond time stamps.
 //
 // The rule it must not break: packet blocks allocate nothing. Fields are ordinary ones, because they are written per packet.
-import { BlockType, BYTE_ORDER_MAGIC, LINK_TYPE_ETHERNET, NANOSECOND_RESOLUTION, PcapngOption } from './pcapng.ts'
+import {
+  BlockType,
+  BYTE_ORDER_MAGIC,
+  LINK_TYPE_ETHERNET,
+  NANOSECOND_RESOLUTION,
+  PcapngOption,
+  VERDICT_TRAFFIC_CONTROL,
+} from './pcapng.ts'
 
 const PACKET_HEADER_BYTES = 28
 const OPTION_HEADER_BYTES = 4
-/** Room beside the packet's bytes: block header and trailer, flags, id, queue, and a comment. */
+/** Room beside the packet's bytes: block header and trailer, flags, id, queue, verdict, and a comment. */
 export const COMMENT_BYTES_MAX = 128
-const PACKET_EXTRA_BYTES = PACKET_HEADER_BYTES + 8 + 12 + 8 + OPTION_HEADER_BYTES + COMMENT_BYTES_MAX + 4 + 4 + 4
+const PACKET_EXTRA_BYTES = PACKET_HEADER_BYTES + 8 + 12 + 8 + 16 + OPTION_HEADER_BYTES + COMMENT_BYTES_MAX + 4 + 4 + 4
 const TEXT_BYTES_MAX = 256
 const DESCRIPTION_BYTES_MAX = 16 + 4 * (OPTION_HEADER_BYTES + TEXT_BYTES_MAX) + 8
 const TWO_32 = 4294967296
@@ -76,9 +83,19 @@ export class PcapngWriter {
 
   /**
    * One packet of interface `iface`: `kept` of its `length` bytes stand, or will stand, at `dataOffset`. `flags`: direction and
-   * reception type. `queue`: number or -1. `comment`: ASCII bytes, cut at COMMENT_BYTES_MAX, or undefined. Allocates nothing.
+   * reception type. `queue`: number or -1. `comment`: ASCII bytes, cut at COMMENT_BYTES_MAX, or undefined. `verdict`: PacketVerdict.
+   * Allocates nothing.
    */
-  packet(iface: number, kept: number, length: number, flags: number, id: number, queue: number, comment?: Uint8Array): number {
+  packet(
+    iface: number,
+    kept: number,
+    length: number,
+    flags: number,
+    id: number,
+    queue: number,
+    comment?: Uint8Array,
+    verdict = -1,
+  ): number {
     const { view } = this
     this.begin(BlockType.enhancedPacket)
     view.setUint32(8, iface, true)
@@ -101,8 +118,18 @@ export class PcapngWriter {
       view.setUint32(this.at, queue, true)
       this.at += 4
     }
+    if (verdict >= 0) this.verdictOption(verdict)
     if (comment) this.bytesOption(PcapngOption.comment, comment)
     return this.finish()
+  }
+
+  private verdictOption(verdict: number): void {
+    const { view } = this
+    this.optionHeader(PcapngOption.packetVerdict, 9)
+    view.setUint32(this.at, VERDICT_TRAFFIC_CONTROL | (verdict << 8), true) // kind, then the number in eight bytes
+    view.setUint32(this.at + 4, 0, true)
+    view.setUint32(this.at + 8, 0, true)
+    this.at += 12
   }
 
   private begin(type: number): void {

@@ -1,6 +1,8 @@
 // Drops and exclusions: counted at the port that they concern, with their reason, and shown to the modules that watch them.
 //
 // The rule it must not break: each is counted once, at the source with incoming set, or at a destination without (ES-362…ES-365).
+
+import type { DropPlaces } from '../extension.ts'
 import { BURST_SLOTS, DE_EXCLUDED, DE_PORT } from '../kernels/layout.ts'
 import { Batch } from '../ndis/batch.ts'
 import { destinationAt } from '../ndis/destinations.ts'
@@ -11,6 +13,8 @@ import type { Module } from './module.ts'
 
 export interface DropLogOwner extends CompletionOwner {
   reasonName(reason: number): string
+  /** Index of the module in work, -1 between modules. */
+  readonly currentIndex: number
 }
 
 /** Fields are ordinary ones: drops are counted per packet. */
@@ -20,6 +24,9 @@ export class DropLog {
   private readonly owner: DropLogOwner
   private readonly batch: Batch
   private readonly reasons = new Uint8Array(BURST_SLOTS * 2)
+  private readonly ports = new Uint16Array(BURST_SLOTS * 2)
+  private readonly incoming = new Uint8Array(BURST_SLOTS * 2)
+  private readonly places = new Int16Array(BURST_SLOTS * 2)
 
   constructor(pool: PacketPool, counters: Counters, owner: DropLogOwner) {
     this.pool = pool
@@ -41,6 +48,9 @@ export class DropLog {
     const { batch } = this
     if (batch.length >= batch.slots.length) return
     this.reasons[batch.length] = reason // the slot has one place only: it may lose several destinations
+    this.ports[batch.length] = port
+    this.incoming[batch.length] = incoming ? 1 : 0
+    this.places[batch.length] = this.owner.currentIndex
     batch.slots[batch.length++] = slot
   }
 
@@ -61,11 +71,16 @@ export class DropLog {
   show(modules: readonly Module[]): void {
     const { batch } = this
     const reason = (i: number): string => this.owner.reasonName(this.reasons[i]!)
+    const places: DropPlaces = {
+      port: (i) => this.ports[i]!,
+      incoming: (i) => this.incoming[i] === 1,
+      module: (i) => modules[this.places[i]!]?.name ?? '',
+    }
     for (const [index, module] of modules.entries()) {
       if (module.state !== 'running' || !module.enabled || module.handlers.filtered === undefined) continue
       batch.rights = 0
       try {
-        module.handlers.filtered(batch, reason)
+        module.handlers.filtered(batch, reason, places)
       } catch (error) {
         this.owner.completionFailed(index, error)
       }

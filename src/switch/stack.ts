@@ -163,7 +163,8 @@ export class ExtensionStack {
     const handlers = this.modules.map((module) => module.handlers)
     const lines = positions.map((i) => {
       const module = this.modules[i]!
-      if (module.state !== 'running') return `owner.dropAll(batch, ${refusal(module)}); return`
+      if (module.state !== 'running')
+        return `owner.entered(${i}); owner.dropAll(batch, ${refusal(module)}); owner.entered(-1); return`
       const rights = module.rights
       return `owner.entered(${i}); batch.rights = ${rights}; batch.module = ${i}
       try { h${i}.${direction}(batch) } catch (error) { fault(${i}, error, batch) }
@@ -188,7 +189,9 @@ export class ExtensionStack {
   private step(direction: 'ingress' | 'egress', i: number, batch: Batch): boolean {
     const module = this.modules[i]!
     if (module.enabled && refusal(module) !== DropReason.none) {
+      this.owner.entered(i)
       this.owner.dropAll(batch, refusal(module))
+      this.owner.entered(-1)
       return false
     }
     const handler = module.handlers[direction]

@@ -100,11 +100,12 @@ test('tshark reads the length of cut frames and the reason of dropped ones', { s
     'frame.len',
     'frame.cap_len',
     'frame.comment',
+    'frame.verdict.ebpf_tc',
   ])
   assert.deepEqual(rows, [
-    ['alpha', '542', '60', ''],
-    ['alpha', '54', '54', ''],
-    ['beta', '54', '54', ''],
-    ['alpha', '542', '60', 'dropped: no-udp'],
+    ['alpha', '542', '60', '', ''],
+    ['alpha', '54', '54', '', ''],
+    ['beta', '54', '54', '', ''],
+    ['alpha dropped by no-udp', '542', '60', 'dropped: no-udp', '2'],
   ])
 })

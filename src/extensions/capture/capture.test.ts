@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { ExtensionHost } from '../../../test/support/extension-host.ts'
 import { defineExtension } from '../../extension.ts'
 import { arpRequestFrame, tcpFrame, udpFrame } from '../../packet/build.ts'
-import { PacketDirection } from '../../packet/pcapng.ts'
+import { PacketDirection, PacketVerdict } from '../../packet/pcapng.ts'
 import { type PcapngPacket, readPcapng } from '../../packet/pcapng-reader.ts'
 import capture, { CaptureCounter } from './index.ts'
 import { parseCaptureOptions } from './options.ts'
@@ -77,8 +77,11 @@ test('a dropped frame is recorded once more with its reason', async () => {
   const { host, packets } = await hostOf()
   host.send('a', udpFrame(pair, 1, 2))
   assert.deepEqual(
-    packets().map((packet) => packet.comments),
-    [[], ['dropped: no-udp']],
+    packets().map((packet) => [packet.interface.name, direction(packet), packet.comments]),
+    [
+      ['a', PacketDirection.inbound, []],
+      ['a dropped by no-udp', PacketDirection.inbound, ['dropped: no-udp']],
+    ],
   )
   const quiet = await hostOf({ dropped: false })
   quiet.host.send('a', udpFrame(pair, 1, 2))
@@ -151,6 +154,55 @@ test('records that find no room are lost and counted, frames and the order of bl
   assert.equal(host.modules[0]!.counters[CaptureCounter.packets], 2)
 })
 
+test('a destination that a frame did not get to has a drop point of its own', async () => {
+  const noC = defineExtension({
+    id: '00000000-0000-0000-0000-000000000002',
+    name: 'no-c',
+    version: '1.0.0',
+    class: 'filtering',
+    attach: () => ({
+      egress(batch) {
+        for (let i = 0; i < batch.length; i++)
+          for (let k = 0; k < batch.destinationCount(i); k++)
+            if (batch.destinationPortId(i, k) === 3) batch.exclude(i, k, 'not-c')
+      },
+    }),
+  })
+  const host = new ExtensionHost([{ definition: capture }, { definition: noC }])
+  await host.addPorts({ name: 'a', mac: a }, { name: 'b', mac: b }, 'c')
+  host.send('a', arpRequestFrame(a, '10.0.0.1', '10.0.0.2'))
+  const { packets } = readPcapng(host.modules[0]!.sinks.get('packets')!.contents())
+  assert.deepEqual(
+    packets.map((packet) => [packet.interface.name, direction(packet), packet.verdict, packet.comments]),
+    [
+      ['a', PacketDirection.inbound, undefined, []],
+      ['b', PacketDirection.outbound, undefined, []],
+      ['c dropped by no-c', PacketDirection.outbound, PacketVerdict.dropped, ['dropped: not-c']],
+    ],
+  )
+})
+
+test('a filter in the words of tcpdump chooses frames, by bytes beyond the header copy too', async () => {
+  const data = Uint8Array.from({ length: 400 }, (_, i) => i)
+  for (const [filter, expected] of [
+    ['tcp port 80', [0]],
+    ['not tcp', [1]],
+    ['ether[14 + 20 + 20 + 300] = 44', [0]],
+    ['ether[14 + 20 + 20 + 300] = 45', []],
+    ['ip[ip[0] & 15 * 4] > 200', []],
+  ] as const) {
+    const { host, packets } = await hostOf({ filter, direction: 'inbound', dropped: false })
+    const frames = [tcpFrame(pair, 1, 80, { data }), arpRequestFrame(a, '10.0.0.1', '10.0.0.2')]
+    host.send('a', ...frames)
+    assert.deepEqual(
+      packets().map(({ originalLength }) => frames.findIndex((frame) => frame.length === originalLength)),
+      expected,
+      filter,
+    )
+  }
+  assert.throws(() => parseCaptureOptions({ filter: 'tcp prot 80' }), { message: /^filter: .*"prot".*character 5/ })
+})
+
 test('options have defaults and are checked', () => {
   assert.deepEqual(parseCaptureOptions(undefined), {
     file: 'capture.pcapng',
@@ -158,6 +210,7 @@ test('options have defaults and are checked', () => {
     direction: 'both',
     ports: undefined,
     etherTypes: undefined,
+    filter: undefined,
     dropped: true,
     bufferBytes: 4 << 20,
     rotateBytes: 0,

@@ -30,28 +30,27 @@ export default defineExtension<CaptureOptions>({
       handlers.ingress = (batch) => {
         recorder.begin()
         for (let i = 0; i < batch.length; i++) {
-          const kept = recorder.load(batch, i)
-          if (kept >= 0) recorder.record(batch, i, kept, batch.sourcePortId(i), PacketDirection.inbound)
+          if (!recorder.wants(batch, i)) continue
+          recorder.record(batch, i, recorder.load(batch, i), batch.sourcePortId(i), PacketDirection.inbound)
         }
       }
     if (options.direction !== 'inbound')
       handlers.egress = (batch) => {
         recorder.begin()
         for (let i = 0; i < batch.length; i++) {
+          if (!recorder.wants(batch, i)) continue
           const kept = recorder.load(batch, i)
-          if (kept < 0) continue
           const destinations = batch.destinationCount(i)
           for (let k = 0; k < destinations; k++)
             if (!batch.isExcluded(i, k)) recorder.record(batch, i, kept, batch.destinationPortId(i, k), PacketDirection.outbound)
         }
       }
     if (options.dropped)
-      handlers.filtered = (batch, reason) => {
+      handlers.filtered = (batch, reason, places) => {
         recorder.begin()
         for (let i = 0; i < batch.length; i++) {
-          const kept = recorder.load(batch, i)
-          if (kept >= 0)
-            recorder.record(batch, i, kept, batch.sourcePortId(i), PacketDirection.inbound, recorder.comment(reason(i)))
+          if (!recorder.wants(batch, i)) continue
+          recorder.recordDrop(batch, i, recorder.load(batch, i), reason(i), places)
         }
       }
     return handlers

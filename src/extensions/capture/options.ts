@@ -1,5 +1,5 @@
 // Options of the capture extension.
-import { EtherType, OptionError, OptionReader } from '../../extension.ts'
+import { compileFilter, EtherType, OptionError, OptionReader } from '../../extension.ts'
 
 export const SNAP_BYTES_MAX = 65562
 const SNAP_BYTES_DEFAULT = 128
@@ -15,6 +15,8 @@ export interface CaptureOptions {
   readonly ports: readonly string[] | undefined
   /** Ether types to capture; undefined = all. */
   readonly etherTypes: readonly number[] | undefined
+  /** Filter in the words of tcpdump; undefined = everything. */
+  readonly filter: string | undefined
   /** Whether dropped frames are recorded once more, with the reason. */
   readonly dropped: boolean
   readonly bufferBytes: number
@@ -34,6 +36,18 @@ function readEtherType(value: unknown, path: string): number {
   throw new OptionError(path, `${JSON.stringify(value)} is not an ether type: write one of ${names}, or a number like 0x88cc`)
 }
 
+// Compiled again where it is used: options go from thread to thread as data.
+function readFilter(reader: OptionReader): string | undefined {
+  const filter = reader.text('filter')
+  if (filter === undefined) return undefined
+  try {
+    compileFilter(filter)
+  } catch (error) {
+    throw reader.error('filter', (error as Error).message)
+  }
+  return filter
+}
+
 /** Checks the configured options. */
 export function parseCaptureOptions(raw: unknown): CaptureOptions {
   const reader = new OptionReader(raw)
@@ -43,6 +57,7 @@ export function parseCaptureOptions(raw: unknown): CaptureOptions {
     direction: reader.choice('direction', ['inbound', 'outbound', 'both']) ?? 'both',
     ports: reader.names('ports'),
     etherTypes: reader.list('etherTypes', readEtherType),
+    filter: readFilter(reader),
     dropped: reader.boolean('dropped') ?? true,
     bufferBytes: reader.integer('bufferBytes', 1 << 17, 1 << 28) ?? BUFFER_BYTES_DEFAULT,
     rotateBytes: reader.integer('rotateBytes', 0, 2 ** 40) ?? 0,

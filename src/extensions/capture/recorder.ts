@@ -1,10 +1,16 @@
-// Turns packets into pcapng blocks in a sink: one section, one interface per switch port, described when its first packet is recorded.
-// Both are preambles: where the sink is cut in files, each file begins with them.
+// Turns packets into pcapng blocks in a sink: one section, one interface per switch port and per place where packets of a port are
+// dropped, described when its first packet is recorded. These are preambles: where the sink is cut in files, each file begins with them.
 //
 // The rules it must not break: nothing is allocated per packet, and no packet block is written whose interface block did not get
 // into the sink before it.
 import {
   type Batch,
+  compileFilter,
+  type DropPlaces,
+  type FrameFilter,
+  PACKET_HEADER_STRIDE,
+  PacketDirection,
+  PacketVerdict,
   PcapngWriter,
   type PortParameters,
   parseMac,
@@ -12,7 +18,7 @@ import {
   type Sink,
   type SwitchHandle,
 } from '../../extension.ts'
-import type { CaptureOptions } from './options.ts'
+import { type CaptureOptions, SNAP_BYTES_MAX } from './options.ts'
 
 const PORT_IDS = 65536
 const UNKNOWN = 0
@@ -29,6 +35,11 @@ export class Recorder {
   /** Per port id: UNKNOWN, IGNORED, or its interface number + 1. */
   private readonly interfaces = new Int32Array(PORT_IDS)
   private readonly wanted: Uint8Array | undefined
+  private readonly filter: FrameFilter | undefined
+  /** For filters that look beyond the header copy. */
+  private readonly looked: Uint8Array
+  /** Interfaces of drops, as `interfaces`: by module that dropped, then by port. */
+  private readonly dropInterfaces = new Map<string, Map<number, number>>()
   private readonly comments = new Map<string, Uint8Array>()
   private readonly queue: number
   private described = 0
@@ -44,6 +55,8 @@ export class Recorder {
       this.wanted = new Uint8Array(0x10000)
       for (const etherType of options.etherTypes) this.wanted[etherType] = 1
     }
+    this.filter = options.filter === undefined ? undefined : compileFilter(options.filter)
+    this.looked = new Uint8Array(Math.min(SNAP_BYTES_MAX, this.filter?.reach ?? 0))
     this.inSection = this.startSection()
   }
 
@@ -54,23 +67,68 @@ export class Recorder {
     if (!this.inSection) this.inSection = this.startSection()
   }
 
-  /** Copies packet `i` to where blocks are built. Returns the bytes kept, or -1 if the packet is not wanted. */
+  /** Whether ether type and filter let packet `i` through. */
+  wants(batch: Batch, i: number): boolean {
+    if (this.wanted !== undefined && this.wanted[batch.etherType(i)] === 0) return false
+    const { filter, looked } = this
+    if (filter === undefined) return true
+    const { pool } = batch
+    const slot = batch.slots[i]!
+    const length = pool.length[slot]!
+    const inHeader = pool.headerLength[slot]!
+    if (filter.reach <= inHeader || inHeader === length)
+      return filter.matches(pool.header8, slot * PACKET_HEADER_STRIDE + pool.headerOffset[slot]!, inHeader, length)
+    return filter.matches(looked, 0, batch.copyBytes(i, 0, looked.length, looked, 0), length)
+  }
+
+  /** Copies packet `i` to where blocks are built. Returns the bytes kept. */
   load(batch: Batch, i: number): number {
-    if (this.wanted !== undefined && this.wanted[batch.etherType(i)] === 0) return -1
     return batch.copyBytes(i, 0, this.options.snapBytes, this.writer.bytes, this.writer.dataOffset)
   }
 
   /** Records the packet that was loaded, at port `port`. `direction`: PacketDirection. */
-  record(batch: Batch, i: number, kept: number, port: number, direction: number, comment?: Uint8Array): void {
-    const { writer, sink, sw } = this
+  record(batch: Batch, i: number, kept: number, port: number, direction: number): void {
     let known = this.interfaces[port]!
     if (known === UNKNOWN) {
       known = this.describe(port)
       // Describing has overwritten the place where blocks are built.
-      if (known !== IGNORED) batch.copyBytes(i, 0, kept, writer.bytes, writer.dataOffset)
+      if (known !== IGNORED) this.load(batch, i)
+    }
+    if (known !== IGNORED) this.write(batch, i, kept, known, direction)
+  }
+
+  /** Records the packet that was loaded as dropped for `reason` where `places` says. */
+  recordDrop(batch: Batch, i: number, kept: number, reason: string, places: DropPlaces): void {
+    const port = places.port(i)
+    const module = places.module(i)
+    let ofModule = this.dropInterfaces.get(module)
+    if (ofModule === undefined) {
+      ofModule = new Map()
+      this.dropInterfaces.set(module, ofModule)
+    }
+    let known = ofModule.get(port) ?? UNKNOWN
+    if (known === UNKNOWN) {
+      known = this.describe(port, module)
+      ofModule.set(port, known)
+      if (known !== IGNORED) this.load(batch, i)
     }
     if (known === IGNORED) return
-    const { counters } = sw
+    const direction = places.incoming(i) ? PacketDirection.inbound : PacketDirection.outbound
+    this.write(batch, i, kept, known, direction, this.comment(reason), PacketVerdict.dropped)
+  }
+
+  // Writes the packet that was loaded. `known`: number of its interface + 1, or UNKNOWN if there was no room to describe it.
+  private write(
+    batch: Batch,
+    i: number,
+    kept: number,
+    known: number,
+    direction: number,
+    comment?: Uint8Array,
+    verdict: number = PacketVerdict.none,
+  ): void {
+    const { writer, sink } = this
+    const { counters } = this.sw
     const reception = batch.isBroadcast(i)
       ? ReceptionType.broadcast
       : batch.isMulticast(i)
@@ -79,7 +137,16 @@ export class Recorder {
     const length =
       known === UNKNOWN
         ? 0
-        : writer.packet(known - 1, kept, batch.frameLength(i), direction | reception, batch.packetId(i), this.queue, comment)
+        : writer.packet(
+            known - 1,
+            kept,
+            batch.frameLength(i),
+            direction | reception,
+            batch.packetId(i),
+            this.queue,
+            comment,
+            verdict,
+          )
     if (length === 0 || !sink.write(writer.bytes, length)) {
       counters[CaptureCounter.lost] = counters[CaptureCounter.lost]! + 1
       return
@@ -89,7 +156,7 @@ export class Recorder {
   }
 
   /** The comment of a dropped packet. */
-  comment(reason: string): Uint8Array {
+  private comment(reason: string): Uint8Array {
     let comment = this.comments.get(reason)
     if (!comment) {
       comment = new TextEncoder().encode(`dropped: ${reason}`)
@@ -101,28 +168,36 @@ export class Recorder {
   /** Forgets a port that is gone: its id may come back under another name. */
   forget(port: number): void {
     this.interfaces[port] = UNKNOWN
+    for (const ofModule of this.dropInterfaces.values()) ofModule.delete(port)
   }
 
   private startSection(): boolean {
     return this.sink.write(this.writer.bytes, this.writer.section('vmswitch'), true)
   }
 
-  // Writes the interface of a port, or finds that it is not to be captured. UNKNOWN if the sink has no room now.
-  private describe(port: number): number {
+  // Writes the interface of a port, or of what `droppedBy` drops there, or finds that it is not to be captured. UNKNOWN if the sink has
+  // no room now.
+  private describe(port: number, droppedBy?: string): number {
     const found = this.sw.ports().find(({ portId }) => portId === port)
     const { ports } = this.options
     if (ports && !(found && ports.includes(found.portName))) {
-      this.interfaces[port] = IGNORED
+      if (droppedBy === undefined) this.interfaces[port] = IGNORED
       return IGNORED
     }
     if (!this.inSection) return UNKNOWN
-    const length = this.writer.interface(
-      nameOf(port, found),
-      `port ${port} of switch ${this.sw.parameters().switchName}`,
-      this.macOf(port),
-    )
+    const { switchName } = this.sw.parameters()
+    const name = nameOf(port, found)
+    const length =
+      droppedBy === undefined
+        ? this.writer.interface(name, `port ${port} of switch ${switchName}`, this.macOf(port))
+        : this.writer.interface(
+            `${name} dropped by ${droppedBy === '' ? 'switch' : droppedBy}`,
+            `what ${droppedBy === '' ? 'the switch itself' : `extension ${droppedBy}`} dropped at port ${port} of switch ${switchName}`,
+            undefined,
+          )
     if (!this.sink.write(this.writer.bytes, length, true)) return UNKNOWN
-    this.interfaces[port] = ++this.described
+    this.described++
+    if (droppedBy === undefined) this.interfaces[port] = this.described
     return this.described
   }
 

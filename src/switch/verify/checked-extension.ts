@@ -1,7 +1,7 @@
 // The checking mode: an extension definition whose modules are watched. Off, nothing of it is on any path.
 //
 // The rule it must not break: what the module does is done as it would be without the checks; only what it breaks is told.
-import type { ExtensionDefinition, ExtensionHandlers } from '../../extension.ts'
+import type { DropPlaces, ExtensionDefinition, ExtensionHandlers } from '../../extension.ts'
 import type { Batch } from '../../ndis/batch.ts'
 import type { OidRequest } from '../../ndis/oids.ts'
 import type { BreachLog } from './breach-log.ts'
@@ -87,11 +87,11 @@ function checkedHandlers(
     ...(handlers.filtered === undefined
       ? {}
       : {
-          filtered: (batch: Batch, reason: (i: number) => string): void =>
+          filtered: (batch: Batch, reason: (i: number) => string, places: DropPlaces): void =>
             watch.during('filtered', () => {
               const checked = checkBatch(batch, 'filtered', watch)
               try {
-                handlers.filtered!(checked.batch, reason)
+                handlers.filtered!(checked.batch, reason, places)
               } finally {
                 checked.end()
               }
