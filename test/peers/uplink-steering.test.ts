@@ -132,7 +132,7 @@ for (const [name, create] of Object.entries(choosers))
       }
     }
 
-    test('VQ: a frame goes by its address and VLAN, then by its address alone, then to the default queue', () =>
+    test('VQ-087, VQ-090, VQ-091, VQ-092, VQ-096: a frame goes by its address and VLAN, then by its address alone, then to the default queue', () =>
       withProgram(({ table, choose }) => {
         table.replace([entry(A, 5, 3), entry(A, 0, 4), entry(A, null, 2), entry(B, 7, 5), entry(B, 0, 6)])
         assert.equal(choose(frameTo(A)), 4, 'untagged')
@@ -166,7 +166,7 @@ for (const [name, create] of Object.entries(choosers))
         }
       }))
 
-    test('VQ: flows are spread over the queues of a rule, each flow on one, whatever it carries', () =>
+    test('flows are spread over the queues of a rule, each flow on one, whatever it carries', () =>
       withProgram(({ table, choose }) => {
         table.replace([entry(A, null, 1, 3, 6)])
         for (const make of [
@@ -247,7 +247,7 @@ for (const via of ['packet', 'xdp'] as const)
     after(() => veth?.delete())
     const options = { via, queues: 3 }
 
-    test('VQ: the frames of a rule come on its queue, all others on queue 0', (t) =>
+    test('VQ-088, VQ-104: the frames of a rule come on its queue, all others on queue 0', (t) =>
       withUplink(veth!, options, async (half, control, peer) => {
         if (control.describe().via !== via) return t.skip(half.told[0]?.message)
         const rules: SteerRule[] = [
@@ -279,7 +279,7 @@ for (const via of ['packet', 'xdp'] as const)
         }
       }))
 
-    test('VQ: moving an address from queue to queue while frames come loses and duplicates none, and keeps order on each queue', () =>
+    test('VQ-114: moving an address from queue to queue while frames come loses and duplicates none, and keeps order on each queue', () =>
       withUplink(veth!, options, async (half, control, peer) => {
         const seen: number[] = []
         let queue = 0
