@@ -2,6 +2,7 @@
 // nothing of its own.
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
+import type { ExtensionEntry } from '../engine/extension-manager.ts'
 import type { RunningSwitch } from '../engine/host.ts'
 import type { PortSettings } from '../engine/port-settings.ts'
 import { adapterHost } from './adapter-host.ts'
@@ -28,14 +29,7 @@ export function engineConfig(config: ResolvedConfig): ConstructorParameters<type
     ...(config.switch.properties === undefined ? {} : { properties: config.switch.properties }),
     ...(config.adapters === undefined ? {} : { adapters: config.adapters }),
     ...(limits === undefined ? {} : { limits: defined(limits) }),
-    extensions: extensions.map((extension) => ({
-      name: extension.name,
-      file: extensionFile(extension),
-      enabled: extension.enabled,
-      onFailure: extension.onFailure,
-      required: extension.required,
-      options: extension.options,
-    })),
+    extensions: extensions.map(extensionEntry),
     directory: config.runtime.directory,
   }
 }
@@ -44,8 +38,15 @@ export function engineConfig(config: ResolvedConfig): ConstructorParameters<type
 const defined = <T extends object>(value: T): { [Key in keyof T]?: Exclude<T[Key], undefined> } =>
   Object.fromEntries(Object.entries(value).filter(([, member]) => member !== undefined)) as never
 
-const extensionFile = ({ file, name }: ResolvedExtension): string =>
-  file ?? fileURLToPath(new URL(`../extensions/${name}/index.ts`, import.meta.url))
+/** An extension as the engine takes it. */
+export const extensionEntry = ({ name, file, enabled, onFailure, required, options }: ResolvedExtension): ExtensionEntry => ({
+  name,
+  file: file ?? fileURLToPath(new URL(`../extensions/${name}/index.ts`, import.meta.url)),
+  enabled,
+  onFailure,
+  required,
+  options,
+})
 
 /** Version of this package. */
 export function packageVersion(): string {

@@ -1,16 +1,13 @@
 // `vmswitch up FILE`: starts the switch, its control socket and the guests of the lab, and stops all of it at Ctrl-C.
 //
 // The rule it must not break: whatever it started is stopped when it returns, however it returns.
-import { mkdirSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import type { RunningSwitch } from '../../engine/host.ts'
 import type { LabPlan } from '../../lab/plan.ts'
 import { loadConfig } from '../../manage/config/load.ts'
-import type { ResolvedConfig, ResolvedPort } from '../../manage/config/types.ts'
+import type { ResolvedConfig } from '../../manage/config/types.ts'
 import type { EventLog, SwitchHost } from '../../manage/host.ts'
-import type { QmpPlug } from '../../manage/qmp-plug.ts'
 import { claimSocketPath } from '../../manage/socket-path.ts'
-import { configuredPorts, engineConfig, manageSwitch } from '../../manage/switch-host.ts'
 import type { CommandContext } from '../command-context.ts'
 import { CliError, ExitCode } from '../exit.ts'
 import type { Terminal } from '../terminal.ts'
@@ -23,7 +20,6 @@ export interface UpOptions {
 }
 
 const cacheDirectory = fileURLToPath(new URL('../../../.cache', import.meta.url))
-const DIRECTORY_MODE = 0o700
 
 /** Returns the exit code. */
 export async function up(context: CommandContext, file: string, options: UpOptions): Promise<number> {
@@ -57,19 +53,16 @@ async function runSwitch(
   terminal: Terminal,
   interrupt: AbortSignal,
 ): Promise<number> {
-  mkdirSync(config.runtime.directory, { recursive: true, mode: DIRECTORY_MODE })
   const log: EventLog = ({ source, code, message }) =>
     terminal.json ? say(terminal, message, { source, code }) : terminal.note(`${source}: ${message} (${code})`)
   const lost = Promise.withResolvers<never>()
   lost.promise.catch(() => {})
-  const { createSwitch } = await import('../../engine/host.ts')
-  const ports = configuredPorts(config)
-  const plug = await makePlug(ports, log)
-  const stops: (() => Promise<void>)[] = [async () => plug?.close()]
+  const { startSwitch } = await import('../../manage/start-switch.ts')
+  const stops: (() => Promise<void>)[] = []
   try {
-    const running = await createSwitch(engineConfig(config), { log, plug, fatal: (error) => lost.reject(error) })
-    stops.unshift(() => running.close())
-    const host = manageSwitch(running, config, ports)
+    const started = await startSwitch(config, { log, fatal: (error) => lost.reject(error) })
+    const { running, host } = started
+    stops.unshift(() => started.close())
     const { startControlServer } = await import('../../manage/control-server.ts')
     const server = await startControlServer({ path: config.runtime.control }, { host, log })
     stops.unshift(() => server.close())
@@ -79,19 +72,6 @@ async function runSwitch(
   } finally {
     for (const stop of stops) await stop()
   }
-}
-
-/** Plugs virtual functions into guests over QMP, where the switch has an adapter to take them from. */
-async function makePlug(ports: ReadonlyMap<string, ResolvedPort>, log: EventLog): Promise<QmpPlug | undefined> {
-  if (![...ports.values()].some(({ endpoint }) => endpoint.kind === 'adapter')) return undefined
-  const { QmpPlug: Plug } = await import('../../manage/qmp-plug.ts')
-  return new Plug({
-    log,
-    port: (name) => {
-      const port = ports.get(name)
-      return port?.iov === undefined ? undefined : { iov: port.iov, mac: port.mac }
-    },
-  })
 }
 
 /** Without guests: until Ctrl-C, or not at all. */
