@@ -140,6 +140,45 @@ test("flows are spread over a port's queues, and each flow keeps its queue and i
   assert.equal(harness.portCounter(2, 'sentFrames'), 640)
 })
 
+test('whatever the number of queues, each gets its share of the flows of either family', () => {
+  for (const queues of [2, 3, 4, 8, 16])
+    for (const family of [4, 6]) {
+      const harness = new DataPathHarness().connect(1)
+      harness.connectPort(2, PortFlag.checkSource, queues)
+      const flows = 64 * queues
+      for (let first = 0; first < flows; first += 64)
+        harness.send(
+          1,
+          ...Array.from({ length: 64 }, (_, i) => {
+            const host = 1 + ((first + i) % 250)
+            const [source, destination] = family === 4 ? [`10.0.0.${host}`, '10.0.1.2'] : [`fd00::${host}`, 'fd00::1:2']
+            return udpFrame({ ...addresses(2, 1), source: source!, destination: destination! }, 1000 + first + i, 2000)
+          }),
+        )
+      for (let queue = 0; queue < queues; queue++) {
+        const share = harness.sink(2, queue).frames.length
+        assert.ok(share > 24 && share < 128, `queue ${queue} of ${queues} got ${share} of ${flows} flows of IPv${family}`)
+      }
+    }
+})
+
+test('the fragments of a datagram stay together: only the first of them has ports', () => {
+  const harness = new DataPathHarness().connect(1)
+  harness.connectPort(2, PortFlag.checkSource, 4)
+  for (let flow = 0; flow < 16; flow++) {
+    const first = udpFrame({ ...addresses(2, 1), source: `10.0.0.${flow}` }, 1000 + flow, 2000, Buffer.alloc(64))
+    first[IP + 6] = 0x20 // more fragments
+    const second = Uint8Array.from(first)
+    second[IP + 6] = 0
+    second[IP + 7] = 9
+    harness.send(1, first, second)
+  }
+  for (let queue = 0; queue < 4; queue++) {
+    const sources = harness.sink(2, queue).frames.map((bytes) => bytes[IP + 15])
+    for (const source of sources) assert.equal(sources.filter((other) => other === source).length, 2)
+  }
+})
+
 test("a checksum that the receiver can't do is done in software; one that it can is left to it", () => {
   const harness = new DataPathHarness().connect(3)
   harness.sink(3).offloads = OFFLOAD_CHECKSUM

@@ -13,6 +13,7 @@ import {
   OFFLOAD_TSO4,
   OFFLOAD_TSO6,
   OFFLOAD_USO,
+  PF_FRAGMENT,
   S_FILL,
   S_LIST_BYTES,
   S_LISTS,
@@ -275,14 +276,15 @@ export class Delivery {
     }
   }
 
-  // Addresses and ports of IP packets, MAC addresses of others; 0…2^24.
+  // Addresses and ports of IP packets, addresses of fragments (only a datagram's first one has ports), MAC addresses of others; 0…2^24.
   private flowHash(slot: number): number {
     const { pool } = this
     const at = slot * 256 + pool.headerOffset[slot]!
     const l3 = pool.l3[slot]!
     const from = pool.etherType[slot] === 0x0800 ? at + l3 + 12 : pool.etherType[slot] === 0x86dd ? at + l3 + 8 : at
     const length = pool.etherType[slot] === 0x0800 ? 8 : pool.etherType[slot] === 0x86dd ? 32 : 12
-    let hash = (pool.sourceL4[slot]! << 16) ^ pool.destinationL4[slot]! ^ pool.protocol[slot]!
+    let hash: number = pool.protocol[slot]!
+    if ((pool.flags[slot]! & PF_FRAGMENT) === 0) hash ^= (pool.sourceL4[slot]! << 16) ^ pool.destinationL4[slot]!
     for (let i = 0; i < length; i++) hash = Math.imul(hash ^ pool.header8[from + i]!, 0x01000193)
     return (hash ^ (hash >>> 15)) & 0xffffff
   }

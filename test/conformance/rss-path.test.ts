@@ -7,7 +7,7 @@ import { HashType } from '../../src/adapter/rss/hash-types.ts'
 import { SoftwareHash } from '../../src/adapter/rss/software-hash.ts'
 import { NdisStatus } from '../../src/ndis/status.ts'
 import { arpRequestFrame, ipFrame, tcpFrame, udpFrame } from '../../src/packet/build.ts'
-import { MAC } from '../support/adapter-harness.ts'
+import { MAC, VPortSink } from '../support/adapter-harness.ts'
 import { flowFrame, flowOf, HASH_INFORMATION, PROCESSORS, RssHarness, sequenceOf } from '../support/rss-harness.ts'
 
 const { success, invalidParameter } = NdisStatus
@@ -234,6 +234,30 @@ test('the default VPort is spread as any other, and a VF is not: its guest does 
   const got = h.got()
   assert.ok(got.every(({ receiveQueue, hashInfo }) => receiveQueue === 0 && hashInfo === (TOEPLITZ | tcpIpv4)))
   assert.deepEqual([...new Set(got.map(({ processor }) => processor))].sort(), [4, 5, 6, 7])
+})
+
+test("flows for a VF are spread over its VPort's queue pairs, in order, whoever drives them (SR-051)", async () => {
+  const h = await RssHarness.start()
+  const { data } = h.adapter
+  const { vfId } = await h.adapter.allocate(MAC.a)
+  const vport = await h.adapter.vport(vfId, 'stack', 4)
+  await h.adapter.filter(vport, MAC.a)
+  const pairs = Array.from({ length: 4 }, () => new VPortSink(data))
+  data.delivery.setQueues(vport, pairs)
+  const flows = Array.from({ length: 64 }, (_, i) => i)
+  for (let sequence = 0; sequence < 8; sequence++) h.receive(...flows.map((flow) => flowFrame(flow, sequence, MAC.a)))
+  const seen = new Set<number>()
+  for (const { frames } of pairs) {
+    const orders = new Map<number, number[]>()
+    for (const { bytes } of frames) orders.set(flowOf(bytes), [...(orders.get(flowOf(bytes)) ?? []), sequenceOf(bytes)])
+    assert.ok(orders.size > 4)
+    for (const [flow, order] of orders) {
+      assert.ok(!seen.has(flow))
+      seen.add(flow)
+      assert.equal(order.join(), '0,1,2,3,4,5,6,7')
+    }
+  }
+  assert.equal(seen.size, 64)
 })
 
 test('whatever comes from the wire is hashed without looking beyond its headers (VQ-205)', async () => {
