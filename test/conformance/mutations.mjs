@@ -1,6 +1,7 @@
 // Small ways to break a rule, for `npm run conformance -- --mutate`: in `file`, the only occurrence of `find` becomes `replace`, and a
 // test that carries the rule must fail.
 
+import { rssMutations } from './mutations-rss.mjs'
 import { sriovMutations } from './mutations-sriov.mjs'
 import { vmqMutations } from './mutations-vmq.mjs'
 
@@ -499,4 +500,5 @@ export const mutations = [
   { rule: 'ES-488', file: saving, find: 'await issueAll([complete(Oid.nicRestoreComplete, portId)])', replace: '' },
   ...sriovMutations,
   ...vmqMutations,
+  ...rssMutations,
 ]
