@@ -146,6 +146,13 @@ export const sys = {
     count: number,
     timeout: number,
   ) => number,
+  timerfdCreate: libc.func('int timerfd_create(int clock, int flags)') as (clock: number, flags: number) => number,
+  timerfdSettime: libc.func('int timerfd_settime(int fd, int flags, const void *value, void *old)') as (
+    fd: number,
+    flags: number,
+    value: Bytes,
+    old: Bytes,
+  ) => number,
   poll: libc.func('int poll(void *descriptors, ulong count, int timeout)') as (
     descriptors: Bytes,
     count: number,

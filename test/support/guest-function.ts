@@ -30,6 +30,7 @@ export class GuestFunction {
       i32: new Int32Array(buffer),
       f64: new Float64Array(buffer),
       signal: (fd) => this.signals.push(fd),
+      wakeIn: () => {},
       nowMs: () => harness.nowMs,
       quiesce: (work) => work(),
       owner: ownerOf(pf, vfId, 1500, heard, harness.software.channel(vfId)),

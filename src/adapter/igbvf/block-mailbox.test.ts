@@ -50,6 +50,7 @@ class World {
       i32: new Int32Array(buffer),
       f64: new Float64Array(buffer),
       signal: (fd) => this.signals.push(fd),
+      wakeIn: () => {},
       nowMs: () => 1000,
       quiesce: (work) => work(),
       owner: {

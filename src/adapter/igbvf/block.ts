@@ -38,6 +38,8 @@ export const V_UNICAST = CONTROL + 64
 export const UNICAST_MAX = 4
 /** f64[3]: milliseconds when each vector was signalled last. */
 export const V_SIGNALLED = CONTROL + 96
+/** i32: 1 = the timer that wakes the processor for deferred interrupts has been set. */
+export const V_TIMER_SET = CONTROL + 120
 /** u32[8]: the two transmit contexts. */
 export const V_CONTEXTS = CONTROL + 128
 /** u32 each: counters beyond those that have registers. */
@@ -48,6 +50,13 @@ export const V_RX_TOO_LONG = CONTROL + 204
 export const V_DMA_FAULTS = CONTROL + 208
 export const V_INTERRUPTS = CONTROL + 212
 export const V_TSO = CONTROL + 216
+/** u32: descriptors finished that the driver was not told of. */
+export const V_TX_UNTOLD = CONTROL + 220
+/** f64[3]: milliseconds that each vector keeps apart from its last signal, of our own accord. */
+export const V_INTERVAL = CONTROL + 224
+/** u32: VFGPRC and VFGOTC when the driver was told last. */
+export const V_RX_TOLD = CONTROL + 248
+export const V_TX_TOLD = CONTROL + 252
 /** Bitmaps of 4096 bits: VLAN ids, multicast hashes. */
 export const BITMAP_BYTES = 512
 export const V_VLANS = CONTROL + 256

@@ -2,21 +2,9 @@
 // Control half and data halves raise at the same time, so every bit is moved by one atomic operation.
 //
 // The rule it must not break: a cause that is pending and allowed is signalled at once, or noted as deferred or pending: never lost.
-import { V_ASLEEP, V_DEFERRED, V_DOORBELL, V_INTERRUPTS, V_PENDING, V_SIGNALLED, V_VECTORS } from './block.ts'
-import {
-  EIAC,
-  EIAM,
-  EICR,
-  EIMS,
-  EITR_MASK,
-  EITR_SHIFT,
-  EITR0,
-  IVAR_MISC,
-  IVAR_VALID,
-  IVAR0,
-  VECTOR_MASK,
-  VECTORS,
-} from './registers.ts'
+import { V_ASLEEP, V_DEFERRED, V_INTERRUPTS, V_PENDING, V_VECTORS } from './block.ts'
+import { Moderation } from './moderation.ts'
+import { EIAC, EIAM, EICR, EIMS, IVAR_MISC, IVAR_VALID, IVAR0, VECTOR_MASK, VECTORS } from './registers.ts'
 
 export interface InterruptComponents {
   /** Views shared memory from address 0. */
@@ -24,6 +12,8 @@ export interface InterruptComponents {
   readonly f64: Float64Array
   /** Adds 1 to an eventfd. */
   readonly signal: (fd: number) => void
+  /** Sees to it that, though the processor of the function sleeps, `evaluate` is called in `ms` milliseconds or before. */
+  readonly wakeIn: (ms: number) => void
   /** Milliseconds on a clock that all threads of the process share. */
   readonly nowMs: () => number
 }
@@ -31,16 +21,18 @@ export interface InterruptComponents {
 /** One thread's hold on a function's interrupts. Ordinary fields: it is called per batch. */
 export class Interrupts {
   private readonly i32: Int32Array
-  private readonly f64: Float64Array
+  private readonly moderation: Moderation
   private readonly signal: (fd: number) => void
+  private readonly wakeIn: (ms: number) => void
   private readonly nowMs: () => number
   private readonly block: number
 
-  constructor(block: number, { i32, f64, signal, nowMs }: InterruptComponents) {
+  constructor(block: number, { i32, f64, signal, wakeIn, nowMs }: InterruptComponents) {
     this.block = block
     this.i32 = i32
-    this.f64 = f64
+    this.moderation = new Moderation(block, i32, f64)
     this.signal = signal
+    this.wakeIn = wakeIn
     this.nowMs = nowMs
   }
 
@@ -74,16 +66,42 @@ export class Interrupts {
     for (let vector = 0; vector < VECTORS; vector++) {
       const bit = 1 << vector
       if ((allowed & bit) === 0) continue
-      const intervalUs = (i32[(block + EITR0 + 4 * vector) >> 2]! >>> EITR_SHIFT) & EITR_MASK
-      const elapsed = now - this.f64[((block + V_SIGNALLED) >> 3) + vector]!
-      if (intervalUs > 0 && elapsed >= 0 && elapsed * 1000 < intervalUs) this.defer(bit)
+      const waitMs = this.moderation.waitMs(vector, now)
+      if (waitMs > 0) this.defer(bit, waitMs)
       else this.fire(vector, bit, now)
     }
   }
 
+  /** Frames were put into the receive queue. `low`: it is about to run out of descriptors. */
+  received(low: boolean): void {
+    const cause = this.receiveCause
+    if (cause === 0) return
+    if (low) this.moderation.hurry(vectorOf(cause))
+    this.raise(cause)
+  }
+
+  /** `descriptors` of the `size` of the transmit queue are finished, and some of them were to be reported. */
+  transmitted(descriptors: number, size: number): void {
+    const cause = this.transmitCause
+    if (cause === 0) return
+    this.moderation.finished(vectorOf(cause), descriptors, size)
+    this.raise(cause)
+  }
+
   /** Whether interrupts wait for their interval: then someone must call evaluate again soon. */
   get hasDeferred(): boolean {
-    return this.i32[(this.block + V_DEFERRED) >> 2] !== 0
+    return Atomics.load(this.i32, (this.block + V_DEFERRED) >> 2) !== 0
+  }
+
+  /** Milliseconds until the first of the deferred interrupts is due; Infinity if there is none. */
+  get deferredMs(): number {
+    const deferred = Atomics.load(this.i32, (this.block + V_DEFERRED) >> 2)
+    if (deferred === 0) return Number.POSITIVE_INFINITY
+    const now = this.nowMs()
+    let least = Number.POSITIVE_INFINITY
+    for (let vector = 0; vector < VECTORS; vector++)
+      if ((deferred & (1 << vector)) !== 0) least = Math.min(least, this.moderation.waitMs(vector, now))
+    return Math.max(0, least)
   }
 
   /** Hands on what was raised while a vector had no eventfd. Control half only, with both rings locked. */
@@ -95,13 +113,11 @@ export class Interrupts {
     }
   }
 
-  private defer(bit: number): void {
+  private defer(bit: number, waitMs: number): void {
     const { i32, block } = this
     Atomics.or(i32, (block + V_DEFERRED) >> 2, bit)
-    if (Atomics.load(i32, (block + V_ASLEEP) >> 2) !== 0) {
-      const doorbell = i32[(block + V_DOORBELL) >> 2]!
-      if (doorbell >= 0) this.signal(doorbell)
-    }
+    // A processor that is awake looks by itself, and before it sleeps.
+    if (Atomics.load(i32, (block + V_ASLEEP) >> 2) !== 0) this.wakeIn(waitMs)
   }
 
   private fire(vector: number, bit: number, now: number): void {
@@ -110,7 +126,7 @@ export class Interrupts {
     // Who takes the bit signals; another thread that saw it too does not.
     if ((i32[(block + EIAM) >> 2]! & bit) !== 0 && (Atomics.and(i32, (block + EIMS) >> 2, ~bit) & bit) === 0) return
     if ((i32[(block + EIAC) >> 2]! & bit) !== 0) Atomics.and(i32, (block + EICR) >> 2, ~bit)
-    this.f64[((block + V_SIGNALLED) >> 3) + vector] = now
+    this.moderation.signalled(vector, now, bit === this.receiveCause, bit === this.transmitCause)
     Atomics.add(i32, (block + V_INTERRUPTS) >> 2, 1)
     const fd = i32[((block + V_VECTORS) >> 2) + vector]!
     if (fd >= 0) this.signal(fd)
@@ -119,3 +135,5 @@ export class Interrupts {
 }
 
 const causeOf = (entry: number): number => ((entry & IVAR_VALID) !== 0 ? (1 << (entry & 0x1f)) & VECTOR_MASK : 0)
+/** The number of a cause's vector; cause bit n is vector n. */
+const vectorOf = (cause: number): number => 31 - Math.clz32(cause)

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { V_DEFERRED, V_RUN, V_UNICAST, VF_BLOCK_BYTES } from './block.ts'
+import { V_ASLEEP, V_DEFERRED, V_RUN, V_UNICAST, VF_BLOCK_BYTES } from './block.ts'
 import { CONFIG_BYTES, DEVICE_ID, VENDOR_ID } from './config-space.ts'
+import { INTERVAL_MAX_MS } from './moderation.ts'
 import type { ResetCause, VfFilterState, VfOwner } from './owner.ts'
 import * as r from './registers.ts'
 import { VirtualFunction } from './virtual-function.ts'
@@ -12,6 +13,8 @@ const MAC = Uint8Array.of(2, 0, 0, 0, 0, 1)
 interface World {
   readonly vf: VirtualFunction
   readonly signals: number[]
+  /** Milliseconds that were asked for. */
+  readonly wakes: number[]
   readonly resets: ResetCause[]
   readonly active: boolean[]
   readonly filters: VfFilterState[]
@@ -26,6 +29,7 @@ function world(owner: Partial<VfOwner> = {}): World {
   const u32 = new Uint32Array(buffer)
   const made = {
     signals: [] as number[],
+    wakes: [] as number[],
     resets: [] as ResetCause[],
     active: [] as boolean[],
     filters: [] as VfFilterState[],
@@ -38,6 +42,7 @@ function world(owner: Partial<VfOwner> = {}): World {
     i32: new Int32Array(buffer),
     f64: new Float64Array(buffer),
     signal: (fd) => made.signals.push(fd),
+    wakeIn: (ms) => made.wakes.push(ms),
     nowMs: () => made.nowMs,
     quiesce: (work) => work(),
     owner: {
@@ -173,6 +178,74 @@ describe('interrupts', () => {
     vf.interrupts.evaluate()
     assert.deepEqual(signals, [10, 10])
     assert.equal(vf.interrupts.hasDeferred, false)
+  })
+
+  test('single small frames that were sent are told together, a full ring or full frames at once', () => {
+    const made = armed()
+    const { vf, signals, u32 } = made
+    const sent = (bytes: number, descriptors = 1): void => {
+      u32[(BLOCK + r.VFGOTC) >> 2] = u32[(BLOCK + r.VFGOTC) >> 2]! + bytes
+      vf.interrupts.transmitted(descriptors, 256)
+      vf.write(r.EIMS, 7)
+      made.nowMs += 0.5
+    }
+    made.nowMs += 100
+    sent(66)
+    assert.equal(signals.length, 1, 'the first one after a quiet time')
+    sent(66)
+    sent(66)
+    assert.equal(signals.length, 1)
+    assert.ok(vf.interrupts.deferredMs > 0 && vf.interrupts.deferredMs <= INTERVAL_MAX_MS)
+    sent(1500, 2)
+    sent(1500, 2)
+    assert.equal(signals.length, 2)
+    sent(66, 64)
+    assert.equal(signals.length, 3)
+    sent(66)
+    made.nowMs += INTERVAL_MAX_MS
+    vf.interrupts.evaluate()
+    assert.equal(signals.length, 4)
+    assert.equal(vf.interrupts.deferredMs, Number.POSITIVE_INFINITY)
+  })
+
+  test('frames that come in bulk are told in batches, others at once, and at once when the ring runs out', () => {
+    const made = armed()
+    const { vf, signals, u32 } = made
+    const got = (frames: number, low = false): void => {
+      u32[(BLOCK + r.VFGPRC) >> 2] = u32[(BLOCK + r.VFGPRC) >> 2]! + frames
+      vf.interrupts.received(low)
+      vf.write(r.EIMS, 7)
+    }
+    for (let n = 1; n <= 5; n++) {
+      made.nowMs += 0.3
+      got(1)
+      assert.equal(signals.length, n, 'one by one')
+    }
+    made.nowMs += 0.3
+    got(32)
+    assert.equal(signals.length, 6)
+    made.nowMs += 0.3
+    got(32)
+    assert.equal(signals.length, 6, 'now they come in bulk')
+    assert.deepEqual(made.wakes, [], 'the processor is awake')
+    got(32, true)
+    assert.equal(signals.length, 7)
+    made.nowMs += 50
+    got(1)
+    assert.equal(signals.length, 8)
+  })
+
+  test('for what is deferred a processor that sleeps is woken when it is due', () => {
+    const made = armed()
+    const { vf, signals, u32 } = made
+    u32[(BLOCK + V_ASLEEP) >> 2] = 1
+    vf.write(r.EITR0 + 4, 488) // 122 microseconds
+    vf.interrupts.raise(2)
+    vf.interrupts.raise(2)
+    made.nowMs += 0.02
+    vf.write(r.EIMS, 7)
+    assert.deepEqual(signals, [11])
+    assert.ok(made.wakes.length === 1 && Math.abs(made.wakes[0]! - 0.102) < 1e-6, String(made.wakes))
   })
 
   test('a link change is told through the mailbox, with CTS, and its own vector', () => {

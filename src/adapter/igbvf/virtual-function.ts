@@ -10,10 +10,14 @@ import {
   V_DEFERRED,
   V_DOORBELL,
   V_GENERATION,
+  V_INTERVAL,
   V_PENDING,
   V_RUN,
   V_RX_FAULT,
+  V_RX_TOLD,
   V_TX_FAULT,
+  V_TX_TOLD,
+  V_TX_UNTOLD,
   V_VECTORS,
 } from './block.ts'
 import { ConfigSpace } from './config-space.ts'
@@ -265,7 +269,9 @@ export class VirtualFunction {
     u32.fill(0, block >> 2, (block + BAR_REGISTERS_BYTES) >> 2)
     u32.set(words, (block + VMBMEM) >> 2)
     u32[(block + V2PMAILBOX) >> 2] = MAILBOX_RSTD
-    for (const word of [V_TX_FAULT, V_RX_FAULT, V_PENDING, V_DEFERRED]) u32[(block + word) >> 2] = 0
+    for (const word of [V_TX_FAULT, V_RX_FAULT, V_PENDING, V_DEFERRED, V_TX_UNTOLD, V_RX_TOLD, V_TX_TOLD])
+      u32[(block + word) >> 2] = 0
+    this.#components.f64.fill(0, (block + V_INTERVAL) >> 3, ((block + V_INTERVAL) >> 3) + VECTORS)
     u32.fill(0, (block + V_CONTEXTS) >> 2, (block + V_CONTEXTS + 32) >> 2)
     const generation = (block + V_GENERATION) >> 2
     u32[generation] = u32[generation]! + 1

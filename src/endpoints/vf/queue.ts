@@ -2,10 +2,11 @@
 //
 // The rule it must not break: no ring and no guest memory is touched without that ring's lock. The transmit lock is held from
 // `receive` to `complete`, since payloads stay in the guest's memory in between.
-import { V_ASLEEP } from '../../adapter/igbvf/block.ts'
+import { V_ASLEEP, V_TIMER_SET } from '../../adapter/igbvf/block.ts'
 import { Interrupts } from '../../adapter/igbvf/interrupts.ts'
 import type { EpollSet } from '../../linux/epoll.ts'
 import { drainEventFd, signalEventFd } from '../../linux/files.ts'
+import { setTimerFd, stopTimerFd } from '../../linux/timer-fd.ts'
 import type { EndpointQueue, QueueContext, QueuePlan } from '../endpoint.ts'
 import { ReceiveRing } from './receive-ring.ts'
 import { TransmitRing } from './transmit-ring.ts'
@@ -17,6 +18,8 @@ export interface VfPlan extends QueuePlan {
   readonly block: number
   /** eventfd that wakes the processor that polls the transmit ring. */
   readonly doorbell: number
+  /** Timer that wakes it for interrupts that wait for their interval. */
+  readonly timer: number
 }
 
 /** The data half of `plan`, in the calling processor's thread. */
@@ -24,6 +27,12 @@ export const openVfQueue = (plan: QueuePlan, context: QueueContext): EndpointQue
 
 /** Milliseconds on a clock that all threads share. */
 export const sharedNowMs = (): number => performance.timeOrigin + performance.now()
+
+/** Sets the timer of the function whose block is at `block`. Set first, noted then: what is noted has been set. */
+export function wakeIn(i32: Int32Array, block: number, timer: number, ms: number): void {
+  setTimerFd(timer, ms)
+  Atomics.store(i32, (block + V_TIMER_SET) >> 2, 1)
+}
 
 // Ordinary fields: `#private` ones double the cost of access on the hot path.
 class VfQueue implements EndpointQueue {
@@ -35,13 +44,25 @@ class VfQueue implements EndpointQueue {
   private readonly i32: Int32Array
   private readonly asleep: number
   private readonly doorbell: number
+  private readonly timer: number
+  private readonly timerSet: number
+  private readonly block: number
 
   constructor(plan: VfPlan, context: QueueContext) {
     const { i32, f64 } = context.memory
     this.i32 = i32
     this.asleep = (plan.block + V_ASLEEP) >> 2
     this.doorbell = plan.doorbell
-    this.interrupts = new Interrupts(plan.block, { i32, f64, signal: signalEventFd, nowMs: sharedNowMs })
+    this.timer = plan.timer
+    this.timerSet = (plan.block + V_TIMER_SET) >> 2
+    this.block = plan.block
+    this.interrupts = new Interrupts(plan.block, {
+      i32,
+      f64,
+      signal: signalEventFd,
+      wakeIn: (ms) => wakeIn(i32, plan.block, plan.timer, ms),
+      nowMs: sharedNowMs,
+    })
     this.transmit = new TransmitRing(plan.block, plan.port, context, this.interrupts)
     this.receiver = new ReceiveRing(plan.block, context, this.interrupts)
   }
@@ -65,18 +86,26 @@ class VfQueue implements EndpointQueue {
 
   arm(epoll: EpollSet): boolean {
     epoll.add(this.doorbell)
+    epoll.add(this.timer)
     Atomics.store(this.i32, this.asleep, 1)
-    if (!this.transmit.hasWork && !this.interrupts.hasDeferred) return false
+    const { deferredMs } = this.interrupts
+    if (!this.transmit.hasWork && deferredMs > 0) {
+      if (deferredMs !== Number.POSITIVE_INFINITY) wakeIn(this.i32, this.block, this.timer, deferredMs)
+      return false
+    }
     Atomics.store(this.i32, this.asleep, 0)
     return true
   }
 
   disarm(): void {
-    if (Atomics.exchange(this.i32, this.asleep, 0) !== 0) drainEventFd(this.doorbell)
+    if (Atomics.exchange(this.i32, this.asleep, 0) === 0) return
+    drainEventFd(this.doorbell)
+    if (Atomics.exchange(this.i32, this.timerSet, 0) !== 0) stopTimerFd(this.timer)
   }
 
   close(epoll: EpollSet): void {
     epoll.remove(this.doorbell)
+    epoll.remove(this.timer)
     Atomics.store(this.i32, this.asleep, 0)
   }
 }

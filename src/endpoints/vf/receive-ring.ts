@@ -67,6 +67,8 @@ const {
 
 /** Longest wait for a ring that another processor delivers into, or that the control half changes. */
 const LOCK_MS = 100
+/** A ring with less than the so-manieth part of its descriptors free runs out soon. */
+const LOW_SHARE = 4
 const DEFAULT_BUFFER_BYTES = 2048 // what a size of 0 in SRRCTL means
 const ADDRESSES_BYTES = 12
 const TAG_BYTES = 4
@@ -146,7 +148,7 @@ export class ReceiveRing {
     for (let i = 0; i < count; i++) if (this.place(this.u16[(list >> 1) + i]!)) taken++
     if (ring.head !== before) {
       ring.storeHead(ring.head)
-      this.interrupts.raise(this.interrupts.receiveCause)
+      this.interrupts.received(this.free * LOW_SHARE < ring.size)
     }
     return taken
   }

@@ -41,11 +41,12 @@ import {
 } from '../../adapter/igbvf/registers.ts'
 import { VirtualFunction } from '../../adapter/igbvf/virtual-function.ts'
 import { closeFd, createEventFd, drainEventFd, signalEventFd, type Watcher, watchFd } from '../../linux/files.ts'
+import { createTimerFd } from '../../linux/timer-fd.ts'
 import { Connection } from '../../vfio-user/connection.ts'
 import { CONFIG_REGION, DeviceServer, type PciFunction } from '../../vfio-user/device-server.ts'
 import { lockQueue, unlockQueue } from '../../virtio/queue-lock.ts'
 import type { EndpointComponents, EndpointOptions } from '../endpoint.ts'
-import { sharedNowMs, type VfPlan } from './queue.ts'
+import { sharedNowMs, type VfPlan, wakeIn } from './queue.ts'
 
 const REGISTERS_REGION = 0
 const MSIX_REGION = 3
@@ -90,6 +91,7 @@ export class ServedFunction implements PciFunction, VfOwner {
   readonly #server: DeviceServer
   readonly #alarm: number
   readonly #doorbell: number
+  readonly #timer: number
   readonly #alarmWatch: Watcher
   #connection: Connection | null = null
   #lastReset: ResetCause | null = null
@@ -104,7 +106,15 @@ export class ServedFunction implements PciFunction, VfOwner {
     this.#block = memory.allocate(VF_BLOCK_BYTES) // first: it may fail
     this.#alarm = createEventFd()
     this.#doorbell = createEventFd()
-    this.plan = { kind: 'vf', index: 0, port: options.port, block: this.#block, doorbell: this.#doorbell }
+    this.#timer = createTimerFd()
+    this.plan = {
+      kind: 'vf',
+      index: 0,
+      port: options.port,
+      block: this.#block,
+      doorbell: this.#doorbell,
+      timer: this.#timer,
+    }
     const owner = components.owner ?? this
     const { u8, u32, i32, f64 } = memory
     this.function = new VirtualFunction(this.#block, {
@@ -114,6 +124,7 @@ export class ServedFunction implements PciFunction, VfOwner {
       f64,
       owner: withActivity(owner, (active) => this.#setActive(active, owner)),
       signal: signalEventFd,
+      wakeIn: (ms) => wakeIn(i32, this.#block, this.#timer, ms),
       nowMs: sharedNowMs,
       quiesce: (work) => this.#quiesce(work),
     })
@@ -219,6 +230,7 @@ export class ServedFunction implements PciFunction, VfOwner {
     this.#alarmWatch.close()
     closeFd(this.#alarm)
     closeFd(this.#doorbell)
+    closeFd(this.#timer)
     this.#components.memory.free(this.#block, VF_BLOCK_BYTES)
   }
 

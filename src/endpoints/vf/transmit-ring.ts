@@ -294,6 +294,7 @@ export class TransmitRing {
     const { ring, next } = this
     const { words, first, size } = ring
     let reported = false
+    const finished = next >= ring.head ? next - ring.head : next - ring.head + size
     for (let index = ring.head; index !== next; index = index + 1 === size ? 0 : index + 1) {
       const d = first + index * 4
       if ((words[d + 2]! & TX_RS) === 0) continue
@@ -302,7 +303,7 @@ export class TransmitRing {
     }
     ring.head = next
     ring.storeHead(next)
-    if (reported) this.interrupts.raise(this.interrupts.transmitCause)
+    if (reported) this.interrupts.transmitted(finished, size)
   }
 
   private count(counter: number, by: number): void {
