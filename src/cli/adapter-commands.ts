@@ -3,6 +3,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander'
 import type { CommandContext } from './command-context.ts'
 import type { VfOptions } from './commands/vf.ts'
 import { whole } from './grammar.ts'
+import { addQueueCommands } from './queue-commands.ts'
 
 type Asks = (parent: Command, usage: string, description: string) => Command
 type Run = (command: Command, work: (context: CommandContext) => Promise<unknown>) => Promise<void>
@@ -23,6 +24,7 @@ const macAddress = (text: string): string => {
 }
 
 export function addAdapterCommands(program: Command, asks: Asks, run: Run): void {
+  addQueueCommands(program, asks, run)
   const adapters = () => import('./commands/adapter.ts')
   const functions = () => import('./commands/vf.ts')
 

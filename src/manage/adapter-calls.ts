@@ -3,6 +3,7 @@
 // The rule it must not break: everything here survives JSON.
 import type { VfShown, VfWords } from '../adapter/linux-words.ts'
 import type { AdapterStatus, AssignedVfStatus } from '../engine/adapter-config.ts'
+import type { QueueCalls } from './queue-calls.ts'
 
 export type { VfShown, VfWords } from '../adapter/linux-words.ts'
 export type { AdapterStatus, AssignedVfStatus, VPortStatus } from '../engine/adapter-config.ts'
@@ -37,9 +38,9 @@ export interface AdapterOidAnswer {
 
 /**
  * Calls fail with the codes no-such-adapter, no-such-port, no-vf-left, no-iov, vf-assigned, no-vf, adapter-removed, bad-vf-setting,
- * bad-request.
+ * wrong-mode, bad-request.
  */
-export interface AdapterCalls {
+export interface AdapterCalls extends QueueCalls {
   adapters(): Answer<readonly AdapterStatus[]>
   adapter(name: string): Answer<AdapterStatus>
   /** Surprise removal: every guest falls back to its synthetic card. */

@@ -14,6 +14,8 @@ type RemoteAdapterCalls = Pick<
   | 'assignVf'
   | 'removeVf'
   | 'resetVf'
+  | 'queues'
+  | 'setQueue'
 >
 
 export function adapterClient(call: Call): RemoteAdapterCalls {
@@ -31,5 +33,7 @@ export function adapterClient(call: Call): RemoteAdapterCalls {
       await call('POST', '/v1/vfs/remove', removal)
     },
     resetVf: (port) => call('POST', '/v1/vfs/reset', { port }),
+    queues: () => call('GET', '/v1/queues'),
+    setQueue: ({ port, processor }) => call('PATCH', `/v1/queues/${encodeURIComponent(port)}`, { processor }),
   }
 }

@@ -1,12 +1,13 @@
 // The part of SwitchHost that is about SR-IOV adapters, over the engine's. Translates names and shapes; decides nothing of its own.
 import { AdapterOid, adapterOidName } from '../adapter/oids.ts'
 import type { SwitchAdapters } from '../engine/adapter-config.ts'
+import type { SwitchQueues } from '../engine/queue-config.ts'
 import { ndisStatusName } from '../ndis/status.ts'
 import type { AdapterCalls, AdapterStatus, AssignedVfStatus } from './adapter-calls.ts'
 import { ControlError } from './control-errors.ts'
 
 export interface AdapterHostComponents {
-  readonly adapters: SwitchAdapters
+  readonly adapters: SwitchAdapters & { readonly queues?: SwitchQueues }
   readonly switchName: string
   readonly translated: <T>(work: () => Promise<T>) => Promise<T>
 }
@@ -67,6 +68,13 @@ export function adapterHost({ adapters, switchName, translated }: AdapterHostCom
         return adapters.set(name, vf, words)
       }),
     vfs,
+    queues: () => adapters.queues?.list() ?? [],
+    setQueue: ({ port, processor }) =>
+      translated(async () => {
+        if (!adapters.queues)
+          throw new ControlError('no-queue', `port "${port}" has no queue: the switch has no adapter in VMQ mode`)
+        return adapters.queues.setProcessor(port, processor)
+      }),
     assignVf: (port) => translated(() => adapters.assign(port)),
     removeVf: ({ port, surprise }) => translated(() => adapters.remove(port, surprise)),
     resetVf: (port) =>

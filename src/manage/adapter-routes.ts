@@ -4,6 +4,7 @@ import { z } from 'zod'
 import { linkModes } from '../adapter/vf-settings.ts'
 import type { AdapterCalls } from './adapter-calls.ts'
 import { ControlError } from './control-errors.ts'
+import { addQueueRoutes } from './queue-routes.ts'
 
 const U32_MAX = 0xffff_ffff
 
@@ -29,6 +30,7 @@ const oidRequest = z.strictObject({
 type ReadBody = <T extends z.ZodType>(context: Context, schema: T) => Promise<z.output<T>>
 
 export function addAdapterRoutes(app: Hono, host: AdapterCalls, body: ReadBody): void {
+  addQueueRoutes(app, host, body)
   app.get('/v1/adapters', async (context) => context.json(await host.adapters()))
   app.get('/v1/adapters/:name', async (context) => context.json(await host.adapter(context.req.param('name'))))
   app.post('/v1/adapters/:name/pull', async (context) => context.json(await host.pullAdapter(context.req.param('name'))))

@@ -7,6 +7,7 @@ const statusByCode = {
   'no-such-extension': 404,
   'no-such-adapter': 404,
   'no-such-vf': 404,
+  'no-such-capture': 404,
   'bad-vf-setting': 400,
   'port-exists': 409,
   'no-vf-left': 409,
@@ -14,9 +15,15 @@ const statusByCode = {
   'no-vf': 409,
   'vf-assigned': 409,
   'adapter-removed': 409,
+  'wrong-mode': 409,
+  'no-queue': 409,
+  'no-such-processor': 404,
+  'needs-restart': 409,
   refused: 409,
   'too-large': 413,
   internal: 500,
+  'no-switch': 503,
+  'not-stored': 507,
 } as const
 
 type ControlStatus = (typeof statusByCode)[keyof typeof statusByCode] | 422

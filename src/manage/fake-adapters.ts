@@ -1,6 +1,7 @@
 // Adapter calls without adapters: one adapter of two VFs, one of which port alpha has. For tests of what stands on SwitchHost.
 import type { AdapterCalls, AdapterStatus, AssignedVfStatus, VfShown } from './adapter-calls.ts'
 import { ControlError } from './control-errors.ts'
+import { fakeQueues } from './fake-queues.ts'
 
 const counters = {
   receivedFrames: 1_234_567,
@@ -72,6 +73,7 @@ export function fakeAdapters(note: (call: string, argument?: unknown) => void): 
     return adapterStatus
   }
   return {
+    ...fakeQueues(note),
     adapters: () => [adapterStatus],
     adapter,
     pullAdapter: (name) => {

@@ -4,6 +4,7 @@
 import { parseStandardProperty } from '../../switch/policies/standard-properties.ts'
 import type { Path, Report } from './checks.ts'
 import { isMulticastMac, isZeroMac, multicastHint } from './mac.ts'
+import { checkQueues } from './queue-checks.ts'
 import { socketKeys } from './resolve.ts'
 import { didYouMean } from './suggest.ts'
 import type { EndpointConfig, ResolvedConfig, ResolvedPort } from './types.ts'
@@ -71,6 +72,7 @@ export function checkAdapters(config: ResolvedConfig, shared: SharedChecks): voi
   }
   for (const [index, port] of config.switch.ports.entries())
     if (port.iov !== undefined) checkIov(port, ['switch', 'ports', index], config, shared)
+  checkQueues(config, report)
 }
 
 function checkIov(port: ResolvedPort, path: Path, config: ResolvedConfig, { report, socket }: SharedChecks): void {

@@ -2,11 +2,15 @@
 import { z } from 'zod'
 import { RATE_MAX_MBPS } from '../../adapter/rate-limits.ts'
 import { name, queueCount, socketPath, wireSchema } from './endpoint-schema.ts'
-import { IOV_WEIGHT_MAX, MTU_MIN, VF_MTU_MAX, VFS_MAX } from './limits.ts'
+import { IOV_WEIGHT_MAX, MTU_MIN, PROCESSORS_MAX, REBALANCE_SECONDS_MAX, VF_MTU_MAX, VFS_MAX, VM_QUEUES_MAX } from './limits.ts'
 import { macPattern } from './patterns.ts'
 
 export const adapterSchema = z.strictObject({
   name: name.describe('Name of the adapter.'),
+  mode: z
+    .enum(['sriov', 'vmq'])
+    .optional()
+    .describe('sriov (default): guests get virtual functions; vmq: they get receive queues. An adapter has one or the other.'),
   mac: z
     .string()
     .regex(macPattern)
@@ -17,7 +21,37 @@ export const adapterSchema = z.strictObject({
     .describe(
       'What the physical port is connected to. Without it: nothing; virtual functions and the switch reach each other only.',
     ),
-  vfs: z.number().int().min(0).max(VFS_MAX).describe('Virtual functions of the adapter.'),
+  vfs: z.number().int().min(0).max(VFS_MAX).default(0).describe('Virtual functions of the adapter; none in mode vmq.'),
+  queues: z
+    .number()
+    .int()
+    .min(1)
+    .max(VM_QUEUES_MAX)
+    .optional()
+    .describe('Mode vmq: VM queues, beside the default queue that serves the rest. Default: 16.'),
+  baseProcessor: z
+    .number()
+    .int()
+    .min(0)
+    .max(PROCESSORS_MAX - 1)
+    .optional()
+    .describe('Mode vmq: the first processor of the switch that serves queues. Default: 0.'),
+  maxProcessors: z
+    .number()
+    .int()
+    .min(1)
+    .max(PROCESSORS_MAX)
+    .optional()
+    .describe('Mode vmq: processors that serve queues, from the first on. Default: all that follow.'),
+  rebalanceSeconds: z
+    .number()
+    .int()
+    .min(0)
+    .max(REBALANCE_SECONDS_MAX)
+    .optional()
+    .describe(
+      'Mode vmq: seconds between two looks at the load, after which a queue may change its processor; 0: never. Default: 10.',
+    ),
   mtu: z
     .number()
     .int()

@@ -34,8 +34,12 @@ export const VLAN_MAX = 4094
 /** SR-IOV adapters of one configuration, and virtual functions of one adapter. */
 export const ADAPTERS_MAX = 16
 export const VFS_MAX = 63
-/** IovWeight of Set-VMNetworkAdapter. */
+/** IovWeight and VmqWeight of Set-VMNetworkAdapter. */
 export const IOV_WEIGHT_MAX = 100
+export const VMQ_WEIGHT_MAX = 100
+/** VM queues of one adapter in VMQ mode, the default queue not counted. */
+export const VM_QUEUES_MAX = 255
+export const REBALANCE_SECONDS_MAX = 3600
 /** Further physical adapters of a team, beside the endpoint of the port. */
 export const TEAM_UPLINKS_MAX = 31
 /** MonitorSession is a byte. */

@@ -79,12 +79,17 @@ export function derivedMac(switchName: string, adapterName: string): string {
 }
 
 function resolveAdapter(
-  { mac, uplink, ...rest }: z.output<typeof adapterSchema>,
+  { mac, uplink, mode, queues, baseProcessor, maxProcessors, rebalanceSeconds, ...rest }: z.output<typeof adapterSchema>,
   switchName: string,
   directory: string,
 ): ResolvedAdapter {
   return {
     ...rest,
+    ...(mode === undefined ? {} : { mode }),
+    ...(queues === undefined ? {} : { queues }),
+    ...(baseProcessor === undefined ? {} : { baseProcessor }),
+    ...(maxProcessors === undefined ? {} : { maxProcessors }),
+    ...(rebalanceSeconds === undefined ? {} : { rebalanceSeconds }),
     mac: mac === undefined ? derivedMac(switchName, rest.name) : normalizeMac(mac),
     uplink: uplink === undefined ? null : resolveEndpoint(uplink, directory),
   }
@@ -111,6 +116,7 @@ export function resolvePort(port: z.output<typeof portSchema>, directory: string
     ...(port.friendlyName === undefined ? {} : { friendlyName: port.friendlyName }),
     ...(port.mtu === undefined ? {} : { mtu: port.mtu }),
     ...(port.portMirroring === undefined ? {} : { portMirroring: port.portMirroring, monitorSession: port.monitorSession ?? 0 }),
+    ...(port.vmqWeight === undefined ? {} : { vmqWeight: port.vmqWeight }),
     ...resolveIov(port, directory),
     ...(properties.length > 0 ? { properties } : {}),
   }

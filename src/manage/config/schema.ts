@@ -24,6 +24,7 @@ import {
   PROPERTIES_MAX,
   TEAM_UPLINKS_MAX,
   VLAN_MAX,
+  VMQ_WEIGHT_MAX,
   WAIT_MS_MAX,
 } from './limits.ts'
 import { friendlyNamePattern, guidPattern, ipv4Pattern, macPattern, versionPattern } from './patterns.ts'
@@ -95,6 +96,13 @@ export const portSchema = z.strictObject({
     .max(TEAM_UPLINKS_MAX)
     .optional()
     .describe('Further physical adapters of an external port, which form a team with its endpoint.'),
+  vmqWeight: z
+    .number()
+    .int()
+    .min(0)
+    .max(VMQ_WEIGHT_MAX)
+    .optional()
+    .describe('0: no receive queue; else one where the adapter has one left, the highest weights first. Default: 100.'),
   iov: iovSchema.optional().describe('SR-IOV: a virtual function for the guest behind this port, beside its synthetic card.'),
 })
 

@@ -1,6 +1,7 @@
 // Types of the configuration: as a person writes it (Config) and as the switch takes it (ResolvedConfig). This file holds types
 // only, so that the engine and the lab, which stand below this layer, may name them without importing anything from it.
 import type { z } from 'zod'
+import type { AdapterMode, QueueModeConfig } from '../../engine/queue-config.ts'
 import type { PropertyInput } from '../../switch/policies/property.ts'
 import type { adapterSchema, iovSchema } from './adapter-schema.ts'
 import type { endpointSchema, wireSchema } from './endpoint-schema.ts'
@@ -30,7 +31,11 @@ export type VfConfig = Extract<EndpointConfig, { kind: 'vf' }>
 export type WireConfig = z.output<typeof wireSchema>
 
 /** An SR-IOV adapter: its address is known, its uplink's paths are absolute; null: it leads nowhere. */
-export interface ResolvedAdapter extends Omit<z.output<typeof adapterSchema>, 'mac' | 'uplink'> {
+export interface ResolvedAdapter
+  extends Omit<z.output<typeof adapterSchema>, 'mac' | 'uplink' | 'mode' | keyof QueueModeConfig>,
+    Partial<QueueModeConfig> {
+  /** Absent: sriov. */
+  readonly mode?: AdapterMode
   readonly mac: string
   readonly uplink: WireConfig | null
 }
@@ -66,6 +71,8 @@ export interface ResolvedPort {
   /** Absent: none. */
   readonly portMirroring?: NonNullable<z.output<typeof portSchema>['portMirroring']>
   readonly monitorSession?: number
+  /** Absent: 100. */
+  readonly vmqWeight?: number
   /** Absent: the port wants nothing of SR-IOV. */
   readonly iov?: ResolvedIov
   /** Properties, those of the shorthands `vlan` and `security` first; absent without any. */
