@@ -36,7 +36,8 @@ export interface HardwareAssist {
   readonly currentNicSwitch?: NicSwitchCapabilities
   readonly hardwareReceiveFilter?: ReceiveFilterCapabilities
   readonly currentReceiveFilter?: ReceiveFilterCapabilities
-  /** RSS on VPorts of the PF, where it is enabled. */
+  /** RSS on VPorts of the PF, where the adapter has it, and where it is enabled. */
+  readonly hardwareReceiveScale?: RssCapabilities
   readonly receiveScale?: RssCapabilities
 }
 
@@ -121,6 +122,7 @@ export function pfAttributes(limits: HardwareLimits, selection: Selection): Hard
     hardwareSriov: sriov,
     hardwareNicSwitch: nicSwitch,
     hardwareReceiveFilter: receiveFilterOf(limits, limits.numQueues, FilterCaps.vmQueuesEnabled, canVlan),
+    ...(limits.rss ? { hardwareReceiveScale: rssCapabilitiesOf(limits.rss) } : {}), // VQ-020
   }
   const vlanIds = canVlan && selection.vlanFiltering
   const { switchCaps } = limits

@@ -55,7 +55,8 @@ async function switchParameters(c: HandlerContext, payload: P.SwitchParameters, 
   if (payload.switchId !== DEFAULT_SWITCH_ID) return invalid
   if (type === 'method') return done(nicSwitch.parameters) // SR-123
   const wanted = { ...nicSwitch.parameters, ...payload, flags: 0 }
-  const same = wanted.numVFs === nicSwitch.parameters.numVFs && wanted.switchType === nicSwitch.parameters.switchType // SR-097, SR-124
+  const fixed = ['numVFs', 'switchType', 'numQueuePairsForDefaultVPort'] as const
+  const same = fixed.every((name) => wanted[name] === nicSwitch.parameters[name]) // SR-097, SR-124
   const named = typeof payload.switchFriendlyName === 'string' && payload.switchFriendlyName.length <= NAME_CHARACTERS_MAX
   if (!same || !named || payload.flags !== SWITCH_NAME_CHANGED) return invalid
   const status = await c.pf.setSwitchParameters(wanted)

@@ -84,6 +84,32 @@ test('*RssOnHostVPorts is read at start, is 1 where it is absent, and decides; t
   }
 })
 
+test('the hardware report of RSS and of queues is complete whatever the keywords prefer (VQ-020)', () => {
+  const limits = { ...rssLimits, switchCaps: rssLimits.switchCaps | SwitchCaps.nicSwitchWithoutIov }
+  const all = pfAttributes(limits, selectInterfaces(new Registry(sriovKeywords(4))))
+  for (const preferred of [0, 1])
+    for (const queues of [0, 1])
+      for (const on of [0, 1]) {
+        const keywords = {
+          '*SriovPreferred': preferred,
+          '*RssOrVmqPreference': queues,
+          '*RSS': on,
+          '*VMQ': on,
+          '*RssOnHostVPorts': on,
+        }
+        const { hardwareReceiveScale, hardwareReceiveFilter, hardwareNicSwitch } = pfAttributes(
+          limits,
+          selectInterfaces(new Registry(keywords)),
+        )
+        assert.equal(hardwareReceiveScale!.numberOfReceiveQueues, 8)
+        assert.equal(hardwareReceiveFilter!.numQueues, 7)
+        assert.deepEqual(
+          [hardwareReceiveScale, hardwareReceiveFilter, hardwareNicSwitch],
+          [all.hardwareReceiveScale, all.hardwareReceiveFilter, all.hardwareNicSwitch],
+        )
+      }
+})
+
 test('VMMQ is there only where a NIC switch can be made: SR-IOV is preferred, or queues are (VQ-178)', () => {
   const rows: [Partial<Record<Keyword, number>>, boolean][] = [
     [{ '*SriovPreferred': 1, '*SRIOV': 1 }, true],
@@ -119,6 +145,12 @@ test('CREATE_SWITCH gives the default VPort its queue pairs: 1 where nothing is 
     const all = { flags: 0, switchType: 1, switchId: 0, switchFriendlyName: 'x', numVFs: 0, ...payload }
     return h.adapter.status(AdapterOid.nicSwitchCreateSwitch, 'method', all, 'ndis')
   }
+  const rename = { flags: 0x10000, switchType: 1, switchId: 0, switchFriendlyName: 'y', numVFs: 0 }
+  assert.equal(
+    await h.adapter.status(AdapterOid.nicSwitchParameters, 'set', { ...rename, numQueuePairsForDefaultVPort: 2 }),
+    invalidParameter,
+  )
+  assert.equal(await h.adapter.status(AdapterOid.nicSwitchParameters, 'set', rename), success)
   assert.equal(await h.adapter.status(AdapterOid.nicSwitchDeleteSwitch, 'set', { switchId: 0 }, 'ndis'), success)
   for (const wrong of [0, 9, 1.5]) assert.equal(await create({ numQueuePairsForDefaultVPort: wrong }), invalidParameter)
   assert.equal(await create({ numQueuePairsForDefaultVPort: 2 }), success)

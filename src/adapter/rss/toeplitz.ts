@@ -34,11 +34,19 @@ export class Toeplitz {
     }
   }
 
-  /** Adds `length` bytes of `bytes` from `from` on, which stand at byte `place` of the input, to `sum` (0 to begin with). */
+  /**
+   * Adds `length` bytes, a multiple of 4, of `bytes` from `from` on, which stand at byte `place` of the input, to `sum` (0 to begin with).
+   */
   add(sum: number, bytes: Uint8Array, from: number, length: number, place: number): number {
     const { table } = this
     let at = place * BYTE_VALUES
-    for (let i = from; i < from + length; i++, at += BYTE_VALUES) sum ^= table[at + bytes[i]!]!
+    // Four at a time: nothing waits for the look-up before it.
+    for (let i = from; i < from + length; i += 4, at += 4 * BYTE_VALUES)
+      sum ^=
+        table[at + bytes[i]!]! ^
+        table[at + BYTE_VALUES + bytes[i + 1]!]! ^
+        table[at + 2 * BYTE_VALUES + bytes[i + 2]!]! ^
+        table[at + 3 * BYTE_VALUES + bytes[i + 3]!]!
     return sum
   }
 }
