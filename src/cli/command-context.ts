@@ -15,20 +15,20 @@ export interface CommandContext {
   readonly cwd: string
   /** The running switch that the command is about. Throws CliError `not-running`. */
   connect(): Promise<RemoteSwitchHost>
+  /** Its control socket. Throws CliError `not-running`. */
+  control(): Promise<string>
 }
 
 /** The context of this process. Modules that only some commands need are loaded when they are needed. */
 export function processContext({ json, socket }: CommonOptions): CommandContext {
   const { env, stdout, stderr } = process
   const cwd = process.cwd()
+  const control = async (): Promise<string> => (await import('./find-control.ts')).findControl(socket, { env, cwd })
   return {
     terminal: createTerminal({ json: json === true }, { env, stdout, stderr }),
     env,
     cwd,
-    connect: async () => {
-      const { findControl } = await import('./find-control.ts')
-      const { connectControl } = await import('../manage/control-client.ts')
-      return connectControl(await findControl(socket, { env, cwd }))
-    },
+    control,
+    connect: async () => (await import('../manage/control-client.ts')).connectControl(await control()),
   }
 }

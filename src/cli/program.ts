@@ -7,6 +7,7 @@ import { whole } from './grammar.ts'
 import { addLabCommands } from './lab-commands.ts'
 import { addPolicyCommands } from './policy-commands.ts'
 import { addPortCommands } from './port-commands.ts'
+import { addServiceCommands } from './service-commands.ts'
 
 const vmmNames = ['qemu', 'cloud-hypervisor', 'crosvm', 'firecracker', 'libkrun'] as const
 const MEMORY_MIB_MAX = 1_048_576
@@ -122,6 +123,7 @@ export function createProgram(version: string, finish: (exitCode: number) => voi
   addPortCommands(program, asks, run)
   addPolicyCommands(program, asks, run)
   addAdapterCommands(program, asks, run)
+  addServiceCommands(program, asks, run)
   addLabCommands(program, run)
 
   type VmmOptions = { vmm: (typeof vmmNames)[number]; memory: number; config?: string }

@@ -57,7 +57,7 @@ test('a client asks, pulls, plugs and sets over the control API as it would ask 
 })
 
 test('every error of an adapter has its HTTP status', async () => {
-  const app = controlRoutes(fakeHost().host, () => {})
+  const app = controlRoutes({ host: fakeHost().host, log: () => {} })
   const status = async (method: string, route: string, data?: unknown): Promise<[number, string]> => {
     const answer = await app.request(route, { method, ...(data === undefined ? {} : { body: JSON.stringify(data) }) })
     return [answer.status, ((await answer.json()) as { code: string }).code]
@@ -81,7 +81,7 @@ test('every error of an adapter has its HTTP status', async () => {
 
 test('settings of a port are changed together or not at all, and nothing is no change', async () => {
   const { host, calls } = fakeHost()
-  const app = controlRoutes(host, () => {})
+  const app = controlRoutes({ host, log: () => {} })
   const patch = async (change: unknown): Promise<number> =>
     (await app.request('/v1/ports/alpha', { method: 'PATCH', body: JSON.stringify(change) })).status
   assert.equal(

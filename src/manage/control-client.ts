@@ -12,12 +12,12 @@ interface Answer {
   readonly text: string
 }
 
-/**
- * The switch behind the control socket `path`. Every call throws ControlError: with the server's own code, or `not-running` (no
- * socket, or nobody listens), `not-permitted`, `no-answer`.
- */
-export function connectControl(path: string, timeoutMs = TIMEOUT_MS): RemoteSwitchHost {
-  const call = async <T>(method: string, route: string, body?: unknown): Promise<T> => {
+/** One call of the control API: method, route, body; answers what the server did. */
+export type ControlCall = <T>(method: string, route: string, body?: unknown) => Promise<T>
+
+/** Calls over the control socket `path`. Each throws ControlError as `connectControl` says. */
+export function controlCall(path: string, timeoutMs = TIMEOUT_MS): ControlCall {
+  return async <T>(method: string, route: string, body?: unknown): Promise<T> => {
     const { status, text } = await exchange(path, method, route, body, timeoutMs)
     let data: unknown
     try {
@@ -29,6 +29,14 @@ export function connectControl(path: string, timeoutMs = TIMEOUT_MS): RemoteSwit
     const { code, message } = data as { code?: unknown; message?: unknown }
     throw new ControlError(String(code ?? 'internal'), String(message ?? `HTTP ${status}`), status)
   }
+}
+
+/**
+ * The switch behind the control socket `path`. Every call throws ControlError: with the server's own code, or `not-running` (no
+ * socket, or nobody listens), `not-permitted`, `no-answer`.
+ */
+export function connectControl(path: string, timeoutMs = TIMEOUT_MS): RemoteSwitchHost {
+  const call = controlCall(path, timeoutMs)
   const segment = encodeURIComponent
   return {
     ...adapterClient(call),

@@ -14,11 +14,13 @@ import { portChangeSchema, portSchema } from './config/schema.ts'
 import { ControlError, problemOf } from './control-errors.ts'
 import type { EventLog, SwitchHost } from './host.ts'
 import { addPolicyRoutes } from './policy-routes.ts'
+import type { ServiceCalls } from './service/service-calls.ts'
+import { addServiceRoutes } from './service/service-routes.ts'
 import { claimSocketPath } from './socket-path.ts'
 
 const BODY_MAX_BYTES = 1024 * 1024
-/** Routes that take a saved switch. */
-const SAVED_ROUTES = new Set(['/v1/restore', '/v1/migration/prepare', '/v1/migration/take-over'])
+/** Routes that take a saved switch, or a whole configuration. */
+const SAVED_ROUTES = new Set(['/v1/restore', '/v1/migration/prepare', '/v1/migration/take-over', '/v1/apply'])
 const SAVED_BODY_MAX_BYTES = 128 * 1024 * 1024
 const REQUEST_TIMEOUT_MS = 10_000
 const SOCKET_MODE = 0o600
@@ -32,8 +34,16 @@ const extensionChange = z.strictObject({ enabled: z.boolean().optional(), paused
 const orderSchema = z.strictObject({ names: z.array(z.string().min(1)) })
 const portChange = portChangeSchema.extend({ link: z.enum(['up', 'down']).optional() })
 
+/** What the routes lead to. */
+export interface ControlComponents {
+  readonly host: SwitchHost
+  readonly log: EventLog
+  /** A service has more to offer than its switch. */
+  readonly service?: ServiceCalls | undefined
+}
+
 /** The routes, apart from any socket. */
-export function controlRoutes(host: SwitchHost, log: EventLog): Hono {
+export function controlRoutes({ host, log, service }: ControlComponents): Hono {
   const app = new Hono()
   const limit = (maxSize: number) =>
     bodyLimit({ maxSize, onError: () => refuse('too-large', `a request has at most ${maxSize} bytes`) })
@@ -94,6 +104,7 @@ export function controlRoutes(host: SwitchHost, log: EventLog): Hono {
   app.get('/v1/drops', async (context) => context.json(await host.drops()))
   addPolicyRoutes(app, host, body)
   addAdapterRoutes(app, host, body)
+  if (service !== undefined) addServiceRoutes(app, service, body)
   return app
 }
 
@@ -134,11 +145,11 @@ export interface ControlServer {
  */
 export async function startControlServer(
   options: { readonly path: string },
-  components: { readonly host: SwitchHost; readonly log: EventLog },
+  components: ControlComponents,
 ): Promise<ControlServer> {
   const { path } = options
   await claimSocketPath(path)
-  const server = createServer(getRequestListener(controlRoutes(components.host, components.log).fetch))
+  const server = createServer(getRequestListener(controlRoutes(components).fetch))
   server.requestTimeout = REQUEST_TIMEOUT_MS
   server.headersTimeout = REQUEST_TIMEOUT_MS
   await listen(server, path)

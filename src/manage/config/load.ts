@@ -23,6 +23,11 @@ export async function loadConfig(file: string, components: ResolveComponents = s
   return checkSource(await readSource(file, path), path, components)
 }
 
+/** The data of the configuration in `file`, neither checked nor resolved. Throws ConfigError. */
+export async function readConfig(file: string, components: ResolveComponents = systemComponents()): Promise<unknown> {
+  return (await readSource(file, resolve(components.cwd, file))).data
+}
+
 /** Checks and resolves the data of a source. `path` is the absolute path of its file. */
 export function checkSource(source: ConfigSource, path: string, components: ResolveComponents): ResolvedConfig {
   const parsed = configSchema.safeParse(source.data)

@@ -1,0 +1,142 @@
+// `vmswitch serve`: a long-running switch that keeps what it is told in its state directory, until SIGTERM or Ctrl-C.
+//
+// The rule it must not break: whatever it started is stopped when it returns, however it returns; it tells the service manager that it is
+// ready only when the switch runs and the API answers.
+import { join, resolve } from 'node:path'
+import type { ServiceManager } from '../../linux/service-manager.ts'
+import { runtimeRoots, systemComponents } from '../../manage/config/resolve.ts'
+import type { EventLog } from '../../manage/host.ts'
+import type { SwitchService } from '../../manage/service/switch-service.ts'
+import type { CommandContext } from '../command-context.ts'
+import { CliError, ExitCode } from '../exit.ts'
+import type { Terminal } from '../terminal.ts'
+import { readRequest } from './apply.ts'
+
+export interface ServeOptions {
+  readonly state?: string
+  readonly control?: string
+  readonly apply?: string
+  readonly listen?: string
+  readonly tlsCert?: string
+  readonly tlsKey?: string
+  readonly tokenFile?: string
+}
+
+const STATE_FILE = 'state.db'
+
+/** Returns the exit code. */
+export async function serve({ terminal, env, cwd }: CommandContext, options: ServeOptions): Promise<number> {
+  const { catchInterrupts, processInterrupts } = await import('../../lab/interrupt.ts')
+  const { claimStateDirectory, stateDirectory } = await import('../../manage/store/state-directory.ts')
+  const { StateStore } = await import('../../manage/store/state-store.ts')
+  const { SwitchService } = await import('../../manage/service/switch-service.ts')
+  const { serviceManager } = await import('../../linux/service-manager.ts')
+  const { startControlServer } = await import('../../manage/control-server.ts')
+  const network = await networkOptions(options, cwd)
+  const first = options.apply === undefined ? undefined : await readRequest(options.apply, cwd)
+
+  const interrupt = catchInterrupts(processInterrupts((line) => terminal.note(line)))
+  const stops: (() => Promise<void> | void)[] = [() => interrupt.release()]
+  const lost = Promise.withResolvers<never>()
+  lost.promise.catch(() => {})
+  try {
+    const directory = stateDirectory(options.state, { env, cwd, uid: process.getuid?.() ?? 0 })
+    const lock = claimStateDirectory(directory)
+    stops.unshift(() => lock.release())
+    const store = StateStore.open(join(directory, STATE_FILE))
+    stops.unshift(() => store.close())
+    const control = controlPath(options, cwd)
+    const log = eventLog(terminal)
+    const manager = serviceManager(env, process.pid)
+    const service = new SwitchService(
+      { stateDirectory: directory, control, listen: network?.listen ?? null },
+      { store, log, fatal: (error) => lost.reject(error) },
+    )
+    stops.unshift(() => service.close())
+    if (first === undefined) await service.start()
+    else await service.startWith(first)
+    const components = { host: service.host, log, service }
+    const server = await startControlServer({ path: control }, components)
+    stops.unshift(() => server.close())
+    if (network !== undefined) {
+      const { startNetworkServer } = await import('../../manage/network-server.ts')
+      const listener = await startNetworkServer(network, components)
+      stops.unshift(() => listener.close())
+    }
+    stops.unshift(() => void manager.tell('STOPPING=1'))
+    await announce(terminal, service)
+    manager.tell(`READY=1\nMAINPID=${process.pid}`)
+    const stopWatch = keepAlive(manager, service)
+    stops.unshift(stopWatch)
+    return await Promise.race([untilInterrupted(interrupt.signal), lost.promise])
+  } finally {
+    for (const stop of stops) await stop()
+  }
+}
+
+/** The control socket: the given one, else `service/control.sock` where runtime directories of switches are. */
+function controlPath({ control }: ServeOptions, cwd: string): string {
+  if (control !== undefined) return resolve(cwd, control)
+  const components = systemComponents()
+  const roots = runtimeRoots(components)
+  const root = roots.find((candidate) => components.canWrite(candidate)) ?? roots[roots.length - 1]!
+  return join(root, 'service', 'control.sock')
+}
+
+async function networkOptions({ listen, tlsCert, tlsKey, tokenFile }: ServeOptions, cwd: string) {
+  if (listen === undefined) {
+    if (tlsCert === undefined && tlsKey === undefined && tokenFile === undefined) return undefined
+    throw new CliError('bad-arguments', 'certificate, key and token are for --listen', 'add --listen HOST:PORT', ExitCode.usage)
+  }
+  if (tlsCert === undefined || tlsKey === undefined || tokenFile === undefined)
+    throw new CliError(
+      'bad-arguments',
+      '--listen needs --tls-cert, --tls-key and --token-file: nothing is served on the network without them',
+      'add those that are missing',
+      ExitCode.usage,
+    )
+  const paths = { certificate: resolve(cwd, tlsCert), key: resolve(cwd, tlsKey), token: resolve(cwd, tokenFile) }
+  const { readSecrets } = await import('../../manage/network-server.ts')
+  return { listen, ...readSecrets(paths) }
+}
+
+function eventLog(terminal: Terminal): EventLog {
+  return ({ source, code, message }) =>
+    terminal.json
+      ? terminal.line(JSON.stringify({ event: 'message', message, source, code }))
+      : terminal.note(`${source}: ${message} (${code})`)
+}
+
+async function announce(terminal: Terminal, service: SwitchService): Promise<void> {
+  const status = await service.service()
+  if (terminal.json) terminal.line(JSON.stringify({ event: 'ready', ...status }))
+  else {
+    terminal.line(status.switch === null ? 'no switch yet: vmswitch apply FILE' : `switch ${status.switch} runs`)
+    terminal.line(`  control  ${status.control}`)
+    if (status.listen !== null) terminal.line(`  network  https://${status.listen}`)
+    terminal.line(`  state    ${status.stateDirectory}, revision ${status.revision}`)
+  }
+}
+
+/** Signs of life, as long as the processors of the switch answer. */
+function keepAlive(manager: ServiceManager, service: SwitchService): () => void {
+  if (manager.watchdogMs === 0) return () => {}
+  const timer = setInterval(() => {
+    Promise.resolve(service.started?.running.extensions()).then(
+      () => manager.tell('WATCHDOG=1'),
+      () => undefined,
+    )
+  }, manager.watchdogMs)
+  return () => clearInterval(timer)
+}
+
+function untilInterrupted(interrupt: AbortSignal): Promise<number> {
+  if (interrupt.aborted) return Promise.resolve(ExitCode.ok)
+  return new Promise((done) => {
+    const alive = setInterval(() => {}, 60_000)
+    interrupt.addEventListener('abort', () => {
+      clearInterval(alive)
+      done(ExitCode.ok)
+    })
+  })
+}

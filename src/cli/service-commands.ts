@@ -1,0 +1,32 @@
+// The command line's grammar for services. program.ts has the rest.
+import { type Command, Option } from 'commander'
+import type { CommandContext } from './command-context.ts'
+import type { ApplyOptions } from './commands/apply.ts'
+import type { ServeOptions } from './commands/serve.ts'
+
+type Asks = (parent: Command, usage: string, description: string) => Command
+type Run = (command: Command, work: (context: CommandContext) => Promise<unknown>) => Promise<void>
+
+export function addServiceCommands(program: Command, asks: Asks, run: Run): void {
+  program
+    .command('serve')
+    .description('run a switch as a service, which keeps what it is told')
+    .option('--state <dir>', 'state directory; default: $STATE_DIRECTORY, $XDG_STATE_HOME/vmswitch or /var/lib/vmswitch')
+    .option('--control <path>', 'control socket; default: service/control.sock in the runtime directory')
+    .option('--apply <file>', 'start with this configuration in place of the stored one')
+    .option('--listen <host:port>', 'serve the API on the network as well, with TLS and a token')
+    .option('--tls-cert <file>', 'certificate, PEM')
+    .option('--tls-key <file>', 'its key, PEM, readable by its owner only')
+    .option('--token-file <file>', 'the token that clients have to know, readable by its owner only')
+    .addOption(new Option('--json', 'one JSON object per line'))
+    .action((options: ServeOptions, command: Command) =>
+      run(command, async (context) => (await import('./commands/serve.ts')).serve(context, options)),
+    )
+  asks(program, 'apply', 'make the switch of a service what a configuration says: all of it, or nothing')
+    .argument('<file>', 'configuration, YAML or TypeScript')
+    .option('--dry-run', 'print what would change, and change nothing')
+    .option('--restart', 'allow what needs the whole switch to start anew')
+    .action((file: string, options: ApplyOptions, command: Command) =>
+      run(command, async (context) => (await import('./commands/apply.ts')).apply(context, file, options)),
+    )
+}

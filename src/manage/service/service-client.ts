@@ -1,0 +1,16 @@
+// The calls of a service through the control API.
+import { controlCall } from '../control-client.ts'
+import type { ServiceCalls } from './service-calls.ts'
+
+/** An apply of a large configuration, or one that restarts a switch, may last. */
+const APPLY_TIMEOUT_MS = 300_000
+
+/** The service behind the control socket `path`. Errors are those of connectControl; `no-such-route`: it is no service. */
+export function connectService(path: string): ServiceCalls {
+  const call = controlCall(path, APPLY_TIMEOUT_MS)
+  return {
+    service: () => call('GET', '/v1/service'),
+    configuration: () => call('GET', '/v1/config'),
+    apply: (request) => call('POST', '/v1/apply', request),
+  }
+}
