@@ -41,6 +41,8 @@ const POLL_MS = 20
 const BEFORE_UNPLUG = ['setup', 'wait-unplug']
 const UNPLUGGED = ['active', 'device', 'pre-switchover']
 const UNDER_WAY = [...BEFORE_UNPLUG, ...UNPLUGGED, 'postcopy-active', 'cancelling']
+/** How long frames for a guest wait for it to let go of its function: their place is small. */
+const RELEASE_MS = 1000
 /** Of a virtual machine: its guest is on its way from another QEMU. */
 const INCOMING = 'inmigrate'
 
@@ -147,28 +149,26 @@ export class QmpPlug implements VfPlug {
   async leaving(port: string): Promise<void> {
     await this.#forget(port)
     if (!this.#heldOut.has(port)) return
-    const path = this.#components.port(port)?.iov.qmp
-    const session = path === undefined ? undefined : await QmpSession.open(path).catch(() => undefined)
-    if (session === undefined) return
-    try {
+    await this.#with(port, async (session) => {
       if (await this.#calledOff(port, session)) this.#letIn.add(port)
-    } finally {
-      session.client.close()
-    }
+    })
+  }
+
+  /** The driver has stopped: while QEMU waits for the guest to let go of the function, so does the switch, but not for long. */
+  async released(port: string): Promise<void> {
+    const stop = new AbortController()
+    const over = pause(RELEASE_MS, stop.signal)
+    await this.#with(port, (session) => Promise.race([session.migrationAfter(BEFORE_UNPLUG), over])).catch(() => undefined)
+    stop.abort()
   }
 
   /** QEMU has not migrated the guest: a function that `leaving` has given back is taken out again. */
   async staying(port: string): Promise<void> {
     if (!this.#letIn.delete(port)) return
-    const path = this.#components.port(port)?.iov.qmp
-    const session = path === undefined ? undefined : await QmpSession.open(path).catch(() => undefined)
-    if (session === undefined) return
-    try {
+    await this.#with(port, async (session) => {
       await session.migrationAfter(UNDER_WAY)
       await this.#holdOut(port, session)
-    } finally {
-      session.client.close()
-    }
+    })
   }
 
   /** The port is gone. */
@@ -181,6 +181,18 @@ export class QmpPlug implements VfPlug {
   /** Ends all connections; what is plugged stays. */
   async close(): Promise<void> {
     await Promise.all([...this.#pluggings.keys()].map((port) => this.#forget(port)))
+  }
+
+  /** A word with the QEMU of a port that nothing is plugged for, if it is there. */
+  async #with(port: string, work: (session: QmpSession) => Promise<unknown>): Promise<void> {
+    const path = this.#components.port(port)?.iov.qmp
+    const session = path === undefined ? undefined : await QmpSession.open(path).catch(() => undefined)
+    if (session === undefined) return
+    try {
+      await work(session)
+    } finally {
+      session.client.close()
+    }
   }
 
   async #forget(port: string): Promise<void> {

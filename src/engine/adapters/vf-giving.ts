@@ -22,6 +22,8 @@ export interface VfPlug {
   unplug(port: string, vf: AssignedVf): Promise<void>
   /** The VMM is about to migrate the guest, and takes a PCI function out by itself. Settles when nothing keeps it from that. */
   leaving?(port: string): Promise<void>
+  /** The driver of a function that was left to the VMM has stopped. Settles when the guest has let go of it, or after a short while. */
+  released?(port: string): Promise<void>
   /** The guest of a port without a VF stays after all: what `leaving` undid is done again. */
   staying?(port: string): Promise<void>
   /** The port is gone: nothing is plugged for it any more. */

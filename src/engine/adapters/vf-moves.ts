@@ -48,11 +48,15 @@ export class VfMoves {
 
   /** Source: the driver of a port that is about to leave came or went; the VMM may put the function back when it gives up. */
   follow(port: IovPort): void {
-    const { giving, event } = this.#components
+    const { giving, plug, event } = this.#components
     inOrder(port, async () => {
       const { given, seat } = port
       if (!given || seat.active === port.onVf) return
-      if (!seat.active) return giving.fallBack(port)
+      if (!seat.active) {
+        // Until then the guest takes nothing from its synthetic card: what comes in waits (PD-11).
+        if (port.iov.qmp !== undefined) await plug?.released?.(port.name)
+        return giving.fallBack(port)
+      }
       await given.run.stack?.follow(given.vf.vfId, true)
       await seat.park()
     }).catch((error: Error) => event(port, 'vf-not-followed', error.message))
