@@ -8,10 +8,13 @@ import {
   limitsFor,
   PartitionType,
   Registry,
+  rssLimitsFor,
   SoftwareAdapter,
   SoftwareVfDriver,
   sriovKeywords,
   VfAssignment,
+  VMMQ_CAPS,
+  Vmmq,
 } from 'vmswitch/adapter'
 
 test('an adapter, a VF and its driver in a guest take what the package gives and no more', async () => {
@@ -56,4 +59,31 @@ test('an adapter, a VF and its driver in a guest take what the package gives and
   assert.equal(Buffer.from(identity.subarray(2, 8)).toString('hex'), '02000000000a')
   const found = await software.adapter.request({ oid: AdapterOid.nicSwitchEnumVfs, type: 'query' }, 'application')
   assert.equal((found.output as unknown[]).length, 1)
+})
+
+test('a VPort over several processors takes what the package gives and no more', async () => {
+  const { switchCaps, ...switchLimits } = limitsFor(8)
+  const limits = { ...switchLimits, switchCaps: switchCaps | VMMQ_CAPS, rss: rssLimitsFor([0, 1, 2, 3], 8) }
+  const { adapter, tables } = new SoftwareAdapter(
+    { limits, mac: '02:00:00:00:00:01' },
+    {
+      buffer: new SharedArrayBuffer(adapterTablesBytes(limits)),
+      at: 0,
+      registry: new Registry(sriovKeywords(8)),
+      nowMs: () => 0,
+      statistics: () => assert.fail('nobody asks for statistics'),
+    },
+  )
+  await adapter.start()
+  const stack = await Vmmq.open({
+    request: (request) => adapter.request(request, 'stack'),
+    requestSynchronous: (request, processor) => adapter.requestSynchronous(request, 'stack', processor),
+  })
+  let vport = await stack.give({ name: 'a', mac: '02:00:00:00:00:0a', vlan: 0, processors: [1, 2, 3], queues: 2 })
+  vport = await stack.setQueues(vport, 3)
+  assert.equal(stack.move(vport, [{ index: 0, target: 3 }], 1), 0)
+  assert.deepEqual(
+    [0, 1, 2, 3, 64].map((hash) => tables.rss.entry(vport.id, hash)),
+    [3, 2, 3, 1, 3],
+  )
 })
