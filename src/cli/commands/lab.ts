@@ -1,7 +1,10 @@
 // `vmswitch lab failover FILE`: what the coming and going of a virtual function costs, measured at two guests under load.
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import type { FailoverPlan } from '../../lab/failover/plan-failover.ts'
 import type { FailoverResult } from '../../lab/failover/run-failover.ts'
+import type { SoftwareLabComponents } from '../../lab/failover/software-lab.ts'
 import { loadConfig } from '../../manage/config/load.ts'
 import type { EventLog } from '../../manage/host.ts'
 import { engineConfig } from '../../manage/switch-host.ts'
@@ -16,6 +19,7 @@ export interface FailoverArguments {
   readonly seconds?: number | undefined
 }
 
+const cacheDirectory = fileURLToPath(new URL('../../../.cache', import.meta.url))
 const DIRECTORY_MODE = 0o700
 const STRIP_COLUMNS = 100
 
@@ -39,13 +43,13 @@ export async function failoverLab(context: CommandContext, file: string, given: 
     say(`failover of ${port} under load from and to ${peer}: ${shown.seconds} s, ${actions.length} actions, ${plan.kind} guests`)
     mkdirSync(plan.config.runtime.directory, { recursive: true, mode: DIRECTORY_MODE })
     const { createSwitch } = await import('../../engine/host.ts')
-    const { runSoftwareLab } = await import('../../lab/failover/software-lab.ts')
-    const result = await runSoftwareLab(plan, {
+    const components: SoftwareLabComponents = {
       log,
       write: say,
       interrupt: interrupt.signal,
-      createSwitch: (plug) => createSwitch(engineConfig(plan.config), { log, plug }),
-    })
+      createSwitch: (plug, events) => createSwitch(engineConfig(plan.config), { log: events, plug }),
+    }
+    const result = await (plan.kind === 'qemu' ? withQemu(plan, components, context) : withSoftware(plan, components))
     await show(result, terminal)
     if (given.plot !== undefined) await writePlot(result, resolve(cwd, given.plot), terminal)
     if (interrupt.signal.aborted) return ExitCode.interrupted
@@ -53,6 +57,26 @@ export async function failoverLab(context: CommandContext, file: string, given: 
   } finally {
     interrupt.release()
   }
+}
+
+async function withSoftware(plan: FailoverPlan, components: SoftwareLabComponents): Promise<FailoverResult> {
+  const { runSoftwareLab } = await import('../../lab/failover/software-lab.ts')
+  return runSoftwareLab(plan, components)
+}
+
+async function withQemu(plan: FailoverPlan, components: SoftwareLabComponents, { env }: CommandContext): Promise<FailoverResult> {
+  const { ensureNewQemu } = await import('../../lab/new-qemu.ts')
+  const { ensureGuestImage } = await import('../../lab/images.ts')
+  const { chooseAccelerator } = await import('../../lab/accelerator.ts')
+  const { runQemuLab } = await import('../../lab/failover/qemu-lab.ts')
+  const progress = components.write
+  const program = await ensureNewQemu({ cacheDirectory }, { progress })
+  const image = await ensureGuestImage({ cacheDirectory, kernel: 'full' }, { progress })
+  // The accelerator is tried with the machine's own QEMU, if it has one: emulation works with any.
+  const choice = await chooseAccelerator({ cacheDirectory, image, override: env.VMSWITCH_ACCELERATOR }, { progress }).catch(
+    () => ({ accelerator: 'tcg', reason: 'it works everywhere' }) as const,
+  )
+  return runQemuLab(plan, { program, image, choice }, components)
 }
 
 async function show(result: FailoverResult, terminal: Terminal): Promise<void> {

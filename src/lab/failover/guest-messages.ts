@@ -1,6 +1,6 @@
 // What the thread of the software guests and the lab's own thread say to each other. Types only; all of it survives a message.
 
-import type { StreamRecord } from './numbered-frames.ts'
+import type { Path, StreamEnd, StreamRecord } from './numbered-frames.ts'
 import type { PairedGuestOptions, TornOut } from './paired-guest.ts'
 import type { TcpOutcome } from './tcp-stream.ts'
 
@@ -18,7 +18,16 @@ export type GuestRequest =
   | { readonly kind: 'start'; readonly guest: PairedGuestOptions; readonly path: string }
   | { readonly kind: 'plug'; readonly guest: string; readonly path: string }
   | { readonly kind: 'unplug'; readonly guest: string }
-  | { readonly kind: 'load'; readonly guest: string; readonly peer: string; readonly options: LoadOptions }
+  /** `remote`: the guest is none of this thread's, but a real one. */
+  | {
+      readonly kind: 'load'
+      readonly guest: string
+      readonly peer: string
+      readonly options: LoadOptions
+      readonly remote?: StreamEnd | undefined
+    }
+  /** The switch sends frames for a real guest this way from now on. */
+  | { readonly kind: 'path'; readonly path: Path }
   | { readonly kind: 'finish' }
   | { readonly kind: 'close' }
 

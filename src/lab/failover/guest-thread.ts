@@ -4,8 +4,8 @@
 import { setImmediate as immediate, setTimeout as sleep } from 'node:timers/promises'
 import { parentPort } from 'node:worker_threads'
 import { LabError } from '../errors.ts'
-import type { FromGuests, LoadOptions, LoadOutcome, ToGuests } from './guest-messages.ts'
-import { NumberedStream } from './numbered-frames.ts'
+import type { FromGuests, LoadOutcome, ToGuests } from './guest-messages.ts'
+import { NumberedStream, Path } from './numbered-frames.ts'
 import { PairedGuest, type PairedGuestOptions } from './paired-guest.ts'
 import { TcpStream } from './tcp-stream.ts'
 
@@ -33,6 +33,8 @@ const port = parentPort!
 const guests = new Map<string, { guest: PairedGuest; options: PairedGuestOptions }>()
 let load: Load | null = null
 let isOpen = true
+/** Which way the switch sends frames for a real guest. */
+let remotePath: Path = Path.synthetic
 
 const answer = (message: FromGuests): void => port.postMessage(message)
 
@@ -42,29 +44,30 @@ function find(name: string) {
   return found
 }
 
-function startLoad(name: string, peerName: string, { tcp, tcpMbps, udpPps }: LoadOptions): void {
-  const one = find(name)
-  const other = find(peerName)
+function startLoad({ guest: name, peer: peerName, options, remote }: Extract<ToGuests, { kind: 'load' }>): void {
+  const peer = find(peerName)
   const senders: Sender[] = []
-  if (udpPps > 0) {
-    const inward = new NumberedStream(
-      { name: `${peerName} → ${name}`, id: 0, receiverHasPaths: true },
-      other.options,
-      one.options,
-    )
-    const outward = new NumberedStream(
-      { name: `${name} → ${peerName}`, id: 1, receiverHasPaths: false },
-      one.options,
-      other.options,
-    )
-    senders.push({ guest: other.guest, stream: inward }, { guest: one.guest, stream: outward })
-    one.guest.streams.push(inward)
-    other.guest.streams.push(outward)
+  const add = (stream: NumberedStream, from: PairedGuest, to: PairedGuest): void => {
+    senders.push({ guest: from, stream })
+    to.streams.push(stream)
   }
+  const { tcp, tcpMbps, udpPps } = options
+  const [there, back] = [`${peerName} → ${name}`, `${name} → ${peerName}`]
+  if (udpPps > 0 && remote !== undefined) {
+    const trip = { name: `${peerName} ⇄ ${name}`, id: 0, protocol: 'echo', path: () => remotePath } as const
+    add(new NumberedStream(trip, peer.options, remote), peer.guest, peer.guest)
+  } else if (udpPps > 0) {
+    const own = find(name)
+    const inward = { name: there, id: 0, protocol: 'udp', path: 'receiver' } as const
+    add(new NumberedStream(inward, peer.options, own.options), peer.guest, own.guest)
+    const outward = { name: back, id: 1, protocol: 'udp', path: 'sender' } as const
+    add(new NumberedStream(outward, own.options, peer.options), own.guest, peer.guest)
+  }
+  const { address } = remote ?? find(name).options
   load = {
     senders,
     intervalMs: udpPps > 0 ? 1000 / udpPps : 0,
-    tcp: tcp ? new TcpStream(other.guest.host, one.options.address, tcpMbps) : null,
+    tcp: tcp ? new TcpStream(peer.guest.host, address, tcpMbps) : null,
     dueAtMs: performance.now(),
     isSending: true,
   }
@@ -103,7 +106,10 @@ async function carryOut(request: ToGuests): Promise<unknown> {
     case 'unplug':
       return find(request.guest).guest.unplug()
     case 'load':
-      return startLoad(request.guest, request.peer, request.options)
+      return startLoad(request)
+    case 'path':
+      remotePath = request.path
+      return null
     case 'finish':
       return finish()
     case 'close':

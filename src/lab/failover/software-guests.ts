@@ -3,6 +3,7 @@
 import { Worker } from 'node:worker_threads'
 import { LabError, type LabErrorCode } from '../errors.ts'
 import type { FromGuests, GuestRequest, LoadOptions, LoadOutcome } from './guest-messages.ts'
+import type { Path, StreamEnd } from './numbered-frames.ts'
 import type { PairedGuestOptions } from './paired-guest.ts'
 
 interface Asked {
@@ -49,8 +50,14 @@ export class SoftwareGuests {
     await this.#ask({ kind: 'unplug', guest })
   }
 
-  async startLoad(guest: string, peer: string, options: LoadOptions): Promise<void> {
-    await this.#ask({ kind: 'load', guest, peer, options })
+  /** `remote`: the guest is a real one, and its peer one of these. */
+  async startLoad(guest: string, peer: string, options: LoadOptions, remote?: StreamEnd): Promise<void> {
+    await this.#ask({ kind: 'load', guest, peer, options, remote })
+  }
+
+  /** The switch sends frames for a real guest this way from now on. */
+  async tellPath(path: Path): Promise<void> {
+    await this.#ask({ kind: 'path', path })
   }
 
   /** Ends the load; settles when all that was on its way has come. */

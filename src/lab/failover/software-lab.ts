@@ -8,10 +8,12 @@ import { type FailoverComponents, type FailoverResult, runFailover } from './run
 import { SoftwareGuests } from './software-guests.ts'
 import { SoftwarePlug } from './software-plug.ts'
 
+export type LabLog = (event: { source: string; code: string; message: string }) => void
+
 export interface SoftwareLabComponents extends Pick<FailoverComponents, 'write' | 'interrupt'> {
-  readonly log: (event: { source: string; code: string; message: string }) => void
-  /** Creates the plan's switch with this plug. */
-  readonly createSwitch: (plug: VfPlug) => Promise<RunningSwitch>
+  readonly log: LabLog
+  /** Creates the plan's switch with this plug; its events go to `log`. */
+  readonly createSwitch: (plug: VfPlug, log: LabLog) => Promise<RunningSwitch>
 }
 
 /** Throws a LabError if a guest can't be started or fails. */
@@ -20,7 +22,7 @@ export async function runSoftwareLab(plan: FailoverPlan, components: SoftwareLab
   const guests = new SoftwareGuests()
   try {
     const plug = new SoftwarePlug({ guests, log, path: () => plan.functionPath })
-    const running = await components.createSwitch(plug)
+    const running = await components.createSwitch(plug, log)
     try {
       for (const { options, path } of [plan.guest, plan.peer]) await guests.start(options, path)
       plug.started(plan.run.port)
