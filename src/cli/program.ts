@@ -3,6 +3,7 @@ import { Argument, Command, CommanderError, Option } from 'commander'
 import { addAdapterCommands } from './adapter-commands.ts'
 import { type CommandContext, type CommonOptions, processContext } from './command-context.ts'
 import type { VerifyArguments } from './commands/verify.ts'
+import { addDiagnosisCommands } from './diagnosis-commands.ts'
 import { whole } from './grammar.ts'
 import { addLabCommands } from './lab-commands.ts'
 import { addPolicyCommands } from './policy-commands.ts'
@@ -123,6 +124,7 @@ export function createProgram(version: string, finish: (exitCode: number) => voi
   addPortCommands(program, asks, run)
   addPolicyCommands(program, asks, run)
   addAdapterCommands(program, asks, run)
+  addDiagnosisCommands(program, asks, run)
   addServiceCommands(program, asks, run)
   addLabCommands(program, run)
 

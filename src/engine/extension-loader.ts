@@ -36,6 +36,19 @@ export interface ExtensionUse {
   readonly url: string
   readonly onFailure: FailurePolicy
   readonly options: unknown
+  /** Takes what its sinks write, in the place of their files. */
+  readonly consume?: RecordConsumer | undefined
+}
+
+/** Takes a record that an instance on `processor` wrote; false if it is lost. */
+export type RecordConsumer = (processor: number, record: Uint8Array, preamble: boolean) => boolean
+
+/** Where the records of one ring go. */
+interface RecordTarget {
+  /** Records that it did not take. */
+  readonly lost: number
+  write(record: Uint8Array, preamble: boolean): void
+  close(): Promise<void>
 }
 
 /** A loaded extension with what was reserved for it. */
@@ -57,12 +70,12 @@ interface OpenSink {
   readonly declaration: SinkDeclaration
   readonly path: string
   readonly bytes: number
-  readonly rings: { readonly at: number; readonly doorbell: number; readonly reader: SinkReader; readonly file: SinkFile }[]
+  readonly rings: { readonly at: number; readonly doorbell: number; readonly reader: SinkReader; readonly file: RecordTarget }[]
 }
 
 // The file behind a sink: records are appended as they come; it is cut between records and renamed when it is full. A file that can't
 // be written any more (a full disk) loses records and nothing else.
-class SinkFile {
+class SinkFile implements RecordTarget {
   readonly #declaration: SinkDeclaration
   readonly #path: string
   #stream: WriteStream | NodeJS.WriteStream
@@ -127,6 +140,19 @@ class SinkFile {
   close(): Promise<void> {
     if (this.#stream === process.stdout || this.#stream.destroyed) return Promise.resolve()
     return new Promise((done) => this.#stream.end(done))
+  }
+}
+
+function consumerOf(consume: RecordConsumer, processor: number): RecordTarget {
+  let lost = 0
+  return {
+    get lost() {
+      return lost
+    },
+    write(record, preamble) {
+      if (!consume(processor, record, preamble)) lost++
+    },
+    close: async () => {},
   }
 }
 
@@ -196,7 +222,7 @@ export async function loadExtension(use: ExtensionUse, components: LoaderCompone
   const sizes = sharedSizes(use.name, definition.shared?.(options) ?? {})
   const declarations = definition.sinks?.(options) ?? []
   for (const declaration of declarations) sinkBytes(use.name, declaration)
-  const files = openFiles(use.name, declarations, components)
+  const files = openFiles(use, declarations, components)
   const counters = Array.from({ length: processors }, () => memory.allocate(counterBytes))
   const shared = sizes.map(({ name, bytes }) => ({ name, bytes, at: memory.allocate(bytes) }))
   const sinks = declarations.map((declaration, i) =>
@@ -268,10 +294,15 @@ function sinkBytes(extension: string, declaration: SinkDeclaration): number {
 interface SinkFiles {
   readonly path: string
   /** One per processor. */
-  readonly files: readonly SinkFile[]
+  readonly files: readonly RecordTarget[]
 }
 
-function openFiles(extension: string, declarations: readonly SinkDeclaration[], components: LoaderComponents): SinkFiles[] {
+function openFiles(use: ExtensionUse, declarations: readonly SinkDeclaration[], components: LoaderComponents): SinkFiles[] {
+  const { consume } = use
+  if (consume) {
+    const files = Array.from({ length: components.processors }, (_, processor) => consumerOf(consume, processor))
+    return declarations.map(() => ({ path: '', files }))
+  }
   const opened: SinkFile[] = []
   try {
     return declarations.map((declaration) => {
@@ -285,7 +316,7 @@ function openFiles(extension: string, declarations: readonly SinkDeclaration[], 
     })
   } catch (error) {
     for (const file of opened) void file.close()
-    throw new ExtensionError('BAD_OPTIONS', `extension "${extension}": cannot open its file: ${(error as Error).message}`)
+    throw new ExtensionError('BAD_OPTIONS', `extension "${use.name}": cannot open its file: ${(error as Error).message}`)
   }
 }
 

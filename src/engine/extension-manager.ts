@@ -13,6 +13,7 @@ import {
   type LoaderComponents,
   loadExtension,
   moduleUrl,
+  type RecordConsumer,
 } from './extension-loader.ts'
 import type { ModuleReport } from './messages.ts'
 import type { ProcessorSet } from './processor-set.ts'
@@ -27,6 +28,11 @@ export interface ExtensionEntry {
   readonly options: unknown
   /** FilterRunType: false = optional, the switch goes on without it if it does not attach or restart. Default: mandatory. ES-048 */
   readonly required?: boolean
+  /**
+   * Takes what its sinks write, in the place of their files. For extensions of the switch's own, which come and go with those who look:
+   * their modules don't change meanwhile, so they are loaded once.
+   */
+  readonly consume?: RecordConsumer
 }
 
 /** Versions of modules that two installations of the same file are apart, so that each loads what the file holds then. */
@@ -110,7 +116,8 @@ export class ExtensionManager {
   }
 
   #use(entry: ExtensionEntry, version: number): ExtensionUse {
-    return { name: entry.name, url: moduleUrl(entry.file, version), onFailure: entry.onFailure, options: entry.options }
+    const { name, file, onFailure, options, consume } = entry
+    return { name, url: moduleUrl(file, version), onFailure, options, consume }
   }
 
   // Makes `slots` the stack. `fresh`: those to attach; empty means all enabled ones that are not yet attached.
@@ -210,7 +217,7 @@ export class ExtensionManager {
     return this.#serial(async () => {
       if (this.#slots.some((slot) => slot.entry.name === entry.name))
         throw new ExtensionError('REFUSED', `this switch already has an extension "${entry.name}"; names are unique`)
-      const version = ++this.#installations * VERSIONS_APART
+      const version = entry.consume ? 0 : ++this.#installations * VERSIONS_APART
       const loaded = await loadExtension(this.#use(entry, version), this.#components)
       const { definition } = loaded
       const slot: Slot = {

@@ -2,6 +2,7 @@
 import { request } from 'node:http'
 import { adapterClient } from './adapter-client.ts'
 import { ControlError } from './control-errors.ts'
+import { diagnosisClient } from './diagnosis-client.ts'
 import type { RemoteSwitchHost } from './host.ts'
 
 const TIMEOUT_MS = 30_000
@@ -40,6 +41,7 @@ export function connectControl(path: string, timeoutMs = TIMEOUT_MS): RemoteSwit
   const segment = encodeURIComponent
   return {
     ...adapterClient(call),
+    ...diagnosisClient({ path, call, unreached }),
     status: () => call('GET', '/v1/status'),
     ports: () => call('GET', '/v1/ports'),
     fdb: ({ vlan, port }) => {

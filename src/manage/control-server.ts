@@ -12,6 +12,7 @@ import { pathText } from './config/diagnostics.ts'
 import { explainIssues } from './config/explain.ts'
 import { portChangeSchema, portSchema } from './config/schema.ts'
 import { ControlError, problemOf } from './control-errors.ts'
+import { addDiagnosisRoutes } from './diagnosis-routes.ts'
 import type { EventLog, SwitchHost } from './host.ts'
 import { addPolicyRoutes } from './policy-routes.ts'
 import type { ServiceCalls } from './service/service-calls.ts'
@@ -105,6 +106,7 @@ export function controlRoutes({ host, log, service }: ControlComponents): Hono {
   addPolicyRoutes(app, host, body)
   addAdapterRoutes(app, host, body)
   if (service !== undefined) addServiceRoutes(app, service, body)
+  addDiagnosisRoutes(app, host, body)
   return app
 }
 

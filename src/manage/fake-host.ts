@@ -1,6 +1,7 @@
 // A SwitchHost without a switch: two ports, two extensions, everything answered from memory. For tests of what stands on SwitchHost.
 import { ControlError } from './control-errors.ts'
 import { fakeAdapters } from './fake-adapters.ts'
+import { fakeDiagnosis } from './fake-diagnosis.ts'
 import type { ExtensionStatus, PortCounters, PortStatus, PropertyStatus, SwitchHost } from './host.ts'
 
 const counters: PortCounters = {
@@ -111,6 +112,7 @@ export function fakeHost(): FakeHost {
   }
   const host: SwitchHost = {
     ...fakeAdapters(note),
+    ...fakeDiagnosis(note),
     status: () => ({
       name: 'lab0',
       type: 'private',

@@ -1,10 +1,11 @@
 // What a running switch offers to those who manage it: the contract between the engine, which implements it, and the control API
 // and command line, which use it. This file holds types only.
 //
-// The rule it must not break: everything here survives JSON. Counters are numbers (exact up to 2^53), times ISO 8601 in UTC.
+// The rule it must not break: everything here survives JSON, but for the stream of a capture. Counters are numbers (exact up to 2^53), times ISO 8601 in UTC.
 import type { PropertyTypeName } from '../switch/policies/property.ts'
 import type { AdapterCalls } from './adapter-calls.ts'
 import type { EndpointConfig, PortChange, PortInput, ResolvedIov } from './config/types.ts'
+import type { DiagnosisCalls } from './diagnosis-calls.ts'
 
 type Answer<T> = T | Promise<T>
 
@@ -210,7 +211,7 @@ export interface RestoreReport {
  * A running switch. Every call may fail with an error that has a stable `code`; those named here have their own HTTP status, see
  * control-errors.ts, such as no-such-port, no-such-extension, port-exists, bad-request, refused.
  */
-export interface SwitchHost extends AdapterCalls {
+export interface SwitchHost extends AdapterCalls, DiagnosisCalls {
   status(): Answer<SwitchStatus>
   ports(): Answer<readonly PortStatus[]>
   fdb(filter: FdbFilter): Answer<readonly FdbEntry[]>

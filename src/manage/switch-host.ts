@@ -13,6 +13,7 @@ import { resolvePort } from './config/resolve.ts'
 import { portSchema } from './config/schema.ts'
 import type { ResolvedConfig, ResolvedExtension, ResolvedPort } from './config/types.ts'
 import { ControlError } from './control-errors.ts'
+import { diagnosisHost } from './diagnosis-host.ts'
 import type { ExtensionStatus, FdbFilter, PortStatus, ProcessorStatus, SwitchHost } from './host.ts'
 import { policyHost } from './policy-host.ts'
 
@@ -112,6 +113,7 @@ export function manageSwitch(
 
   return {
     ...adapterHost({ adapters: running.adapters, switchName: config.switch.name, translated }),
+    ...diagnosisHost({ running, port, translated }),
     ...policyHost({
       running,
       runtimeDirectory: config.runtime.directory,

@@ -1,0 +1,49 @@
+// The command line's grammar for looking into a running switch. program.ts has the rest.
+import { type Command, Option } from 'commander'
+import type { CommandContext } from './command-context.ts'
+import type { CaptureWords } from './commands/capture.ts'
+import { whole } from './grammar.ts'
+
+type Asks = (parent: Command, usage: string, description: string) => Command
+type Run = (command: Command, work: (context: CommandContext) => Promise<unknown>) => Promise<void>
+
+const SNAP_MIN = 14
+const SNAP_MAX = 65_562
+const COUNT_MAX = Number.MAX_SAFE_INTEGER
+const FILES_MAX = 99_999
+const MEGABYTES_MAX = 1_000_000
+const SECONDS_MAX = 31_536_000
+
+export function addDiagnosisCommands(program: Command, asks: Asks, run: Run): void {
+  asks(program, 'capture', 'record what passes ports, what is dropped there and why, as pcapng')
+    .argument('[ports...]', 'ports to capture at')
+    .option('--all', 'at all ports')
+    .option('-f, --filter <filter>', "what to record, in tcpdump's words: 'tcp port 80 and not host 10.0.0.1'")
+    .option('-s, --snap <bytes>', 'bytes kept of each frame; default: all', whole(SNAP_MIN, SNAP_MAX), SNAP_MAX)
+    .option('-c, --count <number>', 'stop after so many records', whole(1, COUNT_MAX))
+    .option('-C, --file-size <MB>', 'begin another file at this size, in millions of bytes', whole(1, MEGABYTES_MAX))
+    .option('-G, --seconds <seconds>', 'begin another file after this time', whole(1, SECONDS_MAX))
+    .option('-W, --files <number>', 'keep so many files, the newest', whole(1, FILES_MAX))
+    .option('-w, --write <file>', 'file to write; - is standard output, for wireshark -k -i -', '-')
+    .addOption(
+      new Option('--direction <direction>', 'frames that enter the switch, or those that leave it').choices([
+        'inbound',
+        'outbound',
+        'both',
+      ]),
+    )
+    .option('--no-dropped', 'leave out the records of dropped frames')
+    .action((ports: string[], words: CaptureWords, command: Command) =>
+      run(command, async (context) => (await import('./commands/capture.ts')).capture(context, ports, words)),
+    )
+  program
+    .command('extcap', { hidden: true })
+    .description('what Wireshark asks of a capture program; see contrib/extcap')
+    .argument('[words...]')
+    .helpOption(false)
+    .allowUnknownOption()
+    .passThroughOptions()
+    .action((words: string[], _: unknown, command: Command) =>
+      run(command, async (context) => (await import('./commands/extcap.ts')).extcap(context, words)),
+    )
+}
