@@ -221,25 +221,33 @@ export class FdReceiver {
   }
 }
 
+const sendVector = Buffer.alloc(16)
+const sendMessage = Buffer.alloc(56)
+// What the kernel reads during a call: the collector must not take it for dead once its address has been taken.
+const held: { data: Uint8Array | null; control: Buffer | null } = { data: null, control: null }
+
 /** Sends bytes with descriptors. Returns the bytes sent, or -1 if the socket is full. Throws if the peer is gone. */
 export function sendWithFds(fd: number, data: Uint8Array, fds: readonly number[] = []): number {
-  const vector = Buffer.alloc(16)
-  const controlLength = CONTROL_HEADER + fds.length * 4
-  const control = Buffer.alloc((controlLength + 7) & ~7)
-  const message = Buffer.alloc(56)
-  vector.writeBigUInt64LE(BigInt(addressOf(data)), 0)
-  vector.writeBigUInt64LE(BigInt(data.length), 8)
-  message.writeBigUInt64LE(BigInt(addressOf(vector)), 16)
-  message.writeBigUInt64LE(1n, 24)
+  held.data = data
+  sendVector.writeBigUInt64LE(BigInt(addressOf(data)), 0)
+  sendVector.writeBigUInt64LE(BigInt(data.length), 8)
+  sendMessage.fill(0)
+  sendMessage.writeBigUInt64LE(BigInt(addressOf(sendVector)), 16)
+  sendMessage.writeBigUInt64LE(1n, 24)
   if (fds.length > 0) {
+    const controlLength = CONTROL_HEADER + fds.length * 4
+    const control = Buffer.alloc((controlLength + 7) & ~7)
+    held.control = control
     control.writeBigUInt64LE(BigInt(controlLength), 0)
     control.writeInt32LE(SOL_SOCKET, 8)
     control.writeInt32LE(SCM_RIGHTS, 12)
     for (const [i, passed] of fds.entries()) control.writeInt32LE(passed, CONTROL_HEADER + 4 * i)
-    message.writeBigUInt64LE(BigInt(addressOf(control)), 32)
-    message.writeBigUInt64LE(BigInt(control.length), 40)
+    sendMessage.writeBigUInt64LE(BigInt(addressOf(control)), 32)
+    sendMessage.writeBigUInt64LE(BigInt(control.length), 40)
   }
-  const sent = sys.sendmsg(fd, message, MSG_DONTWAIT | MSG_NOSIGNAL)
+  const sent = sys.sendmsg(fd, sendMessage, MSG_DONTWAIT | MSG_NOSIGNAL)
+  held.data = null
+  held.control = null
   if (sent >= 0) return sent
   const errno = lastErrno()
   if (errno === EAGAIN || errno === EINTR) return -1
