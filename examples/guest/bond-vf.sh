@@ -76,8 +76,12 @@ while :; do
   if [ -n "$function" ] && [ -d "$net/$function" ]; then
     make_bond
     join "$synthetic"
-    join "$function"
-    prefer "$function"
+    if [ -n "$watching" ]; then
+      { join "$function" && prefer "$function"; } 2>/dev/null || true # it may go while it is taken in: another one will come
+    else
+      join "$function"
+      prefer "$function"
+    fi
   fi
   [ -n "$watching" ] || break
   sleep 0.1 2>/dev/null || sleep 1
