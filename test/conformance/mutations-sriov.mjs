@@ -40,8 +40,8 @@ export const sriovMutations = [
   {
     rule: 'SR-128',
     file: capabilities,
-    find: 'return { ...hardware, currentReceiveFilter, currentNicSwitch }',
-    replace: 'return { ...hardware, currentReceiveFilter }',
+    find: 'return { ...hardware, ...receiveScale, currentReceiveFilter, currentNicSwitch }',
+    replace: 'return { ...hardware, ...receiveScale, currentReceiveFilter }',
   },
   { rule: 'SR-279', file: adapter, find: 'this.#luid = ++luids // SR-279', replace: '' },
   {

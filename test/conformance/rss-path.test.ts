@@ -188,6 +188,19 @@ test('RSS parameters change while packets flow: none is lost, none comes twice, 
   assert.deepEqual(h.adapter.drops(vport), {})
 })
 
+test('an adapter that was torn out begins anew: nothing is spread, inner headers do not count (VQ-159, VQ-217)', async () => {
+  const h = await RssHarness.start()
+  await h.spread(await h.vport([1], 4), eight)
+  await h.adapter.status(AdapterOid.tcpOffloadParameters, 'set', { encapsulatedPacketTaskOffload: 1 })
+  const { adapter, pf, tables } = h.adapter.software
+  pf.setWire(false, false)
+  adapter.surpriseRemove()
+  await adapter.halt()
+  assert.equal(h.batch(1, [[1, 0, 2]]).status, NdisStatus.notSupported)
+  await adapter.start()
+  assert.deepEqual([tables.rss.types(1), tables.rss.primary(1), tables.rss.encapsulation], [0, -1, false])
+})
+
 test('where VPorts have no hash of their own the adapter hashes alike, and those above compute theirs again (VQ-184, VQ-185)', async () => {
   const key = Uint8Array.from({ length: 40 }, (_, i) => 255 - i)
   const own = await RssHarness.start()

@@ -37,6 +37,7 @@ export class PfRss implements RssMiniport {
     this.#options = options
     this.#components = components
     this.#processors = new Set(options.limits.processors)
+    components.table.reset() // a miniport that was torn out left what it had
   }
 
   /** True if the candidates of a VPort are RSS processors, all of them (VQ-192). */

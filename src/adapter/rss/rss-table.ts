@@ -112,6 +112,12 @@ export class RssTable {
     Atomics.add(this.words, GENERATION, 1)
   }
 
+  /** Forgets all VPorts; nothing is on. */
+  reset(): void {
+    this.setEncapsulation(false)
+    for (let vport = 0; vport < this.vports; vport++) this.clear(vport)
+  }
+
   setEncapsulation(on: boolean): void {
     this.store(ENCAPSULATION, on ? 1 : 0)
   }
