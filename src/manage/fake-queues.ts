@@ -33,7 +33,7 @@ const queues: readonly QueueStatus[] = [
     pinned: false,
     filter: { id: 1, mac: '52:54:00:77:00:01', vlan: 10 },
     counters: { receivedFrames: 1_234_567, receivedBytes: 98_765_432, handedOver: 5, dropped: 3 },
-    drops: { 'receive-buffer-full': 3 },
+    drops: { 'receive-ring-full': 3 },
     serves: [],
   },
 ]

@@ -221,7 +221,7 @@ for (const via of ['packet', 'xdp'] as const)
           )
         }
         assert.deepEqual(got, numbers(3 * RING))
-        const dropped = () => running.drops().find(({ port }) => port === 'a')?.reasons['receive-buffer-full'] ?? 0
+        const dropped = () => running.drops().find(({ port }) => port === 'a')?.reasons['receive-ring-full'] ?? 0
         await until(
           () => dropped() >= 2 * RING,
           () => `the drops of a, ${dropped()} so far`,
