@@ -21,7 +21,7 @@ function hash(frame: Uint8Array, types: number = HASH_TYPES_ALL, encapsulation =
   harness.kernels.parse(harness.pool.base, 0, 1)
   const found = new ReceiveHash(harness.pool)
   found.of(0, types, toeplitz, encapsulation)
-  return { type: found.type, value: found.type === 0 ? 0 : found.value }
+  return { type: found.type, value: found.type === 0 ? 0 : found.value >>> 0 }
 }
 
 // Destination and source with their ports, the hash over addresses, the hash over addresses and ports: verifying-the-rss-hash-calculation.

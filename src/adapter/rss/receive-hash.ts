@@ -10,8 +10,13 @@ import { HashType } from './hash-types.ts'
 import type { Toeplitz } from './toeplitz.ts'
 
 const { HEADER_STRIDE, PF_FRAGMENT, PF_IPV4, PF_IPV6 } = layout
-const IPV4_ANY = HashType.ipv4 | HashType.tcpIpv4
-const IPV6_ANY = HashType.ipv6 | HashType.tcpIpv6
+// V8 folds a module's own constants into the code and loads imported ones at each use: these are per packet.
+const IPV4: number = HashType.ipv4
+const TCP_IPV4: number = HashType.tcpIpv4
+const IPV6: number = HashType.ipv6
+const TCP_IPV6: number = HashType.tcpIpv6
+const IPV4_ANY: number = IPV4 | TCP_IPV4
+const IPV6_ANY: number = IPV6 | TCP_IPV6
 
 const PROTOCOL_TCP = 6
 const PROTOCOL_GRE = 47
@@ -23,7 +28,7 @@ const PORTS = 4
 
 /** Fields are ordinary ones: `of` runs per packet. */
 export class ReceiveHash {
-  /** Hash of the packet looked at last; means nothing where `type` is 0. */
+  /** Hash of the packet looked at last, as a signed number, which needs no object; means nothing where `type` is 0. */
   value = 0
   /** What it was taken over (HashType); 0: the packet has none. */
   type = 0
@@ -36,8 +41,8 @@ export class ReceiveHash {
   }
 
   /**
-   * Looks at the packet in `slot`, which is no dropped one, under the enabled `types`. `encapsulation`: inner headers count, where task offload for encapsulated
-   * packets is on (VQ-159).
+   * Looks at the packet in `slot`, which is no dropped one, under the enabled `types`. `encapsulation`: inner headers count, where task
+   * offload for encapsulated packets is on (VQ-159).
    */
   of(slot: number, types: number, toeplitz: Toeplitz, encapsulation: boolean): void {
     this.type = 0
@@ -48,7 +53,7 @@ export class ReceiveHash {
     const end = start + pool.headerLength[slot]!
     if (encapsulation && pool.protocol[slot] === PROTOCOL_GRE && inner.parse(slot) && inner.transport >= 0) {
       const isIpv4 = inner.version === 4 // whatever the outer version is (VQ-167)
-      if ((types & (isIpv4 ? HashType.tcpIpv4 : HashType.tcpIpv6)) !== 0) {
+      if ((types & (isIpv4 ? TCP_IPV4 : TCP_IPV6)) !== 0) {
         this.over(isIpv4, inner.ip, inner.transport, end, types, toeplitz) // VQ-162
         return
       }
@@ -66,13 +71,13 @@ export class ReceiveHash {
     const at = ip + (isIpv4 ? IPV4_ADDRESSES_AT : IPV6_ADDRESSES_AT)
     const bytes = isIpv4 ? IPV4_ADDRESSES : IPV6_ADDRESSES
     if ((types & (isIpv4 ? IPV4_ANY : IPV6_ANY)) === 0 || at + bytes > end) return
-    const withPorts = isIpv4 ? HashType.tcpIpv4 : HashType.tcpIpv6
-    const addressesOnly = isIpv4 ? HashType.ipv4 : HashType.ipv6
+    const withPorts = isIpv4 ? TCP_IPV4 : TCP_IPV6
+    const addressesOnly = isIpv4 ? IPV4 : IPV6
     const type = ports >= 0 && ports + PORTS <= end && (types & withPorts) !== 0 ? withPorts : types & addressesOnly
     if (type === 0) return
     let sum = toeplitz.add(0, header8, at, bytes, 0)
     if (type === withPorts) sum = toeplitz.add(sum, header8, ports, PORTS, bytes)
-    this.value = sum >>> 0
+    this.value = sum
     this.type = type
   }
 }
