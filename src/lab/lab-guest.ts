@@ -38,6 +38,7 @@ export interface LabGuest {
 }
 
 const TRANSFER_TIMEOUT_MS = 120_000
+const SET_UP_TIMEOUT_MS = 60_000
 const BLOCK_BYTES = 64 * 1024
 
 /** Reads the receive service's answer: "bytes seconds sha256". */
@@ -57,10 +58,13 @@ export class QemuLabGuest implements LabGuest {
   readonly ended: Promise<string>
   readonly #ended = Promise.withResolvers<string>()
   readonly #guest: QemuGuest
+  readonly #setUp: string | undefined
   #stopping = false
 
-  constructor(guest: QemuGuest, address: string | undefined) {
+  /** `setUp`: a command line that the guest runs when it is up. */
+  constructor(guest: QemuGuest, address: string | undefined, setUp?: string) {
     this.#guest = guest
+    this.#setUp = setUp
     this.name = guest.name
     this.address = withoutPrefix(address)
     this.ended = this.#ended.promise
@@ -72,6 +76,7 @@ export class QemuLabGuest implements LabGuest {
       if (!this.#stopping) this.#ended.resolve(`QEMU ended (${signal ?? `code ${code}`}); its log: ${this.#guest.logFile}`)
     })
     await this.#guest.ready()
+    if (this.#setUp !== undefined) await this.#guest.check(this.#setUp, { timeoutMs: SET_UP_TIMEOUT_MS })
   }
 
   ping(address: string, options: PingOptions): Promise<PingResult> {

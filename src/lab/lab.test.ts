@@ -150,6 +150,51 @@ test('a QEMU guest on an endpoint that QEMU does not know is an error that names
   await assert.rejects(planLab(changed, withQemu), /guest alpha: .*"tap"; use vhost-user, stream or dgram/)
 })
 
+const iov = { weight: 100, form: 'vfio-user', path: '/run/f', queuePairs: 1, trusted: false, requireSeals: true } as const
+
+/** A lab of alpha, with what it wants of SR-IOV, and beta. */
+async function planWithFunction(
+  context: TestContext,
+  wanted: NonNullable<ResolvedPort['iov']>,
+  functions: NonNullable<QemuGround['functions']>,
+): Promise<LabPlan> {
+  const config = configIn(folder(context))
+  const [alpha, beta] = config.switch.ports
+  const ports = [{ ...alpha!, iov: wanted }, beta!]
+  const asked: unknown[] = []
+  const plan = await planLab(
+    { ...config, switch: { ...config.switch, ports } },
+    {
+      progress: () => {},
+      qemuGround: async (what) => {
+        asked.push(what)
+        return { ...(await withQemu.qemuGround()), functions }
+      },
+    },
+  )
+  assert.deepEqual(asked, [{ functions: wanted.form === 'vfio-user' }])
+  return plan
+}
+
+test('a guest under QEMU gets the virtual function of its port, and not by the QMP socket that is for others', async (context) => {
+  const functions = { program: '/qemu', image: { kernel: '/k', initrd: '/i', release: '6' } }
+  const plan = await planWithFunction(context, { ...iov, qmp: '/run/q' }, functions)
+  assert.deepEqual(
+    plan.guests.map(({ functionPath }) => functionPath),
+    ['/run/f', null],
+  )
+  assert.deepEqual(plan.config.switch.ports[0]!.iov, iov)
+  assert.match(plan.notes.join('\n'), /port alpha: its guest has the virtual function from the start/)
+})
+
+test('a guest whose virtual function can not be had starts without it, and the reason is said', async (context) => {
+  const missing = await planWithFunction(context, iov, { missing: 'no QEMU is new enough' })
+  assert.equal(missing.guests[0]!.functionPath, null)
+  assert.deepEqual(missing.notes, ['guest alpha: without its virtual function: no QEMU is new enough'])
+  const form = await planWithFunction(context, { ...iov, form: 'vhost-user' }, { missing: '' })
+  assert.match(form.notes.join('\n'), /guest alpha: without its virtual function: .* form vfio-user/)
+})
+
 test('a lab of software guests pings, transfers, tells where things are, and ends well', async (context) => {
   const plan = await planLab(configIn(folder(context)), noQemu)
   const lines: string[] = []

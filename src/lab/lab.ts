@@ -8,11 +8,14 @@ import { reapLeftovers } from './children.ts'
 import { type DemonstrationOptions, demonstrate } from './demonstration.ts'
 import { LabError } from './errors.ts'
 import { type LabGuest, QemuLabGuest, SoftwareLabGuest } from './lab-guest.ts'
+import { driveFunction, pairedCards } from './paired-cards.ts'
 import { type LabPlan, nicBackendOf, type PlannedGuest } from './plan.ts'
 import { QemuGuest } from './qemu.ts'
 import type { SwitchUnderLab } from './switch-under-lab.ts'
 
 const PATIENCE_MS = 5_000
+/** A kernel with drivers of PCI cards takes longer on an emulated processor. */
+const PAIRED_BOOT_TIMEOUT_MS = 180_000
 const EXIT_INTERRUPTED = 130
 
 export interface LabOptions extends DemonstrationOptions {
@@ -81,7 +84,8 @@ function makeQemuGuest(guest: PlannedGuest, plan: LabPlan, runDirectory: string)
   const port = plan.config.switch.ports.find((candidate) => candidate.name === guest.port)
   if (plan.qemu === null || port === undefined)
     throw new LabError('check-failed', `guest ${guest.name}: the plan has no QEMU or no port "${guest.port}"`)
-  const { image, choice } = plan.qemu
+  const { choice, functions } = plan.qemu
+  const withFunction = guest.functionPath !== null && functions !== undefined && 'program' in functions ? functions : null
   const mtu = 'mtu' in port.endpoint ? port.endpoint.mtu : undefined
   const nic = {
     mac: guest.mac,
@@ -90,15 +94,14 @@ function makeQemuGuest(guest: PlannedGuest, plan: LabPlan, runDirectory: string)
     ...(guest.address === undefined ? {} : { address: guest.address }),
     ...(mtu === undefined || mtu === 1500 ? {} : { mtu }),
   }
-  const qemu = new QemuGuest({
-    name: guest.name,
-    image,
-    runDirectory,
-    accelerator: choice.accelerator,
-    memoryMiB: guest.memoryMiB,
-    processors: guest.queues,
-    nics: [nic],
-  })
+  const common = { name: guest.name, runDirectory, accelerator: choice.accelerator, memoryMiB: guest.memoryMiB }
+  if (withFunction !== null && 'path' in port.endpoint) {
+    const extraArguments = pairedCards(guest.mac, port.endpoint.path, guest.functionPath!)
+    const { program, image } = withFunction
+    const qemu = new QemuGuest({ ...common, image, program, nics: [], extraArguments, bootTimeoutMs: PAIRED_BOOT_TIMEOUT_MS })
+    return new QemuLabGuest(qemu, guest.address, driveFunction(guest.address))
+  }
+  const qemu = new QemuGuest({ ...common, image: plan.qemu.image, processors: guest.queues, nics: [nic] })
   return new QemuLabGuest(qemu, guest.address)
 }
 

@@ -8,6 +8,7 @@ import { type AcceleratorChoice, chooseAccelerator } from './accelerator.ts'
 import { LabError } from './errors.ts'
 import { ensureGuestImage, type GuestImage } from './images.ts'
 import type { GuestKind } from './lab-guest.ts'
+import { ensureNewQemu } from './new-qemu.ts'
 import { QEMU_PROGRAM } from './qemu.ts'
 import type { NicBackend } from './qemu-arguments.ts'
 import { findProgram } from './run-program.ts'
@@ -16,6 +17,8 @@ import { findProgram } from './run-program.ts'
 export interface QemuGround {
   readonly image: GuestImage
   readonly choice: AcceleratorChoice
+  /** For guests with virtual functions: a QEMU that speaks vfio-user, and an image with igbvf; or why there is none. Absent: not asked for. */
+  readonly functions?: { readonly program: string; readonly image: GuestImage } | { readonly missing: string }
 }
 
 export interface PlannedGuest {
@@ -26,6 +29,8 @@ export interface PlannedGuest {
   readonly address: string | undefined
   readonly memoryMiB: number
   readonly queues: number
+  /** Socket of its virtual function (form vfio-user), or null: it has its synthetic card only. */
+  readonly functionPath: string | null
 }
 
 export interface LabPlan {
@@ -41,7 +46,7 @@ export interface LabPlan {
 export interface PlanComponents {
   progress(line: string): void
   /** Finds out whether and how QEMU guests can run; throws a LabError that says why not and what would help. */
-  qemuGround(): Promise<QemuGround>
+  qemuGround(wanted: { readonly functions: boolean }): Promise<QemuGround>
 }
 
 /** The command that would install what the lab lacks. */
@@ -50,7 +55,7 @@ export const installCommand = (isRoot: boolean): string =>
 
 /** Looks at this machine. Its answers come from the cache folder where that holds them. */
 export async function systemQemuGround(
-  options: { cacheDirectory: string; accelerator?: string | undefined },
+  options: { cacheDirectory: string; accelerator?: string | undefined; functions?: boolean },
   components: { progress: (line: string) => void },
 ): Promise<QemuGround> {
   if ((await findProgram(QEMU_PROGRAM)) === null)
@@ -60,17 +65,36 @@ export async function systemQemuGround(
     )
   const { cacheDirectory } = options
   const image = await ensureGuestImage({ cacheDirectory }, components)
-  return { image, choice: await chooseAccelerator({ cacheDirectory, image, override: options.accelerator }, components) }
+  const choice = await chooseAccelerator({ cacheDirectory, image, override: options.accelerator }, components)
+  return { image, choice, ...(options.functions === true ? { functions: await functionGround(cacheDirectory, components) } : {}) }
+}
+
+async function functionGround(
+  cacheDirectory: string,
+  components: { progress: (line: string) => void },
+): Promise<NonNullable<QemuGround['functions']>> {
+  try {
+    const program = await ensureNewQemu({ cacheDirectory }, components)
+    return { program, image: await ensureGuestImage({ cacheDirectory, kernel: 'full' }, components) }
+  } catch (error) {
+    if (error instanceof LabError) return { missing: error.message }
+    throw error
+  }
 }
 
 /** Plans a lab. Throws a LabError if a guest that must be a QEMU one can't be, or is on a port that it can't be plugged into. */
 export async function planLab(config: ResolvedConfig, components: PlanComponents): Promise<LabPlan> {
   const notes: string[] = []
-  const qemu = await findGround(config.guests, components, notes)
-  const guests = config.guests.map((guest) => planGuest(guest, config, qemu))
+  const qemu = await findGround(config, components, notes)
+  const guests = config.guests.map((guest) => planGuest(guest, config, qemu, notes))
   const software = new Map(guests.filter((guest) => guest.kind === 'software').map((guest) => [guest.port, guest]))
   const ports = config.switch.ports.map((port): ResolvedPort => {
     const guest = software.get(port.name)
+    if (port.iov?.qmp !== undefined && guests.some((one) => one.port === port.name && one.functionPath !== null)) {
+      notes.push(`port ${port.name}: its guest has the virtual function from the start; iov.qmp is for a guest of your own`)
+      const { qmp: _, ...iov } = port.iov
+      return { ...port, iov }
+    }
     if (guest === undefined || port.endpoint.kind === 'stream') return port
     const path = join(config.runtime.directory, `${port.name}.stream`)
     notes.push(`port ${port.name}: a stream socket in place of ${port.endpoint.kind}, for the software guest ${guest.name}`)
@@ -80,13 +104,14 @@ export async function planLab(config: ResolvedConfig, components: PlanComponents
 }
 
 async function findGround(
-  guests: readonly GuestConfig[],
+  { guests, switch: { ports } }: ResolvedConfig,
   components: PlanComponents,
   notes: string[],
 ): Promise<QemuGround | null> {
   if (!guests.some((guest) => guest.kind !== 'software')) return null
   try {
-    return await components.qemuGround()
+    const functions = guests.some(({ kind, port }) => kind !== 'software' && functionOf(ports.find(({ name }) => name === port)))
+    return await components.qemuGround({ functions })
   } catch (error) {
     if (!(error instanceof LabError)) throw error
     const must = guests.find((guest) => guest.kind === 'qemu')
@@ -99,7 +124,24 @@ async function findGround(
   }
 }
 
-function planGuest(guest: GuestConfig, config: ResolvedConfig, qemu: QemuGround | null): PlannedGuest {
+/** Whether the port's guest can be given a virtual function by QEMU's arguments alone. */
+const functionOf = (port: ResolvedPort | undefined): boolean =>
+  port?.iov?.form === 'vfio-user' && port.iov.weight > 0 && port.endpoint.kind === 'vhost-user' && port.endpoint.mode === 'server'
+
+/** The socket of a guest's virtual function; null, with a note where the port asks for one, if it has none. */
+function functionPathOf(guest: GuestConfig, port: ResolvedPort, kind: GuestKind, qemu: QemuGround | null, notes: string[]) {
+  if (port.iov === undefined || port.iov.weight === 0) return null
+  const without = `guest ${guest.name}: without its virtual function`
+  const functions = qemu?.functions
+  if (kind === 'software') notes.push(`${without}: a software guest has one card (but see vmswitch lab failover)`)
+  else if (!functionOf(port))
+    notes.push(`${without}: a lab's guest drives one of form vfio-user, beside a vhost-user endpoint in server mode`)
+  else if (functions === undefined || 'missing' in functions) notes.push(`${without}: ${functions?.missing ?? 'no QEMU for it'}`)
+  else return port.iov.path
+  return null
+}
+
+function planGuest(guest: GuestConfig, config: ResolvedConfig, qemu: QemuGround | null, notes: string[]): PlannedGuest {
   const port = config.switch.ports.find((candidate) => candidate.name === guest.port)
   if (port === undefined) throw new LabError('check-failed', `guest ${guest.name}: the switch has no port "${guest.port}"`)
   const kind = guest.kind === 'auto' ? (qemu === null ? 'software' : 'qemu') : guest.kind
@@ -117,6 +159,7 @@ function planGuest(guest: GuestConfig, config: ResolvedConfig, qemu: QemuGround 
     address: guest.address,
     memoryMiB: guest.memoryMiB,
     queues: guest.queues,
+    functionPath: functionPathOf(guest, port, kind, qemu, notes),
   }
 }
 

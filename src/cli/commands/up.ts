@@ -42,7 +42,7 @@ async function makePlan(config: ResolvedConfig, { terminal, env }: CommandContex
   const progress = (line: string): void => say(terminal, line)
   return planLab(config, {
     progress,
-    qemuGround: () => systemQemuGround({ cacheDirectory, accelerator: env.VMSWITCH_ACCELERATOR }, { progress }),
+    qemuGround: (wanted) => systemQemuGround({ cacheDirectory, accelerator: env.VMSWITCH_ACCELERATOR, ...wanted }, { progress }),
   })
 }
 

@@ -9,6 +9,7 @@ import type { AcceleratorChoice } from '../accelerator.ts'
 import { reapLeftovers } from '../children.ts'
 import { LabError } from '../errors.ts'
 import type { GuestImage } from '../images.ts'
+import { driveFunction, pairedCards } from '../paired-cards.ts'
 import { QemuGuest } from '../qemu.ts'
 import { Path } from './numbered-frames.ts'
 import type { FailoverPlan } from './plan-failover.ts'
@@ -68,7 +69,7 @@ export async function runQemuLab(
       write(`${run.port}: booting on ${choice.accelerator === 'kvm' ? 'KVM' : 'an emulated processor'} (${choice.reason})`)
       await guest.start()
       await guest.ready()
-      await guest.check(`ip address add ${card.options.address}/24 dev eth0 && ip link set eth0 up && modprobe igbvf`)
+      await guest.check(driveFunction(`${card.options.address}/24`))
       plug.isUp = true
       write(`${run.port}: up after ${(guest.bootMs / 1000).toFixed(1)} s`)
       const { mac, address } = card.options
@@ -129,29 +130,4 @@ class DriverPlug implements VfPlug {
     const { code, output } = await this.#guest.run(`${find}; ${what}`, { timeoutMs: COMMAND_TIMEOUT_MS })
     if (code !== 0) throw new LabError('program-failed', `the guest's driver did not follow: ${output.trim()}`)
   }
-}
-
-/** QEMU's arguments for a virtio card and a function as its primary, each behind a root port of its own. */
-function pairedCards(mac: string, synthetic: string, path: string): string[] {
-  const primary = {
-    driver: 'vfio-user-pci',
-    socket: { type: 'unix', path },
-    id: 'primary',
-    bus: 'root1',
-    failover_pair_id: 'standby',
-  }
-  return [
-    '-device',
-    'pcie-root-port,id=root0,chassis=1,slot=1',
-    '-device',
-    'pcie-root-port,id=root1,chassis=2,slot=2',
-    '-chardev',
-    `socket,id=standbychr,path=${synthetic}`,
-    '-netdev',
-    'vhost-user,id=standbynet,chardev=standbychr',
-    '-device',
-    `virtio-net-pci,netdev=standbynet,id=standby,bus=root0,mac=${mac},failover=on,romfile=`,
-    '-device',
-    JSON.stringify(primary),
-  ]
 }
