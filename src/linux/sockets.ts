@@ -16,6 +16,7 @@ const SCM_RIGHTS = 1
 const SO_SNDBUF = 7
 const SO_RCVBUF = 8
 const SO_ERROR = 4
+const SO_PEERCRED = 17
 const UNIX_PATH_MAX = 107
 const ENOENT = 2
 const EACCES = 13
@@ -122,6 +123,14 @@ export function listenAt(path: string, backlog = 8): number {
     throw error
   }
   return fd
+}
+
+/** The process at the other end of a Unix stream socket, when it connected; 0 if it can't be seen from here. */
+export function peerProcess(fd: number): number {
+  const credentials = Buffer.alloc(12)
+  const length = Buffer.alloc(4)
+  length.writeUInt32LE(credentials.length, 0)
+  return sys.getsockopt(fd, SOL_SOCKET, SO_PEERCRED, credentials, length) < 0 ? 0 : credentials.readInt32LE(0)
 }
 
 /** Accepts one connection, or returns -1 if none waits. */

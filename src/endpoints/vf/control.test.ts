@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdtempSync, openSync, readdirSync } from 'node:fs'
+import { existsSync, mkdtempSync, openSync, readdirSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, test } from 'node:test'
@@ -204,4 +204,47 @@ test('the physical function reaches the same configuration space, and resets thi
   control.function.reset('owner')
   assert.equal(half.linkUp, false)
   assert.equal(control.describe().lastReset, 'owner')
+})
+
+test('a client that outlives its server is told of by the next one, until it is gone or connects again', async () => {
+  await driver.greet()
+  driver.disconnect()
+  await half.until(() => control.describe().connected === false, 'the client is gone')
+  const open = async (): Promise<IgbvfDriver> => {
+    const client = IgbvfDriver.connect(path)
+    await client.greet()
+    return client
+  }
+  const restart = async (): Promise<string[]> => {
+    await control.close()
+    half.told.length = 0
+    await control.open()
+    return half.told.map(({ code, message }) => `${code}: ${message}`)
+  }
+  assert.deepEqual(await restart(), [], 'nobody was connected')
+
+  const first = await open()
+  assert.equal(control.describe().orphan, null)
+  const [told] = await restart()
+  assert.match(told!, new RegExp(`^client-lost: .*process ${process.pid} was connected`))
+  assert.match(told!, /unbind/)
+  assert.equal(control.describe().orphan, process.pid)
+
+  const second = await open()
+  assert.equal(control.describe().orphan, null)
+  second.close()
+  await half.until(() => control.describe().connected === false, 'the client is gone')
+  assert.equal(control.describe().orphan, null)
+  assert.deepEqual(await restart(), [], 'it left by itself')
+  first.close()
+
+  // A number that another process has now, or nobody.
+  for (const [pid, started] of [
+    [process.pid, '1'],
+    [2 ** 22 + 1, '1'],
+  ] as const) {
+    writeFileSync(`${path}.client`, JSON.stringify({ pid, started }))
+    assert.deepEqual(await restart(), [])
+    assert.equal(existsSync(`${path}.client`), false)
+  }
 })

@@ -7,6 +7,7 @@ import { closeFd, type Watcher, watchFd } from '../../linux/files.ts'
 import { acceptFrom, listenAt, removeSocket, socketIdentity } from '../../linux/sockets.ts'
 import type { EndpointControl } from '../endpoint.ts'
 import { Steps } from '../steps.ts'
+import { forgetClient, recordClient, recordedClient } from './client-record.ts'
 import { ServedFunction, type VfComponents, type VfOptions } from './served-function.ts'
 
 /** The control half of one function. */
@@ -33,9 +34,15 @@ export class VfEndpoint implements EndpointControl {
       this.#listener = listenAt(path)
       this.#identity = socketIdentity(path)
       try {
-        this.#served = new ServedFunction(this.#options, this.#components, (code, message) => this.#event(code, message))
+        this.#served = new ServedFunction(this.#options, this.#components, {
+          event: (code, message) => this.#event(code, message),
+          clientLeft: () => {
+            if (this.#served) forgetClient(this.#options.path) // else it is we who leave
+          },
+        })
         this.#watcher = watchFd(this.#listener, () => this.#accept())
         await this.#components.events.plans([this.#served.plan], [])
+        this.#tellOrphan()
       } catch (error) {
         await this.#close()
         throw error
@@ -65,7 +72,10 @@ export class VfEndpoint implements EndpointControl {
 
   describe(): Record<string, unknown> {
     const { path, mac } = this.#options
-    return { path, mac, connections: this.#connections, ...this.#served?.describe() }
+    const served = this.#served?.describe()
+    // A process that has a device of this function and no connection.
+    const orphan = served?.connected === true ? null : (recordedClient(path)?.pid ?? null)
+    return { path, mac, connections: this.#connections, orphan, ...served }
   }
 
   async #close(): Promise<void> {
@@ -86,12 +96,23 @@ export class VfEndpoint implements EndpointControl {
     for (;;) {
       const fd = this.#listener < 0 ? -1 : acceptFrom(this.#listener)
       if (fd < 0 || !this.#served) return
-      if (this.#served.connect(fd)) this.#connections++
-      else {
+      if (this.#served.connect(fd)) {
+        this.#connections++
+        recordClient(this.#options.path, fd)
+      } else {
         closeFd(fd)
         this.#event('second-connection', 'a second client was refused: one is connected')
       }
     }
+  }
+
+  #tellOrphan(): void {
+    const orphan = recordedClient(this.#options.path)
+    if (orphan !== null)
+      this.#event(
+        'client-lost',
+        `process ${orphan.pid} was connected to this function when it was served last, and a VMM does not connect again: its guest has a function that carries nothing, though it sees the link up. In the guest, unbind the driver (echo its PCI address >/sys/bus/pci/drivers/igbvf/unbind): then its standby carries the traffic. The function comes back when the VM is migrated or started anew`,
+      )
   }
 
   #event(code: string, message: string): void {

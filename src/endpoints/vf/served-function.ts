@@ -74,6 +74,13 @@ export interface VfComponents extends EndpointComponents {
   readonly owner?: VfOwner
 }
 
+export interface ServedFunctionEvents {
+  /** Something that a person should know. */
+  readonly event: (code: string, message: string) => void
+  /** The client closed its connection in good order: it has no device any more. */
+  readonly clientLeft: () => void
+}
+
 /** What lives while the endpoint is open: the block, the function, and a client's connection now and then. */
 export class ServedFunction implements PciFunction, VfOwner {
   readonly vectors = VECTORS
@@ -87,6 +94,7 @@ export class ServedFunction implements PciFunction, VfOwner {
   draining = false
   readonly #components: VfComponents
   readonly #event: (code: string, message: string) => void
+  readonly #clientLeft: () => void
   readonly #block: number
   readonly #server: DeviceServer
   readonly #alarm: number
@@ -96,8 +104,9 @@ export class ServedFunction implements PciFunction, VfOwner {
   #connection: Connection | null = null
   #lastReset: ResetCause | null = null
 
-  constructor(options: VfOptions, components: VfComponents, event: (code: string, message: string) => void) {
+  constructor(options: VfOptions, components: VfComponents, { event, clientLeft }: ServedFunctionEvents) {
     const { memory } = components
+    this.#clientLeft = clientLeft
     this.#components = components
     this.#event = event
     this.mac = Uint8Array.from(options.mac.split(':'), (octet) => Number.parseInt(octet, 16))
@@ -267,7 +276,8 @@ export class ServedFunction implements PciFunction, VfOwner {
 
   #lost(reason: string | null): void {
     this.#connection = null
-    if (reason !== null) this.#event('connection-dropped', `the connection was closed: ${reason}`)
+    if (reason === null) this.#clientLeft()
+    else this.#event('connection-dropped', `the connection was closed: ${reason}`)
     this.function.attach(false)
     this.function.reset('device')
     this.#server.reset()
