@@ -18,7 +18,10 @@ export function addPolicyCommands(program: Command, asks: Asks, run: Run): void 
 
   const words = (command: Command): Command =>
     command
-      .argument('<property>', 'security, vlan, profile, isolation, routing-domain, or name or GUID of a custom property')
+      .argument(
+        '<property>',
+        'security, protection, vlan, profile, isolation, routing-domain, bandwidth, or name or GUID of a custom property',
+      )
       .option('--port <name>', 'of this port; without it, of the switch')
       .option('--instance <guid>', 'this instance, where there are several')
   for (const [usage, call, description] of [

@@ -28,6 +28,10 @@ export const DropReason = {
   unreported: 23,
   vlan: 24,
   mtuExceeded: 25,
+  dhcpGuard: 26,
+  routerGuard: 27,
+  stormLimit: 28,
+  sourceGuard: 29,
 } as const
 
 export type DropReason = number
@@ -64,4 +68,8 @@ export const dropReasonNames: readonly string[] = [
   'not-reported-by-extension',
   'vlan-not-allowed',
   'mtu-exceeded',
+  'dhcp-guard',
+  'router-guard',
+  'storm-limit',
+  'source-guard',
 ]

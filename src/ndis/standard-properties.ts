@@ -76,6 +76,16 @@ export interface BandwidthProperty {
   readonly capacityMbps?: number
 }
 
+/**
+ * Guards of a port: a policy built into the switch, set as properties are. Names as Set-VMNetworkAdapter has them.
+ */
+export interface ProtectionProperty {
+  /** DHCP server messages from the port are dropped. */
+  readonly dhcpGuard: boolean
+  /** Router advertisements and redirects from the port are dropped. */
+  readonly routerGuard: boolean
+}
+
 /** A standard property, or a built-in policy, by its type's name. */
 export interface StandardProperties {
   security: SecurityProperty
@@ -84,6 +94,7 @@ export interface StandardProperties {
   isolation: IsolationProperty
   'routing-domain': RoutingDomainProperty
   bandwidth: BandwidthProperty
+  protection: ProtectionProperty
 }
 
 export type StandardPropertyName = keyof StandardProperties

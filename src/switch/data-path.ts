@@ -19,6 +19,7 @@ import { DropLog, type DropLogOwner } from './drop-log.ts'
 import { Forwarding } from './forwarding.ts'
 import { ForwardingChoice } from './forwarding-choice.ts'
 import { COPIER_BYTES, FrameCopier } from './frame-copier.ts'
+import { PortGuards } from './guards/port-guards.ts'
 import type { Injections, InjectionsOwner } from './injections.ts'
 import type { MacTable } from './mac-table.ts'
 import { Mirroring } from './mirroring.ts'
@@ -72,7 +73,7 @@ export class DataPath implements DropLogOwner, InjectionsOwner, AdmissionOwner {
   private readonly counters: Counters
   private readonly delivery: Delivery
   private readonly batch: Batch
-  private readonly lost: DropLog
+  readonly lost: DropLog
   private readonly copier: FrameCopier
   private readonly shortCut: ShortCut | undefined
   private readonly admission: BurstAdmission
@@ -82,6 +83,7 @@ export class DataPath implements DropLogOwner, InjectionsOwner, AdmissionOwner {
   readonly ports: PortTable
   /** Context types that this processor's extensions declared. */
   readonly contexts = new SwitchContextTypes()
+  private readonly guards: PortGuards
   private readonly edge: SwitchEdge
   private readonly mirroring: Mirroring
   private readonly completion: Completion
@@ -115,7 +117,8 @@ export class DataPath implements DropLogOwner, InjectionsOwner, AdmissionOwner {
     this.forwarding = new Forwarding(this.pool, components.ports, components.macs, this.counters, this)
     this.choice = new ForwardingChoice(this.forwarding, components.shortCut, this.counters)
     this.ports = components.ports
-    this.edge = new SwitchEdge(this.pool, components.ports, this)
+    this.guards = new PortGuards(this.pool, components.ports, this)
+    this.edge = new SwitchEdge(this.pool, components.ports, this.guards, this)
     this.mirroring = new Mirroring(this.pool, components.ports)
     this.completion = new Completion(this.pool, this)
     components.delivery.forms = new DeliveryForms(this.pool, components.ports)
@@ -126,7 +129,11 @@ export class DataPath implements DropLogOwner, InjectionsOwner, AdmissionOwner {
   setHooks(policies: BuiltInPolicies | undefined, native: NativeForwarding | undefined): void {
     this.edge.policies = policies
     this.edge.native = native
-    this.stack.setEdge(policies === undefined && native === undefined ? undefined : this.edge)
+    this.placeEdge()
+  }
+
+  private placeEdge(): void {
+    this.stack.setEdge(this.edge.needed ? this.edge : undefined)
   }
 
   /** Module in work, or undefined between modules. */
@@ -180,6 +187,7 @@ export class DataPath implements DropLogOwner, InjectionsOwner, AdmissionOwner {
     this.pool.arenaUsed = 0
     this.forwarding.refresh()
     this.mirroring.refresh()
+    if (this.guards.refresh()) this.placeEdge()
   }
 
   // Slots 0…taken-1 came in at `port`: what is sound goes down the stack.
@@ -267,9 +275,7 @@ export class DataPath implements DropLogOwner, InjectionsOwner, AdmissionOwner {
   private injectRun(count: number, module: number, ingress: boolean): void {
     const { pool, batch, counters, injected } = this
     const { injections } = this.components
-    pool.arenaUsed = 0
-    this.forwarding.refresh()
-    this.mirroring.refresh()
+    this.begin()
     let needs = 0
     let flags = 0
     this.longest = 0

@@ -27,6 +27,7 @@ import {
   PORT_VLAN_SET_BYTES,
 } from '../kernels/layout.ts'
 import { NicState, PHYSICAL_NICS_MAX, PortState } from '../ndis/oids.ts'
+import { type GuardEntry, GuardTable, guardTableWords } from './guards/guard-table.ts'
 import { macKey } from './mac-table.ts'
 
 const HEADER_WORDS = PORT_TABLE_HEADER >> 2
@@ -102,7 +103,7 @@ export interface VlanEntry {
 }
 
 export const portTableBytes = (ports: number): number =>
-  (HEADER_WORDS + ports * (PORT_WORDS + VLAN_SET_WORDS + TEAM_WORDS + IP_WORDS)) * 4
+  (HEADER_WORDS + ports * (PORT_WORDS + VLAN_SET_WORDS + TEAM_WORDS + IP_WORDS) + guardTableWords(ports)) * 4
 
 /** What the control thread sets of a port. */
 export interface PortEntry {
@@ -123,10 +124,13 @@ const isSeveral = (bits: number): boolean => (bits & (bits - 1)) !== 0
 export class PortTable {
   readonly words: Int32Array
   readonly ports: number
+  /** What the guards of the ports are told; changed by `setGuards`. */
+  readonly guards: GuardTable
 
   constructor(buffer: ArrayBufferLike, at: number, ports: number) {
     this.words = new Int32Array(buffer, at, portTableBytes(ports) >> 2)
     this.ports = ports
+    this.guards = new GuardTable(this.words, this.ipAt(ports))
   }
 
   /** Changes whenever an entry does. */
@@ -162,6 +166,7 @@ export class PortTable {
     this.words.fill(0, this.vlanSetAt(port), this.vlanSetAt(port + 1))
     this.words.fill(0, this.teamAt(port), this.teamAt(port + 1))
     this.words.fill(0, this.ipAt(port), this.ipAt(port + 1))
+    this.guards.set(port, undefined)
     this.set(port, { portState: PortState.unknown, nicState: NicState.unknown, flags: 0, mac: undefined, vlan: 0 })
   }
 
@@ -339,6 +344,12 @@ export class PortTable {
     this.words[at + W_VLAN_SECONDARY] = entry?.secondary ?? 0
     this.words[at + W_VLAN_MODE] = entry?.mode ?? VlanMode.none
     this.changeFlag(port, PortFlag.vlan, entry !== undefined)
+  }
+
+  /** The guards of a port; undefined takes them away. Control thread only. */
+  setGuards(port: number, entry: GuardEntry | undefined): void {
+    this.guards.set(port, entry)
+    Atomics.add(this.words, GENERATION, 1)
   }
 
   // ---- IP addresses ---------------------------------------------------------------------------------------------------------

@@ -8,9 +8,10 @@ import type { Batch } from '../ndis/batch.ts'
 import { appendDestination, destinationAt, setDestinationAt } from '../ndis/destinations.ts'
 import { DropReason } from '../ndis/drop-reasons.ts'
 import type { PacketPool } from '../ndis/pool.ts'
+import type { PortGuards } from './guards/port-guards.ts'
 import { PortFlag, type PortTable } from './port-table.ts'
 
-/** Built-in policies: ACL, DHCP guard, QoS …. Called per packet, allocate nothing. */
+/** Built-in policies that an engine adds to the guards of ports: ACL, QoS …. Called per packet, allocate nothing. */
 export interface BuiltInPolicies {
   /** Where ingress policies stand: after the filtering extensions (NDIS 6.40, ES-335) or at the miniport edge (6.30, ES-334). */
   readonly placement: 'before-forwarding' | 'miniport-edge'
@@ -43,16 +44,24 @@ export class SwitchEdge {
   native: NativeForwarding | undefined
   private readonly pool: PacketPool
   private readonly ports: PortTable
+  private readonly guards: PortGuards
   private readonly owner: EdgeOwner
 
-  constructor(pool: PacketPool, ports: PortTable, owner: EdgeOwner) {
+  constructor(pool: PacketPool, ports: PortTable, guards: PortGuards, owner: EdgeOwner) {
     this.pool = pool
     this.ports = ports
+    this.guards = guards
     this.owner = owner
+  }
+
+  /** True if there is anything to do. */
+  get needed(): boolean {
+    return this.guards.active || this.policies !== undefined || this.native !== undefined
   }
 
   /** After the filtering extensions, before the forwarding one. */
   beforeForwarding(batch: Batch): void {
+    if (this.guards.active) this.guards.judge(batch) // ES-335
     if (this.native !== undefined) this.mark(batch, this.native)
     if (this.policies?.placement === 'before-forwarding') this.reject(batch, this.policies)
   }

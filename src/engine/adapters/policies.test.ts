@@ -66,6 +66,11 @@ test('a policy that a VF can not carry out takes it away, and it comes back when
       const again = await lab.virtio('a')
       c.send(wireFrame(A, C, 'vf'))
       assert.deepEqual(await lab.texts(again, 1), ['vf'])
+
+      await running.policies.add(port, { type: 'protection', value: { dhcpGuard: false } })
+      assert.notEqual(lab.assigned('a'), undefined, 'guards that are off are no policy')
+      await running.policies.update(port, { type: 'protection', value: { dhcpGuard: true } })
+      await lab.until(() => lab.assigned('a') === undefined, 'the VF to be taken away for a guard')
     },
   )
 })

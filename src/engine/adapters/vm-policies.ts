@@ -3,8 +3,9 @@
 //
 // The rule it must not break: a policy that the NIC switch does not enforce is never passed by with a VF.
 import { ANY_VLAN } from '../../adapter/filter-table.ts'
-import type { IsolationProperty, SecurityProperty, VlanProperty } from '../../ndis/standard-properties.ts'
+import type { IsolationProperty, ProtectionProperty, SecurityProperty, VlanProperty } from '../../ndis/standard-properties.ts'
 import type { PropertyInstance } from '../../switch/policies/property.ts'
+import { isGuarded } from '../../switch/policies/protection.ts'
 
 /** The properties of a port. */
 export type PropertiesOf = (portId: number) => readonly PropertyInstance[]
@@ -33,6 +34,8 @@ export class VmPolicies {
     if (vlan !== undefined && vlan.mode !== 'access') return `its VLAN property is of mode ${vlan.mode}`
     const security = this.#property<SecurityProperty>(portId, 'security')
     if (security !== undefined && security.virtualSubnetId !== 0) return 'it is in a virtual subnet'
+    const protection = this.#property<ProtectionProperty>(portId, 'protection')
+    if (protection !== undefined && isGuarded(protection)) return 'its frames pass guards of the switch'
     const isolation = this.#property<IsolationProperty>(portId, 'isolation')
     if (isolation !== undefined && isolation.mode !== 'none') return `its isolation mode is ${isolation.mode}`
     if (this.#property(portId, 'routing-domain') !== undefined) return 'it is in a routing domain'

@@ -35,6 +35,18 @@ test('shorthands become properties, before those that are listed', () => {
   ])
 })
 
+test('guards written under security become the protection of the port, which no extension sees (ES-496)', () => {
+  const properties = (security: string) => load(`security: { ${security} }`).ports[0]!.properties
+  const protection = { type: 'protection', value: { dhcpGuard: true, routerGuard: false } }
+  assert.deepEqual(properties('allowTeaming: true, dhcpGuard: true, routerGuard: false'), [
+    { type: 'security', value: { allowTeaming: true } },
+    protection,
+  ])
+  assert.deepEqual(properties('dhcpGuard: true, routerGuard: false'), [protection])
+  assert.deepEqual(properties(''), [{ type: 'security', value: {} }])
+  complaint('security: { dhcpGuard: 1 }', /property protection: dhcpGuard: 1 is neither true nor false/)
+})
+
 test('a property that no port could have is refused before anything starts', () => {
   complaint('vlan: 4095', /switch\.ports\[0\]\.vlan/)
   complaint('vlan: { mode: trunk }', /property vlan: trunkVlanIds: is missing/)

@@ -6,6 +6,7 @@ import { accessSync, constants, existsSync } from 'node:fs'
 import { basename, dirname, isAbsolute, join, parse, resolve } from 'node:path'
 import type { z } from 'zod'
 import type { PropertyInput } from '../../switch/policies/property.ts'
+import { splitSecurity } from '../../switch/policies/protection.ts'
 import type { adapterSchema } from './adapter-schema.ts'
 import { INTERFACE_NAME_MAX } from './limits.ts'
 import { normalizeMac } from './mac.ts'
@@ -64,9 +65,11 @@ function resolveEndpoint<T extends EndpointConfig>(endpoint: T, directory: strin
 
 function portProperties({ vlan, security, properties = [] }: z.output<typeof portSchema>): PropertyInput[] {
   const access = typeof vlan === 'number' ? { mode: 'access', accessVlanId: vlan } : vlan
+  const { security: standard, protection } = splitSecurity(security ?? {})
   return [
     ...(access === undefined ? [] : [{ type: 'vlan' as const, value: access }]),
-    ...(security === undefined ? [] : [{ type: 'security' as const, value: security }]),
+    ...(security === undefined || standard === undefined ? [] : [{ type: 'security' as const, value: standard }]),
+    ...(protection === undefined ? [] : [{ type: 'protection' as const, value: protection }]),
     ...properties,
   ]
 }

@@ -82,7 +82,10 @@ export const portSchema = z.strictObject({
     .union([z.number().int().min(0).max(VLAN_MAX), z.record(z.string(), z.unknown())])
     .optional()
     .describe('VLAN of the port (access mode), or a VLAN property with its mode.'),
-  security: z.record(z.string(), z.unknown()).optional().describe('Security property, such as { allowMacSpoofing: true }.'),
+  security: z
+    .record(z.string(), z.unknown())
+    .optional()
+    .describe('Security property and guards of the port, such as { allowMacSpoofing: true, dhcpGuard: true }.'),
   properties: z
     .array(portPropertySchema)
     .max(PROPERTIES_MAX)

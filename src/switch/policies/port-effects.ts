@@ -1,5 +1,5 @@
 // What the standard properties of a port mean for the data path: the fields of the port table that the switch enforces where no
-// forwarding extension does (spec 7.5).
+// forwarding extension does (spec 7.5); and its protection, which the switch enforces always (spec 7.6).
 
 import { inVlanRanges, type VlanProperty, type VlanRange } from '../../ndis/standard-properties.ts'
 import { NO_VLAN, type PortTable, type VlanEntry, VlanMode } from '../port-table.ts'
@@ -60,6 +60,7 @@ export function applyPolicy(table: PortTable, portId: number, policy: PortPolicy
   const bySubnet = external || isolation?.mode === 'native-virtual-subnet'
   const untagged = bySubnet && isolation.allowUntaggedTraffic ? isolation.defaultIsolationId : 0 // ES-541
   table.setSubnet(portId, security?.virtualSubnetId || untagged, external) // ES-529, ES-542
+  table.setGuards(portId, policy.protection)
   table.setIpLimit(portId, security?.dynamicIpAddressLimit ?? 0) // ES-530
   table.setPriorityTag(portId, security?.allowIeeePriorityTag ?? true) // ES-528; without the property priority passes
 }

@@ -19,6 +19,7 @@ import {
 import type {
   BandwidthProperty,
   IsolationProperty,
+  ProtectionProperty,
   RoutingDomainProperty,
   SecurityProperty,
   VlanProperty,
@@ -49,6 +50,7 @@ export interface PortPolicy {
   readonly vlan?: VlanProperty
   readonly isolation?: IsolationProperty
   readonly routingDomains?: readonly RoutingDomainProperty[]
+  readonly protection?: ProtectionProperty
 }
 
 /** How properties reach the stack, the ports and the processors. */
@@ -78,7 +80,7 @@ export interface FeatureStatusReport {
 }
 
 /** Types that have an effect on the data path. */
-const enforced: ReadonlySet<PropertyTypeName> = new Set(['security', 'vlan', 'isolation', 'routing-domain'])
+const enforced: ReadonlySet<PropertyTypeName> = new Set(['security', 'vlan', 'isolation', 'routing-domain', 'protection'])
 
 const oids = {
   port: { add: Oid.portPropertyAdd, update: Oid.portPropertyUpdate, delete: Oid.portPropertyDelete },
@@ -236,7 +238,8 @@ export class PropertyControl {
   async #issue(scope: number, change: 'add' | 'update' | 'delete', instance: PropertyInstance): Promise<void> {
     const port = this.#portName(scope)
     if (isBuiltIn(instance.type)) {
-      if (change !== 'delete') this.#bandwidth.check(scope, instance.property as BandwidthProperty, port)
+      if (instance.type === 'bandwidth' && change !== 'delete')
+        this.#bandwidth.check(scope, instance.property as BandwidthProperty, port)
       return // ES-253
     }
     const { propertyType, propertyId, propertyInstanceId, propertyVersion, property } = instance
@@ -284,6 +287,7 @@ export function policyOf(properties: readonly PropertyInstance[]): PortPolicy {
     if (type === 'security') policy.security = property as SecurityProperty
     else if (type === 'vlan') policy.vlan = property as VlanProperty
     else if (type === 'isolation') policy.isolation = property as IsolationProperty
+    else if (type === 'protection') policy.protection = property as ProtectionProperty
     else if (type === 'routing-domain') routingDomains.push(property as RoutingDomainProperty)
   }
   if (routingDomains.length > 0) policy.routingDomains = routingDomains

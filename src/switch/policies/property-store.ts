@@ -20,7 +20,7 @@ export const SWITCH_SCOPE = 0
 export const PROPERTIES_MAX = 256
 
 const sameIdentity = (a: PropertyInstance, b: PropertyInstance): boolean =>
-  a.propertyType === b.propertyType && a.propertyId === b.propertyId && a.propertyInstanceId === b.propertyInstanceId
+  a.type === b.type && a.propertyId === b.propertyId && a.propertyInstanceId === b.propertyInstanceId
 
 export class PropertyStore {
   readonly #scopes = new Map<number, readonly PropertyInstance[]>()
@@ -51,8 +51,8 @@ export class PropertyStore {
 
   /** The instance that is meant. Throws if there is none, or several fit. */
   find(scope: number, selector: PropertySelector, definitions: readonly DefinedProperty[]): PropertyInstance {
-    const { type, id } = identify(selector, definitions)
-    const ofId = this.list(scope).filter((property) => property.propertyType === type && property.propertyId === id)
+    const { id } = identify(selector, definitions)
+    const ofId = this.list(scope).filter((property) => property.type === selector.type && property.propertyId === id)
     const instance = selector.instance === undefined ? undefined : instanceOf(selector.instance)
     const fitting = instance === undefined ? ofId : ofId.filter((property) => property.propertyInstanceId === instance)
     const [only] = fitting

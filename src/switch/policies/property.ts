@@ -12,7 +12,16 @@ import { NdisStatus } from '../../ndis/status.ts'
 import { parseStandardProperty } from './standard-properties.ts'
 
 /** Names of property types, as configuration, command line and API have them. */
-export const propertyTypes = ['security', 'vlan', 'profile', 'isolation', 'routing-domain', 'bandwidth', 'custom'] as const
+export const propertyTypes = [
+  'security',
+  'vlan',
+  'profile',
+  'isolation',
+  'routing-domain',
+  'bandwidth',
+  'protection',
+  'custom',
+] as const
 export type PropertyTypeName = (typeof propertyTypes)[number]
 
 /** Values nested deeper than this are refused: they are copied between threads. */
@@ -24,17 +33,18 @@ const typeNumbers: Readonly<Record<PropertyTypeName, PortPropertyType>> = {
   profile: PortPropertyType.profile,
   isolation: PortPropertyType.isolation,
   'routing-domain': PortPropertyType.routingDomain,
-  bandwidth: PortPropertyType.undefined, // extensions never see it
+  bandwidth: PortPropertyType.undefined, // extensions never see these two
+  protection: PortPropertyType.undefined,
   custom: PortPropertyType.custom,
 }
 
 /** Types of which a port has one instance at the most. */
-const single: ReadonlySet<PropertyTypeName> = new Set(['security', 'vlan', 'profile', 'isolation', 'bandwidth'])
+const single: ReadonlySet<PropertyTypeName> = new Set(['security', 'vlan', 'profile', 'isolation', 'bandwidth', 'protection'])
 
 export const isSingle = (type: PropertyTypeName): boolean => single.has(type)
 
 /** Policies that are built into the switch: set as properties are, and never announced to extensions. ES-253 */
-export const isBuiltIn = (type: PropertyTypeName): boolean => type === 'bandwidth'
+export const isBuiltIn = (type: PropertyTypeName): boolean => type === 'bandwidth' || type === 'protection'
 
 /** A property as somebody wrote it. Everything survives JSON. */
 export interface PropertyInput {
@@ -140,7 +150,7 @@ export function makeProperty(
   definitions: readonly DefinedProperty[],
   newInstanceId: () => string,
 ): PropertyInstance {
-  if (scope === 'switch' && input.type !== 'custom' && !isBuiltIn(input.type))
+  if (scope === 'switch' && input.type !== 'custom' && input.type !== 'bandwidth')
     throw bad(`a switch has custom properties only, not one of type ${input.type}`, NdisStatus.invalidParameter) // ES-547
   const { type, id } = identify(input, definitions)
   const definition = definitions.find((candidate) => candidate.id === id && candidate.scope === scope)

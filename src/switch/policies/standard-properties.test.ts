@@ -23,6 +23,12 @@ test('security has the defaults of the management class (ES-503, ES-529)', () =>
   fails('security', { dhcpGuard: true }, /^dhcpGuard: there is no such option/)
 })
 
+test('guards of a port are off unless said otherwise', () => {
+  assert.deepEqual(parseStandardProperty('protection', { dhcpGuard: true }), { dhcpGuard: true, routerGuard: false })
+  fails('protection', { routerGuard: 'on' }, /^routerGuard: "on" is neither true nor false/)
+  fails('protection', { allowTeaming: true }, /^allowTeaming: there is no such option/)
+})
+
 test('a VLAN property has the members of its mode and no others (ES-536, ES-540)', () => {
   assert.deepEqual(parseStandardProperty('vlan', { mode: 'access', accessVlanId: 10 }), { mode: 'access', accessVlanId: 10 })
   assert.deepEqual(

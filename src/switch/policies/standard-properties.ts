@@ -15,6 +15,7 @@ import {
   type VlanProperty,
   type VlanRange,
 } from '../../ndis/standard-properties.ts'
+import { parseProtection } from './protection.ts'
 
 /** IF_MAX_STRING_SIZE: characters of a counted string. */
 const COUNTED_STRING_MAX = 256
@@ -173,6 +174,7 @@ const parsers: { readonly [Name in StandardPropertyName]: (options: OptionReader
   isolation,
   'routing-domain': routingDomain,
   bandwidth,
+  protection: parseProtection,
 }
 
 /** Checks the value of a standard property and fills its defaults in. Throws OptionError with the member that is wrong. */
