@@ -9,7 +9,7 @@ import { AdapterError, type HardwareLimits } from './capabilities.ts'
 import { Block, type ReceiveMode } from './config-blocks.ts'
 import type { DataTables } from './data-tables.ts'
 import type { ExtendedCapability } from './extended-capability.ts'
-import { DEFAULT_VPORT_ID, PF_FUNCTION_ID, type PowerState, VPortState } from './identifiers.ts'
+import { DEFAULT_VPORT_ID, InterruptModeration, PF_FUNCTION_ID, type PowerState, VPortState } from './identifiers.ts'
 import { lowestFree } from './lowest-free.ts'
 import type { Answer, Outcome, PfMiniport } from './miniport.ts'
 import type { BarResources, SwitchParameters, VfParameters, VPortParameters } from './payloads.ts'
@@ -114,7 +114,9 @@ export class SoftwarePf implements PfMiniport {
     } else if (sriov && capability.enableVirtualization(parameters.numVFs, true) !== NdisStatus.success) return NdisStatus.failure // SR-102
     tables.vports.setPacketFilter(PacketFilter.directed | PacketFilter.multicast | PacketFilter.broadcast)
     this.#programming.add(DEFAULT_VPORT_ID, undefined, true) // SR-101
-    this.rss?.add(DEFAULT_VPORT_ID, { processorAffinity: [0], numQueuePairs: parameters.numQueuePairsForDefaultVPort ?? 1 })
+    const { numQueuePairsForDefaultVPort: numQueuePairs = 1 } = parameters
+    const interruptModeration = InterruptModeration.adaptive
+    this.rss?.add(DEFAULT_VPORT_ID, { processorAffinity: [0], numQueuePairs, interruptModeration })
     this.#shareLink()
     return NdisStatus.success
   }

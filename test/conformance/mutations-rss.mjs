@@ -40,6 +40,12 @@ export const rssMutations = [
     replace: 'hashInfo[slot] = hash.type',
   },
   {
+    rule: 'SR-236',
+    file: `${rss}/rss-steering.ts`,
+    find: 'this.table.moderationUs(vport)',
+    replace: '20',
+  },
+  {
     rule: 'VQ-207',
     file: `${rss}/rss-steering.ts`,
     find: 'targets[i] = hashInfo[slot] === 0 ? fallback : table.entry(vport, hashValue[slot]!)',

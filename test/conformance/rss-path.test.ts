@@ -7,7 +7,7 @@ import { HashType } from '../../src/adapter/rss/hash-types.ts'
 import { SoftwareHash } from '../../src/adapter/rss/software-hash.ts'
 import { NdisStatus } from '../../src/ndis/status.ts'
 import { arpRequestFrame, ipFrame, tcpFrame, udpFrame } from '../../src/packet/build.ts'
-import { MAC, VPortSink } from '../support/adapter-harness.ts'
+import { MAC, VPortSink, vportPayload } from '../support/adapter-harness.ts'
 import { flowFrame, flowOf, HASH_INFORMATION, PROCESSORS, RssHarness, sequenceOf } from '../support/rss-harness.ts'
 
 const { success, invalidParameter } = NdisStatus
@@ -165,6 +165,50 @@ test('completions of what a VPort sent go by the hash in the packet, without one
     [5, [5]],
     [6, [7]],
   ])
+})
+
+test('SR-CS-86: a VPort is woken for the more seldom, and its packets wait the longer, the higher its moderation is; another is not affected (SR-176, SR-236)', async () => {
+  const h = await RssHarness.start()
+  const quiet = await h.vport([3], 1, MAC.a)
+  const loaded = await h.vport([2])
+  const moderate = (vPortId: number, interruptModeration: number) => {
+    const payload = { ...vportPayload(0xffff), vPortId, flags: 0x40000, interruptModeration }
+    return h.adapter.status(AdapterOid.nicSwitchVPortParameters, 'set', payload)
+  }
+  assert.equal(await moderate(quiet, 2), success)
+  const wakes: number[] = []
+  const waits: number[] = []
+  for (const setting of [2, 100, 200, 300]) {
+    assert.equal(await moderate(loaded, setting), success)
+    let woken = 0
+    let waited = 0
+    let waiting: number[] = []
+    // 100 000 frames per second for 20 ms, and one for the other VPort every millisecond.
+    for (let i = 0; i < 2000; i++) {
+      h.nowUs += 10
+      h.receive(flowFrame(i & 63))
+      waiting.push(h.nowUs)
+      if (i % 100 === 0) h.receive(flowFrame(1, 0, MAC.a))
+      h.moderation.due(h.nowUs)
+      for (const processor of h.wakes.splice(0)) {
+        if (processor === 3) assert.equal(i % 100, 0)
+        else {
+          woken++
+          for (const came of waiting.splice(0)) waited += h.nowUs - came
+        }
+      }
+    }
+    h.nowUs += 1000
+    h.moderation.due(h.nowUs)
+    h.wakes.length = 0
+    waiting = []
+    assert.equal(h.got().length, 2020)
+    wakes.push(woken)
+    waits.push(waited / 2000)
+  }
+  assert.equal(wakes[0], 2000)
+  for (let k = 1; k < 4; k++) assert.ok(wakes[k]! < wakes[k - 1]! && waits[k]! > waits[k - 1]!, `${wakes} ${waits}`)
+  assert.ok(h.moderation.remainingUs(h.nowUs) < 0)
 })
 
 test('RSS parameters change while packets flow: none is lost, none comes twice, all end where the table says (VQ-209)', async () => {

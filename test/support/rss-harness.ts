@@ -4,6 +4,7 @@ import { SwitchCaps } from '../../src/adapter/identifiers.ts'
 import { AdapterOid } from '../../src/adapter/oids.ts'
 import type { VPortParameters } from '../../src/adapter/payloads.ts'
 import { type FilteringInfo, PfReceive } from '../../src/adapter/pf-receive.ts'
+import { WakeModeration } from '../../src/adapter/queues/wake-moderation.ts'
 import type { AdapterCompletion } from '../../src/adapter/requests.ts'
 import { HASH_FUNCTION_TOEPLITZ, PUBLISHED_HASH_KEY } from '../../src/adapter/rss/hash-types.ts'
 import { HASH_TYPES_COMPUTED, type RssLimits, VMMQ_CAPS } from '../../src/adapter/rss/rss-limits.ts'
@@ -70,6 +71,10 @@ export class RssHarness {
   readonly steering: readonly RssSteering[]
   readonly processors: readonly PfReceive[]
   readonly indicated: Indicated[] = []
+  /** Of processor 0, which polls the wire. */
+  readonly moderation = new WakeModeration(PROCESSORS, (processor) => this.wakes.push(processor))
+  readonly wakes: number[] = []
+  nowUs = 0
   readonly #waiting: Indicated[][] = Array.from({ length: PROCESSORS }, () => [])
 
   constructor({ rss, caps = 0, without = 0, ...options }: RssHarnessOptions = {}) {
@@ -79,7 +84,8 @@ export class RssHarness {
     const { data, software } = this.adapter
     this.steering = fixtureRss.processors.map((processor) => {
       const list = data.spare + processor * RSS_LIST_BYTES
-      return new RssSteering({ processor }, { buffer: data.buffer, pool: data.pool, table: software.tables.rss, list })
+      const wakes = { moderation: this.moderation, nowUs: () => this.nowUs }
+      return new RssSteering({ processor }, { buffer: data.buffer, pool: data.pool, table: software.tables.rss, list, wakes })
     })
     this.processors = this.steering.map(
       (steering, processor) =>

@@ -2,7 +2,7 @@
 //
 // The rule it must not break: what a VPort's state refuses leaves its table as it was; the table is written after the state was taken over.
 import { NdisStatus } from '../../ndis/status.ts'
-import { DEFAULT_VPORT_ID } from '../identifiers.ts'
+import { DEFAULT_VPORT_ID, InterruptModeration } from '../identifiers.ts'
 import type { Answer } from '../miniport.ts'
 import type { VPortParameters } from '../payloads.ts'
 import { HASH_INFORMATION_ALL, PUBLISHED_HASH_KEY } from './hash-types.ts'
@@ -10,6 +10,16 @@ import type { RssLimits } from './rss-limits.ts'
 import type { RssMiniport } from './rss-miniport.ts'
 import type { RssTable } from './rss-table.ts'
 import { type EntryMove, type RssParametersV2, type RssState, RssV2Flag, VPortRss } from './vport-rss.ts'
+
+/** Microseconds that wake-ups are put off (SR-236). Adaptive is low: a wake-up waits for packets only while they come. */
+const moderationUs: Readonly<Record<InterruptModeration, number>> = {
+  [InterruptModeration.undefined]: 0,
+  [InterruptModeration.adaptive]: 20,
+  [InterruptModeration.off]: 0,
+  [InterruptModeration.low]: 20,
+  [InterruptModeration.medium]: 60,
+  [InterruptModeration.high]: 200,
+}
 
 export interface PfRssOptions {
   readonly limits: RssLimits
@@ -46,7 +56,8 @@ export class PfRss implements RssMiniport {
   }
 
   /** A VPort of the PF was made. */
-  add(vPortId: number, { processorAffinity, numQueuePairs }: Pick<VPortParameters, 'processorAffinity' | 'numQueuePairs'>): void {
+  add(vPortId: number, parameters: Pick<VPortParameters, 'processorAffinity' | 'numQueuePairs' | 'interruptModeration'>): void {
+    const { processorAffinity, numQueuePairs, interruptModeration } = parameters
     const { limits, queuePairsMax, restricted } = this.#options
     const isDefault = vPortId === DEFAULT_VPORT_ID
     const affinity = processorAffinity.filter((processor) => this.#processors.has(processor))
@@ -61,6 +72,7 @@ export class PfRss implements RssMiniport {
     this.#vports.set(vPortId, vport)
     this.#affinities.set(vPortId, `${processorAffinity}`)
     this.#write(vPortId, vport)
+    this.#components.table.setModerationUs(vPortId, moderationUs[interruptModeration])
   }
 
   /** A VPort is gone, whether RSS is on or off (VQ-230). */
@@ -73,8 +85,8 @@ export class PfRss implements RssMiniport {
     return this.#vports.get(vPortId)?.state
   }
 
-  /** VPORT_PARAMETERS of a VPort of the PF, as they become: its queue pairs and affinity. All of it, or nothing. */
-  setVPortParameters({ vPortId, numQueuePairs, processorAffinity }: VPortParameters): NdisStatus {
+  /** VPORT_PARAMETERS of a VPort of the PF, as they become: its queue pairs, affinity and moderation. All of it, or nothing. */
+  setVPortParameters({ vPortId, numQueuePairs, processorAffinity, interruptModeration }: VPortParameters): NdisStatus {
     const affinity = `${processorAffinity}`
     const moved = this.#affinities.get(vPortId) !== affinity
     if (moved && !this.accepts(processorAffinity)) return NdisStatus.invalidParameter
@@ -82,7 +94,9 @@ export class PfRss implements RssMiniport {
       const queues = numQueuePairs === vport.state.queues ? NdisStatus.success : vport.setQueues(numQueuePairs)
       return queues === NdisStatus.success && moved ? vport.setAffinity(processorAffinity) : queues
     })
-    if (status === NdisStatus.success) this.#affinities.set(vPortId, affinity)
+    if (status !== NdisStatus.success) return status
+    this.#affinities.set(vPortId, affinity)
+    this.#components.table.setModerationUs(vPortId, moderationUs[interruptModeration])
     return status
   }
 

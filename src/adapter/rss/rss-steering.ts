@@ -7,6 +7,7 @@
 import * as layout from '../../kernels/layout.ts'
 import type { PacketPool } from '../../ndis/pool.ts'
 import { PROCESSORS_MAX } from '../queues/queue-words.ts'
+import type { WakeModeration } from '../queues/wake-moderation.ts'
 import { HASH_FUNCTION_TOEPLITZ } from './hash-types.ts'
 import { ReceiveHash } from './receive-hash.ts'
 import type { RssTable } from './rss-table.ts'
@@ -25,7 +26,10 @@ export const RSS_LIST_BYTES = BURST_SLOTS * 2
 export interface RssOutlet {
   /** Takes packets on this processor. Returns how many. */
   here(list: number, count: number): number
-  /** Interrupts another processor, which takes them there, behind what it was handed before. Returns how many it takes. */
+  /**
+   * Puts packets where another processor takes them, behind what it was handed before; with `wakes` it is woken by these, else here. Returns
+   * how many there was room for.
+   */
   handOver(processor: number, list: number, count: number): number
 }
 
@@ -35,6 +39,8 @@ export interface RssSteeringComponents {
   readonly table: RssTable
   /** Linear address of RSS_LIST_BYTES. */
   readonly list: number
+  /** Wakes processors that were handed packets, as late as the moderation of their VPort lets it (SR-236); `due` is the caller's to call. */
+  readonly wakes?: { readonly moderation: WakeModeration; readonly nowUs: () => number }
 }
 
 /** The key of a VPort, as this processor knows it. */
@@ -53,6 +59,7 @@ export class RssSteering {
   private readonly hash: ReceiveHash
   private readonly words: Uint16Array
   private readonly listAt: number
+  private readonly wakes: RssSteeringComponents['wakes']
   private readonly keys: Keyed[]
   /** Of each packet of the list in work: its processor. */
   private readonly targets = new Int16Array(BURST_SLOTS)
@@ -61,7 +68,8 @@ export class RssSteering {
   private readonly isTouched = new Uint8Array(PROCESSORS_MAX)
 
   /** `processor`: number of the one that this object belongs to. */
-  constructor({ processor }: { readonly processor: number }, { buffer, pool, table, list }: RssSteeringComponents) {
+  constructor({ processor }: { readonly processor: number }, { buffer, pool, table, list, wakes }: RssSteeringComponents) {
+    this.wakes = wakes
     this.processor = processor
     this.pool = pool
     this.table = table
@@ -90,7 +98,7 @@ export class RssSteering {
         receiveQueue[slot] = vport
         hashInfo[slot] = 0
       }
-      return this.toOne(table.primary(vport), list, count, outlet) // VQ-193, VQ-214
+      return this.toOne(vport, table.primary(vport), list, count, outlet) // VQ-193, VQ-214
     }
     const toeplitz = this.toeplitzOf(vport)
     const inner = table.encapsulation // VQ-159
@@ -108,7 +116,7 @@ export class RssSteering {
         targets[i] = table.entry(vport, hash.value)
       }
     }
-    return this.split(list, count, outlet)
+    return this.split(vport, list, count, outlet)
   }
 
   /** Takes `count` sent packets of a VPort to the processors that complete them: by the hash that they carry (VQ-207, VQ-208). */
@@ -116,22 +124,26 @@ export class RssSteering {
     const { words, table, targets } = this
     const { hashValue, hashInfo } = this.pool
     const first = list >> 1
-    if (table.types(vport) === 0) return this.toOne(table.primary(vport), list, count, outlet)
+    if (table.types(vport) === 0) return this.toOne(vport, table.primary(vport), list, count, outlet)
     const fallback = table.default(vport)
     for (let i = 0; i < count; i++) {
       const slot = words[first + i]!
       targets[i] = hashInfo[slot] === 0 ? fallback : table.entry(vport, hashValue[slot]!)
     }
-    return this.split(list, count, outlet)
+    return this.split(vport, list, count, outlet)
   }
 
-  private toOne(processor: number, list: number, count: number, outlet: RssOutlet): number {
+  private toOne(vport: number, processor: number, list: number, count: number, outlet: RssOutlet): number {
     if (processor === this.processor || processor === ANY) return outlet.here(list, count)
-    return outlet.handOver(processor, list, count)
+    const taken = outlet.handOver(processor, list, count)
+    const { wakes } = this
+    if (wakes !== undefined && taken > 0)
+      wakes.moderation.packets(processor, taken, this.table.moderationUs(vport), wakes.nowUs())
+    return taken
   }
 
   // One call for each processor, with its packets in their order.
-  private split(list: number, count: number, outlet: RssOutlet): number {
+  private split(vport: number, list: number, count: number, outlet: RssOutlet): number {
     const { targets, touched, isTouched, words } = this
     let processors = 0
     for (let i = 0; i < count; i++) {
@@ -141,7 +153,7 @@ export class RssSteering {
       touched[processors++] = processor
     }
     for (let k = 0; k < processors; k++) isTouched[touched[k]!] = 0
-    if (processors === 1) return this.toOne(targets[0]!, list, count, outlet)
+    if (processors === 1) return this.toOne(vport, targets[0]!, list, count, outlet)
     const first = list >> 1
     const own = this.listAt >> 1
     let taken = 0
@@ -149,7 +161,7 @@ export class RssSteering {
       const processor = touched[k]!
       let length = 0
       for (let i = 0; i < count; i++) if (targets[i] === processor) words[own + length++] = words[first + i]!
-      taken += this.toOne(processor, this.listAt, length, outlet)
+      taken += this.toOne(vport, processor, this.listAt, length, outlet)
     }
     return taken
   }

@@ -17,6 +17,7 @@ const MASK = 1
 const DEFAULT = 2
 const PRIMARY = 3
 const KEY = 4
+const MODERATION = 14
 const ENTRIES = 16
 const VPORT_WORDS: number = ENTRIES + TABLE_ENTRIES_MAX
 const KEY_WORDS: number = HASH_KEY_BYTES >> 2
@@ -71,6 +72,11 @@ export class RssTable {
     return this.words[HEADER_WORDS + vport * VPORT_WORDS + PRIMARY]! - 1
   }
 
+  /** Microseconds that the wake-up of a processor with packets of the VPort may be put off. */
+  moderationUs(vport: number): number {
+    return this.words[HEADER_WORDS + vport * VPORT_WORDS + MODERATION]!
+  }
+
   /** Copies the key of a VPort to `key`, 40 bytes. Returns false, with `key` as it was, if it is this one. */
   readKey(vport: number, key: Uint8Array): boolean {
     const at = HEADER_WORDS + vport * VPORT_WORDS + KEY
@@ -104,11 +110,16 @@ export class RssTable {
     if (announced) Atomics.add(words, GENERATION, 1)
   }
 
+  setModerationUs(vport: number, moderationUs: number): void {
+    this.store(HEADER_WORDS + vport * VPORT_WORDS + MODERATION, moderationUs)
+  }
+
   /** Forgets a VPort that is gone. */
   clear(vport: number): void {
     const at = HEADER_WORDS + vport * VPORT_WORDS
     this.store(at + MODE, 0)
     this.store(at + PRIMARY, 0)
+    this.store(at + MODERATION, 0)
     Atomics.add(this.words, GENERATION, 1)
   }
 
