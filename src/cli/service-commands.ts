@@ -2,7 +2,9 @@
 import { type Command, Option } from 'commander'
 import type { CommandContext } from './command-context.ts'
 import type { ApplyOptions } from './commands/apply.ts'
+import type { EventsOptions } from './commands/events.ts'
 import type { ServeOptions } from './commands/serve.ts'
+import { whole } from './grammar.ts'
 
 type Asks = (parent: Command, usage: string, description: string) => Command
 type Run = (command: Command, work: (context: CommandContext) => Promise<unknown>) => Promise<void>
@@ -28,5 +30,11 @@ export function addServiceCommands(program: Command, asks: Asks, run: Run): void
     .option('--restart', 'allow what needs the whole switch to start anew')
     .action((file: string, options: ApplyOptions, command: Command) =>
       run(command, async (context) => (await import('./commands/apply.ts')).apply(context, file, options)),
+    )
+  asks(program, 'events', 'show what happens, as it happens')
+    .option('--after <number>', 'kept events with larger numbers first', whole(0, Number.MAX_SAFE_INTEGER))
+    .option('--kinds <kinds>', 'of these kinds only, separated by commas')
+    .action((options: EventsOptions, command: Command) =>
+      run(command, async (context) => (await import('./commands/events.ts')).events(context, options)),
     )
 }

@@ -13,6 +13,8 @@ import { explainIssues } from './config/explain.ts'
 import { portChangeSchema, portSchema } from './config/schema.ts'
 import { ControlError, problemOf } from './control-errors.ts'
 import { addDiagnosisRoutes } from './diagnosis-routes.ts'
+import type { EventBus } from './events/event-bus.ts'
+import { addEventRoutes } from './events/event-routes.ts'
 import type { EventLog, SwitchHost } from './host.ts'
 import { addPolicyRoutes } from './policy-routes.ts'
 import type { ServiceCalls } from './service/service-calls.ts'
@@ -41,10 +43,12 @@ export interface ControlComponents {
   readonly log: EventLog
   /** A service has more to offer than its switch. */
   readonly service?: ServiceCalls | undefined
+  /** What happens. */
+  readonly events?: EventBus | undefined
 }
 
 /** The routes, apart from any socket. */
-export function controlRoutes({ host, log, service }: ControlComponents): Hono {
+export function controlRoutes({ host, log, service, events }: ControlComponents): Hono {
   const app = new Hono()
   const limit = (maxSize: number) =>
     bodyLimit({ maxSize, onError: () => refuse('too-large', `a request has at most ${maxSize} bytes`) })
@@ -106,6 +110,7 @@ export function controlRoutes({ host, log, service }: ControlComponents): Hono {
   addPolicyRoutes(app, host, body)
   addAdapterRoutes(app, host, body)
   if (service !== undefined) addServiceRoutes(app, service, body)
+  if (events !== undefined) addEventRoutes(app, events)
   addDiagnosisRoutes(app, host, body)
   return app
 }

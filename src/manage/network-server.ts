@@ -35,8 +35,8 @@ export function readSecrets(paths: Secrets): Secrets {
 const digest = (text: string): Buffer => createHash('sha256').update(text).digest()
 
 export interface NetworkServer {
-  /** The port that it listens at, which is chosen where 0 was asked for. */
-  readonly port: number
+  /** HOST:PORT; the port is chosen where 0 was asked for. */
+  readonly address: string
   close(): Promise<void>
 }
 
@@ -62,7 +62,7 @@ export async function startNetworkServer(
   })
   const address = server.address()
   return {
-    port: typeof address === 'object' && address !== null ? address.port : Number(port),
+    address: listen.replace(/\d+$/, String(typeof address === 'object' && address !== null ? address.port : port)),
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve())

@@ -5,6 +5,9 @@
 import { join, resolve } from 'node:path'
 import type { ServiceManager } from '../../linux/service-manager.ts'
 import { runtimeRoots, systemComponents } from '../../manage/config/resolve.ts'
+import { announcedHost } from '../../manage/events/announced-host.ts'
+import { EventBus } from '../../manage/events/event-bus.ts'
+import { watchSwitch } from '../../manage/events/monitor.ts'
 import type { EventLog } from '../../manage/host.ts'
 import type { SwitchService } from '../../manage/service/switch-service.ts'
 import type { CommandContext } from '../command-context.ts'
@@ -46,25 +49,29 @@ export async function serve({ terminal, env, cwd }: CommandContext, options: Ser
     const store = StateStore.open(join(directory, STATE_FILE))
     stops.unshift(() => store.close())
     const control = controlPath(options, cwd)
-    const log = eventLog(terminal)
+    const events = new EventBus()
+    const log = eventLog(terminal, events)
     const manager = serviceManager(env, process.pid)
     const service = new SwitchService(
-      { stateDirectory: directory, control, listen: network?.listen ?? null },
+      { stateDirectory: directory, control },
       { store, log, fatal: (error) => lost.reject(error) },
     )
     stops.unshift(() => service.close())
     if (first === undefined) await service.start()
     else await service.startWith(first)
-    const components = { host: service.host, log, service }
+    const components = { host: announcedHost(service.host, log), log, service, events }
+    stops.unshift(watchSwitch(() => service.started?.running ?? null, log))
     const server = await startControlServer({ path: control }, components)
     stops.unshift(() => server.close())
     if (network !== undefined) {
       const { startNetworkServer } = await import('../../manage/network-server.ts')
       const listener = await startNetworkServer(network, components)
       stops.unshift(() => listener.close())
+      service.listensAt(listener.address)
     }
     stops.unshift(() => void manager.tell('STOPPING=1'))
     await announce(terminal, service)
+    log({ source: 'service', code: 'ready', message: `ready, process ${process.pid}` })
     manager.tell(`READY=1\nMAINPID=${process.pid}`)
     const stopWatch = keepAlive(manager, service)
     stops.unshift(stopWatch)
@@ -100,11 +107,12 @@ async function networkOptions({ listen, tlsCert, tlsKey, tokenFile }: ServeOptio
   return { listen, ...readSecrets(paths) }
 }
 
-function eventLog(terminal: Terminal): EventLog {
-  return ({ source, code, message }) =>
-    terminal.json
-      ? terminal.line(JSON.stringify({ event: 'message', message, source, code }))
-      : terminal.note(`${source}: ${message} (${code})`)
+function eventLog(terminal: Terminal, events: EventBus): EventLog {
+  return ({ source, code, message }) => {
+    events.publish({ source, code, message })
+    if (terminal.json) terminal.line(JSON.stringify({ event: 'message', message, source, code }))
+    else terminal.note(`${source}: ${message} (${code})`)
+  }
 }
 
 async function announce(terminal: Terminal, service: SwitchService): Promise<void> {

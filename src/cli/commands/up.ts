@@ -6,6 +6,9 @@ import type { RunningSwitch } from '../../engine/host.ts'
 import type { LabPlan } from '../../lab/plan.ts'
 import { loadConfig } from '../../manage/config/load.ts'
 import type { ResolvedConfig } from '../../manage/config/types.ts'
+import { announcedHost } from '../../manage/events/announced-host.ts'
+import { EventBus } from '../../manage/events/event-bus.ts'
+import { watchSwitch } from '../../manage/events/monitor.ts'
 import type { EventLog, SwitchHost } from '../../manage/host.ts'
 import { claimSocketPath } from '../../manage/socket-path.ts'
 import type { CommandContext } from '../command-context.ts'
@@ -53,18 +56,24 @@ async function runSwitch(
   terminal: Terminal,
   interrupt: AbortSignal,
 ): Promise<number> {
-  const log: EventLog = ({ source, code, message }) =>
-    terminal.json ? say(terminal, message, { source, code }) : terminal.note(`${source}: ${message} (${code})`)
+  const events = new EventBus()
+  const log: EventLog = ({ source, code, message }) => {
+    events.publish({ source, code, message })
+    if (terminal.json) say(terminal, message, { source, code })
+    else terminal.note(`${source}: ${message} (${code})`)
+  }
   const lost = Promise.withResolvers<never>()
   lost.promise.catch(() => {})
   const { startSwitch } = await import('../../manage/start-switch.ts')
-  const stops: (() => Promise<void>)[] = []
+  const stops: (() => Promise<void> | void)[] = []
   try {
     const started = await startSwitch(config, { log, fatal: (error) => lost.reject(error) })
     const { running, host } = started
     stops.unshift(() => started.close())
+    stops.unshift(watchSwitch(() => running, events.publish))
     const { startControlServer } = await import('../../manage/control-server.ts')
-    const server = await startControlServer({ path: config.runtime.control }, { host, log })
+    const components = { host: announcedHost(host, events.publish), log, events }
+    const server = await startControlServer({ path: config.runtime.control }, components)
     stops.unshift(() => server.close())
     announce(terminal, config)
     const work = plan === null ? hold(options, interrupt) : runPlan(plan, { options, terminal, interrupt, running, host, config })

@@ -25,8 +25,6 @@ export interface ServiceOptions {
   readonly stateDirectory: string
   /** The control socket, which takes the place of the one in configurations. */
   readonly control: string
-  /** HOST:PORT of the TCP listener; null without one. */
-  readonly listen: string | null
 }
 
 export interface ServiceComponents {
@@ -43,6 +41,7 @@ export class SwitchService implements ServiceCalls {
   readonly host: RemoteSwitchHost
   #state: StoredState | null
   #started: StartedSwitch | null = null
+  #listen: string | null = null
   #queue: Promise<unknown> = Promise.resolve()
 
   constructor(options: ServiceOptions, components: ServiceComponents) {
@@ -76,15 +75,20 @@ export class SwitchService implements ServiceCalls {
     return this.#started
   }
 
+  /** The API is served at HOST:PORT too. */
+  listensAt(address: string): void {
+    this.#listen = address
+  }
+
   async service(): Promise<ServiceStatus> {
-    const { stateDirectory, control, listen } = this.#options
+    const { stateDirectory, control } = this.#options
     return {
       stateDirectory,
       revision: this.#components.store.revision,
       schemaVersion: SCHEMA_VERSION,
       switch: this.#state?.config.switch.name ?? null,
       control,
-      listen,
+      listen: this.#listen,
     }
   }
 

@@ -1,0 +1,51 @@
+// The events of a switch over its control socket, one after the other.
+import { request } from 'node:http'
+import { ControlError } from '../control-errors.ts'
+import type { NumberedEvent } from './event-bus.ts'
+
+const LINE_MAX_CHARACTERS = 1024 * 1024
+
+export interface EventQuery {
+  /** Kept events with larger numbers come first; without it, from now on. */
+  readonly after?: number | undefined
+  /** Events of these kinds only. */
+  readonly kinds?: readonly string[] | undefined
+  /** Ends it. */
+  readonly signal?: AbortSignal | undefined
+}
+
+/** Throws ControlError `not-running`, `no-answer`, or what the server answered. */
+export async function* streamEvents(path: string, { after, kinds, signal }: EventQuery = {}): AsyncGenerator<NumberedEvent> {
+  const query = new URLSearchParams()
+  if (after !== undefined) query.set('after', String(after))
+  if (kinds !== undefined) query.set('kinds', kinds.join(','))
+  const incoming = await new Promise<import('node:http').IncomingMessage>((resolve, reject) => {
+    const outgoing = request(
+      { socketPath: path, path: `/v1/events?${query}`, agent: false, ...(signal ? { signal } : {}) },
+      resolve,
+    )
+    outgoing.on('error', (error) => reject(new ControlError('not-running', `no switch runs at ${path}: ${error.message}`)))
+    outgoing.end()
+  })
+  incoming.setEncoding('utf8')
+  let text = ''
+  try {
+    for await (const chunk of incoming) {
+      text += chunk as string
+      const lines = text.split('\n')
+      text = lines.pop() ?? ''
+      if (text.length > LINE_MAX_CHARACTERS) throw new ControlError('no-answer', `the answer of ${path} has no lines`)
+      if (incoming.statusCode !== 200) continue
+      for (const line of lines) if (line !== '') yield JSON.parse(line) as NumberedEvent
+    }
+  } catch (error) {
+    if (signal?.aborted === true) return
+    if (error instanceof ControlError) throw error
+    return // the switch has ended
+  } finally {
+    incoming.destroy()
+  }
+  if (incoming.statusCode === 200) return
+  const { code, message } = JSON.parse(text) as { code: string; message: string }
+  throw new ControlError(code, message, incoming.statusCode)
+}
