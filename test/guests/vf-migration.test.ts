@@ -9,6 +9,7 @@ import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { vmms } from '../../src/cli/vmm/vmms.ts'
+import type { QemuGuest } from '../../src/lab/qemu.ts'
 import { connectControl } from '../../src/manage/control-client.ts'
 import type { PortStatus, RemoteSwitchHost } from '../../src/manage/host.ts'
 import { GuestBench } from '../support/qemu.ts'
@@ -41,7 +42,7 @@ function start(context: TestContext, args: readonly string[]) {
     child.kill('SIGINT')
     await ended
   })
-  return { ended, text: () => text }
+  return { ended, isOver: () => child.exitCode !== null, text: () => text, interrupt: () => child.kill('SIGINT') }
 }
 
 /** A vmswitch process with an SR-IOV adapter; the wires of all adapters are one. */
@@ -61,11 +62,12 @@ switch:
 runtime: { directory: ${runtime} }
 `,
   )
-  const { text } = start(context, ['up', file, '--no-guests'])
+  const { text, isOver } = start(context, ['up', file, '--no-guests'])
   const control = join(runtime, 'control.sock')
   const host: RemoteSwitchHost = connectControl(control)
-  const isUp = async (): Promise<boolean> => (await host.status().catch(() => undefined))?.name === name
-  await until(isUp, () => `switch ${name}: ${text()}`)
+  const isUp = async (): Promise<boolean> => isOver() || (await host.status().catch(() => undefined))?.name === name
+  await until(isUp, text)
+  assert.ok(!isOver(), text())
   return { runtime, control, host, text }
 }
 
@@ -146,55 +148,99 @@ async function startStreams({ beta, state }: Lab) {
   }
 }
 
-/** `vmswitch migrate`, and QEMU's migration when it asks for that. Returns the guest at its new place. */
-async function migrate(context: TestContext, lab: Lab, isOnVf: (at: Switch) => Promise<boolean>) {
-  const { bench, program, source, target, alpha, state } = lab
-  const command = start(context, ['migrate', 'alpha', '--to', target.control, '--socket', source.control])
+/** `vmswitch migrate`, when it has asked for QEMU's migration. */
+async function prepareMove(context: TestContext, from: Switch, to: Switch, state: () => string) {
+  const command = start(context, ['migrate', 'alpha', '--to', to.control, '--socket', from.control])
   const said = (): string => `${command.text()}\n${state()}`
-  await until(async () => (await portOf(target)) !== undefined, said)
-  const incoming = `unix:${bench.directory}/ram.sock`
-  const moved = bench.guest({
-    name: 'moved',
-    nics: [],
-    program,
-    extraArguments: [...attachment((await portOf(target))!), '-incoming', incoming],
-  })
-  await moved.start()
   await until(() => command.text().includes('is prepared at'), said)
-  await alpha.qmp.execute('migrate', { uri: incoming })
-  let wasOnVf = true
-  await until(async () => {
-    const { status } = (await alpha.qmp.execute('query-migrate')) as { status: string }
-    assert.notEqual(status, 'failed', said())
-    if (status === 'active') wasOnVf = await isOnVf(source)
-    return status === 'completed'
-  }, said)
-  assert.equal(await command.ended, 0, said())
-  assert.equal(wasOnVf, false, `memory was copied while the guest used its function\n${said()}`)
-  assert.equal(await portOf(source), undefined)
-  return { moved, said }
+  return { ...command, said }
 }
 
-for (const form of ['vfio-user', 'vhost-user'] as const)
-  test(`TCP connections of a guest with a ${form} function go on while it migrates to another switch, where it has a function again (SR-251, SR-252, SR-255)`, {
-    skip: 'skip' in ground ? ground.skip : false,
-    timeout: 180_000,
-  }, async (context) => {
-    const lab = await open(context, form)
-    const { source, target, state } = lab
+/** Moves the guest and its port. Returns the guest at its new place. */
+async function move(
+  context: TestContext,
+  { bench, program, state }: Lab,
+  { guest, from, to, name }: { guest: QemuGuest; from: Switch; to: Switch; name: string },
+): Promise<QemuGuest> {
+  const command = await prepareMove(context, from, to, state)
+  const incoming = `unix:${bench.directory}/${name}.sock`
+  const extraArguments = [...attachment((await portOf(to))!), '-incoming', incoming]
+  const moved = bench.guest({ name, nics: [], program, extraArguments })
+  await moved.start()
+  await guest.qmp.execute('migrate', { uri: incoming })
+  let wasOnVf = false
+  await until(async () => {
+    const { status } = (await guest.qmp.execute('query-migrate')) as { status: string }
+    assert.notEqual(status, 'failed', command.said())
+    if (status === 'active') wasOnVf ||= (await vfOf(from))?.state === 'active'
+    return status === 'completed'
+  }, command.said)
+  assert.equal(await command.ended, 0, command.said())
+  assert.equal(wasOnVf, false, `memory was copied while the guest used its function\n${command.said()}`)
+  assert.equal(await portOf(from), undefined)
+  assert.equal((await from.host.adapter('nic0')).vfs.allocated, 0)
+  await until(async () => (await vfOf(to))?.state === 'active', command.said)
+  await isUsed(to, moved, command.said)
+  return moved
+}
+
+async function isUsed(at: Switch, guest: QemuGuest, state: () => string): Promise<void> {
+  const before = await carried(at)
+  const end = performance.now() + WAIT_MS
+  while ((await carried(at)) <= before + 20) {
+    await sleep(50)
+    if (performance.now() < end) continue
+    const seen = await guest.run('cat /tmp/bond.log /proc/net/bonding/bond0; ip address; dmesg | tail -20')
+    assert.fail(`the function is not used\n${seen.output}\n${state()}`)
+  }
+}
+
+/** A migration that QEMU and the operator call off when the function is out already: it comes back. */
+async function giveUp(context: TestContext, { source, target, alpha, state }: Lab): Promise<void> {
+  const command = await prepareMove(context, source, target, state)
+  const { 'max-bandwidth': bandwidth } = (await alpha.qmp.execute('query-migrate-parameters')) as { 'max-bandwidth': number }
+  await alpha.qmp.execute('migrate-set-parameters', { 'max-bandwidth': 1000 })
+  await alpha.qmp.execute('migrate', { uri: 'exec:cat >/dev/null' })
+  await until(async () => (await vfOf(source))?.state === 'waiting', command.said)
+  await alpha.qmp.execute('migrate_cancel')
+  await alpha.qmp.execute('migrate-set-parameters', { 'max-bandwidth': bandwidth })
+  await until(async () => (await vfOf(source))?.state === 'active', command.said)
+  command.interrupt()
+  assert.equal(await command.ended, 130, command.said())
+  assert.equal(await portOf(target), undefined)
+  await isUsed(source, alpha, command.said)
+}
+
+const options = { skip: 'skip' in ground ? ground.skip : false, timeout: 180_000 }
+
+test(
+  'TCP connections of a guest with a PCI function go on while it migrates to another switch and back, and when that is given up (SR-251, SR-252, SR-255)',
+  options,
+  async (context) => {
+    const lab = await open(context, 'vfio-user')
+    const { source, target, alpha, state } = lab
     const endStreams = await startStreams(lab)
-    const start = await carried(source)
-    await until(
-      async () => (await carried(source)) > start + 20,
-      () => `the function is not used\n${state()}`,
-    )
-    const { said } = await migrate(context, lab, async (at) => (await vfOf(at))?.state === 'active')
-    await until(async () => (await vfOf(target))?.state === 'active', said)
-    await until(
-      async () => (await carried(target)) > 20,
-      () => `the function of the target is not used\n${said()}`,
-    )
-    assert.equal((await source.host.adapter('nic0')).vfs.allocated, 0)
+    await isUsed(source, alpha, state)
+    await giveUp(context, lab)
+    const there = await move(context, lab, { guest: alpha, from: source, to: target, name: 'there' })
+    // A function that is kept out of its guest by a migration to nowhere does not keep the guest from a real one.
+    await target.host.removeVf({ port: 'alpha', surprise: false })
+    await move(context, lab, { guest: there, from: target, to: source, name: 'back' })
     const { silenceMs, bytes } = await endStreams()
-    context.diagnostic(`${form}: ${bytes} bytes echoed whole, longest silence of a connection ${silenceMs} ms`)
-  })
+    context.diagnostic(`vfio-user: ${bytes} bytes echoed whole, longest silence of a connection ${silenceMs} ms`)
+  },
+)
+
+test(
+  'TCP connections of a guest with a virtio function go on while it migrates to another switch (SR-251, SR-252, SR-255)',
+  options,
+  async (context) => {
+    const lab = await open(context, 'vhost-user')
+    const { source, target, alpha, state } = lab
+    const endStreams = await startStreams(lab)
+    await isUsed(source, alpha, state)
+    await move(context, lab, { guest: alpha, from: source, to: target, name: 'there' })
+    const { silenceMs, bytes } = await endStreams()
+    context.diagnostic(`vhost-user: ${bytes} bytes echoed whole, longest silence of a connection ${silenceMs} ms`)
+  },
+)
