@@ -12,6 +12,8 @@ const SNAP_MAX = 65_562
 const COUNT_MAX = Number.MAX_SAFE_INTEGER
 const FILES_MAX = 99_999
 const MEGABYTES_MAX = 1_000_000
+const LAST_MAX = 100_000
+const LAST_DEFAULT = 20
 const SECONDS_MAX = 31_536_000
 
 export function addDiagnosisCommands(program: Command, asks: Asks, run: Run): void {
@@ -35,6 +37,12 @@ export function addDiagnosisCommands(program: Command, asks: Asks, run: Run): vo
     .option('--no-dropped', 'leave out the records of dropped frames')
     .action((ports: string[], words: CaptureWords, command: Command) =>
       run(command, async (context) => (await import('./commands/capture.ts')).capture(context, ports, words)),
+    )
+  asks(program, 'why-dropped', 'show the last frames that were dropped, why, and by whom')
+    .argument('[port]', 'of this port only, as source or destination')
+    .option('--last <number>', 'so many, the newest', whole(0, LAST_MAX), LAST_DEFAULT)
+    .action((port: string | undefined, { last }: { last: number }, command: Command) =>
+      run(command, async (context) => (await import('./commands/why-dropped.ts')).whyDropped(context, { port, last })),
     )
   program
     .command('extcap', { hidden: true })

@@ -11,8 +11,10 @@ import type { ReasonRegistry } from '../switch/reason-registry.ts'
 import { WindowAllocator } from '../vhost-user/window-allocator.ts'
 import { VmPolicies } from './adapters/vm-policies.ts'
 import { systemMonotonicMs } from './clock.ts'
+import { SwitchDiagnosis } from './diagnosis.ts'
 import { type ExtensionEntry, ExtensionManager, type ExtensionStatus } from './extension-manager.ts'
-import { dropsOf, type ProcessorFigures, processorFigures } from './figures.ts'
+import { type ProcessorFigures, processorFigures } from './figures.ts'
+import { ageRegularly, fdbOf } from './forwarding-database.ts'
 import { readKernels } from './kernels-file.ts'
 import { SwitchPolicies } from './policies.ts'
 import { PortMoves } from './port-moves.ts'
@@ -63,6 +65,8 @@ export class RunningSwitch {
   readonly policies: SwitchPolicies
   /** Saves, restores and moves ports. */
   readonly moves: PortMoves
+  /** Looks into the switch. */
+  readonly diagnosis: SwitchDiagnosis
   /** SR-IOV adapters and the VFs of VMs. */
   readonly adapters: AdaptersWithQueues
   readonly #ports = new Map<string, PortWithRunners>()
@@ -179,6 +183,11 @@ export class RunningSwitch {
       remove: (name) => this.removePort(name),
       vfs: this.adapters,
     })
+    this.diagnosis = new SwitchDiagnosis({
+      processors: this.#processors,
+      reasons: this.#reasons,
+      ports: () => [...this.#ports.values()].map(({ runner }) => [runner.id, runner.name] as const),
+    })
     this.#extensions = new ExtensionManager(this.#processors, {
       memory,
       processors: config.processors,
@@ -195,13 +204,7 @@ export class RunningSwitch {
     await this.adapters.start()
     for (const port of this.config.ports) await this.addPort(port)
     await this.adapters.started()
-    const { ageingSeconds } = this.config.macTable
-    if (ageingSeconds > 0)
-      this.#ageing = setInterval(
-        () => this.#macs.age(this.#nowSeconds(), ageingSeconds),
-        Math.min(30, Math.max(1, ageingSeconds / 4)) * 1000,
-      )
-    this.#ageing?.unref()
+    this.#ageing = ageRegularly(this.#macs, this.config.macTable.ageingSeconds, () => this.#nowSeconds())
   }
 
   #nowSeconds(): number {
@@ -335,17 +338,13 @@ export class RunningSwitch {
 
   /** Drops by port and reason; ports and reasons without any are left out. */
   drops(): PortDrops[] {
-    const ports = [...this.#ports.values()].map(({ runner }) => [runner.id, runner.name] as const)
-    return dropsOf([[0, 'extensions'], ...ports], this.#processors.counters, this.#reasons)
+    return this.diagnosis.drops()
   }
 
   /** The forwarding database, with port names. */
   fdb(filter: { port?: string | undefined; vlan?: number | undefined } = {}): (Omit<FdbEntry, 'port'> & { port: string })[] {
-    const id = filter.port === undefined ? undefined : this.#find(filter.port).runner.id
-    return this.#macs
-      .entries(this.#nowSeconds())
-      .filter((entry) => (id === undefined || entry.port === id) && (filter.vlan === undefined || entry.vlan === filter.vlan))
-      .map((entry) => ({ ...entry, port: this.#control.portName(entry.port) }))
+    const port = filter.port === undefined ? undefined : this.#find(filter.port).runner.id
+    return fdbOf(this.#macs.entries(this.#nowSeconds()), { port, vlan: filter.vlan }, (id) => this.#control.portName(id))
   }
 
   /** Room and moves of the forwarding database. */

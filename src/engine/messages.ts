@@ -15,6 +15,7 @@ export interface ProcessorAddresses {
   readonly delivery: number
   readonly switching: number
   readonly counters: number
+  readonly drops: number
   readonly portTable: number
   readonly macTable: number
   readonly reasons: number

@@ -10,6 +10,7 @@ import type { ControlLimits, OidChannel } from '../switch/control.ts'
 import { Counters, countersBytes } from '../switch/counters.ts'
 import { DATA_PATH_LIST_BYTES } from '../switch/data-path.ts'
 import { deliveryListBytes } from '../switch/delivery.ts'
+import { DROP_RING_BYTES, DropRingReader } from '../switch/drop-ring.ts'
 import { macText } from '../switch/mac-table.ts'
 import type { ModuleReport, ProcessorAddresses, Question, Request } from './messages.ts'
 import { ProcessorClient } from './processor-client.ts'
@@ -51,6 +52,8 @@ const OIDS_PER_MESSAGE = 64
 export class ProcessorSet implements OidChannel {
   readonly clients: readonly ProcessorClient[]
   readonly counters: readonly Counters[]
+  /** The last drops of each processor. */
+  readonly drops: readonly DropRingReader[]
 
   constructor(options: ProcessorSetOptions, components: ProcessorSetComponents) {
     const { memory, shared } = components
@@ -61,8 +64,10 @@ export class ProcessorSet implements OidChannel {
       delivery: memory.allocate(deliveryListBytes(options.ports), 4096),
       switching: memory.allocate(SWITCHING_BYTES),
       counters: memory.allocate(countersBytes(options.ports), 4096),
+      drops: memory.allocate(DROP_RING_BYTES, 4096),
     }))
     this.counters = addresses.map((own) => new Counters(memory.buffer, own.counters, options.ports))
+    this.drops = addresses.map((own) => new DropRingReader(memory.buffer, own.drops))
     const hostProcessors = cpus().length // not those this process may use now: a processor may be pinned outside of them
     this.clients = addresses.map(
       (own, index) =>

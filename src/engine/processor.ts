@@ -22,6 +22,7 @@ import { Counters, PortCounter, ProcessorCounter } from '../switch/counters.ts'
 import { DataPath } from '../switch/data-path.ts'
 import { Delivery, type SinkQueue } from '../switch/delivery.ts'
 import { describeError } from '../switch/describe-error.ts'
+import { DropRing } from '../switch/drop-ring.ts'
 import { Injections } from '../switch/injections.ts'
 import { MacTable } from '../switch/mac-table.ts'
 import { fill } from '../switch/packet-handle.ts'
@@ -92,6 +93,7 @@ export class Processor {
   readonly adapters: ProcessorAdapters
   readonly queues: ProcessorQueues
   readonly #delivery: Delivery
+  readonly #drops: DropRing
   readonly #windows: WindowSet
   readonly #context: QueueContext
   readonly #epoll = new EpollSet()
@@ -128,6 +130,8 @@ export class Processor {
       counters: this.counters,
       reasonName,
     })
+    this.#drops = new DropRing(memory.buffer, addresses.drops, this.wallClock)
+    this.#delivery.drops = this.#drops
     const shortCut = new ShortCut(
       memory.buffer,
       {
@@ -156,6 +160,7 @@ export class Processor {
       reasonNumber: (_module, name) => this.reasons.number(name),
       reportAll: start.verify,
     })
+    this.dataPath.lost.ring = this.#drops
     this.adapters = new ProcessorAdapters({
       memory,
       pool: this.pool,
@@ -303,6 +308,7 @@ export class Processor {
       if (lost === 0) continue
       counters.drop(port, DropReason.receiveBufferFull, lost)
       counters.port(port, PortCounter.receivedDropped, lost)
+      if (counters === this.counters) this.#drops.note(undefined, -1, DropReason.receiveBufferFull, port, true, '', lost)
     }
   }
 

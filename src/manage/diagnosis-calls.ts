@@ -1,4 +1,4 @@
-// The calls by which a running switch is looked into: captures. Part of SwitchHost; this file holds types only.
+// The calls by which a running switch is looked into: captures, last drops. Part of SwitchHost; this file holds types only.
 
 type Answer<T> = T | Promise<T>
 
@@ -31,7 +31,49 @@ export interface RunningCapture {
   stop(): Promise<CaptureSummary>
 }
 
+/** A dropped frame that was kept. */
+export interface DropRecord {
+  /** ISO 8601 in UTC, to the nanosecond. */
+  readonly time: string
+  /** Where it is counted: the port that it came from, or one that it did not get to. */
+  readonly port: string
+  readonly direction: 'inbound' | 'outbound'
+  /** The port that it came from. */
+  readonly sourcePort: string
+  readonly reason: string
+  /** Extension that dropped it; null: the switch itself. */
+  readonly extension: string | null
+  readonly processor: number
+  /** As in captures; null where no frame is known. */
+  readonly packetId: number | null
+  /** Bytes of the frame; null where no frame is known. */
+  readonly length: number | null
+  /** The frame in words. */
+  readonly summary: string
+  /** Its first bytes, in hexadecimal. */
+  readonly header: string
+  /** Frames that this record stands for. */
+  readonly frames: number
+  /** More of this port and reason just before, which were counted and not kept. */
+  readonly unkept: number
+}
+
+export interface LastDropsFilter {
+  readonly port?: string | undefined
+  /** At most so many, the newest; default 20. */
+  readonly last?: number | undefined
+}
+
+export interface LastDropsReport {
+  /** Frames dropped since the switch started, by reason, as counted beside the counters of ports. */
+  readonly counted: Readonly<Record<string, number>>
+  /** Oldest first. */
+  readonly drops: readonly DropRecord[]
+}
+
 export interface DiagnosisCalls {
+  /** The last drops with their frames. */
+  lastDrops(filter: LastDropsFilter): Answer<LastDropsReport>
   /** Starts a capture. The one call whose answer is not JSON but a stream. */
   capture(request: CaptureRequest): Answer<RunningCapture>
 }

@@ -19,6 +19,12 @@ export interface DiagnosisConnection {
 
 export function diagnosisClient({ path, call, unreached }: DiagnosisConnection): RemoteDiagnosisCalls {
   return {
+    lastDrops: ({ port, last }) => {
+      const query = new URLSearchParams()
+      if (port !== undefined) query.set('port', port)
+      if (last !== undefined) query.set('last', String(last))
+      return call('GET', query.size === 0 ? '/v1/drops/last' : `/v1/drops/last?${query}`)
+    },
     capture: async (wanted) => {
       const incoming = await open(path, wanted, unreached)
       const id = String(incoming.headers[CAPTURE_HEADER])

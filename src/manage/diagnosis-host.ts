@@ -1,9 +1,14 @@
 // The calls by which a running switch is looked into, over the engine's object.
+
+import type { LastDrop } from '../engine/diagnosis.ts'
 import type { RunningSwitch } from '../engine/host.ts'
 import { startCapture } from '../engine/live-capture.ts'
 import { compileFilter, FilterError } from '../packet/filter/filter.ts'
+import { summarizeFrame } from '../packet/summary.ts'
 import { ControlError } from './control-errors.ts'
-import type { DiagnosisCalls } from './diagnosis-calls.ts'
+import type { DiagnosisCalls, DropRecord } from './diagnosis-calls.ts'
+
+const LAST_DROPS_DEFAULT = 20
 
 export interface DiagnosisComponents {
   readonly running: RunningSwitch
@@ -15,6 +20,11 @@ export interface DiagnosisComponents {
 
 export function diagnosisHost({ running, port, translated }: DiagnosisComponents): DiagnosisCalls {
   return {
+    lastDrops: ({ port: name, last = LAST_DROPS_DEFAULT }) => {
+      if (name !== undefined) port(name)
+      const { counted, drops } = running.diagnosis.lastDrops(last, name)
+      return { counted, drops: drops.map(dropRecord) }
+    },
     capture: (request) =>
       translated(async () => {
         for (const name of request.ports ?? []) port(name)
@@ -26,5 +36,33 @@ export function diagnosisHost({ running, port, translated }: DiagnosisComponents
         }
         return startCapture(running, request)
       }),
+  }
+}
+
+// A frame of which the first bytes are known: lengths in its headers are those of the whole.
+function padded(header: Uint8Array, length: number): Uint8Array {
+  const frame = new Uint8Array(Math.max(length, header.length))
+  frame.set(header)
+  return frame
+}
+
+function dropRecord(drop: LastDrop): DropRecord {
+  const { seconds, nanoseconds, incoming, module, tag, header, length, packetId, ...same } = drop
+  const known = header.length > 0
+  const tagged = tag < 0 ? '' : `VLAN ${tag & 0xfff} out of band, `
+  return {
+    time: `${new Date(seconds * 1000).toISOString().slice(0, 19)}.${String(nanoseconds).padStart(9, '0')}Z`,
+    port: same.port,
+    direction: incoming ? 'inbound' : 'outbound',
+    sourcePort: same.sourcePort,
+    reason: same.reason,
+    extension: module === '' ? null : module,
+    processor: same.processor,
+    packetId: known ? packetId : null,
+    length: known ? length : null,
+    summary: known ? `${tagged}${summarizeFrame(padded(header, length))}` : 'its frame is not known',
+    header: Buffer.from(header).toString('hex'),
+    frames: same.frames,
+    unkept: same.unkept,
   }
 }

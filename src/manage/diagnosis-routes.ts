@@ -12,6 +12,7 @@ const CAPTURES_MAX = 16
 const SNAP_MIN = 14
 const SNAP_MAX = 65_562
 const FILTER_MAX = 8192
+const LAST_MAX = 100_000
 
 const captureSchema = z.strictObject({
   ports: z.array(z.string().min(1)).min(1).optional(),
@@ -21,10 +22,20 @@ const captureSchema = z.strictObject({
   dropped: z.boolean().optional(),
 })
 
+const dropsFilter = z.strictObject({
+  port: z.string().min(1).optional(),
+  last: z.coerce.number().int().min(0).max(LAST_MAX).optional(),
+})
+
 /** Reads and checks the body of a request. */
 type ReadBody = <T extends z.ZodType>(context: Context, schema: T) => Promise<z.output<T>>
 
 export function addDiagnosisRoutes(app: Hono, host: DiagnosisCalls, body: ReadBody): void {
+  app.get('/v1/drops/last', async (context) => {
+    const parsed = dropsFilter.safeParse(context.req.query())
+    if (!parsed.success) throw new ControlError('bad-request', `port is a name, last a number up to ${LAST_MAX}`)
+    return context.json(await host.lastDrops(parsed.data))
+  })
   const captures = new Map<string, RunningCapture>()
   let starting = 0
   app.post('/v1/captures', async (context) => {

@@ -7,6 +7,29 @@ type Note = (call: string, argument?: unknown) => void
 /** A capture of three frames of 60 bytes at port alpha, one after the other, that goes on until it is stopped. */
 export function fakeDiagnosis(note: Note): DiagnosisCalls {
   return {
+    lastDrops: (filter) => {
+      note('lastDrops', filter)
+      return {
+        counted: { 'mac-spoofing': 3, 'acl: no-udp': 20 },
+        drops: [
+          {
+            time: '2026-01-02T03:04:05.000000006Z',
+            port: 'alpha',
+            direction: 'inbound',
+            sourcePort: 'alpha',
+            reason: 'acl: no-udp',
+            extension: 'acl',
+            processor: 0,
+            packetId: 77,
+            length: 60,
+            summary: '52:54:00:77:00:01 > 02:00:00:00:00:05 UDP 10.0.0.1.5 > 10.0.0.2.53, 60 bytes',
+            header: '0200000000055254007700010800',
+            frames: 1,
+            unkept: 17,
+          },
+        ],
+      }
+    },
     capture: (request) => {
       note('capture', request)
       const stopped = Promise.withResolvers<void>()

@@ -165,13 +165,15 @@ export class DataPath implements DropLogOwner, InjectionsOwner, AdmissionOwner {
 
   /**
    * Takes `count` packets, whose slots stand in `list`, into the switch as a burst from port `port` (`nicIndex`: its physical adapter).
+   * Without a list they are slots 0…count-1, as a queue of the port has filled them.
    * Another data path of this processor took them in, is done with their destinations, and completes them afterwards; then it calls
    * `settle`. Not from within a burst.
    */
-  takeOver(list: Uint16Array, count: number, port: number, nicIndex: number): void {
+  takeOver(list: Uint16Array | undefined, count: number, port: number, nicIndex: number): void {
     try {
       this.begin()
-      this.admission.takeOver(list, count, port, nicIndex)
+      if (list !== undefined) this.admission.takeOver(list, count, port, nicIndex)
+      else this.admission.burst(count, port, this.shortCut)
       this.pass(count, port)
     } finally {
       this.pool.forgetSafe()

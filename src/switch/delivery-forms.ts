@@ -20,6 +20,8 @@ export class DeliveryForms {
   private readonly edit: TagEdit
   /** Packets that the last `prepare` took out: longer than the port's MTU allows. */
   tooLong = 0
+  /** The first of them. */
+  tooLongSlot = -1
   /** Bytes of the packets that the last `prepare` left. */
   bytes = 0
 
@@ -58,7 +60,10 @@ export class DeliveryForms {
       const slot = lists[i]!
       if (mtu !== 0 && (needs[slot]! & SUPER_FRAME) === 0) {
         const overhead = ETHERNET_HEADER + ((flags[slot]! & PF_TAGGED) === 0 ? 0 : TAG)
-        if (length[slot]! - overhead > mtu) continue
+        if (length[slot]! - overhead > mtu) {
+          if (kept === i - first) this.tooLongSlot = slot
+          continue
+        }
       }
       edit.apply(slot, this.entry(slot, port), priorityAllowed)
       bytes += length[slot]!

@@ -24,6 +24,7 @@ import { DropReason } from '../ndis/drop-reasons.ts'
 import { type PacketPool, SCRATCH_FIRST, SCRATCH_SLOTS } from '../ndis/pool.ts'
 import { type Counters, PortCounter } from './counters.ts'
 import type { DeliveryForms } from './delivery-forms.ts'
+import type { DropRing } from './drop-ring.ts'
 
 const SEGMENTATION = OFFLOAD_TSO4 | OFFLOAD_TSO6 | OFFLOAD_USO | OFFLOAD_ECN
 /** Queue pairs of one port that delivery spreads flows over. */
@@ -73,6 +74,8 @@ export class Delivery {
   private readonly flat: SinkQueue[] = new Array(QUEUES_MAX)
   /** What makes packets fit their destinations; set by the data path. */
   forms: DeliveryForms | undefined
+  /** Keeps the last drops with their frames; set by the engine. */
+  drops: DropRing | undefined
   private readonly spreadFirst: number
   private readonly scratch: Uint16Array
   private readonly scratchAt: number
@@ -123,8 +126,7 @@ export class Delivery {
     const count = fill[port]!
     if (count === 0) this.touched[this.touchedCount++] = port
     else if (count >= BURST_SLOTS) {
-      this.counters.drop(port, DropReason.noResources, 1)
-      this.counters.port(port, PortCounter.sendDropped, 1)
+      this.lose(port, DropReason.noResources, slot, 1)
       return
     }
     this.lists[port * BURST_SLOTS + count] = slot
@@ -192,16 +194,14 @@ export class Delivery {
         count = forms.prepare(this.lists, port * BURST_SLOTS, count, port)
         bytes = forms.bytes
         if (forms.tooLong !== 0) {
-          this.counters.drop(port, DropReason.mtuExceeded, forms.tooLong)
-          this.counters.port(port, PortCounter.sendDropped, forms.tooLong)
+          this.lose(port, DropReason.mtuExceeded, forms.tooLongSlot, forms.tooLong)
         }
       }
       if (count === 0) continue
       if (team !== undefined && forms !== undefined) this.toTeam(team, forms, port, count, seen)
       else if (queues.length === 1) this.toQueue(queues[0]!, port, port, count, bytes, seen)
       else if (queues.length === 0) {
-        this.counters.drop(port, DropReason.destinationNotConnected, count)
-        this.counters.port(port, PortCounter.sendDropped, count)
+        this.lose(port, DropReason.destinationNotConnected, this.lists[port * BURST_SLOTS]!, count)
       } else this.spread(queues, port, count, seen)
       if (formed && forms !== undefined) forms.undo()
     }
@@ -219,8 +219,7 @@ export class Delivery {
       const own = nic < team.length ? team[nic]! : []
       const choice = own.length > 0 ? own.length : nic === 0 ? filled : 0
       if (choice === 0) {
-        this.counters.drop(port, DropReason.destinationNotConnected, 1)
-        this.counters.port(port, PortCounter.sendDropped, 1)
+        this.lose(port, DropReason.destinationNotConnected, slot, 1)
         continue
       }
       let at = this.flowHash(slot) % choice
@@ -244,10 +243,18 @@ export class Delivery {
     }
     counters.port(port, PortCounter.sentBytes, Math.round((bytes * taken) / count))
     const refused = count - taken - this.unfinished
-    counters.drop(port, queue.refusal === 0 ? DropReason.receiveBufferFull : queue.refusal, refused)
-    counters.drop(port, DropReason.badOffload, this.unfinished)
-    counters.port(port, PortCounter.sendDropped, count - taken)
+    // Queues take a list from its start: the first that it refused stands behind those, unless software had to do with some.
+    const first = this.unfinished === 0 && taken < count ? this.lists[listIndex * BURST_SLOTS + taken]! : -1
+    this.lose(port, queue.refusal === 0 ? DropReason.receiveBufferFull : queue.refusal, first, refused)
+    this.lose(port, DropReason.badOffload, -1, this.unfinished)
     this.unfinished = 0
+  }
+
+  // Counts `frames` that did not get to `port`, the first of them the one in `slot` (-1: not known).
+  private lose(port: number, reason: number, slot: number, frames: number): void {
+    this.counters.drop(port, reason, frames)
+    this.counters.port(port, PortCounter.sendDropped, frames)
+    this.drops?.note(this.pool, slot, reason, port, false, '', frames)
   }
 
   // Flows are spread over a port's queues; a flow stays on one queue, so its order is kept.

@@ -9,12 +9,14 @@ import { destinationAt } from '../ndis/destinations.ts'
 import type { PacketPool } from '../ndis/pool.ts'
 import type { CompletionOwner } from './completion.ts'
 import { type Counters, PortCounter } from './counters.ts'
+import type { DropRing } from './drop-ring.ts'
 import type { Module } from './module.ts'
 
 export interface DropLogOwner extends CompletionOwner {
   reasonName(reason: number): string
   /** Index of the module in work, -1 between modules. */
   readonly currentIndex: number
+  readonly currentModule: Module | undefined
 }
 
 /** Fields are ordinary ones: drops are counted per packet. */
@@ -22,6 +24,8 @@ export class DropLog {
   private readonly pool: PacketPool
   private readonly counters: Counters
   private readonly owner: DropLogOwner
+  /** Keeps the last drops with their frames; set by the engine. */
+  ring: DropRing | undefined
   private readonly batch: Batch
   private readonly reasons = new Uint8Array(BURST_SLOTS * 2)
   private readonly ports = new Uint16Array(BURST_SLOTS * 2)
@@ -44,6 +48,7 @@ export class DropLog {
   count(slot: number, reason: number, port: number, incoming: boolean, observed: boolean): void {
     this.counters.drop(port, reason, 1)
     this.counters.port(port, incoming ? PortCounter.receivedDropped : PortCounter.sendDropped, 1)
+    this.ring?.note(this.pool, slot, reason, port, incoming, this.owner.currentModule?.name ?? '')
     if (!observed) return
     const { batch } = this
     if (batch.length >= batch.slots.length) return

@@ -1,0 +1,92 @@
+// Looks into a running switch: what it dropped last, and why.
+//
+// The rule it must not break: looking changes nothing, and nobody waits for it.
+import { DROP_REASONS_MAX } from '../ndis/drop-reasons.ts'
+import type { ReasonRegistry } from '../switch/reason-registry.ts'
+import { dropsOf } from './figures.ts'
+import type { ProcessorSet } from './processor-set.ts'
+import type { PortDrops } from './switch-config.ts'
+
+/** A drop that was kept, with names for numbers. */
+export interface LastDrop {
+  /** Since 1970; nanoseconds of that second. */
+  readonly seconds: number
+  readonly nanoseconds: number
+  readonly port: string
+  /** The port that the frame came from, where a frame is known. */
+  readonly sourcePort: string
+  /** Counted at the source, or at a destination that the frame did not get to. */
+  readonly incoming: boolean
+  readonly reason: string
+  /** Extension that dropped it; '' for the switch itself. */
+  readonly module: string
+  readonly processor: number
+  readonly packetId: number
+  /** Bytes of the frame; 0: no frame is known. */
+  readonly length: number
+  /** 802.1Q tag out of band; -1: none. */
+  readonly tag: number
+  /** Frames that this one stands for. */
+  readonly frames: number
+  /** More of this port and reason before it that were counted and not kept. */
+  readonly unkept: number
+  readonly header: Uint8Array
+}
+
+/** What the rings of all processors say. */
+export interface LastDrops {
+  /** Frames that they counted since the switch started, by reason. */
+  readonly counted: Record<string, number>
+  /** Oldest first. */
+  readonly drops: readonly LastDrop[]
+}
+
+export interface DiagnosisComponents {
+  readonly processors: ProcessorSet
+  readonly reasons: ReasonRegistry
+  /** Ports that there are: id and name. */
+  readonly ports: () => Iterable<readonly [id: number, name: string]>
+}
+
+const SWITCH_PORT = [0, 'extensions'] as const
+
+export class SwitchDiagnosis {
+  readonly #components: DiagnosisComponents
+
+  constructor(components: DiagnosisComponents) {
+    this.#components = components
+  }
+
+  /** Drops by port and reason; ports and reasons without any are left out. */
+  drops(): PortDrops[] {
+    const { processors, reasons, ports } = this.#components
+    return dropsOf([SWITCH_PORT, ...ports()], processors.counters, reasons)
+  }
+
+  /** The drops that are kept, those of port `port` if one is given, at most `last` of them. */
+  lastDrops(last: number, port?: string): LastDrops {
+    const { processors, reasons, ports } = this.#components
+    const names = new Map<number, string>([SWITCH_PORT, ...ports()])
+    const nameOf = (id: number): string => names.get(id) ?? `port ${id}`
+    const kept = processors.drops.flatMap((ring, processor) =>
+      ring.entries().map(
+        (drop): LastDrop => ({
+          ...drop,
+          port: nameOf(drop.port),
+          sourcePort: nameOf(drop.sourcePort),
+          reason: reasons.name(drop.reason),
+          processor,
+        }),
+      ),
+    )
+    const wanted = kept
+      .filter((drop) => port === undefined || drop.port === port || drop.sourcePort === port)
+      .sort((a, b) => a.seconds - b.seconds || a.nanoseconds - b.nanoseconds)
+    const counted: Record<string, number> = {}
+    for (let reason = 0; reason < DROP_REASONS_MAX; reason++) {
+      const frames = processors.drops.reduce((sum, ring) => sum + ring.count(reason), 0)
+      if (frames > 0) counted[reasons.name(reason)] = frames
+    }
+    return { counted, drops: last === 0 ? [] : wanted.slice(-last) }
+  }
+}
