@@ -9,7 +9,7 @@ import { loadConfig } from '../../manage/config/load.ts'
 import type { EventLog } from '../../manage/host.ts'
 import { engineConfig } from '../../manage/switch-host.ts'
 import type { CommandContext } from '../command-context.ts'
-import { ExitCode } from '../exit.ts'
+import { CliError, ExitCode } from '../exit.ts'
 import type { Terminal } from '../terminal.ts'
 
 export interface FailoverArguments {
@@ -65,17 +65,13 @@ async function withSoftware(plan: FailoverPlan, components: SoftwareLabComponent
 }
 
 async function withQemu(plan: FailoverPlan, components: SoftwareLabComponents, { env }: CommandContext): Promise<FailoverResult> {
-  const { ensureNewQemu } = await import('../../lab/new-qemu.ts')
-  const { ensureGuestImage } = await import('../../lab/images.ts')
-  const { chooseAccelerator } = await import('../../lab/accelerator.ts')
+  const { systemQemuGround } = await import('../../lab/plan.ts')
   const { runQemuLab } = await import('../../lab/failover/qemu-lab.ts')
-  const progress = components.write
-  const program = await ensureNewQemu({ cacheDirectory }, { progress })
-  const image = await ensureGuestImage({ cacheDirectory, kernel: 'full' }, { progress })
-  // The accelerator is tried with the machine's own QEMU, if it has one: emulation works with any.
-  const choice = await chooseAccelerator({ cacheDirectory, image, override: env.VMSWITCH_ACCELERATOR }, { progress }).catch(
-    () => ({ accelerator: 'tcg', reason: 'it works everywhere' }) as const,
-  )
+  const wanted = { cacheDirectory, accelerator: env.VMSWITCH_ACCELERATOR, functions: true }
+  const { choice, functions } = await systemQemuGround(wanted, { progress: components.write })
+  if (functions === undefined || 'missing' in functions)
+    throw new CliError('no-qemu', `a guest of kind qemu needs a QEMU that speaks vfio-user: ${functions?.missing}`)
+  const { program, image } = functions
   return runQemuLab(plan, { program, image, choice }, components)
 }
 

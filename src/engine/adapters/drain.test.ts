@@ -64,6 +64,40 @@ for (const processors of [1, 2])
     })
   })
 
+test('what comes for a virtio function between the stop of its rings and its leave goes through the switch, in order (PD-11, SR-251)', async () => {
+  const asked = Promise.withResolvers<void>()
+  const left = Promise.withResolvers<void>()
+  const plug = {
+    plug: async () => {},
+    unplug: () => {
+      asked.resolve()
+      return left.promise
+    },
+  }
+  const vms = [{ name: 'a', mac: A, iov: { form: 'vhost-user' as const, qmp: 'given' } }]
+  await withLab({ vms, plug }, async (lab) => {
+    const { adapters } = lab.running
+    await adapters.assign('a')
+    const a = await lab.virtio('a')
+    const [synthetic, wire] = [lab.synthetic('a'), lab.wire()]
+    await lab.until(() => lab.running.ports().every(({ connected }) => connected), 'all connected')
+    const removal = adapters.remove('a')
+    await asked.promise
+    wire.send(wireFrame(A, PEER, 'on the VF'))
+    assert.deepEqual(await lab.texts(a, 1), ['on the VF'])
+    for (const ring of a.guest.rings) await a.guest.stop(ring)
+    for (let i = 0; i < COUNT; i++) assert.ok(wire.send(wireFrame(A, PEER, `in ${i}`)))
+    await lab.until(() => adapters.list()[0]!.vports[1]!.counters.sentFrames >= COUNT + 1, 'the frames to be parked')
+    assert.deepEqual(synthetic.receive(), [])
+    left.resolve()
+    await removal
+    assert.deepEqual(
+      await lab.texts(synthetic, COUNT),
+      Array.from({ length: COUNT }, (_, i) => `in ${i}`),
+    )
+  })
+})
+
 test('the parking place is given back when a VF can not be unplugged and is torn out', async () => {
   const plug = { plug: async () => {}, unplug: () => Promise.reject(new Error('no')) }
   const vms = [{ name: 'a', mac: A, iov: { form: 'vfio-user' as const, qmp: 'given' } }]

@@ -63,9 +63,11 @@ export function totalsOf({ start, transitions }: Account) {
 export function summaryLines(result: FailoverResult): string[] {
   const { sent, lost, duplicated, reordered, inRings, longestBlackoutUs } = totalsOf(result.account)
   const lines: string[] = []
+  const [what, held] =
+    result.guests === 'software' ? ['UDP', ` (${inRings} were in rings that were torn out)`] : ['echo requests', '']
   if (sent > 0)
     lines.push(
-      `UDP: ${sent} frames sent, ${lost} lost (${inRings} were in rings that were torn out), ${duplicated} duplicated, ${reordered} reordered; longest blackout ${Math.round(longestBlackoutUs)} µs`,
+      `${what}: ${sent} frames sent, ${lost} lost${held}, ${duplicated} duplicated, ${reordered} reordered; longest blackout ${Math.round(longestBlackoutUs)} µs`,
     )
   const { tcp } = result
   if (tcp !== null)
