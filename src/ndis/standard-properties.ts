@@ -76,6 +76,15 @@ export interface BandwidthProperty {
   readonly capacityMbps?: number
 }
 
+export type StormClass = 'broadcast' | 'multicast' | 'unknownUnicast'
+
+/** A limit that kinds of frames have together: either packets or kilobits per second. A kind is in one limit at the most. */
+export interface StormBucket {
+  readonly classes: readonly StormClass[]
+  readonly packetsPerSecond?: number
+  readonly kilobitsPerSecond?: number
+}
+
 /**
  * Guards of a port: a policy built into the switch, set as properties are. Names as Set-VMNetworkAdapter has them.
  */
@@ -84,6 +93,8 @@ export interface ProtectionProperty {
   readonly dhcpGuard: boolean
   /** Router advertisements and redirects from the port are dropped. */
   readonly routerGuard: boolean
+  /** Broadcast, multicast and unknown unicast frames from the port beyond these are dropped. */
+  readonly stormLimit: readonly StormBucket[]
 }
 
 /** A standard property, or a built-in policy, by its type's name. */

@@ -117,7 +117,7 @@ export class DataPath implements DropLogOwner, InjectionsOwner, AdmissionOwner {
     this.forwarding = new Forwarding(this.pool, components.ports, components.macs, this.counters, this)
     this.choice = new ForwardingChoice(this.forwarding, components.shortCut, this.counters)
     this.ports = components.ports
-    this.guards = new PortGuards(this.pool, components.ports, this)
+    this.guards = new PortGuards(this.pool, components.ports, this, components.nowMs)
     this.edge = new SwitchEdge(this.pool, components.ports, this.guards, this)
     this.mirroring = new Mirroring(this.pool, components.ports)
     this.completion = new Completion(this.pool, this)
@@ -133,6 +133,7 @@ export class DataPath implements DropLogOwner, InjectionsOwner, AdmissionOwner {
   }
 
   private placeEdge(): void {
+    this.forwarding.storms = this.guards.limitsUnknown ? this.guards : undefined
     this.stack.setEdge(this.edge.needed ? this.edge : undefined)
   }
 

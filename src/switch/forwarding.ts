@@ -28,6 +28,12 @@ export interface ForwardingOwner {
   failedOver(port: number, low: number, high: number): void
 }
 
+/** What limits unknown unicast frames of ports. */
+export interface UnknownUnicastLimit {
+  /** False if the frame in `slot` from port `source` is one too many. */
+  admitsUnknown(slot: number, source: number): boolean
+}
+
 /** Fields are ordinary ones: `forward` runs per packet. */
 export class Forwarding {
   private readonly pool: PacketPool
@@ -47,6 +53,8 @@ export class Forwarding {
   learnsIps = false
   /** Bytes of the longest frame that every connected port takes. */
   frameMax = Number.POSITIVE_INFINITY
+  /** Set if a port's unknown unicast frames are limited: then all of them come by here. */
+  storms: UnknownUnicastLimit | undefined
   /** Seconds of the switch's clock, for ageing; set by the engine. */
   nowSeconds = 0
 
@@ -84,7 +92,7 @@ export class Forwarding {
 
   /** The one port that a flood from `source` goes to, or 0 if there are several or none. `unknown`: of unknown unicast. */
   onlyTarget(source: number, unknown: boolean): number {
-    if (this.vlanAware) return 0
+    if (this.vlanAware || (unknown && this.storms !== undefined)) return 0
     const list = unknown ? this.unknown : this.flood
     const count = unknown ? this.unknownCount : this.floodCount
     if (count === 1) return list[0] === source ? 0 : list[0]!
@@ -148,6 +156,10 @@ export class Forwarding {
       // Addresses of the configuration are known without a VLAN: their ports take tagged frames unless a property says otherwise.
       if (target < 0 && vlan !== 0) target = macs.lookupStatic(low, first & 0xffff)
       if (target < 0) {
+        if (this.storms !== undefined && !this.storms.admitsUnknown(slot, source)) {
+          this.owner.refuse(batch, i, DropReason.stormLimit, source)
+          continue
+        }
         this.spread(batch, i, slot, source, this.unknown, this.unknownCount)
         continue
       }

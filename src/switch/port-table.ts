@@ -27,7 +27,8 @@ import {
   PORT_VLAN_SET_BYTES,
 } from '../kernels/layout.ts'
 import { NicState, PHYSICAL_NICS_MAX, PortState } from '../ndis/oids.ts'
-import { type GuardEntry, GuardTable, guardTableWords } from './guards/guard-table.ts'
+import type { ProtectionProperty } from '../ndis/standard-properties.ts'
+import { GuardTable, guardTableWords } from './guards/guard-table.ts'
 import { macKey } from './mac-table.ts'
 
 const HEADER_WORDS = PORT_TABLE_HEADER >> 2
@@ -347,7 +348,7 @@ export class PortTable {
   }
 
   /** The guards of a port; undefined takes them away. Control thread only. */
-  setGuards(port: number, entry: GuardEntry | undefined): void {
+  setGuards(port: number, entry: ProtectionProperty | undefined): void {
     this.guards.set(port, entry)
     Atomics.add(this.words, GENERATION, 1)
   }

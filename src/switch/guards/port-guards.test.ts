@@ -2,9 +2,9 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { DataPathHarness, frame } from '../../../test/support/data-path-harness.ts'
 import { ether, extension, fragment, IPV6, icmp, ipv4, ipv6, udp } from '../../../test/support/guard-frames.ts'
-import type { GuardEntry } from './guard-table.ts'
+import type { ProtectionProperty } from '../../ndis/standard-properties.ts'
 
-const off: GuardEntry = { dhcpGuard: false, routerGuard: false }
+const off: ProtectionProperty = { dhcpGuard: false, routerGuard: false, stormLimit: [] }
 const dhcp = { ...off, dhcpGuard: true }
 const router = { ...off, routerGuard: true }
 
@@ -14,7 +14,7 @@ const ADVERTISEMENT = icmp(134)
 const tagged = [[], [5], [7, 5]]
 
 // True if port 2 gets the frame that port 1, with these guards, sends. What does not pass is counted under `reason`.
-function passes(guards: GuardEntry, bytes: Buffer, reason: string): boolean {
+function passes(guards: ProtectionProperty, bytes: Buffer, reason: string): boolean {
   const got = [true, false].map((shortCut) => {
     const harness = new DataPathHarness({ shortCut }).connect(2)
     harness.ports.setGuards(1, guards)
@@ -28,7 +28,7 @@ function passes(guards: GuardEntry, bytes: Buffer, reason: string): boolean {
   return got[0]!
 }
 
-function judged(guards: GuardEntry, reason: string, expected: boolean, frames: Readonly<Record<string, Buffer>>): void {
+function judged(guards: ProtectionProperty, reason: string, expected: boolean, frames: Readonly<Record<string, Buffer>>): void {
   for (const [name, bytes] of Object.entries(frames)) assert.equal(passes(guards, bytes, reason), expected, name)
 }
 
@@ -171,7 +171,7 @@ test('a port without guards sends what it likes, and so does one that lost them'
 
 test('of a burst the guards take out what they refuse, and the rest keeps its order', () => {
   const harness = new DataPathHarness().connect(2)
-  harness.ports.setGuards(1, { dhcpGuard: true, routerGuard: true })
+  harness.ports.setGuards(1, { ...dhcp, routerGuard: true })
   harness.send(1, frame(2, 1, 'a'), ipv4({}, OFFER), frame(2, 1, 'b'), ipv6({}, IPV6.icmp, ADVERTISEMENT), frame(2, 1, 'c'))
   assert.deepEqual(harness.got(2), ['a', 'b', 'c'])
   assert.deepEqual(harness.drops(1), { 'dhcp-guard': 1, 'router-guard': 1 })

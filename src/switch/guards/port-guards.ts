@@ -11,10 +11,13 @@ import type { PortTable } from '../port-table.ts'
 import { isServerMessage } from './dhcp-guard.ts'
 import { GuardBit } from './guard-table.ts'
 import { isRouterMessage } from './router-guard.ts'
+import { BROADCAST, MULTICAST, UNKNOWN_UNICAST } from './storm-limit.ts'
 
-const { PF_DROPPED } = layout
-const { dhcp: DHCP, router: ROUTER } = GuardBit
-const { none, dhcpGuard, routerGuard } = DropReason
+const { OFFLOAD_TSO4, OFFLOAD_TSO6, OFFLOAD_USO, PF_BROADCAST, PF_DROPPED, PF_MULTICAST, VNET_STRIDE } = layout
+const { dhcp: DHCP, router: ROUTER, storm: STORM } = GuardBit
+const { none, dhcpGuard, routerGuard, stormLimit } = DropReason
+const SEGMENTED = OFFLOAD_TSO4 | OFFLOAD_TSO6 | OFFLOAD_USO
+const VNET_SEGMENT_SIZE = 4
 
 export interface GuardsOwner {
   /** Drops position `i`, which came in at `port`. */
@@ -25,33 +28,39 @@ export interface GuardsOwner {
 export class PortGuards {
   /** True if a port of the switch has guards. */
   active = false
+  /** True if a port's unknown unicast frames are limited. */
+  limitsUnknown = false
   private readonly pool: PacketPool
   private readonly ports: PortTable
   private readonly owner: GuardsOwner
+  private readonly nowMs: () => number
   private readonly bits: Uint8Array
   private generation = -1
 
-  constructor(pool: PacketPool, ports: PortTable, owner: GuardsOwner) {
+  constructor(pool: PacketPool, ports: PortTable, owner: GuardsOwner, nowMs: () => number) {
     this.pool = pool
     this.ports = ports
     this.owner = owner
+    this.nowMs = nowMs
     this.bits = new Uint8Array(ports.ports)
   }
 
-  /** Notes anew what ports have, if one changed. True if `active` did. */
+  /** Notes anew what ports have, if one changed. True if `active` or `limitsUnknown` did. */
   refresh(): boolean {
     const { ports } = this
     const { generation } = ports
     if (generation === this.generation) return false
     this.generation = generation
-    const before = this.active
+    const { active, limitsUnknown } = this
     this.active = false
+    this.limitsUnknown = false
     for (let port = 1; port <= ports.highest; port++) {
       const bits = ports.guards.bits(port)
       this.bits[port] = bits
       if (bits !== 0) this.active = true
+      if (ports.guards.limits(port, UNKNOWN_UNICAST)) this.limitsUnknown = true
     }
-    return this.active !== before
+    return this.active !== active || this.limitsUnknown !== limitsUnknown
   }
 
   /** Drops what the guards of the packets' source ports refuse. */
@@ -65,14 +74,34 @@ export class PortGuards {
       const port = sourcePort[slot]!
       const guards = bits[port]!
       if (guards === 0 || (flags[slot]! & PF_DROPPED) !== 0) continue // port 0 has none: ES-341
-      const reason = this.reasonFor(slot, guards)
+      const reason = this.reasonFor(slot, port, guards)
       if (reason !== none) this.owner.refuse(batch, i, reason, port)
     }
   }
 
-  private reasonFor(slot: number, guards: number): number {
+  private reasonFor(slot: number, port: number, guards: number): number {
     if ((guards & DHCP) !== 0 && isServerMessage(this.pool, slot)) return dhcpGuard
     if ((guards & ROUTER) !== 0 && isRouterMessage(this.pool, slot)) return routerGuard
-    return none
+    const kind = this.pool.flags[slot]!
+    if ((guards & STORM) === 0 || (kind & PF_MULTICAST) === 0) return none
+    return this.within(slot, port, (kind & PF_BROADCAST) !== 0 ? BROADCAST : MULTICAST) ? none : stormLimit
+  }
+
+  /** False if the unicast frame in `slot` from `port`, whose address no port is known to have, is one too many. */
+  admitsUnknown(slot: number, port: number): boolean {
+    return (this.bits[port]! & STORM) === 0 || this.within(slot, port, UNKNOWN_UNICAST)
+  }
+
+  // A frame that is to be cut counts as what it is cut into.
+  private within(slot: number, port: number, kind: number): boolean {
+    const { needs, vnet, length } = this.pool
+    const bytes = length[slot]!
+    let frames = 1
+    if ((needs[slot]! & SEGMENTED) !== 0) {
+      const at = slot * VNET_STRIDE + VNET_SEGMENT_SIZE
+      const size = vnet[at]! | (vnet[at + 1]! << 8)
+      if (size !== 0) frames = Math.ceil(bytes / size)
+    }
+    return this.ports.guards.take(port, kind, frames, bytes, this.nowMs())
   }
 }

@@ -3,20 +3,59 @@
 //
 // The rule it must not break: no extension sees it or hears of a change (ES-253, ES-496), so it is a property of its own and never a part
 // of the security property.
-import type { OptionReader } from '../../ndis/module-options.ts'
-import type { ProtectionProperty } from '../../ndis/standard-properties.ts'
+import { OptionError, OptionReader } from '../../ndis/module-options.ts'
+import type { ProtectionProperty, StormBucket, StormClass } from '../../ndis/standard-properties.ts'
+
+/** The highest limits: what a bucket of 31 bits can hold. */
+export const STORM_PACKETS_MAX = 1_000_000
+export const STORM_KILOBITS_MAX = 10_000_000
+
+const stormClasses: readonly StormClass[] = ['broadcast', 'multicast', 'unknownUnicast']
+const kilobits: Readonly<Record<string, number>> = { kbit: 1, mbit: 1000, gbit: 1_000_000 }
+
+// Packets per second as a number, bits per second as a text such as 10mbit; undefined: no limit.
+function stormRate(value: unknown, path: string): Omit<StormBucket, 'classes'> | undefined {
+  if (value === undefined || value === 0) return undefined
+  if (typeof value === 'number' && Number.isInteger(value) && value > 0 && value <= STORM_PACKETS_MAX)
+    return { packetsPerSecond: value }
+  const match = typeof value === 'string' ? /^(\d{1,8})(kbit|mbit|gbit)$/.exec(value) : null
+  const kilobitsPerSecond = Number(match?.[1]) * (kilobits[match?.[2] ?? ''] ?? 0)
+  if (kilobitsPerSecond > 0 && kilobitsPerSecond <= STORM_KILOBITS_MAX) return { kilobitsPerSecond }
+  throw new OptionError(
+    path,
+    `${JSON.stringify(value)} is no limit: write packets per second (1 to ${STORM_PACKETS_MAX}), or bits per second such as "10mbit" (up to 10gbit)`,
+  )
+}
+
+// A single limit is for all kinds of frames together, as in Set-VMNetworkAdapter -StormLimit.
+function stormLimit(options: OptionReader): StormBucket[] {
+  const value = options.value('stormLimit')
+  if (typeof value !== 'object') {
+    const rate = stormRate(value, options.path('stormLimit'))
+    return rate === undefined ? [] : [{ classes: stormClasses, ...rate }]
+  }
+  const kinds = new OptionReader(value, options.path('stormLimit'))
+  const buckets = stormClasses.flatMap((kind): StormBucket[] => {
+    const rate = stormRate(kinds.value(kind), kinds.path(kind))
+    return rate === undefined ? [] : [{ classes: [kind], ...rate }]
+  })
+  kinds.done()
+  return buckets
+}
 
 export function parseProtection(options: OptionReader): ProtectionProperty {
   return {
     dhcpGuard: options.boolean('dhcpGuard') ?? false,
     routerGuard: options.boolean('routerGuard') ?? false,
+    stormLimit: stormLimit(options),
   }
 }
 
 /** True if any guard is on. */
-export const isGuarded = ({ dhcpGuard, routerGuard }: ProtectionProperty): boolean => dhcpGuard || routerGuard
+export const isGuarded = ({ dhcpGuard, routerGuard, stormLimit }: ProtectionProperty): boolean =>
+  dhcpGuard || routerGuard || stormLimit.length > 0
 
-const members: ReadonlySet<string> = new Set(['dhcpGuard', 'routerGuard'] satisfies (keyof ProtectionProperty)[])
+const members: ReadonlySet<string> = new Set(['dhcpGuard', 'routerGuard', 'stormLimit'] satisfies (keyof ProtectionProperty)[])
 
 /** What a person wrote under `security`, as the security property and the protection; undefined: there is nothing of it. */
 export function splitSecurity(written: Readonly<Record<string, unknown>>): {

@@ -24,8 +24,23 @@ test('security has the defaults of the management class (ES-503, ES-529)', () =>
 })
 
 test('guards of a port are off unless said otherwise', () => {
-  assert.deepEqual(parseStandardProperty('protection', { dhcpGuard: true }), { dhcpGuard: true, routerGuard: false })
+  assert.deepEqual(parseStandardProperty('protection', { dhcpGuard: true }), {
+    dhcpGuard: true,
+    routerGuard: false,
+    stormLimit: [],
+  })
   fails('protection', { routerGuard: 'on' }, /^routerGuard: "on" is neither true nor false/)
+  fails('protection', { stormLimit: -1 }, /^stormLimit: -1 is no limit/)
+  fails('protection', { stormLimit: '11gbit' }, /^stormLimit: "11gbit" is no limit/)
+  fails('protection', { stormLimit: { multicast: 1.5 } }, /^stormLimit.multicast: 1.5 is no limit/)
+  fails('protection', { stormLimit: { unicast: 1 } }, /^stormLimit.unicast: there is no such option/)
+  const storm = (stormLimit: unknown) => parseStandardProperty('protection', { stormLimit }).stormLimit
+  assert.deepEqual(storm(500), [{ classes: ['broadcast', 'multicast', 'unknownUnicast'], packetsPerSecond: 500 }])
+  assert.deepEqual(storm({ broadcast: 10, unknownUnicast: '2mbit' }), [
+    { classes: ['broadcast'], packetsPerSecond: 10 },
+    { classes: ['unknownUnicast'], kilobitsPerSecond: 2000 },
+  ])
+  assert.deepEqual(storm(0), [])
   fails('protection', { allowTeaming: true }, /^allowTeaming: there is no such option/)
 })
 
