@@ -40,6 +40,8 @@ export const UNICAST_MAX = 4
 export const V_SIGNALLED = CONTROL + 96
 /** i32: 1 = the timer that wakes the processor for deferred interrupts has been set. */
 export const V_TIMER_SET = CONTROL + 120
+/** i32: 1 = the doorbell has been signalled since the processor slept last. */
+export const V_RUNG = CONTROL + 124
 /** u32[8]: the two transmit contexts. */
 export const V_CONTEXTS = CONTROL + 128
 /** u32 each: counters beyond those that have registers. */

@@ -13,6 +13,7 @@ import {
   V_INTERVAL,
   V_PENDING,
   V_RUN,
+  V_RUNG,
   V_RX_FAULT,
   V_RX_TOLD,
   V_TX_FAULT,
@@ -209,8 +210,11 @@ export class VirtualFunction {
 
   /** Wakes the processor that polls the transmit ring. */
   ring(): void {
-    const doorbell = this.#components.i32[(this.#block + V_DOORBELL) >> 2]!
-    if (doorbell >= 0) this.#components.signal(doorbell)
+    const { i32, signal } = this.#components
+    const doorbell = i32[(this.#block + V_DOORBELL) >> 2]!
+    if (doorbell < 0) return
+    signal(doorbell) // first, noted then: what is noted can be drained
+    Atomics.store(i32, (this.#block + V_RUNG) >> 2, 1)
   }
 
   /** Takes the link down or up, and tells the driver. */

@@ -2,7 +2,7 @@
 //
 // The rule it must not break: no ring and no guest memory is touched without that ring's lock. The transmit lock is held from
 // `receive` to `complete`, since payloads stay in the guest's memory in between.
-import { V_ASLEEP, V_TIMER_SET } from '../../adapter/igbvf/block.ts'
+import { V_ASLEEP, V_RUNG, V_TIMER_SET } from '../../adapter/igbvf/block.ts'
 import { Interrupts } from '../../adapter/igbvf/interrupts.ts'
 import type { EpollSet } from '../../linux/epoll.ts'
 import { drainEventFd, signalEventFd } from '../../linux/files.ts'
@@ -44,6 +44,7 @@ class VfQueue implements EndpointQueue {
   private readonly i32: Int32Array
   private readonly asleep: number
   private readonly doorbell: number
+  private readonly rung: number
   private readonly timer: number
   private readonly timerSet: number
   private readonly block: number
@@ -53,6 +54,7 @@ class VfQueue implements EndpointQueue {
     this.i32 = i32
     this.asleep = (plan.block + V_ASLEEP) >> 2
     this.doorbell = plan.doorbell
+    this.rung = (plan.block + V_RUNG) >> 2
     this.timer = plan.timer
     this.timerSet = (plan.block + V_TIMER_SET) >> 2
     this.block = plan.block
@@ -99,7 +101,7 @@ class VfQueue implements EndpointQueue {
 
   disarm(): void {
     if (Atomics.exchange(this.i32, this.asleep, 0) === 0) return
-    drainEventFd(this.doorbell)
+    if (Atomics.exchange(this.i32, this.rung, 0) !== 0) drainEventFd(this.doorbell)
     if (Atomics.exchange(this.i32, this.timerSet, 0) !== 0) stopTimerFd(this.timer)
   }
 

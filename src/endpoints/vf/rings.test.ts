@@ -78,6 +78,25 @@ describe('transmit', () => {
     assert.ok(driver.signalled(0), 'the transmit vector')
   })
 
+  test('the doorbell wakes a processor that sleeps, each time, and leaves nothing behind', async () => {
+    await setUp()
+    const queue = half.queue()
+    for (let n = 0; n < 3; n++) {
+      assert.equal(queue.arm(half.epoll), false)
+      driver.send(testFrame(100, n))
+      control.poll()
+      assert.ok(half.epoll.wait(10_000) > 0, 'woken')
+      queue.disarm(half.epoll)
+      assert.equal((await takeOne()).bytes.length, 100)
+    }
+    driver.send(testFrame(100, 9))
+    control.poll()
+    assert.equal(queue.arm(half.epoll), true, 'work that came before it slept')
+    assert.equal((await takeOne()).bytes.length, 100)
+    queue.disarm(half.epoll)
+    assert.equal(half.epoll.wait(0), 0)
+  })
+
   test('a VLAN tag is inserted from the context, behind the addresses', async () => {
     await setUp()
     driver.post(context(0x2007 << 16, 0, 0))
