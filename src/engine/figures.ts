@@ -4,11 +4,15 @@ import { type Counters, LATENCY_BUCKETS, latencyQuantileNs, ProcessorCounter } f
 import type { ReasonRegistry } from '../switch/reason-registry.ts'
 import type { PortDrops } from './switch-config.ts'
 
+const BUCKETS_PER_OCTAVE = 8
+
 /** What one processor did: work, sleep, burst latency. */
 export interface ProcessorFigures {
   readonly index: number
   readonly counters: Record<string, number>
   readonly latencyNs: { readonly p50: number; readonly p99: number; readonly p999: number }
+  /** Bursts by what they took: at N those of 2^N to 2^(N+1) nanoseconds. */
+  readonly latencyCounts: readonly number[]
 }
 
 /** Drops by port and reason; ports and reasons without any are left out. */
@@ -41,5 +45,8 @@ export const processorFigures = (counters: readonly Counters[]): ProcessorFigure
         p99: latencyQuantileNs(histogram, 0.99),
         p999: latencyQuantileNs(histogram, 0.999),
       },
+      latencyCounts: Array.from({ length: LATENCY_BUCKETS / BUCKETS_PER_OCTAVE }, (_, octave) =>
+        histogram.subarray(octave * BUCKETS_PER_OCTAVE, (octave + 1) * BUCKETS_PER_OCTAVE).reduce((sum, count) => sum + count, 0),
+      ),
     }
   })

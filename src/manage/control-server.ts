@@ -16,6 +16,7 @@ import { addDiagnosisRoutes } from './diagnosis-routes.ts'
 import type { EventBus } from './events/event-bus.ts'
 import { addEventRoutes } from './events/event-routes.ts'
 import type { EventLog, SwitchHost } from './host.ts'
+import { acceptedFormat, type MetricsFormat, metricsFormats } from './metrics/open-metrics.ts'
 import { addPolicyRoutes } from './policy-routes.ts'
 import type { ServiceCalls } from './service/service-calls.ts'
 import { addServiceRoutes } from './service/service-routes.ts'
@@ -45,10 +46,12 @@ export interface ControlComponents {
   readonly service?: ServiceCalls | undefined
   /** What happens. */
   readonly events?: EventBus | undefined
+  /** Text for those who collect metrics. */
+  readonly metrics?: ((format: MetricsFormat) => Promise<string>) | undefined
 }
 
 /** The routes, apart from any socket. */
-export function controlRoutes({ host, log, service, events }: ControlComponents): Hono {
+export function controlRoutes({ host, log, service, events, metrics }: ControlComponents): Hono {
   const app = new Hono()
   const limit = (maxSize: number) =>
     bodyLimit({ maxSize, onError: () => refuse('too-large', `a request has at most ${maxSize} bytes`) })
@@ -111,6 +114,11 @@ export function controlRoutes({ host, log, service, events }: ControlComponents)
   addAdapterRoutes(app, host, body)
   if (service !== undefined) addServiceRoutes(app, service, body)
   if (events !== undefined) addEventRoutes(app, events)
+  if (metrics !== undefined)
+    app.get('/metrics', async (context) => {
+      const format = acceptedFormat(context.req.header('accept'))
+      return context.body(await metrics(format), 200, { 'content-type': metricsFormats[format] })
+    })
   addDiagnosisRoutes(app, host, body)
   return app
 }

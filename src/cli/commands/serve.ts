@@ -9,7 +9,10 @@ import { announcedHost } from '../../manage/events/announced-host.ts'
 import { EventBus } from '../../manage/events/event-bus.ts'
 import { watchSwitch } from '../../manage/events/monitor.ts'
 import type { EventLog } from '../../manage/host.ts'
+import { collectMetrics } from '../../manage/metrics/collect.ts'
+import type { MetricsFormat } from '../../manage/metrics/open-metrics.ts'
 import type { SwitchService } from '../../manage/service/switch-service.ts'
+import { packageVersion } from '../../manage/switch-host.ts'
 import type { CommandContext } from '../command-context.ts'
 import { CliError, ExitCode } from '../exit.ts'
 import type { Terminal } from '../terminal.ts'
@@ -59,7 +62,9 @@ export async function serve({ terminal, env, cwd }: CommandContext, options: Ser
     stops.unshift(() => service.close())
     if (first === undefined) await service.start()
     else await service.startWith(first)
-    const components = { host: announcedHost(service.host, log), log, service, events }
+    const version = packageVersion()
+    const metrics = (format: MetricsFormat) => collectMetrics(service.started, { version, revision: store.revision }, format)
+    const components = { host: announcedHost(service.host, log), log, service, events, metrics }
     stops.unshift(watchSwitch(() => service.started?.running ?? null, log))
     const server = await startControlServer({ path: control }, components)
     stops.unshift(() => server.close())

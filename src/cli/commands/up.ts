@@ -10,6 +10,7 @@ import { announcedHost } from '../../manage/events/announced-host.ts'
 import { EventBus } from '../../manage/events/event-bus.ts'
 import { watchSwitch } from '../../manage/events/monitor.ts'
 import type { EventLog, SwitchHost } from '../../manage/host.ts'
+import type { MetricsFormat } from '../../manage/metrics/open-metrics.ts'
 import { claimSocketPath } from '../../manage/socket-path.ts'
 import type { CommandContext } from '../command-context.ts'
 import { CliError, ExitCode } from '../exit.ts'
@@ -72,7 +73,10 @@ async function runSwitch(
     stops.unshift(() => started.close())
     stops.unshift(watchSwitch(() => running, events.publish))
     const { startControlServer } = await import('../../manage/control-server.ts')
-    const components = { host: announcedHost(host, events.publish), log, events }
+    const { collectMetrics } = await import('../../manage/metrics/collect.ts')
+    const { packageVersion } = await import('../../manage/switch-host.ts')
+    const metrics = (format: MetricsFormat) => collectMetrics(started, { version: packageVersion(), revision: null }, format)
+    const components = { host: announcedHost(host, events.publish), log, events, metrics }
     const server = await startControlServer({ path: config.runtime.control }, components)
     stops.unshift(() => server.close())
     announce(terminal, config)

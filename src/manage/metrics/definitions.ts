@@ -1,0 +1,74 @@
+// Every metric that /metrics has: its name, type, help and labels. Dashboards and alert rules are checked against this table.
+//
+// The rule it must not break: what is exported is declared here, and a name that was released keeps its meaning.
+
+export interface MetricDefinition {
+  readonly type: 'counter' | 'gauge' | 'histogram' | 'info'
+  readonly help: string
+  readonly labels: readonly string[]
+  /** The unit that the name ends in. */
+  readonly unit?: 'seconds' | 'bytes'
+}
+
+const counter = (help: string, ...labels: string[]): MetricDefinition => ({ type: 'counter', help, labels })
+const gauge = (help: string, ...labels: string[]): MetricDefinition => ({ type: 'gauge', help, labels })
+
+export const metrics = {
+  vmswitch_build: { type: 'info', help: 'The switch and the version that runs it.', labels: ['version', 'switch', 'type'] },
+  vmswitch_uptime_seconds: { ...gauge('Time since the switch started.'), unit: 'seconds' },
+  vmswitch_state_revision: gauge('Changes that the service has ever stored.'),
+  vmswitch_resident_memory_bytes: { ...gauge('Resident memory of the process.'), unit: 'bytes' },
+  vmswitch_guest_memory_available_bytes: { ...gauge('Guest memory that the wasm engine can still serve.'), unit: 'bytes' },
+  vmswitch_mac_table_entries: gauge('Addresses that the MAC table holds.'),
+  vmswitch_mac_table_capacity: gauge('Addresses that the MAC table can hold.'),
+  vmswitch_port_connected: gauge('1: the peer of the port is there and ready.', 'port'),
+  vmswitch_port_link_up: gauge('1: the link of the port is to be up.', 'port'),
+  vmswitch_port_received_frames: counter('Frames from the NIC behind the port.', 'port'),
+  vmswitch_port_received_bytes: { ...counter('Bytes from the NIC behind the port.', 'port'), unit: 'bytes' },
+  vmswitch_port_sent_frames: counter('Frames delivered to the NIC behind the port.', 'port'),
+  vmswitch_port_sent_bytes: { ...counter('Bytes delivered to the NIC behind the port.', 'port'), unit: 'bytes' },
+  vmswitch_port_received_dropped_frames: counter('Frames from the port that were dropped.', 'port'),
+  vmswitch_port_send_dropped_frames: counter('Frames on their way to the port that were dropped.', 'port'),
+  vmswitch_port_received_multicast_frames: counter('Multicast and broadcast frames from the port.', 'port'),
+  vmswitch_port_flooded_frames: counter('Frames from the port that went to all ports.', 'port'),
+  vmswitch_dropped_frames: counter('Frames dropped, by port and reason.', 'port', 'reason'),
+  vmswitch_extension_up: gauge('1: the extension is enabled and runs.', 'extension', 'class'),
+  vmswitch_extension_faults: counter('Times that the extension threw.', 'extension'),
+  vmswitch_extension_breaches: counter('Breaches of the contract by the extension.', 'extension'),
+  vmswitch_extension_packet_seconds: {
+    ...gauge('Sampled time that the extension takes for a packet.', 'extension'),
+    unit: 'seconds',
+  },
+  vmswitch_extension_events: counter("The extension's own counters.", 'extension', 'counter'),
+  vmswitch_processor_frames: counter('Frames that the processor moved.', 'processor'),
+  vmswitch_processor_bursts: counter('Bursts that the processor moved.', 'processor'),
+  vmswitch_processor_sleeps: counter('Times that the processor went to sleep.', 'processor'),
+  vmswitch_processor_busy_seconds: { ...counter('Time that the processor worked.', 'processor'), unit: 'seconds' },
+  vmswitch_burst_latency_seconds: {
+    type: 'histogram',
+    help: 'Time that bursts spent in the switch; the sum is estimated from the buckets.',
+    labels: ['processor'],
+    unit: 'seconds',
+  },
+  vmswitch_adapter_link_up: gauge("1: the link of the adapter's physical port is up.", 'adapter'),
+  vmswitch_adapter_running: gauge('1: the adapter runs; 0: it was pulled.', 'adapter'),
+  vmswitch_adapter_vfs: gauge('Virtual functions of the adapter.', 'adapter'),
+  vmswitch_adapter_vfs_allocated: gauge('Virtual functions that virtual machines have.', 'adapter'),
+  vmswitch_vport_received_frames: counter('Frames from the function of the VPort.', 'adapter', 'vport', 'function'),
+  vmswitch_vport_sent_frames: counter('Frames delivered to the function of the VPort.', 'adapter', 'vport', 'function'),
+  vmswitch_vport_dropped_frames: counter('Frames dropped at the VPort, by reason.', 'adapter', 'vport', 'function', 'reason'),
+  vmswitch_vf_active: gauge('1: the traffic of the port goes through its virtual function.', 'port', 'adapter', 'vf'),
+  vmswitch_vf_switchovers: counter('Times that traffic went to the virtual function and back.', 'port', 'adapter', 'vf'),
+  vmswitch_queue_received_frames: counter('Frames that came for the receive queue.', 'adapter', 'queue', 'port'),
+  vmswitch_queue_dropped_frames: counter('Frames that the receive queue had no room for.', 'adapter', 'queue', 'port'),
+} as const satisfies Readonly<Record<string, MetricDefinition>>
+
+export type MetricName = keyof typeof metrics
+
+/** Names of the samples that a metric has in the text. */
+export function sampleNames(name: MetricName): string[] {
+  const { type } = metrics[name]
+  if (type === 'counter') return [`${name}_total`]
+  if (type === 'info') return [`${name}_info`]
+  return type === 'histogram' ? [`${name}_bucket`, `${name}_count`, `${name}_sum`] : [name]
+}
