@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { existsSync } from 'node:fs'
 import { test } from 'node:test'
 import { wireFrame } from '../../../test/support/adapter-harness.ts'
 import { type AdapterLab, withLab } from '../../../test/support/adapter-lab.ts'
@@ -78,7 +79,10 @@ test('a port that is handed over gives its VF back, and the next one gets it; it
     await moves.hold('a')
     a.guest.write(0, 1 << 26)
     await lab.until(stateOf(lab, 'a', 'waiting'), 'the function to be left')
+    const { path } = lab.assigned('a')!
+    assert.ok(existsSync(`${path}.client`))
     const saved = await moves.handOver('a')
+    assert.ok(!existsSync(`${path}.client`), 'a VMM whose guest has left is not missed')
     assert.equal((saved.ports[0]!.config.iov as { weight: number }).weight, 20)
     assert.equal(calls.at(-1), 'gone a')
     assert.deepEqual(

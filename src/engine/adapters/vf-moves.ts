@@ -71,6 +71,7 @@ export class VfMoves {
     const port = find(name)
     if (!port) return
     await inOrder(port, async () => {
+      port.seat.forgetVmm()
       if (!port.given) return
       await giving.remove(port, !asked && port.seat.active)
       port.moving = 'leaving-without'

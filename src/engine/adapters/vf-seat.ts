@@ -7,6 +7,7 @@
 import type { VfOwner } from '../../adapter/igbvf/owner.ts'
 import type { BoundFunction } from '../../adapter/vf-binding.ts'
 import type { EndpointControl, EndpointEvents, QueuePlan, WindowPlan } from '../../endpoints/endpoint.ts'
+import { forgetClient } from '../../endpoints/vf/client-record.ts'
 import { VfEndpoint } from '../../endpoints/vf/control.ts'
 import { createVhostUserControl } from '../../endpoints/vhost-user/control.ts'
 import type { SharedMemory } from '../../linux/shared-memory.ts'
@@ -201,6 +202,11 @@ export class VfSeat {
     this.#owner = this.#nobody
     this.device?.setLink(false)
     if (this.#function === undefined) await this.close()
+  }
+
+  /** The guest is somewhere else from now on: its old VMM, which may live on, is no client that lost its server. */
+  forgetVmm(): void {
+    if (this.#function !== undefined) forgetClient(this.iov.path)
   }
 
   /** Settles when the guest's driver is down. */
