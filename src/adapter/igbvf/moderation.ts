@@ -15,9 +15,11 @@ const BULK_FRAMES = 24
 const BATCH_FRAMES = 128
 /** Traffic that took longer for its frames is not bulk. */
 const BULK_WITHIN_MS = 4
-const RECEIVE_MAX_MS = 1
-/** Bytes finished that the driver is told of at once, whenever it was told last; and the so-manieth part of its ring. */
+/** What drivers ask for themselves when they see bulk: longer would slow down answers that come in bursts. */
+const RECEIVE_MAX_MS = 0.25
+/** Bytes or descriptors finished that the driver is told of at once, whenever it was told last; and the so-manieth part of its ring. */
 const TRANSMIT_BYTES = 2048
+const TRANSMIT_DESCRIPTORS = 16
 const TRANSMIT_SHARE = 4
 const TRANSMIT_MAX_MS = 4
 export const INTERVAL_MAX_MS: number = Math.max(RECEIVE_MAX_MS, TRANSMIT_MAX_MS)
@@ -73,7 +75,7 @@ export class Moderation {
     const untold = i32[(block + V_TX_UNTOLD) >> 2]! + descriptors
     i32[(block + V_TX_UNTOLD) >> 2] = untold
     const bytes = (i32[(block + VFGOTC) >> 2]! - i32[(block + V_TX_TOLD) >> 2]!) >>> 0
-    const much = bytes >= TRANSMIT_BYTES || untold * TRANSMIT_SHARE >= size
+    const much = bytes >= TRANSMIT_BYTES || untold >= TRANSMIT_DESCRIPTORS || untold * TRANSMIT_SHARE >= size
     this.f64[((block + V_INTERVAL) >> 3) + vector] = much ? 0 : TRANSMIT_MAX_MS
   }
 }

@@ -183,9 +183,9 @@ describe('interrupts', () => {
   test('single small frames that were sent are told together, a full ring or full frames at once', () => {
     const made = armed()
     const { vf, signals, u32 } = made
-    const sent = (bytes: number, descriptors = 1): void => {
+    const sent = (bytes: number, descriptors = 1, size = 256): void => {
       u32[(BLOCK + r.VFGOTC) >> 2] = u32[(BLOCK + r.VFGOTC) >> 2]! + bytes
-      vf.interrupts.transmitted(descriptors, 256)
+      vf.interrupts.transmitted(descriptors, size)
       vf.write(r.EIMS, 7)
       made.nowMs += 0.5
     }
@@ -199,12 +199,14 @@ describe('interrupts', () => {
     sent(1500, 2)
     sent(1500, 2)
     assert.equal(signals.length, 2)
-    sent(66, 64)
+    sent(66, 16)
     assert.equal(signals.length, 3)
+    sent(66, 8, 32)
+    assert.equal(signals.length, 4)
     sent(66)
     made.nowMs += INTERVAL_MAX_MS
     vf.interrupts.evaluate()
-    assert.equal(signals.length, 4)
+    assert.equal(signals.length, 5)
     assert.equal(vf.interrupts.deferredMs, Number.POSITIVE_INFINITY)
   })
 
@@ -221,10 +223,10 @@ describe('interrupts', () => {
       got(1)
       assert.equal(signals.length, n, 'one by one')
     }
-    made.nowMs += 0.3
+    made.nowMs += 0.2
     got(32)
     assert.equal(signals.length, 6)
-    made.nowMs += 0.3
+    made.nowMs += 0.2
     got(32)
     assert.equal(signals.length, 6, 'now they come in bulk')
     assert.deepEqual(made.wakes, [], 'the processor is awake')
