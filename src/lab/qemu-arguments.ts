@@ -107,6 +107,7 @@ function kernelCommandLine(hardware: GuestHardware): string {
     'nokaslr',
     'mitigations=off',
     'tsc=reliable',
+    'no_timer_check', // on a busy machine the emulated timer may come later than the kernel's test waits: it would panic
     'random.trust_cpu=on',
     `vmswitch.name=${hardware.name}`,
   ]
