@@ -77,6 +77,8 @@ export function summaryLines(result: FailoverResult): string[] {
         : `TCP: broken: ${tcp.error}`,
     )
   for (const problem of result.problems) lines.push(`problem: ${problem}`)
+  if (result.problems.length > 0)
+    for (const [place, frames] of Object.entries(result.drops)) lines.push(`dropped: ${frames} at ${place}`)
   return lines
 }
 

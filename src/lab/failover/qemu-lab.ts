@@ -75,6 +75,7 @@ export async function runQemuLab(
       const { mac, address } = card.options
       return await runFailover(run, {
         adapters: running.adapters,
+        drops: () => running.drops(),
         write,
         interrupt,
         guests: {

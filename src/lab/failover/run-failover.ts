@@ -35,6 +35,8 @@ export interface FailoverGuests {
 
 export interface FailoverComponents {
   readonly adapters: SwitchAdapters
+  /** What the switch dropped so far, by port and reason. */
+  readonly drops: () => readonly { readonly port: string; readonly reasons: Readonly<Record<string, number>> }[]
   readonly guests: FailoverGuests
   /** Takes a line for the person who watches. */
   readonly write: (line: string) => void
@@ -52,6 +54,8 @@ export interface FailoverResult {
   readonly account: Account
   readonly records: readonly StreamRecord[]
   readonly tcp: TcpOutcome | null
+  /** What switch and adapter say that they dropped, by place: `port alpha: receive-ring-full`. Counters of VPorts that are gone are not in it. */
+  readonly drops: Readonly<Record<string, number>>
   /** What should not have been: empty if all went as it must. */
   readonly problems: readonly string[]
 }
@@ -93,8 +97,22 @@ export async function runFailover(run: FailoverRun, components: FailoverComponen
     account,
     records: streams,
     tcp,
+    drops: dropsOf(components),
     problems: problemsOf(account, tcp, guests.kind === 'software'),
   }
+}
+
+function dropsOf({ adapters, drops }: Pick<FailoverComponents, 'adapters' | 'drops'>): Record<string, number> {
+  const found: Record<string, number> = {}
+  const note = (place: string, reasons: Readonly<Record<string, number>>): void => {
+    for (const [reason, frames] of Object.entries(reasons)) if (frames > 0) found[`${place}: ${reason}`] = frames
+  }
+  for (const { port, reasons } of drops()) note(`port ${port}`, reasons)
+  for (const { name, vports, wireDrops } of adapters.list()) {
+    note(`wire of ${name}`, wireDrops)
+    for (const vport of vports) note(`VPort ${vport.name} of ${name}`, vport.drops)
+  }
+  return found
 }
 
 const heldIn = (tornOut: readonly TornOut[], fromUs: number, toUs: number): number =>

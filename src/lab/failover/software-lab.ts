@@ -28,6 +28,7 @@ export async function runSoftwareLab(plan: FailoverPlan, components: SoftwareLab
       plug.started(plan.run.port)
       return await runFailover(plan.run, {
         adapters: running.adapters,
+        drops: () => running.drops(),
         write,
         interrupt,
         guests: {
