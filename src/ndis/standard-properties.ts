@@ -76,6 +76,18 @@ export interface BandwidthProperty {
   readonly capacityMbps?: number
 }
 
+/** The first `bits` of an IPv4 address (4 octets) or an IPv6 address (16). */
+export interface AddressPrefix {
+  readonly address: readonly number[]
+  readonly bits: number
+}
+
+export interface SourceGuardProperty {
+  readonly prefixes: readonly AddressPrefix[]
+  /** IPv4 addresses that are learned of the port, up to its dynamicIpAddressLimit, are allowed too. */
+  readonly learned: boolean
+}
+
 export type StormClass = 'broadcast' | 'multicast' | 'unknownUnicast'
 
 /** A limit that kinds of frames have together: either packets or kilobits per second. A kind is in one limit at the most. */
@@ -95,6 +107,8 @@ export interface ProtectionProperty {
   readonly routerGuard: boolean
   /** Broadcast, multicast and unknown unicast frames from the port beyond these are dropped. */
   readonly stormLimit: readonly StormBucket[]
+  /** Addresses that the port may speak for; absent: any. */
+  readonly sourceGuard?: SourceGuardProperty
 }
 
 /** A standard property, or a built-in policy, by its type's name. */

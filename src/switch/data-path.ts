@@ -129,12 +129,7 @@ export class DataPath implements DropLogOwner, InjectionsOwner, AdmissionOwner {
   setHooks(policies: BuiltInPolicies | undefined, native: NativeForwarding | undefined): void {
     this.edge.policies = policies
     this.edge.native = native
-    this.placeEdge()
-  }
-
-  private placeEdge(): void {
-    this.forwarding.storms = this.guards.limitsUnknown ? this.guards : undefined
-    this.stack.setEdge(this.edge.needed ? this.edge : undefined)
+    this.edge.place(this.stack)
   }
 
   /** Module in work, or undefined between modules. */
@@ -190,7 +185,9 @@ export class DataPath implements DropLogOwner, InjectionsOwner, AdmissionOwner {
     this.pool.arenaUsed = 0
     this.forwarding.refresh()
     this.mirroring.refresh()
-    if (this.guards.refresh()) this.placeEdge()
+    if (!this.guards.refresh()) return
+    this.forwarding.storms = this.guards.limitsUnknown ? this.guards : undefined
+    this.edge.place(this.stack)
   }
 
   // Slots 0…taken-1 came in at `port`: what is sound goes down the stack.

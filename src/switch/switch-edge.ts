@@ -10,6 +10,7 @@ import { DropReason } from '../ndis/drop-reasons.ts'
 import type { PacketPool } from '../ndis/pool.ts'
 import type { PortGuards } from './guards/port-guards.ts'
 import { PortFlag, type PortTable } from './port-table.ts'
+import type { ExtensionStack } from './stack.ts'
 
 /** Built-in policies that an engine adds to the guards of ports: ACL, QoS …. Called per packet, allocate nothing. */
 export interface BuiltInPolicies {
@@ -54,9 +55,10 @@ export class SwitchEdge {
     this.owner = owner
   }
 
-  /** True if there is anything to do. */
-  get needed(): boolean {
-    return this.guards.active || this.policies !== undefined || this.native !== undefined
+  /** Puts itself into the stack if there is anything to do, or takes itself out. */
+  place(stack: ExtensionStack): void {
+    const needed = this.guards.active || this.policies !== undefined || this.native !== undefined
+    stack.setEdge(needed ? this : undefined)
   }
 
   /** After the filtering extensions, before the forwarding one. */

@@ -3,6 +3,7 @@
 //
 // The rule it must not break: a port without protection has nothing but zeros here.
 import type { ProtectionProperty } from '../../ndis/standard-properties.ts'
+import { allowsIpv4, allowsIpv6, learnsSources, SOURCE_WORDS, setSourcePrefixes } from './source-addresses.ts'
 import { isLimited, STORM_WORDS, setStormLimits, takeTokens } from './storm-limit.ts'
 
 /** Guards of a port, as bits. */
@@ -10,11 +11,13 @@ export const GuardBit = {
   dhcp: 1,
   router: 2,
   storm: 4,
+  source: 8,
 } as const
 
 const W_BITS = 0
 const W_STORM = 1
-const GUARD_WORDS = W_STORM + STORM_WORDS
+const W_SOURCE = W_STORM + STORM_WORDS
+const GUARD_WORDS = W_SOURCE + SOURCE_WORDS
 
 export const guardTableWords = (ports: number): number => ports * GUARD_WORDS
 
@@ -32,16 +35,34 @@ export class GuardTable {
   set(port: number, entry: ProtectionProperty | undefined): void {
     const at = this.at + port * GUARD_WORDS
     const storm = entry?.stormLimit ?? []
+    const source = entry?.sourceGuard
     setStormLimits(this.words, at + W_STORM, storm)
+    setSourcePrefixes(this.words, at + W_SOURCE, source?.prefixes ?? [], source?.learned ?? false)
     this.words[at + W_BITS] =
       (entry?.dhcpGuard ? GuardBit.dhcp : 0) |
       (entry?.routerGuard ? GuardBit.router : 0) |
-      (storm.length > 0 ? GuardBit.storm : 0)
+      (storm.length > 0 ? GuardBit.storm : 0) |
+      (source === undefined ? 0 : GuardBit.source)
   }
 
   /** The guards that are on at a port: GuardBit. */
   bits(port: number): number {
     return this.words[this.at + port * GUARD_WORDS + W_BITS]!
+  }
+
+  /** True if an IPv4 address is among those that a port's source guard allows. */
+  allowsIpv4(port: number, address: number): boolean {
+    return allowsIpv4(this.words, this.at + port * GUARD_WORDS + W_SOURCE, address)
+  }
+
+  /** The same of an IPv6 address, as four numbers. */
+  allowsIpv6(port: number, a: number, b: number, c: number, d: number): boolean {
+    return allowsIpv6(this.words, this.at + port * GUARD_WORDS + W_SOURCE, a, b, c, d)
+  }
+
+  /** True if a port's source guard allows IPv4 addresses that are learned of the port. */
+  learnsSources(port: number): boolean {
+    return learnsSources(this.words, this.at + port * GUARD_WORDS + W_SOURCE)
   }
 
   /** True if a port's frames of a kind (see storm-limit.ts) are limited. */

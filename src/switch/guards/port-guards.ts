@@ -11,11 +11,12 @@ import type { PortTable } from '../port-table.ts'
 import { isServerMessage } from './dhcp-guard.ts'
 import { GuardBit } from './guard-table.ts'
 import { isRouterMessage } from './router-guard.ts'
+import { isForeign } from './source-guard.ts'
 import { BROADCAST, MULTICAST, UNKNOWN_UNICAST } from './storm-limit.ts'
 
 const { OFFLOAD_TSO4, OFFLOAD_TSO6, OFFLOAD_USO, PF_BROADCAST, PF_DROPPED, PF_MULTICAST, VNET_STRIDE } = layout
-const { dhcp: DHCP, router: ROUTER, storm: STORM } = GuardBit
-const { none, dhcpGuard, routerGuard, stormLimit } = DropReason
+const { dhcp: DHCP, router: ROUTER, source: SOURCE, storm: STORM } = GuardBit
+const { none, dhcpGuard, routerGuard, sourceGuard, stormLimit } = DropReason
 const SEGMENTED = OFFLOAD_TSO4 | OFFLOAD_TSO6 | OFFLOAD_USO
 const VNET_SEGMENT_SIZE = 4
 
@@ -82,6 +83,7 @@ export class PortGuards {
   private reasonFor(slot: number, port: number, guards: number): number {
     if ((guards & DHCP) !== 0 && isServerMessage(this.pool, slot)) return dhcpGuard
     if ((guards & ROUTER) !== 0 && isRouterMessage(this.pool, slot)) return routerGuard
+    if ((guards & SOURCE) !== 0 && isForeign(this.pool, this.ports, slot, port)) return sourceGuard
     const kind = this.pool.flags[slot]!
     if ((guards & STORM) === 0 || (kind & PF_MULTICAST) === 0) return none
     return this.within(slot, port, (kind & PF_BROADCAST) !== 0 ? BROADCAST : MULTICAST) ? none : stormLimit

@@ -3,8 +3,17 @@
 //
 // The rule it must not break: no extension sees it or hears of a change (ES-253, ES-496), so it is a property of its own and never a part
 // of the security property.
+
 import { OptionError, OptionReader } from '../../ndis/module-options.ts'
-import type { ProtectionProperty, StormBucket, StormClass } from '../../ndis/standard-properties.ts'
+import type {
+  AddressPrefix,
+  ProtectionProperty,
+  SourceGuardProperty,
+  StormBucket,
+  StormClass,
+} from '../../ndis/standard-properties.ts'
+import { parsePrefix } from '../../packet/addresses.ts'
+import { SOURCE_PREFIXES_MAX } from '../guards/source-addresses.ts'
 
 /** The highest limits: what a bucket of 31 bits can hold. */
 export const STORM_PACKETS_MAX = 1_000_000
@@ -43,8 +52,36 @@ function stormLimit(options: OptionReader): StormBucket[] {
   return buckets
 }
 
+const LEARNED = 'learned'
+
+// A list of addresses and prefixes, and the word `learned`; undefined: no source guard.
+function sourceGuard(options: OptionReader): SourceGuardProperty | undefined {
+  let learned = false
+  const prefixes = options
+    .list('sourceGuard', (value, path): AddressPrefix | undefined => {
+      if (value === LEARNED) {
+        learned = true
+        return undefined
+      }
+      try {
+        const { bytes, length } = parsePrefix(String(value))
+        return { address: [...bytes], bits: length }
+      } catch (error) {
+        const why = error instanceof Error ? error.message : ''
+        throw new OptionError(path, `${why}; addresses, prefixes and the word ${LEARNED} are possible`)
+      }
+    })
+    ?.filter((prefix) => prefix !== undefined)
+  if (prefixes === undefined) return undefined
+  if (prefixes.length > SOURCE_PREFIXES_MAX)
+    throw options.error('sourceGuard', `has ${prefixes.length} prefixes, at most ${SOURCE_PREFIXES_MAX} are possible`)
+  return { prefixes, learned }
+}
+
 export function parseProtection(options: OptionReader): ProtectionProperty {
+  const source = sourceGuard(options)
   return {
+    ...(source === undefined ? {} : { sourceGuard: source }),
     dhcpGuard: options.boolean('dhcpGuard') ?? false,
     routerGuard: options.boolean('routerGuard') ?? false,
     stormLimit: stormLimit(options),
@@ -52,10 +89,15 @@ export function parseProtection(options: OptionReader): ProtectionProperty {
 }
 
 /** True if any guard is on. */
-export const isGuarded = ({ dhcpGuard, routerGuard, stormLimit }: ProtectionProperty): boolean =>
-  dhcpGuard || routerGuard || stormLimit.length > 0
+export const isGuarded = ({ dhcpGuard, routerGuard, stormLimit, sourceGuard }: ProtectionProperty): boolean =>
+  dhcpGuard || routerGuard || stormLimit.length > 0 || sourceGuard !== undefined
 
-const members: ReadonlySet<string> = new Set(['dhcpGuard', 'routerGuard', 'stormLimit'] satisfies (keyof ProtectionProperty)[])
+const members: ReadonlySet<string> = new Set([
+  'dhcpGuard',
+  'routerGuard',
+  'stormLimit',
+  'sourceGuard',
+] satisfies (keyof ProtectionProperty)[])
 
 /** What a person wrote under `security`, as the security property and the protection; undefined: there is nothing of it. */
 export function splitSecurity(written: Readonly<Record<string, unknown>>): {

@@ -41,6 +41,15 @@ test('guards of a port are off unless said otherwise', () => {
     { classes: ['unknownUnicast'], kilobitsPerSecond: 2000 },
   ])
   assert.deepEqual(storm(0), [])
+  const source = (sourceGuard: unknown) => parseStandardProperty('protection', { sourceGuard }).sourceGuard
+  assert.deepEqual(source('10.0.0.5'), { prefixes: [{ address: [10, 0, 0, 5], bits: 32 }], learned: false })
+  assert.deepEqual(source(['learned', 'fd00::/8']), {
+    prefixes: [{ address: [0xfd, ...Array<number>(15).fill(0)], bits: 8 }],
+    learned: true,
+  })
+  assert.deepEqual(source([]), { prefixes: [], learned: false })
+  fails('protection', { sourceGuard: [5] }, /^sourceGuard\[0\]: "5" is not .*the word learned/)
+  fails('protection', { sourceGuard: Array.from({ length: 17 }, (_, i) => `10.0.0.${i}`) }, /^sourceGuard: has 17 prefixes/)
   fails('protection', { allowTeaming: true }, /^allowTeaming: there is no such option/)
 })
 

@@ -1,0 +1,147 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { DataPathHarness } from '../../../test/support/data-path-harness.ts'
+import {
+  ether,
+  extension,
+  fragment,
+  IPV6,
+  icmp,
+  ipv4,
+  ipv4Bytes,
+  ipv6,
+  ipv6Bytes,
+  type Outside,
+  udp,
+} from '../../../test/support/guard-frames.ts'
+import type { SourceGuardProperty } from '../../ndis/standard-properties.ts'
+
+const listed: SourceGuardProperty = {
+  prefixes: [
+    { address: [10, 0, 0, 1], bits: 32 },
+    { address: [10, 1, 0, 0], bits: 16 },
+    { address: ipv6Bytes('fd00::1'), bits: 128 },
+    { address: ipv6Bytes('fd00:1:2:3:4f00::'), bits: 72 },
+  ],
+  learned: false,
+}
+const tagged = [[], [5], [7, 5]]
+/** Of port 1's MAC address. */
+const OWN_LINK_LOCAL = 'fe80::ff:fe00:1'
+
+function guarded(sourceGuard: SourceGuardProperty): DataPathHarness {
+  const harness = new DataPathHarness().connect(2)
+  harness.ports.setGuards(1, { dhcpGuard: false, routerGuard: false, stormLimit: [], sourceGuard })
+  return harness
+}
+
+function judged(expected: boolean, frames: Readonly<Record<string, Buffer>>, harness = guarded(listed)): void {
+  for (const [name, bytes] of Object.entries(frames)) {
+    const got = harness.sink(2).frames.length
+    const dropped = harness.drops(1)['source-guard'] ?? 0
+    harness.send(1, bytes)
+    assert.equal(harness.sink(2).frames.length - got, expected ? 1 : 0, name)
+    assert.equal((harness.drops(1)['source-guard'] ?? 0) - dropped, expected ? 0 : 1, name)
+  }
+}
+
+function arp(outside: Outside, sender: string, target: string, operation = 1): Buffer {
+  const mac = [2, 0, 0, 0, 0, 1]
+  const packet = [0, 1, 8, 0, 6, 4, 0, operation, ...mac, ...ipv4Bytes(sender), 0, 0, 0, 0, 0, 0, ...ipv4Bytes(target)]
+  return ether(outside, 0x0806, packet)
+}
+
+const neighbour = (type: number, target: string): number[] => icmp(type, [0, 0, 0, 0, ...ipv6Bytes(target)])
+
+for (const tags of tagged)
+  test(`a port speaks for its own addresses only, with ${tags.length} tags`, () => {
+    judged(true, {
+      IPv4: ipv4({ tags, source: '10.0.0.1' }, udp(1, 2, 3)),
+      'IPv4 of a prefix': ipv4({ tags, source: '10.1.255.3' }, udp(1, 2, 3)),
+      ARP: arp({ tags }, '10.0.0.1', '10.0.0.9'),
+      'an ARP reply': arp({ tags }, '10.0.0.1', '10.0.0.9', 2),
+      IPv6: ipv6({ tags, source: 'fd00::1' }, IPV6.udp, udp(1, 2, 3)),
+      'IPv6 of a prefix': ipv6({ tags, source: 'fd00:1:2:3:4fff::7' }, IPV6.udp, udp(1, 2, 3)),
+      'its link-local address': ipv6({ tags, source: OWN_LINK_LOCAL }, IPV6.icmp, icmp(133)),
+      'a solicitation for another': ipv6({ tags, source: 'fd00::1' }, IPV6.icmp, neighbour(135, 'fd00::9')),
+      'an advertisement of its own': ipv6({ tags, source: 'fd00::1' }, IPV6.icmp, neighbour(136, OWN_LINK_LOCAL)),
+      'neither IP nor ARP': ether({ tags }, 0x88b5, [1, 2, 3]),
+    })
+    judged(false, {
+      IPv4: ipv4({ tags, source: '10.0.0.2' }, udp(1, 2, 3)),
+      'IPv4 beside a prefix': ipv4({ tags, source: '10.2.0.0' }, udp(1, 2, 3)),
+      ARP: arp({ tags }, '10.0.0.2', '10.0.0.9'),
+      'an ARP reply': arp({ tags }, '10.0.0.2', '10.0.0.9', 2),
+      IPv6: ipv6({ tags, source: 'fd00::2' }, IPV6.udp, udp(1, 2, 3)),
+      'IPv6 beside a prefix': ipv6({ tags, source: 'fd00:1:2:3:5000::' }, IPV6.udp, udp(1, 2, 3)),
+      "another's link-local address": ipv6({ tags, source: 'fe80::ff:fe00:2' }, IPV6.icmp, icmp(133)),
+      'an advertisement for another': ipv6({ tags, source: 'fd00::1' }, IPV6.icmp, neighbour(136, 'fd00::9')),
+      'IPv4 of no sound header': ether({ tags }, 0x0800, [0x60, 0, 0, 20]),
+      'ARP that is not of IPv4 over Ethernet': ether({ tags }, 0x0806, [0, 1, 8, 0, 8, 4]),
+    })
+  })
+
+test('what a guest says before it has an address passes, and no more', () => {
+  const solicited = 'ff02::1:ff00:1'
+  judged(true, {
+    DISCOVER: ipv4({ source: '0.0.0.0' }, udp(68, 67, 1)),
+    'a probe': arp({}, '0.0.0.0', '10.0.0.1'),
+    'a search for duplicates': ipv6({ source: '::', destination: solicited }, IPV6.icmp, neighbour(135, 'fd00::1')),
+    'a report of groups': ipv6({ source: '::' }, IPV6.hopByHop, [...extension(IPV6.icmp), ...icmp(143)]),
+    'a router solicitation': ipv6({ source: '::' }, IPV6.icmp, icmp(133)),
+  })
+  judged(false, {
+    'other UDP': ipv4({ source: '0.0.0.0' }, udp(68, 69, 1)),
+    'a fragment of it': ipv4({ source: '0.0.0.0', fragmentOffset: 8 }, udp(68, 67, 1)),
+    "a probe of another's address": arp({}, '0.0.0.0', '10.0.0.2'),
+    'an answer from nobody': arp({}, '0.0.0.0', '10.0.0.1', 2),
+    "a search for duplicates of another's address": ipv6({ source: '::' }, IPV6.icmp, neighbour(135, 'fd00::9')),
+    'UDP over IPv6': ipv6({ source: '::' }, IPV6.udp, udp(546, 547, 1)),
+  })
+})
+
+test('is not fooled by extension headers and fragments', () => {
+  const source = 'fd00::1'
+  const lie = neighbour(136, 'fd00::9')
+  judged(false, {
+    'behind options': ipv6({ source }, IPV6.options, [...extension(IPV6.icmp), ...lie]),
+    'in a fragment': ipv6({ source }, IPV6.fragment, [...fragment(IPV6.icmp, 0, false), ...lie]),
+    'whose target comes in the next fragment': ipv6({ source }, IPV6.fragment, [...fragment(IPV6.icmp), ...lie.slice(0, 8)]),
+    'whose type comes in the next fragment': ipv6({ source }, IPV6.fragment, [
+      ...fragment(IPV6.options),
+      ...extension(IPV6.icmp),
+    ]),
+    SNAP: ether({}, 40, [0xaa, 0xaa, 3, 0, 0, 0, 8, 6]),
+    'a later fragment of another': ipv4({ source: '10.0.0.2', fragmentOffset: 64 }, udp(1, 2, 3)),
+  })
+  judged(true, {
+    'a later fragment': ipv4({ source: '10.0.0.1', fragmentOffset: 64 }, udp(1, 2, 3)),
+    'a later fragment of IPv6': ipv6({ source }, IPV6.fragment, [...fragment(IPV6.icmp, 64), ...lie]),
+  })
+})
+
+test('learned addresses are allowed, as many as the dynamic address limit says (ES-530)', () => {
+  const harness = guarded({ prefixes: [{ address: [10, 0, 0, 9], bits: 32 }], learned: true })
+  harness.ports.setIpLimit(1, 2)
+  judged(
+    true,
+    {
+      'a probe of any': arp({}, '0.0.0.0', '10.0.0.77'),
+      'the first': arp({}, '10.0.0.5', '10.0.0.9'),
+      'the second, seen in IPv4': ipv4({ source: '10.0.0.6' }, udp(1, 2, 3)),
+      'the first again': ipv4({ source: '10.0.0.5' }, udp(1, 2, 3)),
+      'the one that is listed': ipv4({ source: '10.0.0.9' }, udp(1, 2, 3)),
+    },
+    harness,
+  )
+  judged(false, { ARP: arp({}, '10.0.0.7', '10.0.0.9'), IPv4: ipv4({ source: '10.0.0.7' }, udp(1, 2, 3)) }, harness)
+  assert.deepEqual(harness.ports.ipAddresses(1).length, 2)
+})
+
+test('an empty list allows nothing', () => {
+  judged(
+    false,
+    { IPv4: ipv4({}, udp(1, 2, 3)), ARP: arp({}, '10.0.0.1', '10.0.0.2'), IPv6: ipv6({ source: 'fd00::1' }, 59, []) },
+    guarded({ prefixes: [], learned: false }),
+  )
+})
