@@ -10,11 +10,13 @@ import { describeReport } from './support/print.ts'
 import { uplinkBenchmark } from './uplink.ts'
 import { vfBenchmark } from './vf.ts'
 import { vhostBenchmark } from './vhost.ts'
+import { vmqBenchmark } from './vmq.ts'
 
 /** All benchmarks, in the order of the list. */
 const benchmarks: readonly Benchmark[] = [
   vhostBenchmark,
   uplinkBenchmark,
+  vmqBenchmark,
   vfBenchmark,
   igbvfBenchmark,
   allocBenchmark,

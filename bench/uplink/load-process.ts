@@ -20,6 +20,14 @@ export interface LoadOptions {
   readonly mac: string
   /** The guest's vhost-user socket; null if it is no vhost-user guest. `listens`: the switch connects to us. */
   readonly guest: { readonly path: string; readonly listens: boolean } | null
+  /** Further guests, to which the switch listens: a few bursts go to each of them in turn. */
+  readonly others?: readonly { readonly mac: string; readonly path: string }[]
+  /** Entries of a guest's ring, a power of two; 1024 without it. */
+  readonly ringSize?: number
+  /** Memory of a guest; 128 without it. */
+  readonly guestMiB?: number
+  /** Bytes of a buffer, header included; 2048 without it. */
+  readonly bufferBytes?: number
 }
 
 const AF_PACKET = 17
@@ -27,9 +35,9 @@ const SOCK_RAW = 3
 const SOL_PACKET = 263
 const PACKET_QDISC_BYPASS = 20
 const BURST = 64
-const RING_SIZE = 1024
-const BUFFER_BYTES = 2048
-const GUEST_BYTES = 128 * 1024 * 1024
+const RING_SIZE_DEFAULT = 1024
+const BUFFER_BYTES_DEFAULT = 2048
+const GUEST_MIB_DEFAULT = 128
 const FRAME_MAX = 1518
 const IOVEC_BYTES = 16
 const SENDER = '02:00:00:00:fe:01'
@@ -39,8 +47,11 @@ const NO_INTERRUPT = 1
 const ACKNOWLEDGE = 1n << 3n
 /** Bursts between two looks at standard input. */
 const BURSTS_PER_LOOK = 64
+/** Bursts in a row for one guest, where there are several. */
+const BURSTS_PER_GUEST = 4
 
 const options = JSON.parse(process.argv[2] ?? '{}') as LoadOptions
+const ringSize = options.ringSize ?? RING_SIZE_DEFAULT
 
 function checksumOf(header: Buffer): number {
   let sum = 0
@@ -107,8 +118,8 @@ class Guest {
     this.front = front
     const ring = front.rings[0]!
     const words = (address: bigint): Int32Array => {
-      const { buffer, byteOffset } = front.view(address, 4 + 8 * RING_SIZE)
-      return new Int32Array(buffer as ArrayBuffer, byteOffset, 1 + 2 * RING_SIZE)
+      const { buffer, byteOffset } = front.view(address, 4 + 8 * ringSize)
+      return new Int32Array(buffer as ArrayBuffer, byteOffset, 1 + 2 * ringSize)
     }
     this.#used = words(ring.device)
     this.#lent = words(ring.driver)
@@ -117,9 +128,14 @@ class Guest {
 
   static async open({ path, listens }: NonNullable<LoadOptions['guest']>, mac: string): Promise<Guest> {
     const front = listens ? await FrontEnd.listen(path) : FrontEnd.connect(path)
-    front.addMemory(GUEST_BYTES)
+    front.addMemory((options.guestMiB ?? GUEST_MIB_DEFAULT) << 20)
     const features = featureMask('version1', 'protocolFeatures')
-    await front.setUp({ features, protocolFeatures: ACKNOWLEDGE, size: RING_SIZE, bufferBytes: BUFFER_BYTES })
+    await front.setUp({
+      features,
+      protocolFeatures: ACKNOWLEDGE,
+      size: ringSize,
+      bufferBytes: options.bufferBytes ?? BUFFER_BYTES_DEFAULT,
+    })
     // A first frame, so that the switch knows where the address is.
     const hello = Buffer.alloc(60)
     hello.set([0xff, 0xff, 0xff, 0xff, 0xff, 0xff, ...parseMac(mac), 0x88, 0xb5])
@@ -140,12 +156,16 @@ class Guest {
 
   /** Bytes of the frame that came last. */
   lastBytes(): number {
-    return this.#used[1 + 2 * ((this.#seen - 1) & (RING_SIZE - 1)) + 1]! - VNET_HEADER
+    return this.#used[1 + 2 * ((this.#seen - 1) & (ringSize - 1)) + 1]! - VNET_HEADER
   }
 }
 
-const sender = new Sender(options.interface, options.mac)
-const guest = options.guest === null ? null : await Guest.open(options.guest, options.mac)
+const others = options.others ?? []
+const senders = [options.mac, ...others.map(({ mac }) => mac)].map((mac) => new Sender(options.interface, mac))
+const guests = options.guest === null ? [] : [await Guest.open(options.guest, options.mac)]
+for (const { mac, path } of others) guests.push(await Guest.open({ path, listens: false }, mac))
+let turn = 0
+let burst = 0
 const state = { sending: false, bytes: 0, ended: false }
 const say = (answer: Record<string, unknown>): boolean => process.stdout.write(`${JSON.stringify(answer)}\n`)
 
@@ -154,11 +174,17 @@ createInterface({ input: process.stdin })
     const [command, bytes] = line.split(' ')
     if (command === 'start') {
       state.bytes = Number(bytes)
-      sender.prepare(state.bytes)
+      for (const sender of senders) sender.prepare(state.bytes)
       state.sending = true
     } else if (command === 'stop') state.sending = false
     else if (command === 'count')
-      say({ count: { frames: guest?.received ?? 0, lastBytes: guest?.lastBytes() ?? 0, atMs: performance.now() } })
+      say({
+        count: {
+          frames: guests.reduce((sum, { received }) => sum + received, 0),
+          lastBytes: guests[0]?.lastBytes() ?? 0,
+          atMs: performance.now(),
+        },
+      })
   })
   .on('close', () => {
     state.ended = true
@@ -167,12 +193,13 @@ say({ ready: true })
 
 while (!state.ended) {
   for (let i = 0; i < BURSTS_PER_LOOK && state.sending; i++) {
-    sender.send()
-    guest?.take()
+    senders[turn]!.send()
+    guests[turn]?.take()
+    if (++burst % BURSTS_PER_GUEST === 0) turn = turn + 1 === senders.length ? 0 : turn + 1
   }
-  guest?.take()
+  for (const guest of guests) guest.take()
   await immediate()
   if (!state.sending) await new Promise((resolve) => setTimeout(resolve, 1))
 }
-sender.close()
-guest?.front.close()
+for (const sender of senders) sender.close()
+for (const guest of guests) guest.front.close()

@@ -8,7 +8,7 @@ import type { MayBeDirect } from '../adapter/direct-path.ts'
 import { type EndpointQueue, type QueueContext, type QueuePlan, ringKinds } from '../endpoints/endpoint.ts'
 import { openQueue } from '../endpoints/open-queue.ts'
 import { kernelsByPacket, type PacketKernels } from '../kernels/by-packet.ts'
-import { HEADER_COPY, PF_OWNED, PF_SAFE } from '../kernels/layout.ts'
+import { BURST_MAX, HEADER_COPY, PF_OWNED, PF_SAFE } from '../kernels/layout.ts'
 import { instantiateKernels } from '../kernels/load.ts'
 import { createTwin } from '../kernels/twin.ts'
 import { EpollSet } from '../linux/epoll.ts'
@@ -49,6 +49,7 @@ const BUSY_BURSTS = 32 // bursts in a slice that make it a busy one
 const SLEEP_MAX_MS = 100
 const SYSTEM_CALL_PASSES = 3 // of a quiet queue where a look is a system call
 const LATENCY_EVERY = 8 // one burst in so many is timed
+const INTERRUPTED_NS = 250_000 // the kernel ran something else meanwhile
 
 interface Source extends Polled {
   readonly queue: EndpointQueue
@@ -319,8 +320,16 @@ export class Processor {
     const before = timed ? performance.now() : 0
     const { path, queue, port } = source
     const taken = path === undefined ? this.dataPath.turn(queue, port, source.nicIndex) : path.turn(queue, port)
-    if (timed && taken !== 0) this.counters.latency((performance.now() - before) * 1e6)
+    if (timed && taken !== 0) this.#time(taken, (performance.now() - before) * 1e6)
     return taken
+  }
+
+  #time(taken: number, ns: number): void {
+    const { counters } = this
+    counters.latency(ns)
+    if (taken !== BURST_MAX || ns > INTERRUPTED_NS) return
+    counters.processor(ProcessorCounter.fullBursts, 1)
+    counters.processor(ProcessorCounter.fullBurstNs, ns)
   }
 
   #latencyTick = 0

@@ -34,6 +34,9 @@ export const ProcessorCounter = {
   lookUps: 9,
   /** Frames of a receive queue that another processor had taken from the wire. */
   handedOver: 10,
+  /** Bursts as long as they can be that were timed, and the nanoseconds that they took. */
+  fullBursts: 11,
+  fullBurstNs: 12,
 } as const
 const PROCESSOR_COUNTERS = 16
 

@@ -11,7 +11,7 @@ import { PortFlag, type PortTable } from './port-table.ts'
 import { VlanPolicy } from './vlan-policy.ts'
 
 // V8 folds a module's own constants into the code and loads imported ones at each use: these are per packet.
-const { DE_PRESERVE_PRIORITY, DE_PRESERVE_VLAN, HEADER_STRIDE, PF_MULTICAST, PF_TAGGED } = layout
+const { BURST_MAX, DE_PRESERVE_PRIORITY, DE_PRESERVE_VLAN, HEADER_STRIDE, PF_MULTICAST, PF_TAGGED } = layout
 const { checkSource, learn } = PortFlag
 const KEEP_ALL = DE_PRESERVE_VLAN | DE_PRESERVE_PRIORITY
 const QUEUES_KNOWN = 256
@@ -39,6 +39,9 @@ export class QueuedForwarding {
   private readonly owners: QueueOwners
   private readonly state: ForwardingState
   private readonly vlans: VlanPolicy
+  private readonly isUnseen: () => boolean
+  /** The queue of all packets of a burst in slots 0, 1, 2…, as their headers said a moment ago; -1: of several, or not known. */
+  verified = -1
   // As of the two generations: port of each queue (0: none that gets frames), and the first words of a header to its address.
   private portGeneration = -1
   private queueGeneration = -1
@@ -59,6 +62,8 @@ export class QueuedForwarding {
       readonly macs: MacTable
       readonly owners: QueueOwners
       readonly state: ForwardingState
+      /** True if no module has had the packets in its hands. */
+      readonly isUnseen: () => boolean
     },
   ) {
     this.source = source
@@ -67,6 +72,7 @@ export class QueuedForwarding {
     this.macs = components.macs
     this.owners = components.owners
     this.state = components.state
+    this.isUnseen = components.isUnseen
     this.vlans = new VlanPolicy(components.pool, components.ports)
   }
 
@@ -79,6 +85,11 @@ export class QueuedForwarding {
     const { slots } = batch
     const { header32, headerOffset, flags, receiveQueue, destination, destinationCount, destinationRoom } = pool
     const learns = (policy & learn) !== 0
+    const { verified } = this
+    if (verified > 0 && !state.vlanAware && this.target[verified] !== 0 && this.isUnseen()) {
+      this.directAll(batch, this.target[verified]! | KEEP_ALL, learns)
+      return 0
+    }
     const own = this.ports.vlan(this.source)
     const { vlanAware } = state
     let left = 0
@@ -116,6 +127,25 @@ export class QueuedForwarding {
       destinationRoom[slot] = 0
     }
     return left
+  }
+
+  // All packets are of one queue, and their headers are what they were when that was found.
+  private directAll(batch: Batch, entry: number, learns: boolean): void {
+    const { slots, length } = batch
+    const { header32, headerOffset, flags, destination, destinationCount, destinationRoom } = this.pool
+    const own = this.ports.vlan(this.source)
+    destination.fill(entry, 0, BURST_MAX)
+    destinationCount.fill(1, 0, BURST_MAX)
+    destinationRoom.fill(0, 0, BURST_MAX)
+    if (!learns) return
+    for (let i = 0; i < length; i++) {
+      const slot = slots[i]!
+      const at = (slot * HEADER_STRIDE + headerOffset[slot]!) >> 2
+      const second = header32[at + 1]!
+      const third = header32[at + 2]! | 0
+      if (third !== this.learnedFirst || second >>> 16 !== this.learnedSecond || this.learnedAt !== this.state.nowSeconds)
+        this.learn(second, third, own === 0 && (flags[slot]! & PF_TAGGED) !== 0 ? this.pool.vlan[slot]! & 0xfff : own)
+    }
   }
 
   // Where frames come from is learned as from other ports; of frames in a row from one address once a second.

@@ -98,8 +98,8 @@ export class QueueClassifier {
     const aligned = (at & 3) === 0
     const first = aligned ? header32[at >> 2]! | 0 : wordAt(header8, at)
     const second = aligned ? header32[(at >> 2) + 1]! & 0xffff : header8[at + 4]! | (header8[at + 5]! << 8)
-    const own = lowOf(first, second) === this.queues.macLow && (first & 0xffff) === this.queues.macHigh
     if (this.encapsulation && pool.protocol[slot] === PROTOCOL_GRE && this.inside.parse(slot)) {
+      const own = this.isOwn(first, second)
       const { frame } = this.inside // VQ-159, VQ-160; without an inner Ethernet header the outer one decides (VQ-161)
       return this.accept(this.decideInner(wordAt(header8, frame), header8[frame + 4]! | (header8[frame + 5]! << 8), vlan), own)
     }
@@ -108,11 +108,16 @@ export class QueueClassifier {
     if (this.recentRest[place] === rest && this.recentFirst[place] === first) return this.recentQueue[place]!
     this.lookUps++
     const matched = this.filters.match(lowOf(first, second), first & 0xffff, vlan, false) // VQ-087 to VQ-092
-    const queue = this.accept(matched, own)
+    const queue = this.accept(matched, this.isOwn(first, second))
     this.recentFirst[place] = first
     this.recentRest[place] = rest
     this.recentQueue[place] = queue
     return queue
+  }
+
+  // The adapter's own address.
+  private isOwn(first: number, second: number): boolean {
+    return lowOf(first, second) === this.queues.macLow && (first & 0xffff) === this.queues.macHigh
   }
 
   // Filters for either kind of address test the inner one (VQ-160, VQ-176); the lower queue decides.

@@ -179,9 +179,16 @@ export class QueuePath {
     if (this.placeOf(queue) === AWAY) this.append(queue, count)
     else {
       this.info = true
-      for (let i = 0; i < count; i++) this.describe(this.slots[i]!, queue)
+      if (this.ringHandles[queue] === 0) this.undescribe()
+      else for (let i = 0; i < count; i++) this.describe(this.slots[i]!, queue)
       this.indicate(count, queue, true)
     }
+  }
+
+  // Packets of a burst that lie in a ring without a handle.
+  private undescribe(): void {
+    this.info = false
+    this.components.pool.sharedMemory.fill(0, 0, BURST_MAX)
   }
 
   // The queue is this processor's, and nothing older waits in its memory: its packets may go from where they are.

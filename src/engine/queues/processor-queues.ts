@@ -67,6 +67,21 @@ class WaitingPackets implements EndpointQueue {
   close(): void {}
 }
 
+/** A ring that notes how long its last burst was. Fields are ordinary ones: they are read per burst. */
+class CountedBurst implements SourceQueue {
+  queue: SourceQueue | undefined
+  taken = 0
+
+  receive(first: number, max: number): number {
+    this.taken = this.queue!.receive(first, max)
+    return this.taken
+  }
+
+  complete(first: number, count: number): void {
+    this.queue!.complete(first, count)
+  }
+}
+
 /** One adapter's queues on this processor. Fields are ordinary ones: they are read per burst. */
 export class ServedQueueAdapter {
   private readonly path: QueuePath
@@ -74,6 +89,9 @@ export class ServedQueueAdapter {
   private readonly counters: Counters
   private readonly plan: QueueAdapterPlan
   private readonly buffer: ArrayBufferLike
+  private readonly forwarding: QueuedForwarding
+  private readonly pool: PacketPool
+  private readonly burst = new CountedBurst()
   private fromMemory = false
   private looked = 0
   /** What waits in the memory of queues, as a source that the processor polls, and what takes it. */
@@ -103,20 +121,33 @@ export class ServedQueueAdapter {
           this.counters.processor(handedOver, count)
           own.port(queue, PortCounter.sentFrames, count)
         }
-        dataPath.takeOver(slots, count, plan.port, plan.nicIndex)
+        this.enter(slots, count, queue)
       },
       wake: (other) => signalEventFd(plan.doorbells[other]!),
       nowUs: () => nowMs() * 1000,
     })
-    dataPath.choice.queued = new QueuedForwarding(plan.port, {
+    this.pool = pool
+    this.forwarding = new QueuedForwarding(plan.port, {
       pool,
       ports: dataPath.ports,
       macs,
       owners: tables.queues,
       state: dataPath.forwarding,
+      isUnseen: () => dataPath.stack.modules.length === 0,
     })
+    dataPath.choice.queued = this.forwarding
     this.waiting = new WaitingPackets(() => this.isWaiting(tables.queues, processor))
     this.serving = { turn: () => this.serve() }
+  }
+
+  // All packets of a ring's burst, in its order, are taken as they are.
+  private enter(slots: Uint16Array, count: number, queue: number): void {
+    const { dataPath, forwarding, plan, pool } = this
+    const isWhole = !this.fromMemory && count === this.burst.taken
+    if (isWhole && plan.nicIndex !== 0) pool.sourceNic.fill(plan.nicIndex, 0, count) // ES-300
+    forwarding.verified = isWhole ? queue : -1
+    dataPath.takeOver(isWhole ? undefined : slots, count, plan.port, plan.nicIndex)
+    forwarding.verified = -1
   }
 
   private isWaiting(queues: ReturnType<typeof viewQueueTables>['queues'], processor: number): boolean {
@@ -137,12 +168,13 @@ export class ServedQueueAdapter {
 
   /** What takes the bursts of ring `ring` of the uplink. */
   ring(ring: number): BurstTaker {
-    const { path, dataPath, counters } = this
+    const { path, dataPath, counters, burst } = this
     const gate = new RingGate(this.buffer, this.plan.gates, ring)
     return {
       turn: (queue) => {
         if (!gate.isOpen()) return 0
-        const taken = path.turn(queue)
+        burst.queue = queue
+        const taken = path.turn(burst)
         gate.took(taken)
         if (taken === 0) return 0
         const looked = path.classifier.lookUps
