@@ -8,7 +8,7 @@ import { addQueueRoutes } from './queue-routes.ts'
 
 const U32_MAX = 0xffff_ffff
 
-const vfWords = z.strictObject({
+export const vfWords = z.strictObject({
   vlan: z.number().int().min(0).optional(),
   qos: z.number().int().min(0).optional(),
   spoofchk: z.boolean().optional(),
@@ -17,9 +17,9 @@ const vfWords = z.strictObject({
   min_tx_rate: z.number().int().min(0).optional(),
   state: z.enum(linkModes).optional(),
 })
-const ofPort = z.strictObject({ port: z.string().min(1) })
-const removal = ofPort.extend({ surprise: z.boolean().default(false) })
-const oidRequest = z.strictObject({
+export const ofPort = z.strictObject({ port: z.string().min(1) })
+export const removal = ofPort.extend({ surprise: z.boolean().default(false) })
+export const oidRequest = z.strictObject({
   oid: z.union([z.number().int().min(0).max(U32_MAX), z.string().min(1)]),
   type: z.enum(['query', 'set', 'method']),
   payload: z.unknown().optional(),

@@ -6,11 +6,11 @@ import { createServer, type Server } from 'node:http'
 import { getRequestListener } from '@hono/node-server'
 import { type Context, Hono } from 'hono'
 import { bodyLimit } from 'hono/body-limit'
-import { z } from 'zod'
+import type { z } from 'zod'
 import { addAdapterRoutes } from './adapter-routes.ts'
 import { pathText } from './config/diagnostics.ts'
 import { explainIssues } from './config/explain.ts'
-import { portChangeSchema, portSchema } from './config/schema.ts'
+import { portSchema } from './config/schema.ts'
 import { ControlError, problemOf } from './control-errors.ts'
 import { addDiagnosisRoutes } from './diagnosis-routes.ts'
 import type { EventBus } from './events/event-bus.ts'
@@ -18,6 +18,7 @@ import { addEventRoutes } from './events/event-routes.ts'
 import type { EventLog, SwitchHost } from './host.ts'
 import { acceptedFormat, type MetricsFormat, metricsFormats } from './metrics/open-metrics.ts'
 import { addPolicyRoutes } from './policy-routes.ts'
+import { extensionChange, filterSchema, orderSchema, type Page, type Paged, pageSchema, portChange } from './request-schemas.ts'
 import type { ServiceCalls } from './service/service-calls.ts'
 import { addServiceRoutes } from './service/service-routes.ts'
 import { claimSocketPath } from './socket-path.ts'
@@ -28,15 +29,6 @@ const SAVED_ROUTES = new Set(['/v1/restore', '/v1/migration/prepare', '/v1/migra
 const SAVED_BODY_MAX_BYTES = 128 * 1024 * 1024
 const REQUEST_TIMEOUT_MS = 10_000
 const SOCKET_MODE = 0o600
-const VLAN_MAX = 4094
-
-const filterSchema = z.strictObject({
-  vlan: z.number().int().min(0).max(VLAN_MAX).optional(),
-  port: z.string().min(1).optional(),
-})
-const extensionChange = z.strictObject({ enabled: z.boolean().optional(), paused: z.boolean().optional() })
-const orderSchema = z.strictObject({ names: z.array(z.string().min(1)) })
-const portChange = portChangeSchema.extend({ link: z.enum(['up', 'down']).optional() })
 
 /** What the routes lead to. */
 export interface ControlComponents {
@@ -73,7 +65,11 @@ export function controlRoutes({ host, log, service, events, metrics }: ControlCo
   )
 
   app.get('/v1/status', async (context) => context.json(await host.status()))
-  app.get('/v1/ports', async (context) => context.json(await host.ports()))
+  app.get('/v1/ports', async (context) => {
+    const page = pageOf(context)
+    const ports = await host.ports()
+    return context.json(page === null ? ports : paged(ports, page))
+  })
   app.post('/v1/ports', async (context) => context.json(await host.addPort(await body(context, portSchema)), 201))
   app.delete('/v1/ports/:name', async (context) => {
     await host.removePort(context.req.param('name'))
@@ -89,8 +85,10 @@ export function controlRoutes({ host, log, service, events, metrics }: ControlCo
     return context.json(link === undefined ? port : await host.setLink(name, link === 'up'))
   })
   app.get('/v1/fdb', async (context) => {
-    const { vlan, ...rest } = context.req.query()
-    return context.json(await host.fdb(check(filterSchema, { ...rest, ...(vlan === undefined ? {} : { vlan: Number(vlan) }) })))
+    const { vlan, offset: _, limit: __, ...rest } = context.req.query()
+    const page = pageOf(context)
+    const entries = await host.fdb(check(filterSchema, { ...rest, ...(vlan === undefined ? {} : { vlan: Number(vlan) }) }))
+    return context.json(page === null ? entries : paged(entries, page))
   })
   app.post('/v1/fdb/flush', async (context) => context.json({ flushed: await host.flushFdb(await body(context, filterSchema)) }))
   app.get('/v1/extensions', async (context) => context.json(await host.extensions()))
@@ -112,6 +110,10 @@ export function controlRoutes({ host, log, service, events, metrics }: ControlCo
   app.get('/v1/drops', async (context) => context.json(await host.drops()))
   addPolicyRoutes(app, host, body)
   addAdapterRoutes(app, host, body)
+  app.get('/v1/openapi.json', async (context) => {
+    const { openApi } = await import('./openapi/document.ts')
+    return context.json(openApi())
+  })
   if (service !== undefined) addServiceRoutes(app, service, body)
   if (events !== undefined) addEventRoutes(app, events)
   if (metrics !== undefined)
@@ -121,6 +123,21 @@ export function controlRoutes({ host, log, service, events, metrics }: ControlCo
     })
   addDiagnosisRoutes(app, host, body)
   return app
+}
+
+/** Which part of a long list is asked for; null: all of it, as a list. */
+function pageOf(context: Context): Page | null {
+  const { offset, limit } = context.req.query()
+  if (offset === undefined && limit === undefined) return null
+  return check(pageSchema, {
+    ...(offset === undefined ? {} : { offset: Number(offset) }),
+    ...(limit === undefined ? {} : { limit: Number(limit) }),
+  })
+}
+
+function paged<T>(all: readonly T[], { offset, limit }: Page): Paged<T> {
+  const end = offset + limit
+  return { items: all.slice(offset, end), total: all.length, next: end < all.length ? end : null }
 }
 
 function refuse(code: string, message: string): never {

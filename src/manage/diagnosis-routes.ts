@@ -14,7 +14,7 @@ const SNAP_MAX = 65_562
 const FILTER_MAX = 8192
 const LAST_MAX = 100_000
 
-const captureSchema = z.strictObject({
+export const captureSchema = z.strictObject({
   ports: z.array(z.string().min(1)).min(1).optional(),
   filter: z.string().max(FILTER_MAX).optional(),
   snapBytes: z.number().int().min(SNAP_MIN).max(SNAP_MAX).optional(),
@@ -22,7 +22,7 @@ const captureSchema = z.strictObject({
   dropped: z.boolean().optional(),
 })
 
-const dropsFilter = z.strictObject({
+export const dropsFilter = z.strictObject({
   port: z.string().min(1).optional(),
   last: z.coerce.number().int().min(0).max(LAST_MAX).optional(),
 })

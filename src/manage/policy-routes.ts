@@ -7,16 +7,16 @@ import type { SwitchHost } from './host.ts'
 /** How long a client may wait for a guest to stop, in milliseconds, before it asks again. */
 export const AWAIT_STOP_MAX_MS = 10_000
 
-const portFilter = z.strictObject({ port: z.string().min(1).optional() })
-const propertyFilter = portFilter.extend({
+export const portFilter = z.strictObject({ port: z.string().min(1).optional() })
+export const propertyFilter = portFilter.extend({
   type: z.enum(propertyTypes),
   id: z.string().min(1).optional(),
   instance: z.string().min(1).optional(),
 })
-const propertyChange = propertyFilter.extend({ version: z.string().optional(), value: z.unknown() })
-const featureFilter = portFilter.extend({ id: z.string().min(1), instance: z.string().min(1).optional() })
-const savedSchema = z.strictObject({ saved: z.string() })
-const awaitSchema = z.strictObject({ timeoutMs: z.number().int().min(0).max(AWAIT_STOP_MAX_MS) })
+export const propertyChange = propertyFilter.extend({ version: z.string().optional(), value: z.unknown() })
+export const featureFilter = portFilter.extend({ id: z.string().min(1), instance: z.string().min(1).optional() })
+export const savedSchema = z.strictObject({ saved: z.string() })
+export const awaitSchema = z.strictObject({ timeoutMs: z.number().int().min(0).max(AWAIT_STOP_MAX_MS) })
 
 /** Reads and checks the body of a request. */
 type ReadBody = <T extends z.ZodType>(context: Context, schema: T) => Promise<z.output<T>>

@@ -4,7 +4,7 @@ import { z } from 'zod'
 import { PROCESSORS_MAX } from './config/limits.ts'
 import type { QueueCalls } from './queue-calls.ts'
 
-const queueChange = z.strictObject({
+export const queueChange = z.strictObject({
   processor: z
     .number()
     .int()

@@ -1,0 +1,78 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { controlRoutes } from '../control-server.ts'
+import { EventBus } from '../events/event-bus.ts'
+import { fakeHost } from '../fake-host.ts'
+import type { ServiceCalls } from '../service/service-calls.ts'
+import { openApi, templateOf } from './document.ts'
+import { operations } from './operations.ts'
+
+const service: ServiceCalls = {
+  service: () => assert.fail('nobody asks'),
+  configuration: () => assert.fail('nobody asks'),
+  apply: () => assert.fail('nobody asks'),
+}
+const app = controlRoutes({
+  host: fakeHost().host,
+  log: () => {},
+  service,
+  events: new EventBus(),
+  metrics: () => Promise.resolve(''),
+})
+
+interface Described {
+  readonly operationId: string
+  readonly parameters?: readonly { readonly name: string; readonly in: string }[]
+  readonly requestBody?: { readonly content: Readonly<Record<string, { readonly schema: Record<string, unknown> }>> }
+}
+const document = (await (await app.request('/v1/openapi.json')).json()) as {
+  openapi: string
+  paths: Record<string, Record<string, Described>>
+}
+
+test('every route is in the OpenAPI document, and nothing else', () => {
+  const routes = app.routes
+    .filter(({ method }) => method !== 'ALL')
+    .map(({ method, path }) => `${method.toLowerCase()} ${templateOf(path)}`)
+  const described = Object.entries(document.paths).flatMap(([path, methods]) =>
+    Object.keys(methods).map((method) => `${method} ${path}`),
+  )
+  assert.deepEqual(described.sort(), [...new Set(routes)].sort())
+  assert.equal(document.openapi, '3.1.0')
+})
+
+test('operations have ids of their own, and each parameter of a path is described', () => {
+  const ids = Object.values(document.paths).flatMap((methods) => Object.values(methods).map(({ operationId }) => operationId))
+  assert.equal(new Set(ids).size, ids.length)
+  for (const [path, methods] of Object.entries(document.paths))
+    for (const { parameters = [] } of Object.values(methods))
+      assert.deepEqual(
+        parameters.filter((one) => one.in === 'path').map(({ name }) => `{${name}}`),
+        path.match(/\{\w+\}/g) ?? [],
+        path,
+      )
+})
+
+test('a body that a schema of the document refuses is refused by its route', async () => {
+  for (const { method, path, body } of operations) {
+    if (body === undefined) continue
+    const schema = document.paths[templateOf(path)]?.[method]?.requestBody?.content['application/json']?.schema
+    assert.equal(schema?.additionalProperties, false, path)
+    const answer = await app.request(path.replace(/:\w+/g, '0'), { method: method.toUpperCase(), body: '{"noSuchKey":1}' })
+    assert.equal(answer.status, 400, path)
+    assert.match(((await answer.json()) as { message: string }).message, /unknown key "noSuchKey"|missing/, path)
+  }
+  assert.deepEqual(openApi(), document)
+})
+
+test('long tables come in parts to who asks for a part', async () => {
+  const ask = async (path: string) =>
+    (await app.request(path)).json() as Promise<{ items: { name: string }[]; total: number; next: number | null }>
+  const first = await ask('/v1/ports?limit=1')
+  assert.deepEqual([first.items.map(({ name }) => name), first.total, first.next], [['alpha'], 2, 1])
+  const last = await ask('/v1/ports?limit=1&offset=1')
+  assert.deepEqual([last.items.map(({ name }) => name), last.next], [['beta'], null])
+  assert.equal((await ask('/v1/fdb?offset=1&vlan=0')).items.length, 1)
+  assert.equal((await app.request('/v1/ports?limit=0')).status, 400)
+  assert.ok(Array.isArray(await ask('/v1/ports')))
+})

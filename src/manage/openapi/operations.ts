@@ -1,0 +1,113 @@
+// Every operation of the control API, with the schema that checks its body: what the OpenAPI document is made from.
+//
+// The rule it must not break: each route stands here, and nothing stands here that is no route; a test compares them.
+import type { z } from 'zod'
+import { ofPort, oidRequest, removal, vfWords } from '../adapter-routes.ts'
+import { portSchema } from '../config/schema.ts'
+import { captureSchema, dropsFilter } from '../diagnosis-routes.ts'
+import { awaitSchema, featureFilter, portFilter, propertyChange, propertyFilter, savedSchema } from '../policy-routes.ts'
+import { queueChange } from '../queue-routes.ts'
+import { extensionChange, filterSchema, orderSchema, pageSchema, portChange } from '../request-schemas.ts'
+import { applySchema } from '../service/service-routes.ts'
+
+export interface Operation {
+  readonly method: 'get' | 'post' | 'put' | 'patch' | 'delete'
+  /** As the router has it: `:name` is a parameter. */
+  readonly path: string
+  readonly summary: string
+  /** What is answered: a type of src/manage, or what it is. */
+  readonly answer: string
+  readonly status?: 200 | 201
+  readonly body?: z.ZodType
+  readonly query?: readonly z.ZodObject[]
+  /** Content types of the answer; JSON without it. */
+  readonly content?: readonly string[]
+}
+
+type More = Partial<Pick<Operation, 'status' | 'body' | 'query' | 'content'>>
+const operation =
+  (method: Operation['method']) =>
+  (path: string, summary: string, answer: string, more: More = {}): Operation => ({ method, path, summary, answer, ...more })
+const get = operation('get')
+const post = operation('post')
+const put = operation('put')
+const patch = operation('patch')
+const remove = operation('delete')
+
+export const operations: readonly Operation[] = [
+  get('/v1/status', 'The switch at a glance.', 'SwitchStatus'),
+  get(
+    '/v1/ports',
+    'Ports with state, endpoint and counters. With offset or limit: a part of them.',
+    'PortStatus[], or Paged<PortStatus>',
+    {
+      query: [pageSchema],
+    },
+  ),
+  post('/v1/ports', 'Adds a port.', 'PortStatus', { body: portSchema, status: 201 }),
+  patch('/v1/ports/:name', 'Changes a port.', 'PortStatus', { body: portChange }),
+  remove('/v1/ports/:name', 'Removes a port: its guest loses the connection.', '{}'),
+  get('/v1/fdb', 'The MAC table. With offset or limit: a part of it.', 'FdbEntry[], or Paged<FdbEntry>', {
+    query: [filterSchema, pageSchema],
+  }),
+  post('/v1/fdb/flush', 'Forgets learned addresses.', '{ flushed: number }', { body: filterSchema }),
+  get('/v1/extensions', 'The extension stack, first to meet an incoming packet first.', 'ExtensionStatus[]'),
+  put('/v1/extensions', 'Puts the extensions into another order, each class in itself.', 'ExtensionStatus[]', {
+    body: orderSchema,
+  }),
+  patch('/v1/extensions/:name', 'Enables, disables, pauses or restarts an extension.', 'ExtensionStatus', {
+    body: extensionChange,
+  }),
+  post('/v1/extensions/:name/reload', 'Loads the module of an extension anew, without losing a frame.', 'ExtensionStatus'),
+  get('/v1/counters', 'Counters of ports, extensions and processors.', 'CountersReport'),
+  get('/v1/drops', 'Drops by port and reason.', 'DropCount[]'),
+  get('/v1/drops/last', 'The last frames that were dropped, and why.', 'the last drops', { query: [dropsFilter] }),
+  post('/v1/captures', 'Captures frames for as long as the answer is read.', 'a capture', {
+    body: captureSchema,
+    content: ['application/vnd.tcpdump.pcap'],
+  }),
+  remove('/v1/captures/:id', 'Ends a capture.', 'what it saw and lost'),
+  get('/v1/properties', 'Properties of a port; without one, of the switch and all ports.', 'PropertyStatus[]', {
+    query: [portFilter],
+  }),
+  post('/v1/properties', 'Adds a property.', 'PropertyStatus', { body: propertyChange, status: 201 }),
+  put('/v1/properties', 'Changes a property.', 'PropertyStatus', { body: propertyChange }),
+  post('/v1/properties/remove', 'Removes a property.', '{}', { body: propertyFilter }),
+  post('/v1/feature-status', 'Asks the extension that manages a feature.', 'FeatureStatusReport', { body: featureFilter }),
+  post('/v1/save', 'Saves the switch, or one port.', '{ saved: string }', { body: portFilter }),
+  post('/v1/restore', 'Puts saved ports back.', 'RestoreReport', { body: savedSchema }),
+  post('/v1/migration/prepare', 'Target: makes a port for a guest that is to come.', 'PortStatus', {
+    body: savedSchema,
+    status: 201,
+  }),
+  post('/v1/migration/hold/:name', 'Source: the connection stays when the guest stops.', '{}'),
+  post('/v1/migration/await-stop/:name', 'Source: waits for the guest to stop.', '{ stopped: boolean }', { body: awaitSchema }),
+  post('/v1/migration/hand-over/:name', 'Source: saves the port and deletes it.', '{ saved: string }'),
+  post('/v1/migration/take-over', 'Target: connects the port and restores it.', 'RestoreReport', { body: savedSchema }),
+  post('/v1/migration/abandon/:name', 'Ends a migration without it.', '{}'),
+  get('/v1/adapters', 'SR-IOV adapters with VPorts, VFs and counters.', 'AdapterStatus[]'),
+  get('/v1/adapters/:name', 'One of them.', 'AdapterStatus'),
+  post('/v1/adapters/:name/pull', 'Surprise removal: guests go on through the switch.', 'AdapterStatus'),
+  post('/v1/adapters/:name/plug', 'Puts a pulled adapter back.', 'AdapterStatus'),
+  post('/v1/adapters/:name/request', 'Issues any OID.', 'AdapterOidAnswer', { body: oidRequest }),
+  patch('/v1/adapters/:name/vfs/:vf', 'Changes settings of a VF, in the words of ip link.', 'VfShown', { body: vfWords }),
+  get('/v1/vfs', 'VFs that ports have.', 'AssignedVfStatus[]'),
+  post('/v1/vfs/assign', 'Gives the guest behind a port a VF.', 'AssignedVfStatus', { body: ofPort, status: 201 }),
+  post('/v1/vfs/remove', 'Takes it back.', '{}', { body: removal }),
+  post('/v1/vfs/reset', 'Resets it.', 'AssignedVfStatus', { body: ofPort }),
+  get('/v1/queues', 'Receive queues of adapters in VMQ mode.', 'QueueStatus[]'),
+  patch('/v1/queues/:port', 'Has another processor serve the queue of a port.', 'QueueStatus', { body: queueChange }),
+  get('/v1/service', 'The service: its state directory and revision.', 'ServiceStatus'),
+  get('/v1/config', 'The stored configuration; null: none.', 'ResolvedConfig'),
+  post('/v1/apply', 'Makes the switch what a configuration says: all of it, or nothing.', 'ApplyReport', { body: applySchema }),
+  get(
+    '/v1/events',
+    'What happens, as it happens. Query: after (a number), kinds (separated by commas).',
+    'NumberedEvent, one per line or message',
+    {
+      content: ['application/x-ndjson', 'text/event-stream'],
+    },
+  ),
+  get('/metrics', 'Metrics.', 'OpenMetrics text', { content: ['application/openmetrics-text', 'text/plain'] }),
+  get('/v1/openapi.json', 'This document.', 'OpenAPI 3.1'),
+]
