@@ -2,6 +2,7 @@
 import { type Command, Option } from 'commander'
 import type { CommandContext } from './command-context.ts'
 import type { CaptureWords } from './commands/capture.ts'
+import type { TraceWords } from './commands/trace.ts'
 import { whole } from './grammar.ts'
 
 type Asks = (parent: Command, usage: string, description: string) => Command
@@ -43,6 +44,17 @@ export function addDiagnosisCommands(program: Command, asks: Asks, run: Run): vo
     .option('--last <number>', 'so many, the newest', whole(0, LAST_MAX), LAST_DEFAULT)
     .action((port: string | undefined, { last }: { last: number }, command: Command) =>
       run(command, async (context) => (await import('./commands/why-dropped.ts')).whyDropped(context, { port, last })),
+    )
+  asks(program, 'trace', 'say step by step what the switch would do with a frame, without sending it')
+    .argument('<port>', 'port that it comes from')
+    .option('--frame <hex>', 'the frame, in hexadecimal')
+    .option('--pcap <file:number>', 'frame of a capture, the first one has number 1')
+    .option(
+      '--synth <words>',
+      "one that is made up: 'tcp,src=10.0.0.1,dst=10.0.0.2,dport=80,vlan=5'; see docs/troubleshooting.md",
+    )
+    .action((port: string, words: TraceWords, command: Command) =>
+      run(command, async (context) => (await import('./commands/trace.ts')).trace(context, port, words)),
     )
   program
     .command('extcap', { hidden: true })

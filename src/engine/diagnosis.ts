@@ -1,7 +1,11 @@
 // Looks into a running switch: what it dropped last, and why.
 //
 // The rule it must not break: looking changes nothing, and nobody waits for it.
+import type { SharedMemory } from '../linux/shared-memory.ts'
 import { DROP_REASONS_MAX } from '../ndis/drop-reasons.ts'
+import { DATA_PATH_LIST_BYTES } from '../switch/data-path.ts'
+import { deliveryListBytes } from '../switch/delivery.ts'
+import type { TraceStep } from '../switch/dry-run-steps.ts'
 import type { ReasonRegistry } from '../switch/reason-registry.ts'
 import { dropsOf } from './figures.ts'
 import type { ProcessorSet } from './processor-set.ts'
@@ -42,12 +46,16 @@ export interface LastDrops {
 }
 
 export interface DiagnosisComponents {
+  readonly memory: SharedMemory
+  /** Throws UnknownPortError. */
+  readonly portId: (port: string) => number
   readonly processors: ProcessorSet
   readonly reasons: ReasonRegistry
   /** Ports that there are: id and name. */
   readonly ports: () => Iterable<readonly [id: number, name: string]>
 }
 
+const PAGE = 4096
 const SWITCH_PORT = [0, 'extensions'] as const
 
 export class SwitchDiagnosis {
@@ -55,6 +63,27 @@ export class SwitchDiagnosis {
 
   constructor(components: DiagnosisComponents) {
     this.#components = components
+  }
+
+  /**
+   * The way of a frame (14 to 65 562 bytes) from port `port` through the switch: the authoritative processor's data path decides, and sends
+   * nothing. Extensions are called; what they remember of it, they remember. Throws UnknownPortError.
+   */
+  async trace(port: string, frame: Uint8Array): Promise<readonly TraceStep[]> {
+    const { memory, processors, portId } = this.#components
+    const id = portId(port)
+    const deliveryBytes = deliveryListBytes(processors.counters[0]!.ports)
+    const list = memory.allocate(DATA_PATH_LIST_BYTES, PAGE)
+    const deliveryList = memory.allocate(deliveryBytes, PAGE)
+    try {
+      const request = { kind: 'trace', port: id, frame, list, deliveryList } as const
+      const steps = await processors.clients[0]!.request<readonly TraceStep[] | undefined>(request)
+      if (steps === undefined) throw new Error('the switch has no room for one more packet: try again')
+      return steps
+    } finally {
+      memory.free(list, DATA_PATH_LIST_BYTES)
+      memory.free(deliveryList, deliveryBytes)
+    }
   }
 
   /** Drops by port and reason; ports and reasons without any are left out. */

@@ -184,6 +184,8 @@ export class RunningSwitch {
       vfs: this.adapters,
     })
     this.diagnosis = new SwitchDiagnosis({
+      memory,
+      portId: (name) => this.portId(name),
       processors: this.#processors,
       reasons: this.#reasons,
       ports: () => [...this.#ports.values()].map(({ runner }) => [runner.id, runner.name] as const),

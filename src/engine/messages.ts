@@ -126,6 +126,14 @@ export type Request =
   | { readonly kind: 'outcome'; readonly request: OidRequest; readonly completion: OidCompletion }
   /** Takes a frame into the switch as though it came from the port's connection; answers whether there was room. */
   | { readonly kind: 'inject'; readonly port: number; readonly nicIndex?: number; readonly frame: Uint8Array }
+  /** Steps of a frame through the switch, without sending it; undefined without room. `list`, `deliveryList`: see DryRunOptions. */
+  | {
+      readonly kind: 'trace'
+      readonly port: number
+      readonly frame: Uint8Array
+      readonly list: number
+      readonly deliveryList: number
+    }
   | { readonly kind: 'modules' }
   | { readonly kind: 'close' }
 

@@ -15,6 +15,7 @@ import { EpollSet } from '../linux/epoll.ts'
 import { drainEventFd } from '../linux/files.ts'
 import { SharedMemory } from '../linux/shared-memory.ts'
 import { DropReason } from '../ndis/drop-reasons.ts'
+import { PortType } from '../ndis/oids.ts'
 import { PacketPool } from '../ndis/pool.ts'
 import { ReferenceTable } from '../switch/control/references.ts'
 import { ConfigurationView } from '../switch/control/view.ts'
@@ -23,6 +24,8 @@ import { DataPath } from '../switch/data-path.ts'
 import { Delivery, type SinkQueue } from '../switch/delivery.ts'
 import { describeError } from '../switch/describe-error.ts'
 import { DropRing } from '../switch/drop-ring.ts'
+import { type DryRunOptions, dryRun } from '../switch/dry-run.ts'
+import type { TraceStep } from '../switch/dry-run-steps.ts'
 import { Injections } from '../switch/injections.ts'
 import { MacTable } from '../switch/mac-table.ts'
 import { fill } from '../switch/packet-handle.ts'
@@ -95,6 +98,7 @@ export class Processor {
   readonly queues: ProcessorQueues
   readonly #delivery: Delivery
   readonly #drops: DropRing
+  readonly #macs: MacTable
   readonly #windows: WindowSet
   readonly #context: QueueContext
   readonly #epoll = new EpollSet()
@@ -145,6 +149,7 @@ export class Processor {
       { kernels: linear, ports: this.ports, delivery: this.#delivery },
     )
     const macs = new MacTable(memory.buffer, addresses.macTable, start.macEntries, start.ports)
+    this.#macs = macs
     this.dataPath = new DataPath({
       shortCut,
       buffer: memory.buffer,
@@ -194,6 +199,28 @@ export class Processor {
     this.injections.enqueue(slot)
     this.#wake()
     return true
+  }
+
+  /** The steps of a frame through the switch, without sending it. */
+  trace(options: Omit<DryRunOptions, 'nicIndex'>): readonly TraceStep[] | undefined {
+    const nicIndex = this.view.port(options.port)?.portType === PortType.external ? 1 : 0
+    const { dataPath, pool, kernels, ports, injections, reasons, nowMs } = this
+    return dryRun(
+      { ...options, nicIndex },
+      {
+        buffer: this.memory.buffer,
+        dataPath,
+        delivery: this.#delivery,
+        pool,
+        kernels,
+        ports,
+        macs: this.#macs,
+        injections,
+        reasons,
+        nowMs,
+        portName: (id) => this.view.port(id)?.portName ?? (id === 0 ? 'extensions' : `port ${id}`),
+      },
+    )
   }
 
   /** Replaces the queues of a port or VPort; those that are gone are closed when this returns. */

@@ -87,6 +87,8 @@ async function answer(request: Request): Promise<unknown> {
     }
     case 'inject':
       return processor.inject(request.port, request.nicIndex ?? 0, request.frame)
+    case 'trace':
+      return processor.trace(request)
     case 'outcome':
       return modules.outcome(request.request, request.completion)
     case 'modules':

@@ -1,4 +1,4 @@
-// The calls by which a running switch is looked into: captures, last drops. Part of SwitchHost; this file holds types only.
+// The calls by which a running switch is looked into: captures, last drops, traces. Part of SwitchHost; this file holds types only.
 
 type Answer<T> = T | Promise<T>
 
@@ -71,7 +71,38 @@ export interface LastDropsReport {
   readonly drops: readonly DropRecord[]
 }
 
+/** A frame to follow from `port` on; 14 to 65 562 bytes, in hexadecimal. */
+export interface TraceRequest {
+  readonly port: string
+  readonly frame: string
+}
+
+/** One stage that a frame passes. */
+export interface TraceStep {
+  readonly stage: 'arrival' | 'ingress' | 'forwarding' | 'mirroring' | 'egress' | 'delivery' | 'learning'
+  /** Extension that did it; null: the switch itself. */
+  readonly extension: string | null
+  /** 1: the frame itself; others were made by extensions on the way. */
+  readonly packet: number
+  readonly text: string
+  /** Reason of a drop. */
+  readonly dropped?: string
+  /** Port that it would be delivered to, or that a drop would be counted at. */
+  readonly port?: string
+}
+
+export interface TraceReport {
+  readonly port: string
+  /** The frame in words. */
+  readonly summary: string
+  readonly steps: readonly TraceStep[]
+  /** Ports that it, or what extensions made of it, would be delivered to. */
+  readonly delivered: readonly string[]
+}
+
 export interface DiagnosisCalls {
+  /** What would become of a frame that came in at a port now. Nothing is sent, counted or learned. */
+  trace(request: TraceRequest): Answer<TraceReport>
   /** The last drops with their frames. */
   lastDrops(filter: LastDropsFilter): Answer<LastDropsReport>
   /** Starts a capture. The one call whose answer is not JSON but a stream. */

@@ -19,6 +19,7 @@ export interface DiagnosisConnection {
 
 export function diagnosisClient({ path, call, unreached }: DiagnosisConnection): RemoteDiagnosisCalls {
   return {
+    trace: (request) => call('POST', '/v1/trace', request),
     lastDrops: ({ port, last }) => {
       const query = new URLSearchParams()
       if (port !== undefined) query.set('port', port)

@@ -9,6 +9,8 @@ import { ControlError } from './control-errors.ts'
 import type { DiagnosisCalls, DropRecord } from './diagnosis-calls.ts'
 
 const LAST_DROPS_DEFAULT = 20
+const FRAME_MIN = 14
+const FRAME_MAX = 65_562
 
 export interface DiagnosisComponents {
   readonly running: RunningSwitch
@@ -20,6 +22,19 @@ export interface DiagnosisComponents {
 
 export function diagnosisHost({ running, port, translated }: DiagnosisComponents): DiagnosisCalls {
   return {
+    trace: ({ port: name, frame }) =>
+      translated(async () => {
+        port(name)
+        const bytes = Buffer.from(frame, 'hex')
+        if (bytes.length * 2 !== frame.length || bytes.length < FRAME_MIN || bytes.length > FRAME_MAX)
+          throw new ControlError('bad-request', `a frame is ${FRAME_MIN} to ${FRAME_MAX} bytes in hexadecimal`)
+        const steps = (await running.diagnosis.trace(name, bytes)).map(({ module, ...step }) => ({
+          ...step,
+          extension: module === '' ? null : module,
+        }))
+        const delivered = steps.flatMap(({ stage, port: to }) => (stage === 'delivery' && to !== undefined ? [to] : []))
+        return { port: name, summary: summarizeFrame(bytes), steps, delivered: [...new Set(delivered)] }
+      }),
     lastDrops: ({ port: name, last = LAST_DROPS_DEFAULT }) => {
       if (name !== undefined) port(name)
       const { counted, drops } = running.diagnosis.lastDrops(last, name)

@@ -22,6 +22,7 @@ export const captureSchema = z.strictObject({
   dropped: z.boolean().optional(),
 })
 
+const traceSchema = z.strictObject({ port: z.string().min(1), frame: z.string().regex(/^([0-9a-f]{2})+$/i) })
 export const dropsFilter = z.strictObject({
   port: z.string().min(1).optional(),
   last: z.coerce.number().int().min(0).max(LAST_MAX).optional(),
@@ -31,6 +32,7 @@ export const dropsFilter = z.strictObject({
 type ReadBody = <T extends z.ZodType>(context: Context, schema: T) => Promise<z.output<T>>
 
 export function addDiagnosisRoutes(app: Hono, host: DiagnosisCalls, body: ReadBody): void {
+  app.post('/v1/trace', async (context) => context.json(await host.trace(await body(context, traceSchema))))
   app.get('/v1/drops/last', async (context) => {
     const parsed = dropsFilter.safeParse(context.req.query())
     if (!parsed.success) throw new ControlError('bad-request', `port is a name, last a number up to ${LAST_MAX}`)

@@ -7,6 +7,18 @@ type Note = (call: string, argument?: unknown) => void
 /** A capture of three frames of 60 bytes at port alpha, one after the other, that goes on until it is stopped. */
 export function fakeDiagnosis(note: Note): DiagnosisCalls {
   return {
+    trace: (request) => {
+      note('trace', request)
+      return {
+        port: request.port,
+        summary: '52:54:00:77:00:01 > 02:00:00:00:00:05 UDP 10.0.0.1.5 > 10.0.0.2.53, 60 bytes',
+        steps: [
+          { stage: 'arrival', extension: null, packet: 1, text: 'comes in at port alpha', port: 'alpha' },
+          { stage: 'ingress', extension: 'acl', packet: 1, text: 'drops it: no-udp', dropped: 'no-udp', port: 'alpha' },
+        ],
+        delivered: [],
+      }
+    },
     lastDrops: (filter) => {
       note('lastDrops', filter)
       return {

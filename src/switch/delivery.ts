@@ -24,7 +24,7 @@ import { DropReason } from '../ndis/drop-reasons.ts'
 import { type PacketPool, SCRATCH_FIRST, SCRATCH_SLOTS } from '../ndis/pool.ts'
 import { type Counters, PortCounter } from './counters.ts'
 import type { DeliveryForms } from './delivery-forms.ts'
-import type { DropRing } from './drop-ring.ts'
+import type { DropNotes } from './drop-log.ts'
 
 const SEGMENTATION = OFFLOAD_TSO4 | OFFLOAD_TSO6 | OFFLOAD_USO | OFFLOAD_ECN
 /** Queue pairs of one port that delivery spreads flows over. */
@@ -75,7 +75,7 @@ export class Delivery {
   /** What makes packets fit their destinations; set by the data path. */
   forms: DeliveryForms | undefined
   /** Keeps the last drops with their frames; set by the engine. */
-  drops: DropRing | undefined
+  drops: DropNotes | undefined
   private readonly spreadFirst: number
   private readonly scratch: Uint16Array
   private readonly scratchAt: number
@@ -118,6 +118,11 @@ export class Delivery {
     for (let n = team.length; n <= nicIndex; n++) team.push([])
     team[nicIndex] = queues.slice(0, QUEUES_MAX)
     this.teams[port] = team.some((adapter) => adapter.length > 0) ? team : undefined
+  }
+
+  /** True if `port` has a queue. */
+  reaches(port: number): boolean {
+    return this.queues[port]!.length > 0 || this.teams[port] !== undefined
   }
 
   /** Puts the packet in `slot` on the list of `port`. */

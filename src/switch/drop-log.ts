@@ -9,8 +9,21 @@ import { destinationAt } from '../ndis/destinations.ts'
 import type { PacketPool } from '../ndis/pool.ts'
 import type { CompletionOwner } from './completion.ts'
 import { type Counters, PortCounter } from './counters.ts'
-import type { DropRing } from './drop-ring.ts'
 import type { Module } from './module.ts'
+
+/** Where drops are noted with their frames. */
+export interface DropNotes {
+  /** `frames` drops at `port`, the first of them the packet in `slot` (-1: none is known). `module`: '' for the switch. */
+  note(
+    pool: PacketPool | undefined,
+    slot: number,
+    reason: number,
+    port: number,
+    incoming: boolean,
+    module: string,
+    frames?: number,
+  ): void
+}
 
 export interface DropLogOwner extends CompletionOwner {
   reasonName(reason: number): string
@@ -25,7 +38,7 @@ export class DropLog {
   private readonly counters: Counters
   private readonly owner: DropLogOwner
   /** Keeps the last drops with their frames; set by the engine. */
-  ring: DropRing | undefined
+  ring: DropNotes | undefined
   private readonly batch: Batch
   private readonly reasons = new Uint8Array(BURST_SLOTS * 2)
   private readonly ports = new Uint16Array(BURST_SLOTS * 2)

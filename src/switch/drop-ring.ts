@@ -6,6 +6,7 @@
 import { HEADER_COPY, HEADER_STRIDE, PF_VLAN_OOB } from '../kernels/layout.ts'
 import { DROP_REASONS_MAX } from '../ndis/drop-reasons.ts'
 import type { PacketPool } from '../ndis/pool.ts'
+import type { DropNotes } from './drop-log.ts'
 
 /** Entries of a ring. */
 export const DROP_RING_ENTRIES = 512
@@ -68,7 +69,7 @@ export interface KeptDrop {
 }
 
 /** The writer's side. Fields are ordinary ones: it runs per drop. */
-export class DropRing {
+export class DropRing implements DropNotes {
   private readonly words: Int32Array
   private readonly bytes: Uint8Array
   private readonly counts: Float64Array

@@ -55,6 +55,8 @@ export class Forwarding {
   frameMax = Number.POSITIVE_INFINITY
   /** Set if a port's unknown unicast frames are limited: then all of them come by here. */
   storms: UnknownUnicastLimit | undefined
+  /** In a dry run: IP addresses, which stand in the ports' own table, are not learned. */
+  learnsNothing = false
   /** Seconds of the switch's clock, for ageing; set by the engine. */
   nowSeconds = 0
 
@@ -181,6 +183,7 @@ export class Forwarding {
 
   // The sender's address of an ARP packet for IPv4 over Ethernet; a probe has none (RFC 5227). ES-530
   private learnIp(slot: number, source: number): void {
+    if (this.learnsNothing) return
     const { header8, headerOffset, headerLength, l3 } = this.pool
     const arp = l3[slot]!
     if (headerLength[slot]! < arp + ARP_BYTES) return

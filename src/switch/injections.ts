@@ -42,6 +42,8 @@ export class Injections {
   private readonly altered = new Uint8Array(POOL_SLOTS)
   private readonly preserved = new Uint8Array(POOL_SLOTS)
   private readonly made = new Uint8Array(POOL_SLOTS)
+  // Taken in a dry run: not to be sent by anybody.
+  private readonly dry = new Uint8Array(POOL_SLOTS)
   private readonly pinnedEntries = new Uint16Array(POOL_SLOTS)
   private readonly pinnedSource = new Uint16Array(POOL_SLOTS)
   private readonly queue = new Uint16Array(POOL_SLOTS)
@@ -80,6 +82,7 @@ export class Injections {
     this.owner[slot] = module
     this.onIngress[slot] = ingress ? 1 : 0
     this.altered[slot] = 0
+    this.dry[slot] = 0
     this.preserved[slot] = 0
     this.made[slot] = original < 0 ? 1 : 0
     this.pinnedEntries[slot] = 0
@@ -232,6 +235,10 @@ export class Injections {
    * was taken.
    */
   enqueue(slot: number, indicate = false): void {
+    if (this.dry[slot] === 1) {
+      this.drop(slot)
+      return
+    }
     const ingress = this.state[slot] === PacketState.held ? this.onIngress[slot] === 1 : !indicate
     const at = (this.head + this.pending++) % POOL_SLOTS
     this.queue[at] = slot
@@ -258,6 +265,11 @@ export class Injections {
     this.module = this.queueModule[first]!
     this.ingress = this.queueIngress[first] === 1
     return count
+  }
+
+  /** A module has the packet in `slot` from a dry run: it may keep it and let it go, but when it sends it, it is forgotten. */
+  withhold(slot: number): void {
+    this.dry[slot] = 1
   }
 
   /** Forgets an owned packet without sending it and frees its slot. */

@@ -1,0 +1,58 @@
+// `vmswitch trace PORT`: what a running switch would do with a frame, step by step. The frame is given in hexadecimal, taken from a
+// capture, or made up.
+import { readFileSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { readCapture } from '../../endpoints/pcap/capture-file.ts'
+import type { TraceStep } from '../../manage/diagnosis-calls.ts'
+import type { PortStatus } from '../../manage/host.ts'
+import type { CommandContext } from '../command-context.ts'
+import { CliError, ExitCode } from '../exit.ts'
+import { synthesize } from './synthesize.ts'
+
+export interface TraceWords {
+  readonly frame?: string
+  readonly pcap?: string
+  readonly synth?: string
+}
+
+export async function trace({ terminal, connect, cwd }: CommandContext, port: string, words: TraceWords): Promise<void> {
+  const given = [words.frame, words.pcap, words.synth].filter((word) => word !== undefined)
+  if (given.length !== 1) throw wrong('one of --frame, --pcap and --synth is needed')
+  const host = await connect()
+  const frame = frameOf(words, cwd, words.synth === undefined ? [] : await host.ports(), port)
+  const answer = await host.trace({ port, frame: Buffer.from(frame).toString('hex') })
+  if (terminal.json) return terminal.data(answer)
+  terminal.line(answer.summary)
+  for (const [i, step] of answer.steps.entries()) terminal.line(`${String(i + 1).padStart(3)}  ${lineOf(step)}`)
+  const to = answer.delivered.join(', ')
+  terminal.line(to === '' ? 'It would not be delivered.' : `It would be delivered to ${to}.`)
+}
+
+function lineOf({ stage, extension, packet, text }: TraceStep): string {
+  const who = extension ?? 'switch'
+  const which = packet === 1 ? '' : `packet ${packet}: `
+  return `${stage.padEnd(10)}  ${who.padEnd(16)}  ${which}${text}`
+}
+
+const wrong = (message: string): CliError => new CliError('usage', message, 'see vmswitch help trace', ExitCode.usage)
+
+function frameOf({ frame, pcap, synth }: TraceWords, cwd: string, ports: readonly PortStatus[], port: string): Uint8Array {
+  if (synth !== undefined) {
+    const macOf = (wanted: string): string | undefined => ports.find(({ name }) => name === wanted)?.mac ?? undefined
+    return synthesize(synth, macOf(port), macOf)
+  }
+  if (pcap !== undefined) return fromCapture(pcap, cwd)
+  const digits = frame!.replace(/[\s:.-]|^0x/g, '')
+  if (!/^([0-9a-f]{2})+$/i.test(digits)) throw wrong('--frame is not hexadecimal: two digits for each byte')
+  return Buffer.from(digits, 'hex')
+}
+
+function fromCapture(word: string, cwd: string): Uint8Array {
+  const found = /^(.+):(\d+)$/.exec(word)
+  if (!found) throw wrong('--pcap needs the number of a frame behind the file: --pcap lab.pcapng:3')
+  const { frames, leftOut } = readCapture(readFileSync(resolve(cwd, found[1]!)))
+  if (leftOut > 0) throw wrong(`${leftOut} frames of ${found[1]} were cut when they were captured: capture whole ones`)
+  const frame = frames[Number(found[2]) - 1]
+  if (!frame) throw wrong(`${found[1]} has ${frames.length} frames, and none with number ${found[2]}`)
+  return frame.data
+}

@@ -1,0 +1,202 @@
+// What a dry run tells: each stage that a packet passes, and what was different after it.
+//
+// The rule it must not break: it looks at packets and changes none.
+import { DE_EXCLUDED, DE_PORT, HEADER_STRIDE, PF_DROPPED, PF_TAGGED, PF_VLAN_OOB } from '../kernels/layout.ts'
+import type { Batch } from '../ndis/batch.ts'
+import { destinationAt } from '../ndis/destinations.ts'
+import { LEFT_TO_GO_ON, type PacketPool } from '../ndis/pool.ts'
+import type { SinkQueue } from './delivery.ts'
+import type { DropNotes } from './drop-log.ts'
+import { type MacTable, macText } from './mac-table.ts'
+import type { ReasonRegistry } from './reason-registry.ts'
+
+export type TraceStage = 'arrival' | 'ingress' | 'forwarding' | 'mirroring' | 'egress' | 'delivery' | 'learning'
+
+export interface TraceStep {
+  readonly stage: TraceStage
+  /** Extension that did it; '' for the switch itself. */
+  readonly module: string
+  /** Which packet: 1 is the traced one, others were made by extensions on the way. */
+  readonly packet: number
+  /** What happened, in words. */
+  readonly text: string
+  /** Reason of a drop. */
+  readonly dropped?: string
+  /** Port that it was delivered to, or that a drop is counted at. */
+  readonly port?: string
+}
+
+/** What of a packet is compared before and after a stage. */
+interface Look {
+  readonly slot: number
+  readonly header: Uint8Array
+  readonly tag: number
+  readonly destinations: readonly number[]
+}
+
+const CHANGES_SHOWN = 8
+const ALL_OFFLOADS = 0xff
+
+/** The steps of one dry run. */
+export class PacketTrace implements DropNotes {
+  readonly steps: TraceStep[] = []
+  readonly #pool: PacketPool
+  readonly #reasons: ReasonRegistry
+  readonly #portName: (id: number) => string
+  readonly #numbers = new Map<number, number>()
+  #stage: TraceStage = 'arrival'
+  #forwarded: readonly Look[] = []
+
+  constructor(pool: PacketPool, reasons: ReasonRegistry, portName: (id: number) => string) {
+    this.#pool = pool
+    this.#reasons = reasons
+    this.#portName = portName
+  }
+
+  // Packets are numbered as they appear.
+  #number(slot: number): number {
+    const id = this.#pool.packetId[slot]!
+    const number = this.#numbers.get(id) ?? this.#numbers.size + 1
+    this.#numbers.set(id, number)
+    return number
+  }
+
+  #tell(stage: TraceStage, module: string, slot: number, text: string, more: Partial<TraceStep> = {}): void {
+    this.steps.push({ stage, module, packet: slot < 0 ? 1 : this.#number(slot), text, ...more })
+  }
+
+  arrives(slot: number, port: number): void {
+    this.#pool.packetId[slot] = this.#pool.nextPacketId // admission gives it this one
+    this.#tell('arrival', '', slot, `comes in at port ${this.#portName(port)}`, { port: this.#portName(port) })
+  }
+
+  /** A capturing extension would look at the packet here. */
+  passedOver(stage: 'ingress' | 'egress', module: string): void {
+    this.#tell(stage, module, -1, 'only looks (capturing): not called')
+  }
+
+  /** Watches what a stage does to the packets of a batch. */
+  during(stage: TraceStage, module: string, batch: Batch, work: () => void): void {
+    const before = this.#looks(batch)
+    const told = this.steps.length
+    this.#stage = stage
+    try {
+      work()
+    } catch (error) {
+      this.#tell(stage, module, -1, `fails: ${error instanceof Error ? error.message : String(error)}`)
+      throw error
+    } finally {
+      const droppedHere = new Set(this.steps.slice(told).flatMap((step) => (step.dropped === undefined ? [] : [step.packet])))
+      for (const look of before) {
+        const changes = this.#changes(look)
+        for (const text of changes) this.#tell(stage, module, look.slot, text)
+        if (changes.length === 0 && !droppedHere.has(this.#number(look.slot)))
+          this.#tell(stage, module, look.slot, 'lets it pass as it is')
+      }
+    }
+    if (stage === 'forwarding') this.#forwarded = this.#looks(batch)
+  }
+
+  #looks(batch: Batch): Look[] {
+    return Array.from({ length: batch.length }, (_, i) => this.#look(batch.slots[i]!))
+  }
+
+  #look(slot: number): Look {
+    const { header8, headerOffset, headerLength, flags, vlan, destinationCount } = this.#pool
+    const at = slot * HEADER_STRIDE + headerOffset[slot]!
+    return {
+      slot,
+      header: header8.slice(at, at + headerLength[slot]!),
+      tag: (flags[slot]! & (PF_TAGGED | PF_VLAN_OOB)) === 0 ? -1 : vlan[slot]!,
+      destinations: Array.from({ length: destinationCount[slot]! }, (_, k) => destinationAt(this.#pool, slot, k)),
+    }
+  }
+
+  #changes(before: Look): string[] {
+    const { slot } = before
+    const texts: string[] = []
+    if ((this.#pool.flags[slot]! & PF_DROPPED) !== 0) {
+      if (this.#pool.leftAt[slot] === LEFT_TO_GO_ON) texts.push('holds it back: it would go on later')
+      return texts
+    }
+    const after = this.#look(slot)
+    if (after.header.length !== before.header.length) texts.push(`makes its header ${after.header.length} bytes long`)
+    else {
+      const changed = [...after.header.keys()].filter((i) => after.header[i] !== before.header[i])
+      const shown = changed.slice(0, CHANGES_SHOWN).map((i) => `${i}: ${hex(before.header[i]!)} → ${hex(after.header[i]!)}`)
+      if (changed.length > shown.length) shown.push(`${changed.length - shown.length} more`)
+      if (changed.length > 0) texts.push(`changes bytes (${shown.join(', ')})`)
+    }
+    if (after.tag !== before.tag)
+      texts.push(after.tag < 0 ? 'takes its tag off' : `tags it with VLAN ${after.tag & 0xfff}, priority ${after.tag >> 13}`)
+    const added = after.destinations.slice(before.destinations.length)
+    if (added.length > 0) texts.push(`sends it to ${this.#names(added)}`)
+    const excluded = after.destinations.filter(
+      (entry, k) => (entry & DE_EXCLUDED) !== 0 && (before.destinations[k] ?? DE_EXCLUDED) !== entry,
+    )
+    if (excluded.length > 0 && before.destinations.length > 0) texts.push(`excludes ${this.#names(excluded)}`)
+    return texts
+  }
+
+  #names(entries: readonly number[]): string {
+    return entries.map((entry) => this.#portName(entry & DE_PORT)).join(', ')
+  }
+
+  /** Between forwarding and egress: what mirroring added. */
+  mirrored(batch: Batch): void {
+    for (const look of this.#looks(batch)) {
+      const before = this.#forwarded.find(({ slot }) => slot === look.slot)
+      const added = before === undefined ? [] : look.destinations.slice(before.destinations.length)
+      if (added.length > 0) this.#tell('mirroring', '', look.slot, `copies it to ${this.#names(added)}`)
+    }
+    this.#stage = 'egress'
+  }
+
+  /** A module broke the contract, or failed. */
+  reports(module: string, code: string, message: string): void {
+    this.#tell(this.#stage, module, -1, `${code}: ${message}`)
+  }
+
+  /** A queue that tells what it is given, and takes all of it. */
+  sink(buffer: ArrayBufferLike, port: number): SinkQueue {
+    return {
+      offloads: ALL_OFFLOADS,
+      refusal: 0,
+      deliver: (list, count) => {
+        for (const slot of new Uint16Array(buffer, list, count)) {
+          const { header } = this.#look(slot)
+          const isTagged = (header[12] === 0x81 && header[13] === 0) || (header[12] === 0x88 && header[13] === 0xa8)
+          const tagged = isTagged ? `, tagged with VLAN ${((header[14]! << 8) | header[15]!) & 0xfff}` : ''
+          const name = this.#portName(port)
+          this.#tell('delivery', '', slot, `would be delivered to ${name}: ${this.#pool.length[slot]} bytes${tagged}`, {
+            port: name,
+          })
+        }
+        return count
+      },
+    }
+  }
+
+  /** DropNotes: every drop of the dry run. */
+  note(_pool: PacketPool | undefined, slot: number, reason: number, port: number, incoming: boolean, module: string): void {
+    const name = this.#reasons.name(reason)
+    const at = this.#portName(port)
+    const text = incoming ? `drops it: ${name}` : `does not let it go to ${at}: ${name}`
+    this.#tell(this.#stage, module, slot, text, { dropped: name, port: at })
+  }
+
+  /** What the switch would have learned of the traced frame. */
+  learned(before: MacTable, after: MacTable, slot: number, frame: Uint8Array, vlan: number, port: number): void {
+    const high = frame[6]! | (frame[7]! << 8)
+    const low = frame[8]! | (frame[9]! << 8) | (frame[10]! << 16) | (frame[11]! << 24)
+    const tagged = frame[12] === 0x81 && frame[13] === 0 && frame.length > 16
+    const inVlan = vlan !== 0 || !tagged ? vlan : ((frame[14]! << 8) | frame[15]!) & 0xfff
+    const was = before.lookup(low, high, inVlan)
+    const is = after.lookup(low, high, inVlan)
+    if (is < 0 || is === was) return
+    const moved = was < 0 ? '' : `, and no more behind ${this.#portName(was)}`
+    this.#tell('learning', '', slot, `would learn that ${macText(low, high)} is behind ${this.#portName(port)}${moved}`)
+  }
+}
+
+const hex = (byte: number): string => byte.toString(16).padStart(2, '0')

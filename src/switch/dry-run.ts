@@ -1,0 +1,157 @@
+// Sends a frame through the switch without sending it: the real data path with the real modules, tables and policies, between two bursts;
+// only what would have an effect outside is another: counters, the table that learns, and the queues that frames are delivered to.
+//
+// The rules it must not break: the code that decides is the one that decides for guests' frames; nothing is delivered, counted or
+// learned. What an extension itself remembers of a frame that it has seen, it remembers.
+import type { PacketKernels } from '../kernels/by-packet.ts'
+import { BURST_MAX, HEADER_COPY, PF_ORIGINATED, PF_OWNED, PF_SAFE, POOL_SLOTS } from '../kernels/layout.ts'
+import type { Batch } from '../ndis/batch.ts'
+import { HELD_FIRST, type PacketPool } from '../ndis/pool.ts'
+import type { SwitchContextTypes } from '../ndis/switch-context.ts'
+import { Counters, countersBytes } from './counters.ts'
+import { DataPath } from './data-path.ts'
+import { Delivery } from './delivery.ts'
+import { PacketTrace, type TraceStep } from './dry-run-steps.ts'
+import type { Injections } from './injections.ts'
+import { MacTable } from './mac-table.ts'
+import type { Module } from './module.ts'
+import { fill } from './packet-handle.ts'
+import type { PortTable } from './port-table.ts'
+import type { ReasonRegistry } from './reason-registry.ts'
+
+/** What a dry run borrows of a processor. */
+export interface DryRunComponents {
+  readonly buffer: ArrayBufferLike
+  readonly dataPath: DataPath
+  readonly delivery: Delivery
+  readonly pool: PacketPool
+  readonly kernels: PacketKernels
+  readonly ports: PortTable
+  readonly macs: MacTable
+  readonly injections: Injections
+  readonly reasons: ReasonRegistry
+  readonly nowMs: () => number
+  readonly portName: (id: number) => string
+}
+
+export interface DryRunOptions {
+  /** Port that the frame comes from, and its physical adapter (0: none). */
+  readonly port: number
+  readonly nicIndex: number
+  readonly frame: Uint8Array
+  /** Linear addresses of DATA_PATH_LIST_BYTES and of deliveryListBytes, zeroed. */
+  readonly list: number
+  readonly deliveryList: number
+}
+
+/** The steps of `frame` through the switch; undefined where the packet pool has no room. Call between two bursts. */
+export function dryRun(options: DryRunOptions, components: DryRunComponents): readonly TraceStep[] | undefined {
+  const { dataPath: main, pool, kernels, injections, ports } = components
+  const { frame } = options
+  main.flushInjections() // what waits to be sent is no part of this
+  const slot = pool.take(frame.length, Math.min(frame.length, HEADER_COPY))
+  if (slot < 0) return undefined
+  fill(pool, slot, 0, frame)
+  kernels.parse(pool.base, slot, 1)
+  pool.flags[slot] = (pool.flags[slot]! & ~PF_ORIGINATED) | PF_OWNED | PF_SAFE
+  const trace = new PacketTrace(pool, components.reasons, components.portName)
+  const owned = ownedSlots(injections)
+  const counters = main.stack.modules.map((module) => module.handle.counters.slice())
+  const macs = copyOf(components.macs)
+  const path = dryPath(options, components, macs, trace)
+  try {
+    trace.arrives(slot, options.port)
+    path.takeOver(Uint16Array.of(slot), 1, options.port, options.nicIndex)
+    for (let rounds = 0; injections.pending !== 0 && rounds < BURST_MAX; rounds++) path.settle()
+  } finally {
+    injections.attach(main)
+    for (const kept of ownedSlots(injections)) if (!owned.has(kept)) injections.withhold(kept)
+    for (const [i, module] of main.stack.modules.entries()) module.handle.counters.set(counters[i]!)
+    pool.give(slot)
+  }
+  trace.learned(components.macs, macs, slot, frame, ports.vlan(options.port), options.port)
+  return trace.steps
+}
+
+function ownedSlots(injections: Injections): ReadonlySet<number> {
+  const owned = new Set<number>()
+  for (let slot = HELD_FIRST; slot < POOL_SLOTS; slot++) if (injections.stateOf(slot) !== 0) owned.add(slot)
+  return owned
+}
+
+// A data path like the processor's own, of the same classes, over the same packets, ports and modules.
+function dryPath(options: DryRunOptions, components: DryRunComponents, macs: MacTable, trace: PacketTrace): DataPath {
+  const { dataPath: main, pool, kernels, ports, reasons, injections } = components
+  const counters = new Counters(new SharedArrayBuffer(countersBytes(ports.ports)), 0, ports.ports)
+  const delivery = new Delivery(components.buffer, options.deliveryList, ports.ports, {
+    pool,
+    kernels,
+    counters,
+    reasonName: (reason) => reasons.name(reason),
+  })
+  for (let port = 1; port <= ports.highest; port++)
+    if (components.delivery.reaches(port)) delivery.setQueues(port, [trace.sink(components.buffer, port)])
+  const path = new DataPath({
+    buffer: components.buffer,
+    pool,
+    list: options.list,
+    kernels,
+    ports,
+    macs,
+    counters,
+    delivery,
+    injections,
+    nowMs: components.nowMs,
+    report: (module, code, message) => trace.reports(module, code, message),
+    reasonNumber: (_module, name) => reasons.number(name),
+    reportAll: true,
+  })
+  ;(path as { contexts: SwitchContextTypes }).contexts = main.contexts // what modules declared stays declared
+  path.forwarding.nowSeconds = main.forwarding.nowSeconds
+  path.forwarding.learnsNothing = true
+  path.lost.ring = trace
+  delivery.drops = trace
+  path.stack.set(main.stack.modules.map((module) => watched(module, trace)))
+  const forward = path.choice.forward.bind(path.choice)
+  path.choice.forward = (batch, source) => trace.during('forwarding', '', batch, () => forward(batch, source))
+  const egress = path.stack.egress
+  path.stack.egress = (batch) => {
+    trace.mirrored(batch)
+    egress(batch)
+  }
+  return path
+}
+
+function copyOf(macs: MacTable): MacTable {
+  const copy = new SharedArrayBuffer(macs.words.byteLength)
+  new Int32Array(copy).set(macs.words)
+  return new MacTable(copy, 0, macs.mask + 1, macs.ports, macs.quota)
+}
+
+// The module with its real handlers, each watched. What happens to it here (a failure) happens to this one only.
+function watched(module: Module, trace: PacketTrace): Module {
+  const { handlers } = module
+  const watch = (direction: 'ingress' | 'egress') => {
+    const handler = handlers[direction]
+    if (handler === undefined) return undefined
+    if (module.class === 'capturing') return () => trace.passedOver(direction, module.name)
+    return (batch: Batch) => trace.during(direction, module.name, batch, () => handler.call(handlers, batch))
+  }
+  const own = {
+    ingress: watch('ingress'),
+    egress: watch('egress'),
+    ...(module.class === 'capturing'
+      ? {}
+      : { sendComplete: handlers.sendComplete?.bind(handlers), returned: handlers.returned?.bind(handlers) }),
+  }
+  return Object.create(module, {
+    handlers: { value: Object.fromEntries(Object.entries(own).filter(([, handler]) => handler !== undefined)) },
+    state: { value: module.state, writable: true },
+    faults: { value: 0, writable: true },
+    lastFault: { value: '', writable: true },
+    breaches: { value: 0, writable: true },
+    slowBatches: { value: 0, writable: true },
+    sampledNs: { value: 0, writable: true },
+    sampledPackets: { value: 0, writable: true },
+  }) as Module
+}
