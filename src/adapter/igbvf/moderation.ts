@@ -21,7 +21,7 @@ const RECEIVE_MAX_MS = 0.25
 const TRANSMIT_BYTES = 2048
 const TRANSMIT_DESCRIPTORS = 16
 const TRANSMIT_SHARE = 4
-const TRANSMIT_MAX_MS = 4
+const TRANSMIT_MAX_MS = 10
 export const INTERVAL_MAX_MS: number = Math.max(RECEIVE_MAX_MS, TRANSMIT_MAX_MS)
 
 /** One thread's hold on the moderation of a function. Two threads may note an interrupt at once: then an interval is a little off. */
