@@ -48,6 +48,8 @@ export interface ReceivedFrame {
 export interface DeliverOptions {
   /** Payload segments that the frame's bytes after the header copy are cut into (default 1). */
   readonly segments?: number
+  /** Packet flags of every frame. */
+  readonly flags?: number
   /** virtio-net header of every frame. */
   readonly vnet?: Uint8Array
 }
@@ -185,7 +187,7 @@ export class DataHalf {
     const header = Math.min(frame.length, HEADER_COPY)
     u8.set(frame.subarray(0, header), pool + P_HEADER + slot * HEADER_STRIDE + HEADER_START)
     u32[((pool + P_LENGTH) >> 2) + slot] = frame.length
-    u32[((pool + P_FLAGS) >> 2) + slot] = 0
+    u32[((pool + P_FLAGS) >> 2) + slot] = options.flags ?? 0
     this.#u16[((pool + P_HEADER_OFFSET) >> 1) + slot] = HEADER_START
     this.#u16[((pool + P_HEADER_LENGTH) >> 1) + slot] = header
     u8[pool + P_NEEDS + slot] = 0

@@ -6,7 +6,15 @@ import { afterEach, beforeEach, describe, test } from 'node:test'
 import { DataHalf } from '../../../test/support/data-half.ts'
 import { type DriverOptions, GUEST_BYTES, IgbvfDriver } from '../../../test/support/igbvf-driver.ts'
 import * as r from '../../adapter/igbvf/registers.ts'
-import { OFFLOAD_CHECKSUM, OFFLOAD_TSO4, PF_DROPPED, REASON_BAD_CHAIN, REASON_BAD_OFFLOAD } from '../../kernels/layout.ts'
+import {
+  OFFLOAD_CHECKSUM,
+  OFFLOAD_TSO4,
+  P_PROTOCOL,
+  PF_DATA_VALID,
+  PF_DROPPED,
+  REASON_BAD_CHAIN,
+  REASON_BAD_OFFLOAD,
+} from '../../kernels/layout.ts'
 import { DropReason } from '../../ndis/drop-reasons.ts'
 import { testFrame } from '../compliance-frames.ts'
 import { VfEndpoint } from './control.ts'
@@ -260,6 +268,21 @@ describe('receive', () => {
       const got = driver.receive()!
       assert.deepEqual(got.frame, frame)
       assert.equal(got.header, Math.min(128, frame.length))
+    }
+  })
+
+  test('a checksum that is known to be right is reported as good, others are left to the guest', async () => {
+    await setUp()
+    const good = r.RX_TCP_CHECKSUM_GOOD | r.RX_UDP_CHECKSUM_GOOD
+    for (const [protocol, flags, status] of [
+      [6, PF_DATA_VALID, r.RX_TCP_CHECKSUM_GOOD],
+      [17, PF_DATA_VALID, r.RX_UDP_CHECKSUM_GOOD],
+      [1, PF_DATA_VALID, 0],
+      [6, 0, 0],
+    ] as const) {
+      half.memory.u8[half.context.pool + P_PROTOCOL] = protocol
+      assert.equal(half.deliver([testFrame(100, 1)], { flags }), 1)
+      assert.equal(driver.receive()!.status & good, status)
     }
   })
 
