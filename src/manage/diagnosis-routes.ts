@@ -22,7 +22,7 @@ export const captureSchema = z.strictObject({
   dropped: z.boolean().optional(),
 })
 
-const traceSchema = z.strictObject({ port: z.string().min(1), frame: z.string().regex(/^([0-9a-f]{2})+$/i) })
+export const traceSchema = z.strictObject({ port: z.string().min(1), frame: z.string().regex(/^([0-9a-f]{2})+$/i) })
 export const dropsFilter = z.strictObject({
   port: z.string().min(1).optional(),
   last: z.coerce.number().int().min(0).max(LAST_MAX).optional(),

@@ -4,7 +4,7 @@
 import type { z } from 'zod'
 import { ofPort, oidRequest, removal, vfWords } from '../adapter-routes.ts'
 import { portSchema } from '../config/schema.ts'
-import { captureSchema, dropsFilter } from '../diagnosis-routes.ts'
+import { captureSchema, dropsFilter, traceSchema } from '../diagnosis-routes.ts'
 import { awaitSchema, featureFilter, portFilter, propertyChange, propertyFilter, savedSchema } from '../policy-routes.ts'
 import { queueChange } from '../queue-routes.ts'
 import { extensionChange, filterSchema, orderSchema, pageSchema, portChange } from '../request-schemas.ts'
@@ -65,6 +65,9 @@ export const operations: readonly Operation[] = [
   post('/v1/captures', 'Captures frames for as long as the answer is read.', 'a capture', {
     body: captureSchema,
     content: ['application/vnd.tcpdump.pcap'],
+  }),
+  post('/v1/trace', 'Follows a frame through the switch, without sending it.', 'what becomes of the frame', {
+    body: traceSchema,
   }),
   remove('/v1/captures/:id', 'Ends a capture.', 'what it saw and lost'),
   get('/v1/properties', 'Properties of a port; without one, of the switch and all ports.', 'PropertyStatus[]', {
