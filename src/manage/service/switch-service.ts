@@ -96,7 +96,7 @@ export class SwitchService implements ServiceCalls {
     return this.#state?.config ?? null
   }
 
-  apply(request: ApplyRequest): Promise<ApplyReport> {
+  async apply(request: ApplyRequest): Promise<ApplyReport> {
     const config = this.#resolve(request)
     return this.#inOrder(async () => {
       const before = this.#state
