@@ -98,6 +98,32 @@ test('what comes for a virtio function between the stop of its rings and its lea
   })
 })
 
+test('what is left of a VF that was torn out is unplugged from its guest, before the guest gets another one (SR-246, SR-307)', async () => {
+  const steps: string[] = []
+  const unplugged = Promise.withResolvers<void>()
+  const plug = {
+    plug: async () => void steps.push('plug'),
+    unplug: async () => {
+      steps.push('unplug')
+      await unplugged.promise
+      steps.push('unplugged')
+    },
+  }
+  const vms = [{ name: 'a', mac: A, iov: { weight: 1, form: 'vfio-user' as const, qmp: 'given' } }]
+  await withLab({ vms, plug }, async (lab) => {
+    const { adapters } = lab.running
+    await lab.igbvf('a')
+    await adapters.remove('a', true)
+    const assigning = adapters.assign('a')
+    await lab.until(() => steps.includes('unplug'), 'the unplugging')
+    unplugged.resolve()
+    await assigning
+    await adapters.pull('nic')
+    await lab.until(() => steps.length === 6, 'the second unplugging')
+  })
+  assert.deepEqual(steps, ['plug', 'unplug', 'unplugged', 'plug', 'unplug', 'unplugged'])
+})
+
 test('the parking place is given back when a VF can not be unplugged and is torn out', async () => {
   const plug = { plug: async () => {}, unplug: () => Promise.reject(new Error('no')) }
   const vms = [{ name: 'a', mac: A, iov: { form: 'vfio-user' as const, qmp: 'given' } }]

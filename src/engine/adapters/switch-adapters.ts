@@ -372,10 +372,11 @@ export class RunningAdapters implements SwitchAdapters {
   }
 
   async remove(port: string, surprise = false): Promise<void> {
-    const { port: found } = this.#given(port)
+    const { port: found, given } = this.#given(port)
     this.#notMoving(found)
     found.barred = true
     await inOrder(found, () => this.#giving.remove(found, surprise))
+    if (surprise) void inOrder(found, () => this.#giving.takeRest(found, given.vf))
     await this.#distribute()
   }
 
@@ -403,7 +404,12 @@ export class RunningAdapters implements SwitchAdapters {
     const run = this.#run(name)
     this.#running(name)
     await run.pull()
-    for (const port of this.#ports.values()) if (port.given?.run === run) await inOrder(port, () => this.#giving.taken(port))
+    for (const port of this.#ports.values()) {
+      const { given } = port
+      if (given?.run !== run) continue
+      await inOrder(port, () => this.#giving.taken(port))
+      void inOrder(port, () => this.#giving.takeRest(port, given.vf))
+    }
     this.#log(`adapter ${name}`, 'adapter-removed', 'the adapter was pulled: VMs go on through the switch')
   }
 

@@ -2,7 +2,7 @@
 //
 // The rule it must not break: what fails is undone, and the VM's traffic goes on through its port of the switch.
 import type { VfOwner } from '../../adapter/igbvf/owner.ts'
-import { type AssignedVf, VfAssignmentError, type VfExposure } from '../../adapter/sequences.ts'
+import { type AssignedVf, REMOVAL_TIMEOUT_MS, VfAssignmentError, type VfExposure } from '../../adapter/sequences.ts'
 import { deviceOf, ownerOf } from '../../adapter/vf-binding.ts'
 import type { SharedMemory } from '../../linux/shared-memory.ts'
 import { NdisStatus } from '../../ndis/status.ts'
@@ -195,6 +195,19 @@ export class VfGiving {
       await port.seat.unpark()
       await this.taken(port)
     }
+  }
+
+  /**
+   * A VF was torn out of the guest behind `port`: the VMM takes what is left of it. A driver that stayed bound to it would keep the guest
+   * from hearing its synthetic card (net_failover). Never throws.
+   */
+  async takeRest(port: IovPort, vf: AssignedVf): Promise<void> {
+    const { plug, event } = this.#components
+    if (port.iov.qmp === undefined || !plug) return
+    const late = new Promise<void>((resolve) => setTimeout(resolve, REMOVAL_TIMEOUT_MS).unref())
+    await Promise.race([plug.unplug(port.name, vf), late]).catch((error: Error) =>
+      event(port, 'vf-not-unplugged', `VF ${vf.vfId} was torn out; its device is in the guest still: ${error.message}`),
+    )
   }
 
   /** The VF of `port` is gone. */

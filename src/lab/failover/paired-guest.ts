@@ -5,7 +5,7 @@
 // The rule it must not break: a card is used until it says that it is gone, and its memory no longer after that.
 import { systemClock } from '../software/clock.ts'
 import { SoftwareGuest } from '../software-guest.ts'
-import { type NumberedStream, Path } from './numbered-frames.ts'
+import { type NumberedStream, nowUs, Path } from './numbered-frames.ts'
 import { VirtioCard } from './virtio-card.ts'
 
 /** After so long a function that hears nothing is taken to have a carrier, milliseconds. */
@@ -76,6 +76,9 @@ export class PairedGuest {
     this.#isLeaving = true
     try {
       await card.stop()
+    } catch (error) {
+      if (!card.isGone) throw error
+      this.#noteTorn(card)
     } finally {
       if (this.#function === card) this.#drop()
       this.#isLeaving = false
@@ -95,7 +98,7 @@ export class PairedGuest {
       count += card.receive((frame) => this.#take(frame, Path.vf))
       this.#hasCarrier ||= count > 0 || performance.now() > this.#carrierAtMs
       if (card.isGone && !this.#isLeaving) {
-        this.tornOut.push({ atUs: performance.now() * 1000, unsent: card.unsent })
+        this.#noteTorn(card)
         this.#drop()
       }
     }
@@ -106,6 +109,10 @@ export class PairedGuest {
     this.host.close()
     this.#drop()
     this.#synthetic.close()
+  }
+
+  #noteTorn(card: VirtioCard): void {
+    this.tornOut.push({ atUs: nowUs(), unsent: card.unsent })
   }
 
   // What the function's ring holds still is in the guest's memory.

@@ -60,7 +60,6 @@ export async function runQemuLab(
     if (source !== `port ${run.port}`) return
     if (code === 'vf-active' || code === 'vf-inactive')
       peers.tellPath(code === 'vf-active' ? Path.vf : Path.synthetic).catch(() => undefined)
-    else if (code === 'vf-removed') plug.torn()
   }
   try {
     const running = await components.createSwitch(plug, log)
@@ -95,34 +94,21 @@ export async function runQemuLab(
   }
 }
 
-/**
- * The guest lets its function go by unbinding the driver, which works with every QEMU. When a function is torn out the driver goes after it,
- * as the guest's PCI hot-plug has it: net_failover takes no frame from the virtio card while the function has a driver.
- */
+/** The guest lets its function go by unbinding the driver, which works with every QEMU. */
 class DriverPlug implements VfPlug {
   isUp = false
   readonly #guest: QemuGuest
-  #isPlugged = true
-  #going: Promise<void> = Promise.resolve()
 
   constructor(guest: QemuGuest) {
     this.#guest = guest
   }
 
-  /** The function is gone. */
-  torn(): void {
-    if (this.#isPlugged) this.#going = this.unplug().catch(() => undefined)
+  plug(): Promise<void> {
+    return this.#drive('[ -d "$device/driver" ] || echo "$(basename $device)" >/sys/bus/pci/drivers/igbvf/bind')
   }
 
-  async plug(): Promise<void> {
-    await this.#going
-    this.#isPlugged = true
-    await this.#drive('[ -d "$device/driver" ] || echo "$(basename $device)" >/sys/bus/pci/drivers/igbvf/bind')
-  }
-
-  async unplug(): Promise<void> {
-    this.#isPlugged = false
-    await this.#drive('[ ! -d "$device/driver" ] || echo "$(basename $device)" >/sys/bus/pci/drivers/igbvf/unbind')
+  unplug(): Promise<void> {
+    return this.#drive('[ ! -d "$device/driver" ] || echo "$(basename $device)" >/sys/bus/pci/drivers/igbvf/unbind')
   }
 
   async #drive(what: string): Promise<void> {

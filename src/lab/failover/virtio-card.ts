@@ -84,11 +84,16 @@ export class VirtioCard {
     return this.#rings[RECEIVE].receive(take, !this.#isGone)
   }
 
-  /** Lets the device send what it has, then stops its rings: it writes nothing to the guest's memory any more. */
+  /** Lets the device send what it has, then stops its rings: it writes nothing to the guest's memory any more. Throws if it is gone. */
   async stop(): Promise<void> {
     for (const end = performance.now() + DRAIN_TIMEOUT_MS; this.unsent > 0 && !this.isGone && performance.now() < end; )
       await immediate()
-    for (const ring of [RECEIVE, TRANSMIT]) await this.#ask('GET_VRING_BASE', encode.vringState(ring, 0))
+    try {
+      for (const ring of [RECEIVE, TRANSMIT]) await this.#ask('GET_VRING_BASE', encode.vringState(ring, 0))
+    } catch (error) {
+      this.#look() // why: it may have gone meanwhile
+      throw error
+    }
   }
 
   close(): void {
