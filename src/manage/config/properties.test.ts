@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { checkSource } from './load.ts'
 import { parseYaml } from './yaml-source.ts'
@@ -45,6 +46,15 @@ test('guards written under security become the protection of the port, which no 
   assert.deepEqual(properties('dhcpGuard: true, routerGuard: false'), [protection])
   assert.deepEqual(properties(''), [{ type: 'security', value: {} }])
   complaint('security: { dhcpGuard: 1 }', /property protection: dhcpGuard: 1 is neither true nor false/)
+})
+
+test('the example of guards is a good configuration', () => {
+  const file = new URL('../../../examples/guards.yaml', import.meta.url)
+  const { ports } = checkSource(parseYaml('guards.yaml', readFileSync(file, 'utf8')), '/etc/guards.yaml', machine).switch
+  assert.deepEqual(
+    ports.map(({ properties = [] }) => properties.map(({ type }) => type)),
+    [[], ['protection'], ['security', 'protection']],
+  )
 })
 
 test('a property that no port could have is refused before anything starts', () => {
