@@ -132,7 +132,7 @@ export class QueuedForwarding {
   // All packets are of one queue, and their headers are what they were when that was found.
   private directAll(batch: Batch, entry: number, learns: boolean): void {
     const { slots, length } = batch
-    const { header32, headerOffset, flags, destination, destinationCount, destinationRoom } = this.pool
+    const { header32, headerOffset, flags, vlan, destination, destinationCount, destinationRoom } = this.pool
     const own = this.ports.vlan(this.source)
     destination.fill(entry, 0, BURST_MAX)
     destinationCount.fill(1, 0, BURST_MAX)
@@ -141,10 +141,8 @@ export class QueuedForwarding {
     for (let i = 0; i < length; i++) {
       const slot = slots[i]!
       const at = (slot * HEADER_STRIDE + headerOffset[slot]!) >> 2
-      const second = header32[at + 1]!
-      const third = header32[at + 2]! | 0
-      if (third !== this.learnedFirst || second >>> 16 !== this.learnedSecond || this.learnedAt !== this.state.nowSeconds)
-        this.learn(second, third, own === 0 && (flags[slot]! & PF_TAGGED) !== 0 ? this.pool.vlan[slot]! & 0xfff : own)
+      const member = own === 0 && (flags[slot]! & PF_TAGGED) !== 0 ? vlan[slot]! & 0xfff : own
+      this.learn(header32[at + 1]!, header32[at + 2]! | 0, member)
     }
   }
 
