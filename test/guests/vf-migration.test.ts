@@ -13,7 +13,7 @@ import type { QemuGuest } from '../../src/lab/qemu.ts'
 import { connectControl } from '../../src/manage/control-client.ts'
 import type { PortStatus, RemoteSwitchHost } from '../../src/manage/host.ts'
 import { GuestBench } from '../support/qemu.ts'
-import { prepareVfGuests } from '../support/vf-guests.ts'
+import { failoverArguments, prepareVfGuests } from '../support/vf-guests.ts'
 
 const ground = await prepareVfGuests()
 const bin = fileURLToPath(new URL('../../bin/vmswitch', import.meta.url))
@@ -85,19 +85,21 @@ async function carried(of: Switch): Promise<number> {
 }
 
 function attachment(port: PortStatus): string[] {
+  const { endpoint, iov } = port
+  if (iov?.qmp === undefined && endpoint.kind === 'vhost-user') return failoverArguments(MAC, endpoint.path, iov!.path)
   const answer = vmms.qemu(port, 192)
   assert.ok('attachment' in answer)
   return answer.attachment.arguments.slice(4).flatMap((word) => word.split(' ')) // the guest's machine and memory are there already
 }
 
-/** Two switches; guest alpha with a function in use, at the source; guest beta at the source too, without one. */
-async function open(context: TestContext, form: Form) {
+/** Two switches; guest alpha with a function in use, at the source; guest beta at the source too, without one. `more`: keys of iov. */
+async function open(context: TestContext, form: Form, more = ', qmp: plug.sock') {
   if ('skip' in ground) throw new Error(ground.skip)
   const bench = await GuestBench.open(ground.tests)
   context.after(() => bench.close())
   const { directory } = bench
   const source = await startSwitch(context, directory, 'source', 'server', [
-    `{ name: alpha, mac: "${MAC}", endpoint: { kind: vhost-user, path: alpha.sock }, iov: { form: ${form}, qmp: plug.sock } }`,
+    `{ name: alpha, mac: "${MAC}", endpoint: { kind: vhost-user, path: alpha.sock }, iov: { form: ${form}${more} } }`,
     `{ name: beta, mac: "${PEER_MAC}", endpoint: { kind: vhost-user, path: beta.sock } }`,
   ])
   const target = await startSwitch(context, directory, 'target', 'client', [])
@@ -228,6 +230,20 @@ test(
     await move(context, lab, { guest: there, from: target, to: source, name: 'back' })
     const { silenceMs, bytes } = await endStreams()
     context.diagnostic(`vfio-user: ${bytes} bytes echoed whole, longest silence of a connection ${silenceMs} ms`)
+  },
+)
+
+test(
+  'a guest whose VMM has the PCI function from the start finds it at the other switch too, and its TCP connections go on (SR-251, SR-252, SR-255)',
+  options,
+  async (context) => {
+    const lab = await open(context, 'vfio-user', '')
+    const { source, target, alpha, state } = lab
+    const endStreams = await startStreams(lab)
+    await isUsed(source, alpha, state)
+    await move(context, lab, { guest: alpha, from: source, to: target, name: 'there' })
+    const { silenceMs, bytes } = await endStreams()
+    context.diagnostic(`vfio-user without QMP: ${bytes} bytes echoed whole, longest silence of a connection ${silenceMs} ms`)
   },
 )
 
