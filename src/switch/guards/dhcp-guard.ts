@@ -4,7 +4,7 @@
 
 import * as layout from '../../kernels/layout.ts'
 import type { PacketPool } from '../../ndis/pool.ts'
-import { frameAt, HIDDEN, OTHER, transport } from './headers.ts'
+import { frameAt, HIDDEN, isPlain, OTHER, transport } from './headers.ts'
 
 const { PF_IPV4 } = layout
 const UDP = 17
@@ -18,13 +18,16 @@ const BOOT_REQUEST = 1
 // LEASEQUERY.
 const IPV6_REQUESTS = [1, 3, 4, 5, 6, 8, 9, 11, 12, 14].reduce((bits, type) => bits | (1 << type), 0)
 
+const isDhcpPort = (port: number): boolean => (port | 1) === IPV6_SERVER || port === IPV4_SERVER || port === IPV4_CLIENT
+
 /** True if the packet in `slot` is to be dropped. Allocates nothing. */
 export function isServerMessage(pool: PacketPool, slot: number): boolean {
+  const source = pool.sourceL4[slot]!
+  const destination = pool.destinationL4[slot]!
+  if (isPlain(pool, slot) && (pool.protocol[slot] !== UDP || !(isDhcpPort(source) || isDhcpPort(destination)))) return false
   const found = transport(pool, slot, UDP, 4)
   if (found === OTHER) return false
   if (found === HIDDEN) return true
-  const source = pool.sourceL4[slot]!
-  const destination = pool.destinationL4[slot]!
   const isIpv4 = (pool.flags[slot]! & PF_IPV4) !== 0
   if (destination === (isIpv4 ? IPV4_CLIENT : IPV6_CLIENT)) return true // clients hear it, whatever port it comes from
   const server = isIpv4 ? IPV4_SERVER : IPV6_SERVER

@@ -47,6 +47,15 @@ export function ipEnd(pool: PacketPool, slot: number): number {
 }
 
 /**
+ * True if the packet in `slot` has its transport header right behind an IP header, and no receiver would find another one: what most packets
+ * are, so that its protocol and ports can be believed without more.
+ */
+export function isPlain(pool: PacketPool, slot: number): boolean {
+  const l4 = pool.l4[slot]!
+  return l4 !== 0 && ((pool.flags[slot]! & PF_IPV4) !== 0 || l4 === pool.l3[slot]! + IPV6_HEADER)
+}
+
+/**
  * Whether the packet in `slot` carries `protocol` with `bytes` bytes of its header to be read at the pool's `l4`: OTHER, READABLE or HIDDEN.
  * A frame that is not IP is OTHER, unless IP is hidden in it (see `hidesNetwork`). Allocates nothing.
  */

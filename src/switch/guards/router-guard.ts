@@ -3,7 +3,7 @@
 // The rule it must not break: solicitations and all other ICMP pass.
 import * as layout from '../../kernels/layout.ts'
 import type { PacketPool } from '../../ndis/pool.ts'
-import { frameAt, HIDDEN, OTHER, transport } from './headers.ts'
+import { frameAt, HIDDEN, isPlain, OTHER, transport } from './headers.ts'
 
 const { PF_IPV4 } = layout
 const ICMP = 1
@@ -16,7 +16,9 @@ const IPV6_REDIRECT = 137
 /** True if the packet in `slot` is to be dropped. Allocates nothing. */
 export function isRouterMessage(pool: PacketPool, slot: number): boolean {
   const isIpv4 = (pool.flags[slot]! & PF_IPV4) !== 0
-  const found = transport(pool, slot, isIpv4 ? ICMP : ICMPV6, 1)
+  const protocol = isIpv4 ? ICMP : ICMPV6
+  if (isPlain(pool, slot) && pool.protocol[slot] !== protocol) return false
+  const found = transport(pool, slot, protocol, 1)
   if (found === OTHER) return false
   if (found === HIDDEN) return true
   const type = pool.header8[frameAt(pool, slot) + pool.l4[slot]!]!
