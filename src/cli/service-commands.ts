@@ -4,10 +4,13 @@ import type { CommandContext } from './command-context.ts'
 import type { ApplyOptions } from './commands/apply.ts'
 import type { EventsOptions } from './commands/events.ts'
 import type { ServeOptions } from './commands/serve.ts'
+import type { TopOptions } from './commands/top.ts'
 import { whole } from './grammar.ts'
 
 type Asks = (parent: Command, usage: string, description: string) => Command
 type Run = (command: Command, work: (context: CommandContext) => Promise<unknown>) => Promise<void>
+
+const TOP_SECONDS_MAX = 3600
 
 export function addServiceCommands(program: Command, asks: Asks, run: Run): void {
   program
@@ -36,5 +39,11 @@ export function addServiceCommands(program: Command, asks: Asks, run: Run): void
     .option('--kinds <kinds>', 'of these kinds only, separated by commas')
     .action((options: EventsOptions, command: Command) =>
       run(command, async (context) => (await import('./commands/events.ts')).events(context, options)),
+    )
+  asks(program, 'top', 'show what passes each port, the busiest first, anew every second')
+    .option('--every <seconds>', 'seconds between two pictures', whole(1, TOP_SECONDS_MAX), 1)
+    .option('--times <number>', 'how many pictures; default: until Ctrl-C', whole(1, Number.MAX_SAFE_INTEGER))
+    .action((options: TopOptions, command: Command) =>
+      run(command, async (context) => (await import('./commands/top.ts')).top(context, options)),
     )
 }
