@@ -45,11 +45,12 @@ export function fakeDiagnosis(note: Note): DiagnosisCalls {
     capture: (request) => {
       note('capture', request)
       const stopped = Promise.withResolvers<void>()
+      let stops = 0
       return {
         id: 'capture-1',
         chunks: fakeChunks(stopped.promise),
         stop: async () => {
-          note('stop')
+          if (++stops === 1) note('stop')
           stopped.resolve()
           return { records: 3, bytes: 400, lost: 0 }
         },

@@ -69,7 +69,7 @@ export function readPcapng(bytes: Uint8Array): PcapngCapture {
     const value = find(options, code)
     if (!value || value.length < 4) return undefined
     const at = little || value.length === 4 ? 0 : value.length - 4
-    return new DataView(value.buffer, at).getUint32(0, little)
+    return new DataView(value.buffer, value.byteOffset + at).getUint32(0, little) // a Buffer's slice has no buffer of its own
   }
 
   const readInterface = (at: number, end: number): void => {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { parseMac } from './addresses.ts'
-import { PacketDirection, ReceptionType } from './pcapng.ts'
+import { PacketDirection, PacketVerdict, ReceptionType } from './pcapng.ts'
 import { readPcapng } from './pcapng-reader.ts'
 import { COMMENT_BYTES_MAX, PcapngWriter } from './pcapng-writer.ts'
 
@@ -65,6 +65,22 @@ test('what is written is read back: interfaces, times, flags, ids, queues, comme
       }
     }),
   )
+})
+
+test('a verdict is read back, and a Buffer read as any other bytes', () => {
+  const { writer, keep, bytes } = collector(16)
+  keep(writer.section('t'))
+  keep(writer.interface('a', ''))
+  keep(writer.packet(0, 0, 60, 0, 77, 3, undefined, PacketVerdict.dropped))
+  keep(writer.packet(0, 0, 60, 0, 78, -1))
+  for (const given of [bytes(), Buffer.from(bytes())])
+    assert.deepEqual(
+      readPcapng(given).packets.map(({ id, queue, verdict }) => [id, queue, verdict]),
+      [
+        [77, 3, PacketVerdict.dropped],
+        [78, undefined, undefined],
+      ],
+    )
 })
 
 test('a comment longer than its room is cut', () => {

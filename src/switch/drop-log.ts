@@ -52,6 +52,15 @@ export class DropLog {
     this.batch = new Batch(new Uint16Array(BURST_SLOTS * 2), 0, pool, owner)
   }
 
+  // Made once: a burst with drops is shown without making anything.
+  private shown: readonly Module[] = []
+  private readonly reason = (i: number): string => this.owner.reasonName(this.reasons[i]!)
+  private readonly where: DropPlaces = {
+    port: (i) => this.ports[i]!,
+    incoming: (i) => this.incoming[i] === 1,
+    module: (i) => this.shown[this.places[i]!]?.name ?? '',
+  }
+
   /** Drops noted since the last `show`. */
   get length(): number {
     return this.batch.length
@@ -88,17 +97,12 @@ export class DropLog {
   /** Shows what was noted to the modules that watch drops. */
   show(modules: readonly Module[]): void {
     const { batch } = this
-    const reason = (i: number): string => this.owner.reasonName(this.reasons[i]!)
-    const places: DropPlaces = {
-      port: (i) => this.ports[i]!,
-      incoming: (i) => this.incoming[i] === 1,
-      module: (i) => modules[this.places[i]!]?.name ?? '',
-    }
+    this.shown = modules
     for (const [index, module] of modules.entries()) {
       if (module.state !== 'running' || !module.enabled || module.handlers.filtered === undefined) continue
       batch.rights = 0
       try {
-        module.handlers.filtered(batch, reason, places)
+        module.handlers.filtered(batch, this.reason, this.where)
       } catch (error) {
         this.owner.completionFailed(index, error)
       }

@@ -40,6 +40,13 @@ export async function capture(context: CommandContext, ports: readonly string[],
   const rotates = words.fileSize !== undefined || words.seconds !== undefined
   if (toStdout && (rotates || terminal.json))
     throw new CliError('usage', '-C, -G and --json need a file to write to', 'give one with -w FILE', ExitCode.usage)
+  if (toStdout && process.stdout.isTTY)
+    throw new CliError(
+      'usage',
+      'a capture is nothing to read on a terminal',
+      'write it to a file with -w FILE, or pipe it: vmswitch capture … | tshark -r -',
+      ExitCode.usage,
+    )
   const host = await context.connect()
   const running = await host.capture({
     ...(ports.length === 0 ? {} : { ports }),

@@ -1,0 +1,80 @@
+// The commands that look into a switch, against a control server with a fake switch behind it.
+import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, before, test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { type ControlServer, startControlServer } from '../manage/control-server.ts'
+import { fakeHost } from '../manage/fake-host.ts'
+import { readPcapng } from '../packet/pcapng-reader.ts'
+
+const bin = fileURLToPath(new URL('../../bin/vmswitch', import.meta.url))
+const directory = mkdtempSync(join(tmpdir(), 'vmswitch-diagnosis-'))
+const socket = join(directory, 'control.sock')
+const fake = fakeHost()
+let server: ControlServer | undefined
+
+before(async () => {
+  server = await startControlServer({ path: socket }, { host: fake.host, log: () => {} })
+})
+after(async () => {
+  await server?.close()
+  rmSync(directory, { recursive: true })
+})
+
+function vmswitch(...words: readonly string[]): Promise<{ code: number; stdout: Buffer; stderr: string }> {
+  return new Promise((resolve) => {
+    const env = { PATH: process.env.PATH ?? '', VMSWITCH_CONTROL: socket }
+    execFile(bin, words, { cwd: directory, env, encoding: 'buffer' }, (error, stdout, stderr) =>
+      resolve({ code: error === null ? 0 : Number(error.code), stdout, stderr: stderr.toString() }),
+    )
+  })
+}
+
+test('capture asks for what was said, stops at its count, and writes a capture', async () => {
+  const words = ['-f', 'tcp port 80', '-s', '100', '-c', '2', '--direction', 'inbound', '--no-dropped', '-w', 'a.pcapng']
+  const { code, stdout } = await vmswitch('capture', 'alpha', ...words, '--json')
+  assert.equal(code, 0)
+  assert.deepEqual(JSON.parse(stdout.toString()), { records: 2, lost: 0, files: [join(directory, 'a.pcapng')] })
+  assert.deepEqual(fake.calls.splice(0), [
+    'capture {"ports":["alpha"],"filter":"tcp port 80","snapBytes":100,"direction":"inbound","dropped":false}',
+    'stop',
+  ])
+  assert.deepEqual(
+    readPcapng(readFileSync(join(directory, 'a.pcapng'))).packets.map(({ id }) => id),
+    [1, 2],
+  )
+})
+
+test('capture refuses what it can not do before it starts anything', async () => {
+  for (const words of [[], ['--all', 'alpha'], ['alpha', '-C', '1'], ['alpha', '--json'], ['alpha', '-s', '5']])
+    assert.equal((await vmswitch('capture', ...words)).code, 2, words.join(' '))
+  assert.deepEqual(fake.calls.splice(0), [])
+})
+
+test('why-dropped shows the drops that are kept, and counts the others', async () => {
+  const { stdout } = await vmswitch('why-dropped', 'alpha', '--last', '5')
+  assert.equal(
+    stdout.toString(),
+    [
+      'TIME (UTC)       WHERE       REASON       BY    FRAMES  FRAME',
+      '03:04:05.000000  from alpha  acl: no-udp  acl  1 (+17)  52:54:00:77:00:01 > 02:00:00:00:00:05 UDP 10.0.0.1.5 > 10.0.0.2.53, 60 bytes',
+      'dropped since the start: 23 frames (mac-spoofing 3, acl: no-udp 20)',
+      '',
+    ].join('\n'),
+  )
+  assert.deepEqual(fake.calls.splice(0), ['lastDrops {"port":"alpha","last":5}'])
+  assert.equal(JSON.parse((await vmswitch('why-dropped', '--json')).stdout.toString()).drops.length, 1)
+})
+
+test('trace sends the frame and shows the steps that come back', async () => {
+  fake.calls.splice(0)
+  const { stdout } = await vmswitch('trace', 'alpha', '--frame', '02:00:00:00:00:05 525400770001 0800')
+  assert.match(
+    stdout.toString(),
+    /\n {2}1 {2}arrival {5}switch +comes in at port alpha\n {2}2 {2}ingress {5}acl +drops it: no-udp\nIt would not be delivered\.\n$/,
+  )
+  assert.deepEqual(fake.calls.splice(0), ['trace {"port":"alpha","frame":"0200000000055254007700010800"}'])
+})
