@@ -161,7 +161,12 @@ export class PortMoves {
     const { runner } = find(name)
     if (runner.isHeld) throw new MoveError(`port "${name}" is being moved already`)
     await runner.hold()
-    await vfs.moves.leave(name)
+    try {
+      await vfs.moves.leave(name)
+    } catch (error) {
+      await this.abandon(name)
+      throw error
+    }
   }
 
   /** Source: whether the held port's peer has stopped. */

@@ -145,3 +145,18 @@ test('a prepared port has neither VF nor filters until its guest arrives; then i
     })
   })
 })
+
+test('a port that can not be made ready to leave stays, and may leave another time', async () => {
+  const { plug } = notingPlug()
+  let refusals = 1
+  const refusing = { ...plug, leaving: () => (refusals-- > 0 ? Promise.reject(new Error('QEMU is busy')) : Promise.resolve()) }
+  await withLab({ vms: function_(), plug: refusing }, async (lab) => {
+    const { adapters, moves } = lab.running
+    await assert.rejects(moves.hold('a'), /QEMU is busy/)
+    await adapters.remove('a', true)
+    await adapters.assign('a')
+    await moves.hold('a')
+    await moves.abandon('a')
+    assert.ok(lab.assigned('a'))
+  })
+})
