@@ -63,6 +63,9 @@ export class QueuePath {
   private readonly usual = new Uint8Array(QUEUE_COUNT)
   private readonly ringHandles = new Int32Array(QUEUE_COUNT)
   private mineCount = 0
+  // Packets waited at the last look at the memory of queues, and what the table said of its being written then.
+  private found = true
+  private appended = -1
   private generation = -1
   private readonly memory: QueueMemoryComponents
   // Of the burst in work: queues that it has packets of, and of each queue the first and last packet, and where they go.
@@ -114,16 +117,31 @@ export class QueuePath {
 
   /** Takes one burst from the memory of each queue that this processor serves. Returns the packets indicated. */
   serve(): number {
+    if (!this.mayWait) return 0
     const { queues } = this.components.tables
+    this.appended = queues.appended
     if (queues.generation !== this.generation) this.refresh()
     let taken = 0
-    for (let k = 0; k < this.mineCount; k++) if (!queues.isEmpty(this.mine[k]!)) taken += this.serveQueue(this.mine[k]!)
+    let waiting = false
+    for (let k = 0; k < this.mineCount; k++) {
+      if (queues.isEmpty(this.mine[k]!)) continue
+      waiting = true
+      taken += this.serveQueue(this.mine[k]!)
+    }
+    this.found = waiting
     return taken
+  }
+
+  /** False if nothing can have come into the memory of this processor's queues since they were found empty: one look for all of them. */
+  get mayWait(): boolean {
+    const { queues } = this.components.tables
+    return this.found || queues.appended !== this.appended || queues.generation !== this.generation
   }
 
   private refresh(): void {
     const { tables, processor } = this.components
     this.generation = tables.queues.generation
+    this.found = true // a queue may be this processor's now in which packets wait already
     this.mineCount = 0
     const { queues } = tables
     for (let queue = 0; queue < this.readers.length; queue++) {

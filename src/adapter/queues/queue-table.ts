@@ -14,6 +14,7 @@ const PACKET_FILTER = 1
 const ENCAPSULATION = 2
 const MAC_LOW = 3
 const MAC_HIGH = 4
+const APPENDED = 5
 const W_STATE = 0
 const W_FLAGS = 1
 const W_PROCESSOR = 2
@@ -72,6 +73,11 @@ export class QueueTable {
   /** Changes whenever an entry or a filter does. */
   get generation(): number {
     return Atomics.load(this.words, GENERATION)
+  }
+
+  /** Changes whenever packets were left in the memory of a queue. */
+  get appended(): number {
+    return Atomics.load(this.words, APPENDED)
   }
 
   /** Tells processors that something has changed. */
@@ -262,6 +268,7 @@ export class QueueTable {
   /** Publishes what a writer wrote; under the lock. */
   publish(queue: number, tail: number): void {
     Atomics.store(this.words, this.position(queue, P_TAIL), tail)
+    Atomics.add(this.words, APPENDED, 1)
   }
 
   /** Gives memory back; the reader only, who stays that unless `last`. Wakes who waits for it. */

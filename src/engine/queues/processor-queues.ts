@@ -151,6 +151,7 @@ export class ServedQueueAdapter {
   }
 
   private isWaiting(queues: ReturnType<typeof viewQueueTables>['queues'], processor: number): boolean {
+    if (!this.path.mayWait) return false
     for (let queue = 0; queue < queues.queues; queue++)
       if (queues.processor(queue) === processor && !queues.isEmpty(queue) && !queues.held(queue)) return true
     return false
