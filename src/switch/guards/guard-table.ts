@@ -71,7 +71,7 @@ export class GuardTable {
   }
 
   /** Counts frames against a port's limit for their kind; false: they are to be dropped. Any processor. */
-  take(port: number, kind: number, frames: number, bytes: number, nowMs: number): boolean {
-    return takeTokens(this.words, this.at + port * GUARD_WORDS + W_STORM, kind, frames, bytes, nowMs)
+  take(port: number, kind: number, frames: number, bytes: number, tick: number): boolean {
+    return takeTokens(this.words, this.at + port * GUARD_WORDS + W_STORM, kind, frames, bytes, tick)
   }
 }

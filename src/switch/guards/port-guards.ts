@@ -37,6 +37,8 @@ export class PortGuards {
   private readonly nowMs: () => number
   private readonly bits: Uint8Array
   private generation = -1
+  // Milliseconds of the clock at the burst in work, where a limit asks for it.
+  private tick = 0
 
   constructor(pool: PacketPool, ports: PortTable, owner: GuardsOwner, nowMs: () => number) {
     this.pool = pool
@@ -69,7 +71,11 @@ export class PortGuards {
     const { pool, bits } = this
     const { sourcePort, flags } = pool
     const { slots } = batch
-    if (batch.oneSource && bits[sourcePort[slots[0]!]!] === 0) return
+    if (batch.oneSource) {
+      const guards = bits[sourcePort[slots[0]!]!]!
+      if (guards === 0) return
+      if ((guards & STORM) !== 0) this.tick = this.nowMs() | 0
+    } else this.tick = this.nowMs() | 0
     for (let i = 0; i < batch.length; i++) {
       const slot = slots[i]!
       const port = sourcePort[slot]!
@@ -104,6 +110,6 @@ export class PortGuards {
       const size = vnet[at]! | (vnet[at + 1]! << 8)
       if (size !== 0) frames = Math.ceil(bytes / size)
     }
-    return this.ports.guards.take(port, kind, frames, bytes, this.nowMs())
+    return this.ports.guards.take(port, kind, frames, bytes, this.tick)
   }
 }
