@@ -1,7 +1,7 @@
 // `vmswitch serve` and `vmswitch apply` as processes with the real switch in them.
 import assert from 'node:assert/strict'
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
-import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { request } from 'node:https'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -250,6 +250,32 @@ describe('a service', () => {
       await service.ended
     }
     assert.ok(expected.size > 0)
+  })
+
+  test('that is killed while it applies configurations has one of them, whole', async () => {
+    const numbers = Array.from({ length: 20 }, (_, i) => i)
+    const file = (vlan: number): string =>
+      configure('either', { ports: numbers.map((i) => port(`p${i}`, { vlan, link: vlan === 10 ? 'up' : 'down' })) })
+    const config = (vlan: number): unknown => JSON.parse(readFileSync(file(vlan), 'utf8'))
+    for (let round = 0; round < 2; round++) {
+      const service = serve('either', round === 0 ? ['--apply', file(10)] : [])
+      await service.ready
+      const client = connectService(control('either'))
+      setTimeout(() => service.child.kill('SIGKILL'), 60 + 50 * round)
+      await assert.rejects(async () => {
+        for (let i = 0; ; i++) await client.apply({ config: config(i % 2 === 0 ? 20 : 10), file: join(directory, 'either.json') })
+      }, ControlError)
+      await service.ended
+    }
+    const service = serve('either')
+    await service.ready
+    const host = connectControl(control('either'))
+    const links = new Set((await host.ports()).map(({ link }) => link))
+    const vlans = new Set((await host.properties({})).map(({ value }) => (value as { accessVlanId: number }).accessVlanId))
+    assert.equal((await host.ports()).length, numbers.length)
+    assert.deepEqual([links.size, vlans.size], [1, 1])
+    assert.equal(links.has('up'), vlans.has(10))
+    await stop(service)
   })
 
   test('serves the network only over TLS and to those who know the token, which others may not read', async (t) => {
