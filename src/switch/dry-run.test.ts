@@ -122,6 +122,24 @@ test('packets that a module holds or sends because of it are followed, and never
   assert.deepEqual(harness.got(2), [])
 })
 
+test('a module that answers without end is followed for a while, and none of it is sent', () => {
+  const harness = world()
+  harness.install([
+    { name: 'echo', class: 'filtering' },
+    (sw) => ({
+      egress(batch) {
+        sw.send(batch.clone(0))
+      },
+    }),
+  ])
+  const free = harness.pool.freeSlots
+  assert.ok(trace(harness, 1, frame(2, 1, 'x')).length > 50)
+  assert.equal(harness.injections.pending, 0)
+  assert.equal(harness.pool.freeSlots, free)
+  harness.dataPath.flushInjections()
+  assert.deepEqual(harness.got(2), [])
+})
+
 test('a module that fails in a dry run goes on with what guests send', () => {
   const harness = world()
   const [module] = harness.install([

@@ -65,12 +65,22 @@ export function dryRun(options: DryRunOptions, components: DryRunComponents): re
     for (let rounds = 0; injections.pending !== 0 && rounds < BURST_MAX; rounds++) path.settle()
   } finally {
     injections.attach(main)
+    forgetQueued(injections)
     for (const kept of ownedSlots(injections)) if (!owned.has(kept)) injections.withhold(kept)
     for (const [i, module] of main.stack.modules.entries()) module.handle.counters.set(counters[i]!)
     pool.give(slot)
   }
   trace.learned(components.macs, macs, slot, frame, ports.vlan(options.port), options.port)
   return trace.steps
+}
+
+// Packets that answer packets without end: what is left of them is not sent.
+function forgetQueued(injections: Injections): void {
+  const slots = new Uint16Array(BURST_MAX)
+  while (injections.pending !== 0) {
+    const count = injections.next(slots)
+    for (let i = 0; i < count; i++) injections.free(slots[i]!)
+  }
 }
 
 function ownedSlots(injections: Injections): ReadonlySet<number> {
