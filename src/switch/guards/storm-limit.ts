@@ -53,13 +53,13 @@ export const isLimited = (words: Int32Array, at: number, kind: number): boolean 
 
 /**
  * Takes what `frames` frames of `kind`, `bytes` long together, need out of their bucket. False: it holds less, and they are to be dropped.
- * `nowMs`: of the switch's clock. Any processor.
+ * `tick`: whole milliseconds of the switch's clock, which goes round after 2^32. Any processor.
  */
-export function takeTokens(words: Int32Array, at: number, kind: number, frames: number, bytes: number, nowMs: number): boolean {
+export function takeTokens(words: Int32Array, at: number, kind: number, frames: number, bytes: number, tick: number): boolean {
   const number = (words[at + W_BUCKET_OF]! >> (8 * kind)) & 0xff
   if (number === 0) return true
   const bucket = at + W_BUCKETS + (number - 1) * BUCKET_WORDS
-  fill(words, bucket, nowMs | 0)
+  fill(words, bucket, tick | 0)
   const cost = words[bucket + W_COUNTS_BITS] === 0 ? frames * MILLI : bytes * 8
   if (Atomics.sub(words, bucket + W_TOKENS, cost) >= cost) return true
   Atomics.add(words, bucket + W_TOKENS, cost)
