@@ -63,6 +63,7 @@ test('a save is a file for its owner only, and is what restore sends', async () 
   assert.equal(statSync(file).mode & 0o777, 0o600)
   const restored = await vmswitch('restore', 'lab.json')
   assert.match(restored.stdout, /^alpha +no +restored +0$/m)
+  assert.match(restored.stderr, /^the switch has no SR-IOV adapter .*: its guest goes on with its synthetic card\n$/)
   assert.equal(source.calls.at(-1), `restore ${JSON.stringify(readFileSync(file, 'utf8'))}`)
   writeFileSync(file, 'x')
   assert.equal((await vmswitch('restore', 'none.json')).code, 2)
@@ -75,6 +76,10 @@ test('a migration asks source and target in the order of the contract (ES-491, E
   assert.equal(code, 0)
   assert.match(stdout, /^alpha +no +restored +1$/m)
   assert.match(stderr, /port "alpha" is prepared at \/run\/l\/alpha\.sock: start the VMM there/)
+  assert.match(
+    stderr,
+    /^the VMM takes VF 0 of adapter "nic0" out of the guest when it migrates it\nport "alpha" has VF 0 of adapter "nic0" now$/m,
+  )
   const names = (calls: readonly string[]) => calls.map((call) => call.split(' ')[0])
   assert.deepEqual(names(source.calls), ['save', 'holdPort', 'awaitStop', 'handOver'])
   assert.deepEqual(names(target.calls), ['prepareMigration', 'takeOver'])

@@ -209,7 +209,8 @@ export function fakeHost(): FakeHost {
     },
     restore: (saved) => {
       note('restore', saved)
-      return { ports: [{ name: 'alpha', created: false, data: 'restored', orphans: 0, withoutVf: null }] }
+      const withoutVf = 'the switch has no SR-IOV adapter to give port "alpha" a VF from'
+      return { ports: [{ name: 'alpha', created: false, data: 'restored', orphans: 0, withoutVf }] }
     },
     prepareMigration: (saved) => {
       note('prepareMigration', saved)
