@@ -302,7 +302,7 @@ export const mutations = [
   {
     rule: 'ES-331',
     file: dataPath,
-    find: 'else this.forward(batch, source) // ES-331',
+    find: 'else this.choice.forward(batch, source) // ES-331',
     replace: 'else this.dropUndirected(batch)',
   },
   { rule: 'ES-338', file: dataPath, find: 'if (this.mirroring.active) this.mirroring.add(batch)', replace: '' },
