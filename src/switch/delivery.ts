@@ -240,7 +240,8 @@ export class Delivery {
   private toQueue(queue: SinkQueue, port: number, listIndex: number, count: number, bytes: number, seen: number): void {
     const list = this.listsAt + listIndex * BURST_SLOTS * 2
     const { counters } = this
-    const taken = (seen & ~queue.offloads) === 0 ? queue.deliver(list, count) : this.inSoftware(queue, listIndex, count)
+    const whole = (seen & ~queue.offloads) === 0
+    const taken = whole ? queue.deliver(list, count) : this.inSoftware(queue, listIndex, count)
     counters.port(port, PortCounter.sentFrames, taken)
     if (taken === count) {
       counters.port(port, PortCounter.sentBytes, bytes)
@@ -248,8 +249,8 @@ export class Delivery {
     }
     counters.port(port, PortCounter.sentBytes, Math.round((bytes * taken) / count))
     const refused = count - taken - this.unfinished
-    // Queues take a list from its start: the first that it refused stands behind those, unless software had to do with some.
-    const first = this.unfinished === 0 && taken < count ? this.lists[listIndex * BURST_SLOTS + taken]! : -1
+    // A queue takes a list from its start: the first that it refused stands behind those, unless it got the list in parts.
+    const first = whole && taken < count ? this.lists[listIndex * BURST_SLOTS + taken]! : -1
     this.lose(port, queue.refusal === 0 ? DropReason.receiveBufferFull : queue.refusal, first, refused)
     this.lose(port, DropReason.badOffload, -1, this.unfinished)
     this.unfinished = 0
