@@ -12,6 +12,7 @@ import { GuestPair } from './igbvf/guests.ts'
 import { type LinkKind, type LinkName, links, type Sockets } from './igbvf/links.ts'
 import { IgbvfSwitch, type RegisterUse } from './igbvf/own-switch.ts'
 import { describeMachine } from './support/machine.ts'
+import { raisePriority } from './support/priority.ts'
 import { Scope } from './support/scope.ts'
 import { median, rounded } from './support/statistics.ts'
 
@@ -87,6 +88,7 @@ async function run(options: BenchOptions, components: BenchComponents): Promise<
     const own = await IgbvfSwitch.start({ sockets, directory }, scope)
     progress('booting two guests')
     pair = await GuestPair.start({ cacheDirectory, directory, sockets }, components, scope)
+    if (options.first) for (const pid of [own.pid, ...pair.pids]) raisePriority(pid)
     for (let round = 1; round <= rounds; round++) {
       const line: string[] = []
       for (const link of links) {
@@ -117,7 +119,8 @@ async function run(options: BenchOptions, components: BenchComponents): Promise<
     { ratio: 'igbvf_vs_e1000e', atLeast: RATE_FLOOR, met: ratios.igbvf_vs_e1000e >= RATE_FLOOR },
     { ratio: 'register_messages_per_frame', atMost: MESSAGES_CEILING, met: perFrame <= MESSAGES_CEILING },
   ]
-  return { bench: 'igbvf', machine, results, ratios, floors, notes: NOTES }
+  const notes = options.first ? [...NOTES, 'guests and switch ran with the highest ordinary priority'] : NOTES
+  return { bench: 'igbvf', machine, results, ratios, floors, notes }
 }
 
 const NOTES = [

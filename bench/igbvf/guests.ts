@@ -3,6 +3,8 @@
 //
 // The rule it must not break: bytes are counted by the receiving guest's own kernel, over a stretch of time that the same guest took,
 // with the connection under way before and after.
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { ensureGuestImage, type GuestImage } from '../../src/lab/images.ts'
 import { ensureNewQemu } from '../../src/lab/new-qemu.ts'
 import { QemuGuest } from '../../src/lab/qemu.ts'
@@ -26,9 +28,11 @@ export interface Counted {
 
 export class GuestPair {
   readonly #guests: readonly QemuGuest[]
+  readonly #directory: string
 
-  private constructor(guests: readonly QemuGuest[]) {
+  private constructor(guests: readonly QemuGuest[], directory: string) {
     this.#guests = guests
+    this.#directory = directory
   }
 
   /** Boots both, with all cards configured. */
@@ -58,11 +62,16 @@ export class GuestPair {
     scope.add(() => {
       for (const guest of guests) void guest.stop()
     })
-    const pair = new GuestPair(guests)
+    const pair = new GuestPair(guests, directory)
     for (const guest of guests) await guest.start() // the first listens for the second
     await Promise.all(guests.map((guest) => guest.ready()))
     await Promise.all(guests.map((guest, n) => pair.#configure(guest, n)))
     return pair
+  }
+
+  /** The processes of both. */
+  get pids(): number[] {
+    return this.#guests.map(({ name }) => Number.parseInt(readFileSync(join(this.#directory, `${name}.pid`), 'utf8'), 10))
   }
 
   async stop(): Promise<void> {

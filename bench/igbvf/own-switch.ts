@@ -43,6 +43,10 @@ export class IgbvfSwitch {
     return new IgbvfSwitch(child)
   }
 
+  get pid(): number {
+    return this.#child.pid
+  }
+
   async registerUse(): Promise<RegisterUse> {
     const { functions } = (await askCounters(this.#child)) as unknown as {
       functions: readonly { readonly detail: FunctionDetail }[]
