@@ -77,6 +77,7 @@ describe('the DHCP guard', () => {
         [...fragment(IPV6.options), ...extension(IPV6.options)],
         [...extension(6), ...udp(80, 80, 0)],
       ),
+      'a fragment header in the padding of a whole packet': ipv6({}, IPV6.options, extension(IPV6.fragment), fragment(6, 64)),
       'a fragment header in the padding': ipv6(
         {},
         IPV6.fragment,

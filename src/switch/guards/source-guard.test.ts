@@ -107,6 +107,12 @@ test('is not fooled by extension headers and fragments', () => {
     'behind options': ipv6({ source }, IPV6.options, [...extension(IPV6.icmp), ...lie]),
     'in a fragment': ipv6({ source }, IPV6.fragment, [...fragment(IPV6.icmp, 0, false), ...lie]),
     'whose target comes in the next fragment': ipv6({ source }, IPV6.fragment, [...fragment(IPV6.icmp), ...lie.slice(0, 8)]),
+    'whose target comes in the next fragment, while padding shows one of its own': ipv6(
+      { source },
+      IPV6.fragment,
+      [...fragment(IPV6.icmp), ...lie.slice(0, 8)],
+      ipv6Bytes(source),
+    ),
     'whose type comes in the next fragment': ipv6({ source }, IPV6.fragment, [
       ...fragment(IPV6.options),
       ...extension(IPV6.icmp),

@@ -114,6 +114,13 @@ test('a bucket never gives more than its depth and its rate, nor does it lose wh
   )
 })
 
+test('a bucket is full again after a silence of half the time that the clock takes to go round', () => {
+  const words = new Int32Array(STORM_WORDS)
+  setStormLimits(words, 0, [{ classes: all, packetsPerSecond: 1000 }])
+  assert.ok(takeTokens(words, 0, BROADCAST, 1000, 60, 5000))
+  assert.ok(takeTokens(words, 0, BROADCAST, 1000, 60, 5000 + 2 ** 31 + 10_000))
+})
+
 test('a processor whose look at the clock is a little late takes nothing away', () => {
   const words = new Int32Array(STORM_WORDS)
   setStormLimits(words, 0, [{ classes: all, packetsPerSecond: 1000 }])
