@@ -149,3 +149,23 @@ test('an adapter in VMQ mode has no virtual functions and is listed with its mod
       await assert.rejects(call, { code: 'WRONG_MODE' })
   })
 })
+
+test('a port that comes later gets a queue on the processor with the fewest, and its VLAN follows its property', async () => {
+  await inVmqMode({ processors: 2 }, async (lab) => {
+    const plain = { macSpoofing: 'off', learning: false, link: 'up', endpoint: { kind: 'memory' } } as const
+    await lab.running.addPort({ ...plain, name: 'c', mac: C })
+    const has = (): boolean => lab.running.adapters.queues.list().some(({ port }) => port === 'c')
+    await lab.until(has, 'the queue of c')
+    assert.equal(queueOf(lab, 'c').processor, 0)
+    const [c, wire] = [lab.synthetic('c'), lab.wire()]
+    wire.send(wireFrame(C, PEER, 'to c'))
+    assert.deepEqual(await lab.texts(c, 1), ['to c'])
+    c.send(wireFrame(PEER, C, 'from c'))
+    assert.deepEqual(await lab.texts(wire, 1), ['from c'])
+    await lab.running.policies.add(lab.running.portId('c'), { type: 'vlan', value: { mode: 'access', accessVlanId: 7 } })
+    await lab.until(() => has() && queueOf(lab, 'c').filter?.vlan === 7, 'its filter to have the VLAN')
+    wire.send(wireFrame(C, PEER, 'in VLAN 7', 7))
+    assert.deepEqual(await lab.texts(c, 1), ['in VLAN 7'])
+    assert.equal(queueOf(lab, 'c').counters.receivedFrames, 1)
+  })
+})
