@@ -4,7 +4,7 @@
 // when the process ends, however it ends.
 import { SystemCallError } from './errors.ts'
 import { closeFd, EAGAIN } from './files.ts'
-import { addressOf, lastErrno, sys } from './libc.ts'
+import { addressOf, keepUntilHere, lastErrno, sys } from './libc.ts'
 
 const SYS_BPF = 321
 const BPF_MAP_CREATE = 0
@@ -44,11 +44,15 @@ function ask(command: number, attributes: Buffer): number {
   // The verifier gives up when a signal waits for the process, and wants to be asked again.
   for (let tries = 0; errno === EAGAIN && tries < TRIES_MAX; tries++) {
     const result = sys.bpf(SYS_BPF, command, addressOf(attributes), attributes.length)
-    if (result >= 0) return result
-    errno = lastErrno()
+    errno = result >= 0 ? -result : lastErrno()
   }
+  keepUntilHere(attributes, ...named)
+  named.length = 0
   return -errno
 }
+
+/** What the attributes in work name by address. */
+const named: Buffer[] = []
 
 function bpf(command: number, attributes: Buffer, call: string, subject: string): number {
   const result = ask(command, attributes)
@@ -57,6 +61,7 @@ function bpf(command: number, attributes: Buffer, call: string, subject: string)
 }
 
 const putAddress = (attributes: Buffer, at: number, bytes: Buffer): void => {
+  named.push(bytes)
   attributes.writeBigUInt64LE(BigInt(addressOf(bytes)), at)
 }
 

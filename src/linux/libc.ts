@@ -194,3 +194,13 @@ export const pollHandle = (
     events,
     callback,
   )
+
+const read: { owners: readonly unknown[] } = { owners: [] }
+
+/**
+ * Stands behind a call that reads memory by its address: without a mention after the call, the collector may take the memory's owner for
+ * dead once its address has been taken.
+ */
+export function keepUntilHere(...owners: readonly unknown[]): void {
+  read.owners = owners
+}

@@ -3,7 +3,7 @@
 // The rule it must not break: a socket hears nothing before it is bound to its interface, and never what it sends itself.
 import { SystemCallError } from './errors.ts'
 import { check, closeFd } from './files.ts'
-import { addressOf, lastErrno, sys } from './libc.ts'
+import { addressOf, keepUntilHere, lastErrno, sys } from './libc.ts'
 
 const AF_PACKET = 17
 const SOCK_RAW = 3
@@ -146,7 +146,9 @@ function mute(fd: number, name: string): void {
   const filter = Buffer.alloc(16)
   filter.writeUInt16LE(1, 0)
   filter.writeBigUInt64LE(BigInt(addressOf(instruction)), 8)
-  check('SO_ATTACH_FILTER', sys.setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, filter, filter.length), name)
+  const result = sys.setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, filter, filter.length)
+  keepUntilHere(instruction)
+  check('SO_ATTACH_FILTER', result, name)
 }
 
 /**
