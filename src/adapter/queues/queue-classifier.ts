@@ -25,6 +25,8 @@ const QUEUE_COUNT: number = QUEUES_MAX
 const RECENT = 256
 /** No address and VLAN: ids end at 4095. */
 const NEVER = -1
+/** Flags of packets that more than the destination address decides about. */
+const NOT_PLAIN = PF_DROPPED | PF_MULTICAST | PF_TAGGED | PF_VLAN_OOB
 
 /** Fields are ordinary ones: `classify` runs per burst. */
 export class QueueClassifier {
@@ -56,17 +58,29 @@ export class QueueClassifier {
    */
   classify(first: number, count: number): number {
     const { pool } = this
-    const { flags, receiveQueue } = pool
+    const { flags, receiveQueue, header32, headerOffset } = pool
     if (this.queues.generation !== this.generation) this.refresh()
+    const { encapsulation } = this
     let common = -2
+    // Frames in a row often have one destination: the header's words of the untagged one before, and its queue.
+    let lastFirst = 0
+    let lastSecond = NEVER
+    let lastQueue = 0
     for (let slot = first; slot < first + count; slot++) {
       const kind = flags[slot]!
+      const at = (slot * HEADER_STRIDE + headerOffset[slot]!) >> 2
+      const isPlain = !encapsulation && (kind & NOT_PLAIN) === 0 && (headerOffset[slot]! & 3) === 0
       let queue = 0
-      if ((kind & PF_DROPPED) === 0) {
+      if (isPlain && header32[at]! === lastFirst && (header32[at + 1]! & 0xffff) === lastSecond) queue = lastQueue
+      else if ((kind & PF_DROPPED) === 0) {
         queue = (kind & PF_MULTICAST) !== 0 ? this.group(kind) : this.station(slot, kind)
         if (queue < 0) {
           this.refuse(slot)
           queue = 0
+        } else if (isPlain) {
+          lastFirst = header32[at]!
+          lastSecond = header32[at + 1]! & 0xffff
+          lastQueue = queue
         }
       }
       receiveQueue[slot] = queue // VQ-108
