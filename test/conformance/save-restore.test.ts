@@ -108,6 +108,7 @@ test('CS-81 an orphaned block succeeds with an event; an owner that fails fails 
     name: 'p1',
     data: 'restored',
     orphans: 1,
+    withoutVf: null,
   })
   assert.ok(
     sut.log.some(
