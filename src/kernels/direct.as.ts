@@ -84,6 +84,7 @@ const TAG_BYTES_SWAPPED_S: u32 = 0xa888
 const TAG_BYTES_SWAPPED_OLD: u32 = 0x0091
 const IPV4_BEHIND: u32 = 34 // where the transport header of an IPv4 packet without options begins
 const IPV6_BEHIND: u32 = 54
+const NOT_PLAIN: u32 = 0xff00 | VNET_NEEDS_CSUM // segmentation, or an open checksum
 const SHAPE: u32 = DESC_NEXT | DESC_WRITE | DESC_INDIRECT
 
 let filters: usize = 0
@@ -166,7 +167,16 @@ function open(block: usize, vport: u32): usize {
   return record
 }
 
+/**
+ * The walk, twice: for drivers that negotiated to leave checksums open (`sums`), and for those that did not, whose frames have nothing to
+ * pass on. What the first does for each frame costs the second a sixth of its rate.
+ */
 export function direct(block: usize, q: usize, source: u32, most: u32): u32 {
+  return (load<u32>(q, Q_OFFLOADS) & OFFLOAD_CHECKSUM) != 0 ? walk(block, q, source, most, true) : walk(block, q, source, most, false)
+}
+
+@inline
+function walk(block: usize, q: usize, source: u32, most: u32, sums: bool): u32 {
   store<u32>(block, 0, D_TAKEN)
   store<u32>(block, 0, D_BYTES)
   store<u32>(block, 0, D_NOTIFY)
@@ -175,7 +185,6 @@ export function direct(block: usize, q: usize, source: u32, most: u32): u32 {
   const avail = <usize>load<u32>(q, Q_DRIVER)
   const desc = <usize>load<u32>(q, Q_DESC)
   const mask = load<u32>(q, Q_MASK)
-  const sums = (load<u32>(q, Q_OFFLOADS) & OFFLOAD_CHECKSUM) != 0
   const last = load<u32>(q, Q_LAST)
   let n = (<u32>atomic.load<u16>(avail + 2) - last) & 0xffff
   if (n == 0) return 0
@@ -241,8 +250,9 @@ export function direct(block: usize, q: usize, source: u32, most: u32): u32 {
       if (vnet == 0 || p == 0) break
     } else break
     if (length > LONGEST) break
-    const request = load<u64>(vnet)
+    const request: u64 = sums ? load<u64>(vnet) : <u64>load<u16>(vnet)
     const asked = <u32>request & 0xffff
+    if (!sums && (asked & NOT_PLAIN) != 0) break
     const header = v128.load(p)
     const addresses = i64x2.extract_lane(header, 0)
     const behind = i64x2.extract_lane(header, 1)
@@ -257,7 +267,7 @@ export function direct(block: usize, q: usize, source: u32, most: u32): u32 {
       if (find(third, (second >>> 16) | (source << 16) | FILTER_SOURCE | FILTER_VALID) == 0) break
     }
     let offset: u32 = 0
-    if (asked != 0) {
+    if (sums && asked != 0) {
       if ((asked & 0xff00) != 0) break // segmentation
       if (asked & VNET_NEEDS_CSUM) {
         offset = <u32>load<u16>(vnet, 8)
@@ -288,13 +298,13 @@ export function direct(block: usize, q: usize, source: u32, most: u32): u32 {
         at = load<u32>(target, Q_LAST)
         targetUsed = load<u32>(target, Q_USED) + frames
         targetMask = load<u32>(target, Q_MASK)
-        targetSums = sums && (load<u32>(target, Q_OFFLOADS) & OFFLOAD_CHECKSUM) != 0
+        if (sums) targetSums = (load<u32>(target, Q_OFFLOADS) & OFFLOAD_CHECKSUM) != 0
         targetAvail = <usize>load<u32>(target, Q_DRIVER)
         targetDesc = <usize>load<u32>(target, Q_DESC)
         targetRing = <usize>load<u32>(target, Q_DEVICE) + 4
       }
     }
-    if ((asked & VNET_NEEDS_CSUM) != 0 && !targetSums) break
+    if (sums && (asked & VNET_NEEDS_CSUM) != 0 && !targetSums) break
     if (at == limit) {
       store<u32>(target, load<u32>(target, Q_NO_BUFFER) + 1, Q_NO_BUFFER)
       store<u32>(record, load<u32>(record, DR_LOST) + 1, DR_LOST)
@@ -306,7 +316,7 @@ export function direct(block: usize, q: usize, source: u32, most: u32): u32 {
       if ((load<u32>(t, 12) & (DESC_WRITE | DESC_INDIRECT)) != DESC_WRITE || load<u32>(t, 8) < total) break
       const to = translateTarget(load<u64>(t), total)
       if (to == 0) break
-      if (asked == 0) store<u64>(to, 0)
+      if (!sums || asked == 0) store<u64>(to, 0)
       else if (asked & VNET_NEEDS_CSUM) store<u64>(to, (request & 0xffff000000000000) | VNET_NEEDS_CSUM)
       else store<u64>(to, (asked & VNET_DATA_VALID) != 0 && targetSums ? VNET_DATA_VALID : 0)
       store<u32>(to, offset | (1 << 16), 8) // one buffer
