@@ -37,6 +37,16 @@ test('frames are lent until the ring is full, and again when the device has used
   assert.equal(driver.lent, RING_SIZE)
 })
 
+test('a frame that no buffer holds is refused, and nothing of the next buffer is touched', (context) => {
+  const { driver, available, memory } = ring(context)
+  const longest = 2048 - VNET_HEADER
+  const before = Buffer.from(memory.slice(0))
+  assert.throws(() => driver.send(Buffer.alloc(longest + 1, 1)), { name: 'RangeError', message: /at most 2036 bytes, not 2037/ })
+  assert.equal(available(), 0)
+  assert.ok(before.equals(Buffer.from(memory)))
+  assert.ok(driver.send(Buffer.alloc(longest, 1)))
+})
+
 test('received frames come without their header, and their buffers are lent again', (context) => {
   const { driver, view, memory, head, use, available } = ring(context)
   driver.offer()

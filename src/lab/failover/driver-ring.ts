@@ -10,7 +10,7 @@ import { LabError } from '../errors.ts'
 export const RING_SIZE = 1024
 const BUFFER_BYTES = 2048
 /** Longest frame that a buffer holds. */
-export const FRAME_BYTES_MAX = BUFFER_BYTES - VNET_HEADER
+const FRAME_BYTES_MAX = BUFFER_BYTES - VNET_HEADER
 /** What a ring takes of the guest's memory: descriptors, the driver's ring, the device's ring, buffers. */
 const DRIVER_OFFSET = 0x4000
 const DEVICE_OFFSET = 0x8000
@@ -61,8 +61,10 @@ export class DriverRing {
     this.#notify()
   }
 
-  /** Lends a frame to be sent. Returns false, and takes nothing, if the ring is full. */
+  /** Lends a frame to be sent. Returns false, and takes nothing, if the ring is full. Throws RangeError if no buffer holds it. */
   send(frame: Uint8Array): boolean {
+    if (frame.length > FRAME_BYTES_MAX)
+      throw new RangeError(`a frame of this guest has at most ${FRAME_BYTES_MAX} bytes, not ${frame.length}`)
     this.reclaim()
     const id = this.#free.at(-1)
     if (id === undefined) return false
