@@ -91,8 +91,6 @@ export interface ReceiveMode {
 const MODE_ALL_MULTICAST = 1
 const MODE_PROMISCUOUS = 2
 const GROUPS_AT = 2
-/** Groups that one write can carry. */
-export const BLOCK_GROUPS_MAX = Math.floor((CONFIG_BLOCK_BYTES_MAX - GROUPS_AT) / MAC_BYTES)
 
 /** Block 2 as a VF writes it. */
 export function receiveModeBlock(mode: ReceiveMode): Uint8Array {

@@ -99,7 +99,6 @@ export const OFFLOAD_TSO4 = 1 << 1
 export const OFFLOAD_TSO6 = 1 << 2
 export const OFFLOAD_ECN = 1 << 3 // TSO with CWR set
 export const OFFLOAD_USO = 1 << 4 // UDP segmentation (VIRTIO_NET_HDR_GSO_UDP_L4)
-export const OFFLOAD_MALFORMED = 1 << 7 // never in an ability: the request makes no sense, the packet is dropped
 
 // ---- queue block: one per virtqueue, in shared memory, read by kernels of any processor under Q_LOCK ------------------------
 export const QUEUE_BYTES = 256
@@ -141,7 +140,6 @@ export const Q_KICK = 132 // i32: eventfd by which the guest tells us, -1 = none
 export const Q_PORT = 136 // u32: port id
 export const Q_INDEX = 140 // u32: index of the virtqueue in its device
 export const Q_DESC_BYTES = 144 // u32: bytes from Q_DESC that are inside the guest's region
-export const Q_HEAD_COUNT = 148 // u32: elements consumed by the receive chain in work (packed), scratch
 export const Q_NEEDS_SEEN = 152 // u32: OR of P_NEEDS over the last burst dequeued
 export const Q_GENERATION = 156 // u32: changes with every start, stop and new eventfd; the data half renews what it derived
 export const Q_DISCARD = 160 // u32: 1 = a transmit ring that is started but disabled: its frames are taken and dropped
@@ -160,7 +158,6 @@ export const QF_IN_ORDER = 1 << 4
 export const QF_FOREIGN = 1 << 5 // the guest's memory is not in linear memory: only the TypeScript engine can serve it
 
 // What breaks a queue (it stays stopped until the front-end sets it up anew)
-export const QE_NONE = 0
 export const QE_AVAILABLE_INDEX = 1 // available index ahead of what the ring holds
 export const QE_HEAD = 2 // descriptor index outside the table
 export const QE_PACKED_CHAIN = 3 // packed chain longer than the ring

@@ -20,7 +20,6 @@ const EFD_NONBLOCK = 0o4000
 const EFD_CLOEXEC = 0o2000000
 const MFD_CLOEXEC = 1
 const MFD_ALLOW_SEALING = 2
-const PROT_NONE = 0
 const PROT_READ_WRITE = 3
 const MAP_SHARED = 0x01
 const MAP_PRIVATE = 0x02
@@ -116,10 +115,6 @@ export function mapAnonymousFixed(address: number, length: number): void {
 /** Maps `length` bytes of `fd` anywhere and returns the address. */
 export const mapAnywhere = (length: number, fd: number, offset: number): number =>
   checkMap(sys.mmap(0, length, PROT_READ_WRITE, MAP_SHARED | MAP_NORESERVE, fd, offset), `fd ${fd}, ${length} bytes`)
-
-/** Reserves address space without memory behind it. */
-export const reserveAddresses = (length: number): number =>
-  checkMap(sys.mmap(0, length, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0), `${length} reserved bytes`)
 
 /** Leaves a range out of core dumps: guest memory is the guest's. */
 export const excludeFromDumps = (address: number, length: number): void => {

@@ -4,7 +4,6 @@
 // The rule it must not break: addresses are native (memory.base plus a linear address) and stay mapped as long as the structure is
 // used.
 
-export const MSGHDR_BYTES = 56
 export const MMSGHDR_BYTES = 64
 /** Bytes of a sockaddr_un. */
 export const UNIX_ADDRESS_BYTES = 110

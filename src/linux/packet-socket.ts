@@ -46,7 +46,6 @@ export const PACKET_VNET_BYTES = 10
 export const RING_SLOT_OVERHEAD = 96
 
 // The header of a ring's slot (struct tpacket2_hdr).
-export const RING_STATUS = 0
 export const RING_LENGTH = 4
 export const RING_CAPTURED = 8
 export const RING_FRAME = 12

@@ -15,7 +15,6 @@ const SOL_SOCKET = 1
 const SCM_RIGHTS = 1
 const SO_SNDBUF = 7
 const SO_RCVBUF = 8
-const SO_ERROR = 4
 const SO_PEERCRED = 17
 const UNIX_PATH_MAX = 107
 const ENOENT = 2
@@ -151,9 +150,6 @@ export function connectTo(path: string, type: SocketType): number {
   throw new SystemCallError('connect', errno, path, sys.strerror(errno))
 }
 
-/** Connects an existing (datagram) socket. */
-export const connectSocket = (fd: number, path: string): number => check('connect', sys.connect(fd, unixAddress(path), 110), path)
-
 /**
  * Whether somebody still holds the datagram socket whose sockaddr_un stands in `bytes` from `at` on, `length` bytes. Opens a socket
  * to find out: for rare events, not for every packet.
@@ -176,15 +172,6 @@ export function setSocketBuffers(fd: number, bytes: number): void {
   value.writeInt32LE(bytes)
   sys.setsockopt(fd, SOL_SOCKET, SO_SNDBUF, value, 4)
   sys.setsockopt(fd, SOL_SOCKET, SO_RCVBUF, value, 4)
-}
-
-/** Takes and clears the pending error of a socket (errno, 0 = none). */
-export function socketError(fd: number): number {
-  const value = Buffer.alloc(4)
-  const length = Buffer.alloc(4)
-  length.writeInt32LE(4)
-  sys.getsockopt(fd, SOL_SOCKET, SO_ERROR, value, length)
-  return value.readInt32LE(0)
 }
 
 /** Receives bytes with passed descriptors. One instance per connection; it reuses its buffers. */

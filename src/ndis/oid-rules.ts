@@ -63,6 +63,3 @@ const rules: ReadonlyMap<number, OidRule> = new Map([
 
 /** The row of an OID; undefined for one that the switch does not know, which every extension forwards. */
 export const oidRule = (oid: number): OidRule | undefined => rules.get(oid)
-
-/** All OIDs of the table. */
-export const knownOids: readonly number[] = [...rules.keys()]
