@@ -5,9 +5,10 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createSwitch } from '../../src/engine/host.ts'
+import { pairedCards } from '../../src/lab/paired-cards.ts'
 import type { QemuGuest } from '../../src/lab/qemu.ts'
 import { GuestBench } from '../support/qemu.ts'
-import { failoverArguments, prepareVfGuests } from '../support/vf-guests.ts'
+import { prepareVfGuests } from '../support/vf-guests.ts'
 
 const MAC = '52:54:00:77:03:01'
 const PEER_MAC = '52:54:00:77:03:02'
@@ -73,7 +74,7 @@ test('a TCP connection of a guest goes on, with every byte, while its VF is take
     await running.close()
   })
   const { program } = ground
-  const pair = bench.guest({ name: 'pair', nics: [], program, extraArguments: failoverArguments(MAC, at('s'), at('f')) })
+  const pair = bench.guest({ name: 'pair', nics: [], program, extraArguments: pairedCards(MAC, at('s'), at('f')) })
   const nic = { mac: PEER_MAC, address: '10.77.0.2/24', backend: { kind: 'vhost-user', path: at('o') } } as const
   const peer = bench.guest({ name: 'peer', nics: [nic], program })
   await Promise.all([pair, peer].map((each) => each.start()))

@@ -4,9 +4,10 @@ import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { createSwitch } from '../../src/engine/host.ts'
+import { pairedCards } from '../../src/lab/paired-cards.ts'
 import type { QemuGuest } from '../../src/lab/qemu.ts'
 import { GuestBench } from '../support/qemu.ts'
-import { failoverArguments, prepareVfGuests } from '../support/vf-guests.ts'
+import { prepareVfGuests } from '../support/vf-guests.ts'
 
 const MAC = '52:54:00:77:02:01'
 const PEER_MAC = '52:54:00:77:02:02'
@@ -49,7 +50,7 @@ test('net_failover uses the function, falls back to the virtio card without it, 
     await running.close()
   })
   const { program } = ground
-  const guest = bench.guest({ name: 'pair', nics: [], program, extraArguments: failoverArguments(MAC, at('s'), at('f')) })
+  const guest = bench.guest({ name: 'pair', nics: [], program, extraArguments: pairedCards(MAC, at('s'), at('f')) })
   const nic = { mac: PEER_MAC, address: '10.77.0.2/24', backend: { kind: 'vhost-user', path: at('o') } } as const
   const peer = bench.guest({ name: 'peer', nics: [nic], program })
   await Promise.all([guest, peer].map((each) => each.start()))

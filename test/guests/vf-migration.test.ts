@@ -9,11 +9,12 @@ import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { vmms } from '../../src/cli/vmm/vmms.ts'
+import { pairedCards } from '../../src/lab/paired-cards.ts'
 import type { QemuGuest } from '../../src/lab/qemu.ts'
 import { connectControl } from '../../src/manage/control-client.ts'
 import type { PortStatus, RemoteSwitchHost } from '../../src/manage/host.ts'
 import { GuestBench } from '../support/qemu.ts'
-import { failoverArguments, prepareVfGuests } from '../support/vf-guests.ts'
+import { prepareVfGuests } from '../support/vf-guests.ts'
 
 const ground = await prepareVfGuests()
 const bin = fileURLToPath(new URL('../../bin/vmswitch', import.meta.url))
@@ -86,7 +87,7 @@ async function carried(of: Switch): Promise<number> {
 
 function attachment(port: PortStatus): string[] {
   const { endpoint, iov } = port
-  if (iov?.qmp === undefined && endpoint.kind === 'vhost-user') return failoverArguments(MAC, endpoint.path, iov!.path)
+  if (iov?.qmp === undefined && endpoint.kind === 'vhost-user') return pairedCards(MAC, endpoint.path, iov!.path)
   const answer = vmms.qemu(port, 192)
   assert.ok('attachment' in answer)
   return answer.attachment.arguments.slice(4).flatMap((word) => word.split(' ')) // the guest's machine and memory are there already

@@ -8,6 +8,7 @@ import { BURST_MAX } from '../../src/kernels/layout.ts'
 import { DropReason } from '../../src/ndis/drop-reasons.ts'
 import { DataHalf } from '../support/data-half.ts'
 import { asNobody } from '../support/machine.ts'
+import { type UplinkTest, withUplink as withUplinkOn } from '../support/open-uplink.ts'
 import { PacketPeer } from '../support/packet-peer.ts'
 import { ip, VethPair, whyNoVeth } from '../support/veth.ts'
 
@@ -43,25 +44,8 @@ describe('uplink over AF_PACKET', { skip: skip ?? false }, () => {
   })
   after(() => veth.delete())
 
-  async function withUplink(
-    options: Partial<UplinkOptions>,
-    run: (half: DataHalf, control: UplinkEndpoint, peer: PacketPeer) => Promise<void>,
-  ): Promise<void> {
-    const half = new DataHalf()
-    const control = new UplinkEndpoint(
-      { port: 5, interface: veth.near, via: 'packet', ...options },
-      { memory: half.memory, events: half.events },
-    )
-    const peer = new PacketPeer(veth.far)
-    try {
-      await control.open()
-      await run(half, control, peer)
-    } finally {
-      peer.vanish()
-      await control.close()
-      half.close()
-    }
-  }
+  const withUplink = (options: Partial<UplinkOptions>, run: UplinkTest): Promise<void> =>
+    withUplinkOn(veth, { via: 'packet', ...options }, run)
   const codes = (half: DataHalf): string[] => half.told.map(({ code }) => code)
 
   test('a VLAN tag that the kernel takes off stands in the frame again, and one that we send arrives', () =>

@@ -9,6 +9,7 @@ import { testFrame } from '../../src/endpoints/compliance-frames.ts'
 import { UplinkEndpoint, type UplinkOptions } from '../../src/endpoints/uplink/uplink-endpoint.ts'
 import { DropReason } from '../../src/ndis/drop-reasons.ts'
 import { DataHalf } from '../support/data-half.ts'
+import { type UplinkTest, withUplink as withUplinkOn } from '../support/open-uplink.ts'
 import { PacketPeer } from '../support/packet-peer.ts'
 import { ip, VethPair, whyNoVeth } from '../support/veth.ts'
 
@@ -50,25 +51,8 @@ describe('uplink over AF_XDP', { skip: skip ?? false }, () => {
   })
   after(() => veth.delete())
 
-  async function withUplink(
-    options: Partial<UplinkOptions>,
-    run: (half: DataHalf, control: UplinkEndpoint, peer: PacketPeer) => Promise<void>,
-  ): Promise<void> {
-    const half = new DataHalf()
-    const control = new UplinkEndpoint(
-      { port: 5, interface: veth.near, via: 'xdp', ...options },
-      { memory: half.memory, events: half.events },
-    )
-    const peer = new PacketPeer(veth.far)
-    try {
-      await control.open()
-      await run(half, control, peer)
-    } finally {
-      peer.vanish()
-      await control.close()
-      half.close()
-    }
-  }
+  const withUplink = (options: Partial<UplinkOptions>, run: UplinkTest): Promise<void> =>
+    withUplinkOn(veth, { via: 'xdp', ...options }, run)
   const fallback = (half: DataHalf): string => half.told.find(({ code }) => code === 'uplink-fallback')?.message ?? ''
 
   test('the program is on the interface while the uplink is open, and its state is described', async () => {

@@ -20,28 +20,3 @@ export async function prepareVfGuests(): Promise<VfGround> {
     return { skip: `no QEMU with vfio-user, or no kernel with igbvf: ${(error as Error).message}` }
   }
 }
-
-/** QEMU's arguments for a virtio standby and a virtual function as its primary, each behind a root port of its own. */
-export function failoverArguments(mac: string, standby: string, path: string): string[] {
-  const primary = {
-    driver: 'vfio-user-pci',
-    socket: { type: 'unix', path },
-    id: 'primary',
-    bus: 'root1',
-    failover_pair_id: 'standby',
-  }
-  return [
-    '-device',
-    'pcie-root-port,id=root0,chassis=1,slot=1',
-    '-device',
-    'pcie-root-port,id=root1,chassis=2,slot=2',
-    '-chardev',
-    `socket,id=standbychr,path=${standby}`,
-    '-netdev',
-    'vhost-user,id=standbynet,chardev=standbychr',
-    '-device',
-    `virtio-net-pci,netdev=standbynet,id=standby,bus=root0,mac=${mac},failover=on,romfile=`,
-    '-device',
-    JSON.stringify(primary),
-  ]
-}
