@@ -22,6 +22,9 @@ const packages = {
   'python3-scapy': ['scapy3', 'scapy'],
   socat: ['socat'],
   vde2: ['vde_switch'],
+  chromium: ['chromium'],
+  'nats-server': ['nats-server'],
+  nfdump: ['nfcapd'],
 }
 /** Used by benchmarks alone. */
 const benchPackages = ['vde2']
