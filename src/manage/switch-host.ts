@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url'
 import type { ExtensionEntry } from '../engine/extension-manager.ts'
 import type { RunningSwitch } from '../engine/host.ts'
 import type { PortSettings } from '../engine/port-settings.ts'
+import { type InBoxExtensionName, inBoxExtensionUrls } from '../extensions/catalog.ts'
 import { adapterHost } from './adapter-host.ts'
 import { checkConfig } from './config/checks.ts'
 import { pathText } from './config/diagnostics.ts'
@@ -42,7 +43,7 @@ const defined = <T extends object>(value: T): { [Key in keyof T]?: Exclude<T[Key
 /** An extension as the engine takes it. */
 export const extensionEntry = ({ name, file, enabled, onFailure, required, options }: ResolvedExtension): ExtensionEntry => ({
   name,
-  file: file ?? fileURLToPath(new URL(`../extensions/${name}/index.ts`, import.meta.url)),
+  file: file ?? fileURLToPath(inBoxExtensionUrls[name as InBoxExtensionName]), // the configuration was checked: the name is known
   enabled,
   onFailure,
   required,

@@ -1,5 +1,6 @@
 // What depends on several values of a configuration at once: duplicates, references, addresses, lengths of resolved paths.
 import { existsSync } from 'node:fs'
+import { inBoxExtensionNames } from '../../extensions/catalog.ts'
 import { isSingle, type PropertyInput } from '../../switch/policies/property.ts'
 import { parseStandardProperty } from '../../switch/policies/standard-properties.ts'
 import { checkAdapters, checkEndpointPlaces, isExternalPort, type SharedChecks } from './adapter-checks.ts'
@@ -10,9 +11,6 @@ import { isMulticastMac, isZeroMac, multicastHint } from './mac.ts'
 import { isModulePath } from './resolve.ts'
 import { didYouMean } from './suggest.ts'
 import type { ResolvedConfig, ResolvedPort, ResolvedSwitch, VfConfig } from './types.ts'
-
-/** Names of the in-box extensions. */
-export const inBoxExtensions = ['capture', 'counters', 'acl', 'mac-guard', 'learning-forward'] as const
 
 export type Path = readonly PathSegment[]
 
@@ -39,8 +37,8 @@ export function checkConfig(config: ResolvedConfig): Finding[] {
     extensionOnce(name, path)
     if (file !== null) {
       if (!existsSync(file)) report('no-such-file', path, `there is no file ${file}`, 'paths start beside the configuration file')
-    } else if (!(inBoxExtensions as readonly string[]).includes(use)) {
-      const hint = /[/.]/.test(use) && !isModulePath(use) ? `for a file, write "./${use}"` : didYouMean(use, inBoxExtensions)
+    } else if (!(inBoxExtensionNames as readonly string[]).includes(use)) {
+      const hint = /[/.]/.test(use) && !isModulePath(use) ? `for a file, write "./${use}"` : didYouMean(use, inBoxExtensionNames)
       report('no-such-extension', path, `there is no in-box extension "${use}"`, hint)
     }
   }
@@ -57,7 +55,6 @@ export function checkConfig(config: ResolvedConfig): Finding[] {
   const macOnce = once('MAC address', 'give each port its own address')
   const socketOnce = once('socket path', 'give each socket its own path')
   const interfaceOnce = once('interface', 'give each port its own interface')
-  const sessionOnce = once('monitor session', 'a session has one destination: give each its own monitorSession')
   const shared: SharedChecks = {
     report,
     mac: macOnce,
@@ -97,7 +94,6 @@ export function checkConfig(config: ResolvedConfig): Finding[] {
     if (port.endpoint.kind === 'vf') checkFunction(port.endpoint, port, config.switch.ports, path, report)
     if (isExternalPort(port)) checkExternal(port, path, config.switch, report)
     checkMtu(port, path, report)
-    if (port.portMirroring === 'destination') sessionOnce(String(port.monitorSession), [...path, 'portMirroring'])
   }
   checkAdapters(config, shared)
 
