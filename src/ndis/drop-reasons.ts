@@ -32,12 +32,15 @@ export const DropReason = {
   routerGuard: 27,
   stormLimit: 28,
   sourceGuard: 29,
+  connectionShare: 30,
+  connectionsFull: 31,
+  connectionInvalid: 32,
 } as const
 
 export type DropReason = number
 
 /** Reasons below this number belong to the switch; extensions get the ones from here on. */
-export const FIRST_EXTENSION_REASON = 32
+export const FIRST_EXTENSION_REASON = 48
 export const DROP_REASONS_MAX = 96
 
 /** What a person reads, indexed by reason. */
@@ -72,4 +75,7 @@ export const dropReasonNames: readonly string[] = [
   'router-guard',
   'storm-limit',
   'source-guard',
+  'connection-share',
+  'connection-table-full',
+  'connection-invalid',
 ]
