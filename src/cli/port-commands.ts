@@ -10,6 +10,7 @@ type Run = (command: Command, work: (context: CommandContext) => Promise<unknown
 const MTU_MIN = 68
 const MTU_MAX = 65_535
 const SESSION_MAX = 255
+const VLAN_MAX = 4094
 
 export function addPortCommands(program: Command, asks: Asks, run: Run): void {
   const commands = () => import('./commands/port.ts')
@@ -24,9 +25,16 @@ export function addPortCommands(program: Command, asks: Asks, run: Run): void {
     .addOption(new Option('--link <state>', 'its link').choices(['up', 'down']))
     .option('--mtu <bytes>', 'MTU, where its endpoint has none', whole(MTU_MIN, MTU_MAX))
     .addOption(
-      new Option('--mirror <mode>', 'copy what it sends and gets, or get the copies').choices(['none', 'source', 'destination']),
+      new Option('--mirror <mode>', 'copy what it sends and gets, or get the copies').choices([
+        'none',
+        'source',
+        'destination',
+        'all',
+      ]),
     )
-    .option('--session <number>', 'session that joins mirrored ports with their destination', whole(0, SESSION_MAX))
+    .option('--session <number>', 'session that joins mirrored ports with their destinations', whole(0, SESSION_MAX))
+    .addOption(new Option('--direction <which>', 'what of a mirrored port is copied').choices(['both', 'sent', 'received']))
+    .option('--mirror-vlan <id>', 'VLAN that copies for the port are tagged with; 0: none', whole(0, VLAN_MAX))
     .action((name: string, options: PortOptions, command: Command) =>
       run(command, async (context) => (await commands()).setPort(context, name, options)),
     )

@@ -151,7 +151,7 @@ export class RunningSwitch {
       windows: this.#windows,
       processors: this.#processors,
       macs: this.#macs,
-      policies: new VmPolicies((portId) => this.policies.list(portId)),
+      policies: new VmPolicies((portId) => this.policies.list(portId), this.#table),
       nowMs: () => systemMonotonicMs() - this.#startedMs,
       reasonName: (reason) => this.#reasons.name(reason),
       log: components.log,
@@ -226,14 +226,14 @@ export class RunningSwitch {
   async addPort(config: PortConfig, prepared = false): Promise<void> {
     await this.moves.endValidation(config.name) // ES-147
     const id = await this.#createPort(config, false, prepared)
-    const external = attachmentOf(config).type === PortType.external
     const mtu = this.#control.mtu(id) // extensions may have reduced it
     enforcePortSettings(this.#table, id, config, mtu)
     const endpoints = [config.endpoint, ...(config.adapters ?? [])].map((endpoint) =>
       'mtu' in endpoint ? { ...endpoint, mtu } : endpoint,
     )
     const common = { id, name: config.name, team: endpoints.length > 1, ownMtu: config.mtu !== undefined }
-    const runners = endpoints.map((endpoint, i) => this.#runner({ ...common, endpoint, nicIndex: external ? i + 1 : 0 }))
+    const first = attachmentOf(config).type === PortType.external ? 1 : 0
+    const runners = endpoints.map((endpoint, i) => this.#runner({ ...common, endpoint, nicIndex: first + i }))
     const runner = runners[0]!
     try {
       if (prepared) await runner.hold()
@@ -289,7 +289,6 @@ export class RunningSwitch {
     return this.#control.setLink(this.#find(name).runner.id, up)
   }
 
-  /** Changes the name of a port for people: PORT_UPDATED. */
   updatePort(name: string, friendlyName: string): Promise<void> {
     return this.setPort(name, { friendlyName })
   }
@@ -303,6 +302,7 @@ export class RunningSwitch {
     const config = { ...port.config, ...change }
     enforcePortSettings(this.#table, id, config, this.#control.mtu(id))
     this.#ports.set(name, { ...port, config })
+    if (change.portMirroring !== undefined) this.adapters.policiesChanged(id)
   }
 
   /** What changed of a port's adapter, by its guest or by configuration: NIC_UPDATED. */

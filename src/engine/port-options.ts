@@ -43,6 +43,8 @@ export const portStatusOf = (
   mtu: control.mtu(runner.id),
   portMirroring: config.portMirroring ?? 'none',
   monitorSession: config.monitorSession ?? 0,
+  monitorDirection: config.monitorDirection ?? 'both',
+  monitorVlan: config.monitorVlan ?? 0,
   kind: config.endpoint.kind,
   mac: config.mac,
   connected: table.connected(runner.id),

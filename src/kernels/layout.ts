@@ -92,6 +92,7 @@ export const DE_PRESERVE_VLAN = 1 << 25
 export const DE_PRESERVE_PRIORITY = 1 << 26
 export const DE_PENDING = 1 << 27 // to be excluded when the array is updated
 export const DE_REPORTED = 1 << 28 // the module in work has reported the exclusion
+export const DE_MIRROR = 1 << 29 // added by mirroring: the copy has the VLAN of copies for that port
 
 // Offloads, as a packet's needs and as a queue's abilities
 export const OFFLOAD_CHECKSUM = 1 << 0 // L4 checksum not yet computed
@@ -215,7 +216,7 @@ export const PORT_ADAPTERS = 24 // i32: bit n = the physical adapter with NIC in
 export const PORT_PINS = 28 // i32: packets that outlive a turn and name the port as source or committed destination
 export const PORT_SUBNET = 32 // i32: virtual subnet id, 0 = none
 export const PORT_MTU = 36 // i32: bytes of payload that the connection takes, 0 = any
-export const PORT_MONITOR = 40 // i32: monitor mode, and session << 8
+export const PORT_MONITOR = 40 // i32: monitor mode, session << 8, direction << 16, VLAN of copies << 18
 export const PORT_VLAN_MODE = 44 // i32: 0 = no VLAN property
 export const PORT_VLAN_SECONDARY = 48 // i32
 export const PORT_VLAN_SET_BYTES = 512 // behind the entries: a bit per VLAN and port

@@ -59,6 +59,8 @@ export function fakeHost(): FakeHost {
       mtu: 1500,
       portMirroring: 'none',
       monitorSession: 0,
+      monitorDirection: 'both',
+      monitorVlan: 0,
       uplinks: [],
       iov: {
         weight: 0,
@@ -86,6 +88,8 @@ export function fakeHost(): FakeHost {
       mtu: 1500,
       portMirroring: 'destination',
       monitorSession: 2,
+      monitorDirection: 'both',
+      monitorVlan: 0,
       uplinks: [],
       iov: null,
       id: 2,

@@ -73,8 +73,11 @@ export interface PortStatus {
   readonly learning: boolean
   /** Bytes. */
   readonly mtu: number
-  readonly portMirroring: 'none' | 'source' | 'destination'
+  readonly portMirroring: 'none' | 'source' | 'destination' | 'all'
   readonly monitorSession: number
+  readonly monitorDirection: 'both' | 'sent' | 'received'
+  /** VLAN that mirrored copies for the port are tagged with; 0: they keep what they have. */
+  readonly monitorVlan: number
   /** Further physical adapters of an external port, which form a team with the endpoint. */
   readonly uplinks: readonly EndpointConfig[]
   /** What the port wants of SR-IOV; null: nothing. */

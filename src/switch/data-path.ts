@@ -119,7 +119,7 @@ export class DataPath implements DropLogOwner, InjectionsOwner, AdmissionOwner {
     this.ports = components.ports
     this.guards = new PortGuards(this.pool, components.ports, this, components.nowMs)
     this.edge = new SwitchEdge(this.pool, components.ports, this.guards, this)
-    this.mirroring = new Mirroring(this.pool, components.ports)
+    this.mirroring = new Mirroring(this.pool, components.ports, this)
     this.completion = new Completion(this.pool, this)
     components.delivery.forms = new DeliveryForms(this.pool, components.ports)
     components.injections.attach(this)

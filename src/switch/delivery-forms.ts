@@ -8,7 +8,7 @@ import type { PacketPool } from '../ndis/pool.ts'
 import { PortFlag, type PortTable } from './port-table.ts'
 import { TagEdit } from './tag-edit.ts'
 
-const { DE_EXCLUDED, DE_NIC_SHIFT, DE_PORT, OFFLOAD_TSO4, OFFLOAD_TSO6, OFFLOAD_USO, PF_TAGGED } = layout
+const { DE_EXCLUDED, DE_MIRROR, DE_NIC_SHIFT, DE_PORT, OFFLOAD_TSO4, OFFLOAD_TSO6, OFFLOAD_USO, PF_TAGGED } = layout
 const SUPER_FRAME = OFFLOAD_TSO4 | OFFLOAD_TSO6 | OFFLOAD_USO
 const ETHERNET_HEADER = 14
 const TAG = 4
@@ -53,6 +53,7 @@ export class DeliveryForms {
     const { pool, ports, edit } = this
     const { flags, length, needs } = pool
     const mtu = ports.mtu(port)
+    const copyVlan = ports.monitorVlan(port)
     const priorityAllowed = (ports.flags(port) & PortFlag.noPriority) === 0
     let kept = 0
     let bytes = 0
@@ -65,7 +66,9 @@ export class DeliveryForms {
           continue
         }
       }
-      edit.apply(slot, this.entry(slot, port), priorityAllowed)
+      const entry = this.entry(slot, port)
+      if (copyVlan !== 0 && (entry & DE_MIRROR) !== 0) edit.move(slot, copyVlan)
+      else edit.apply(slot, entry, priorityAllowed)
       bytes += length[slot]!
       lists[first + kept++] = slot
     }

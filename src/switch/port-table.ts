@@ -84,8 +84,11 @@ export const PortFlag = {
 
 const KEPT_FLAGS = PORT_FLAG_VLAN | PORT_FLAG_NO_PRIORITY | PORT_FLAG_EXTERNAL_SUBNET
 
-/** MonitorMode of a port (spec 5.15). */
-export const MonitorMode = { none: 0, destination: 1, source: 2 } as const
+/** MonitorMode of a port (spec 5.15); `all`: a destination of everything that passes the switch. */
+export const MonitorMode = { none: 0, destination: 1, source: 2, all: 3 } as const
+
+/** What of a source is mirrored: what the port sends, what it gets, or both. */
+export const MonitorDirection = { both: 0, sent: 1, received: 2 } as const
 
 /** How a port takes part in VLANs (spec 7.5). */
 export const VlanMode = { none: 0, access: 1, trunk: 2, isolated: 3, community: 4, promiscuous: 5 } as const
@@ -310,12 +313,24 @@ export class PortTable {
   }
 
   monitorSession(port: number): number {
-    return this.words[HEADER_WORDS + port * PORT_WORDS + W_MONITOR]! >> 8
+    return (this.words[HEADER_WORDS + port * PORT_WORDS + W_MONITOR]! >> 8) & 0xff
   }
 
-  /** Mirroring: what ports of mode `source` send and get is copied to the port of mode `destination` of the same session. ES-338 */
-  setMonitor(port: number, mode: number, session = 0): void {
-    this.change(port, W_MONITOR, mode | (session << 8))
+  monitorDirection(port: number): number {
+    return (this.words[HEADER_WORDS + port * PORT_WORDS + W_MONITOR]! >> 16) & 3
+  }
+
+  /** VLAN that copies for the port are tagged with, in place of their own; 0 = they keep what they have. */
+  monitorVlan(port: number): number {
+    return (this.words[HEADER_WORDS + port * PORT_WORDS + W_MONITOR]! >> 18) & 0xfff
+  }
+
+  /**
+   * Mirroring: what ports of mode `source` send and get (see MonitorDirection) is copied to the ports of mode `destination` of the same
+   * session (0…255), everything to ports of mode `all`; there copies have `vlan` (0…4094). Control thread only. ES-338
+   */
+  setMonitor(port: number, mode: number, session = 0, direction = 0, vlan = 0): void {
+    this.change(port, W_MONITOR, mode | (session << 8) | (direction << 16) | (vlan << 18))
   }
 
   vlanMode(port: number): number {

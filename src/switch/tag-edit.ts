@@ -58,6 +58,16 @@ export class TagEdit {
     else if ((priority | vlan) !== tci) this.rewrite(slot, priority | vlan)
   }
 
+  /** Puts the packet in `slot` into `vlan`, tagged, in place of the VLAN that it has; its priority stays. */
+  move(slot: number, vlan: number): void {
+    const { pool } = this
+    const flags = pool.flags[slot]!
+    if (this.edited[slot] === 1) return
+    const tci = ((flags & (PF_TAGGED | PF_VLAN_OOB)) === 0 ? 0 : pool.vlan[slot]! & PRIORITY) | vlan
+    if ((flags & PF_TAGGED) !== 0) this.rewrite(slot, tci)
+    else if (pool.headerOffset[slot]! >= TAG) this.insert(slot, tci)
+  }
+
   private note(slot: number, kind: number, tag: number): void {
     const at = this.count++
     this.slots[at] = slot

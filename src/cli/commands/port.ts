@@ -11,10 +11,17 @@ export interface PortOptions {
   readonly mtu?: number
   readonly mirror?: PortStatus['portMirroring']
   readonly session?: number
+  readonly direction?: PortStatus['monitorDirection']
+  readonly mirrorVlan?: number
 }
 
-const mirrorText = ({ portMirroring, monitorSession }: PortStatus): string =>
-  portMirroring === 'none' ? 'none' : `${portMirroring} of session ${monitorSession}`
+function mirrorText({ portMirroring, monitorSession, monitorDirection, monitorVlan }: PortStatus): string {
+  if (portMirroring === 'none') return 'none'
+  if (portMirroring === 'source')
+    return `source of session ${monitorSession}${monitorDirection === 'both' ? '' : `, what is ${monitorDirection}`}`
+  const vlan = monitorVlan === 0 ? '' : `, in VLAN ${monitorVlan}`
+  return `${portMirroring === 'all' ? 'gets everything' : `destination of session ${monitorSession}`}${vlan}`
+}
 
 function show(terminal: Terminal, port: PortStatus): void {
   const { counters, iov } = port
@@ -47,11 +54,13 @@ export async function showPort({ terminal, connect }: CommandContext, name: stri
 }
 
 export async function setPort({ terminal, connect }: CommandContext, name: string, options: PortOptions): Promise<void> {
-  const { link, mtu, mirror, session } = options
+  const { link, mtu, mirror, session, direction, mirrorVlan } = options
   const change = {
     ...(mtu === undefined ? {} : { mtu }),
     ...(mirror === undefined ? {} : { portMirroring: mirror }),
     ...(session === undefined ? {} : { monitorSession: session }),
+    ...(direction === undefined ? {} : { monitorDirection: direction }),
+    ...(mirrorVlan === undefined ? {} : { monitorVlan: mirrorVlan }),
   }
   const changes = Object.keys(change).length > 0
   if (link === undefined && !changes)

@@ -6,6 +6,7 @@ import { type AdapterLab, withLab } from '../../../test/support/adapter-lab.ts'
 const A = '02:00:00:00:00:0a'
 const B = '02:00:00:00:00:0b'
 const C = '02:00:00:00:00:0c'
+const D = '02:00:00:00:00:0d'
 const PEER = '02:00:00:00:00:99'
 const VLAN = 7
 
@@ -73,6 +74,29 @@ test('a policy that a VF can not carry out takes it away, and it comes back when
       await lab.until(() => lab.assigned('a') === undefined, 'the VF to be taken away for a guard')
     },
   )
+})
+
+test('a port that takes part in mirroring loses its VF while that is on, and its frames are mirrored (SR-256)', async () => {
+  const vms = [
+    { name: 'a', mac: A, iov: { weight: 1 } },
+    { name: 'c', mac: C },
+    { name: 'd', mac: D },
+  ]
+  await withLab({ vms }, async (lab) => {
+    const { running } = lab
+    const a = await lab.virtio('a')
+    await running.setPort('d', { portMirroring: 'destination' })
+    assert.notEqual(lab.assigned('a'), undefined, 'mirroring of others is nothing to it')
+    await running.setPort('a', { portMirroring: 'source' })
+    await lab.until(() => lab.assigned('a') === undefined, 'the VF to be taken away')
+    assert.ok(await a.guest.closes())
+    assert.match(lab.events.find((event) => event.includes('vf-policy'))!, /port mirroring/)
+    const [synthetic, d] = [lab.synthetic('a'), lab.synthetic('d')]
+    synthetic.send(wireFrame(C, A, 'seen by the monitor'))
+    assert.deepEqual(await lab.texts(d, 1), ['seen by the monitor'])
+    await running.setPort('a', { portMirroring: 'none' })
+    await lab.until(() => lab.assigned('a') !== undefined, 'the VF to be given again')
+  })
 })
 
 test('in strict order the filters go to the VF before its guest drives it (PD-10, SR-240)', async () => {

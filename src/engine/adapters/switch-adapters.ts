@@ -236,7 +236,11 @@ export class RunningAdapters implements SwitchAdapters {
     const { policies } = this.#components
     const port = [...this.#ports.values()].find(({ id }) => id === portId)
     const plain = port ?? [...this.#plain.values()].find(({ id }) => id === portId)
-    if (!plain || (plain.vlan === policies.vlan(portId) && policies.obstacle(portId) === undefined)) return
+    if (!plain) return
+    if (plain.vlan === policies.vlan(portId) && policies.obstacle(portId) === undefined) {
+      if (port && port.given === null && this.#isStarted) this.#distribute().catch(() => undefined) // what was in its way may be gone
+      return
+    }
     const refilter = async (): Promise<void> => {
       for (const { stack } of this.#runs) await stack?.forget(plain).catch(() => undefined)
       plain.vlan = policies.vlan(portId)

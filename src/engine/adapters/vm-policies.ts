@@ -6,15 +6,18 @@ import { ANY_VLAN } from '../../adapter/filter-table.ts'
 import type { IsolationProperty, ProtectionProperty, SecurityProperty, VlanProperty } from '../../ndis/standard-properties.ts'
 import type { PropertyInstance } from '../../switch/policies/property.ts'
 import { isGuarded } from '../../switch/policies/protection.ts'
+import { MonitorMode, type PortTable } from '../../switch/port-table.ts'
 
 /** The properties of a port. */
 export type PropertiesOf = (portId: number) => readonly PropertyInstance[]
 
 export class VmPolicies {
   readonly #propertiesOf: PropertiesOf
+  readonly #table: Pick<PortTable, 'monitorMode'>
 
-  constructor(propertiesOf: PropertiesOf) {
+  constructor(propertiesOf: PropertiesOf, table: Pick<PortTable, 'monitorMode'>) {
     this.#propertiesOf = propertiesOf
+    this.#table = table
   }
 
   #property<T>(portId: number, type: string): T | undefined {
@@ -39,6 +42,7 @@ export class VmPolicies {
     const isolation = this.#property<IsolationProperty>(portId, 'isolation')
     if (isolation !== undefined && isolation.mode !== 'none') return `its isolation mode is ${isolation.mode}`
     if (this.#property(portId, 'routing-domain') !== undefined) return 'it is in a routing domain'
+    if (this.#table.monitorMode(portId) !== MonitorMode.none) return 'it takes part in port mirroring'
     return undefined
   }
 }

@@ -50,7 +50,15 @@ export interface Plan {
 /** Settings of the switch that it has from its start to its end. */
 const fixedSettings = ['name', 'type', 'processors', 'verify', 'macTable', 'limits'] as const
 /** What of a port can change while it runs; the MTU only from one to another. */
-const livePortKeys: ReadonlySet<string> = new Set(['link', 'friendlyName', 'portMirroring', 'monitorSession', 'mtu'])
+const livePortKeys: ReadonlySet<string> = new Set([
+  'link',
+  'friendlyName',
+  'portMirroring',
+  'monitorSession',
+  'monitorDirection',
+  'monitorVlan',
+  'mtu',
+])
 const VALUE_TEXT_MAX = 60
 
 /** The changes that lead from one configuration to another; `from` null: from nothing. */

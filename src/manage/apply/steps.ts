@@ -98,11 +98,15 @@ const settingsOf = ({
   friendlyName,
   portMirroring,
   monitorSession,
+  monitorDirection,
+  monitorVlan,
   mtu,
 }: ResolvedPort): Required<Omit<PortSettings, 'mtu'>> & PortSettings => ({
   friendlyName: friendlyName ?? name,
   portMirroring: portMirroring ?? 'none',
   monitorSession: monitorSession ?? 0,
+  monitorDirection: monitorDirection ?? 'both',
+  monitorVlan: monitorVlan ?? 0,
   ...(mtu === undefined ? {} : { mtu }),
 })
 

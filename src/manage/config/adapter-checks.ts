@@ -105,13 +105,6 @@ function checkIov(port: ResolvedPort, path: Path, config: ResolvedConfig, { repo
     )
   else if (port.mac === null)
     report('missing', at, 'a virtual function has the address of its port, and this port has none', 'set mac at the port')
-  if (port.portMirroring === 'source')
-    report(
-      'not-mirrored',
-      [...path, 'portMirroring'],
-      'frames of a virtual function pass the switch by and are not mirrored',
-      'remove iov, or set its weight to 0',
-    )
   checkIovVlan(port, path, report)
 }
 

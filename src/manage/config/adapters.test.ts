@@ -101,7 +101,6 @@ test('a port that can not have a virtual function says why', () => {
   assert.match(refused('{ name: alpha, mac: 52:54:00:77:00:01, endpoint: { kind: stream, path: a }, iov: {} }'), /of kind stream/)
   assert.match(refused('{ name: alpha, endpoint: { kind: vhost-user, path: a }, iov: {} }'), /set mac at the port/)
   assert.match(refused(`{ name: alpha, ${GUEST}, iov: { queuePairs: 2 } }`), /has one queue pair, not 2/)
-  assert.match(refused(`{ name: alpha, ${GUEST}, iov: {}, portMirroring: source }`), /are not mirrored/)
   assert.match(refused(`{ name: alpha, ${GUEST}, iov: { weight: 101 } }`), /expected at most 100/)
   const isolated = '{ mode: private, pvlanMode: isolated, primaryVlanId: 2, secondaryVlanId: 3 }'
   assert.match(refused(`{ name: alpha, ${GUEST}, iov: {}, vlan: ${isolated} }`), /this port's is of mode private/)
@@ -126,7 +125,7 @@ test('a team is an uplink with further ones, on an external switch', () => {
   assert.match(complaint(adapter), /no member of a team/)
 })
 
-test('the MTU of a port is told where its endpoint has none, mirroring has one destination per session', () => {
+test('the MTU of a port is told where its endpoint has none, sessions of mirroring have any number of sources and destinations', () => {
   const ports = (text: string): string => `switch:\n  name: lan\n  ports:\n${text}`
   const [stream] = load(
     ports('    - { name: s, mtu: 9000, endpoint: { kind: stream, path: s }, friendlyName: Reception desk }\n'),
@@ -143,7 +142,11 @@ test('the MTU of a port is told where its endpoint has none, mirroring has one d
     )
   load(mirror('source', 'source'))
   load(mirror('destination', 'destination, monitorSession: 1'))
-  assert.match(complaint(mirror('destination', 'destination')), /a session has one destination/)
+  load(mirror('destination', 'destination'))
+  const [watcher] = load(mirror('all, monitorVlan: 900', 'source, monitorDirection: sent')).switch.ports
+  assert.deepEqual([watcher?.portMirroring, watcher?.monitorVlan], ['all', 900])
+  assert.match(complaint(mirror('all, monitorVlan: 4095', 'none')), /expected at most 4094/)
+  assert.match(complaint(mirror('source, monitorDirection: in', 'none')), /monitorDirection/)
   const { limits } = load('switch: { name: lan, limits: { oidMs: 500 } }').switch
   assert.equal(limits?.oidMs, 500)
   assert.match(complaint('switch: { name: lan, limits: { oidMs: 0 } }'), /expected at least 1/)

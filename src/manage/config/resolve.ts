@@ -119,6 +119,8 @@ export function resolvePort(port: z.output<typeof portSchema>, directory: string
     ...(port.friendlyName === undefined ? {} : { friendlyName: port.friendlyName }),
     ...(port.mtu === undefined ? {} : { mtu: port.mtu }),
     ...(port.portMirroring === undefined ? {} : { portMirroring: port.portMirroring, monitorSession: port.monitorSession ?? 0 }),
+    ...(port.monitorDirection === undefined ? {} : { monitorDirection: port.monitorDirection }),
+    ...(port.monitorVlan === undefined ? {} : { monitorVlan: port.monitorVlan }),
     ...(port.vmqWeight === undefined ? {} : { vmqWeight: port.vmqWeight }),
     ...resolveIov(port, directory),
     ...(properties.length > 0 ? { properties } : {}),

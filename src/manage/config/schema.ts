@@ -3,7 +3,7 @@
 // The rule it must not break: what stands here is about one value at a time. What depends on several values (duplicates,
 // references, lengths of resolved paths) is in checks.ts.
 import { z } from 'zod'
-import { mirrorModes } from '../../engine/port-settings.ts'
+import { mirrorDirections, mirrorModes } from '../../engine/port-settings.ts'
 import { propertyTypes } from '../../switch/policies/property.ts'
 import { adapterSchema, iovSchema } from './adapter-schema.ts'
 import { endpointSchema, mtu, name, queueCount, socketPath, wireSchema } from './endpoint-schema.ts'
@@ -55,7 +55,9 @@ export const portChangeSchema = z.strictObject({
   portMirroring: z
     .enum(mirrorModes)
     .optional()
-    .describe('source: what this port sends and gets goes to the destination port of the same session as well.'),
+    .describe(
+      'source: what this port sends and gets goes to the destinations of its session as well; all: everything comes here.',
+    ),
   monitorSession: z
     .number()
     .int()
@@ -63,6 +65,17 @@ export const portChangeSchema = z.strictObject({
     .max(MIRROR_SESSION_MAX)
     .optional()
     .describe('Session that joins source and destination ports of mirroring. Default: 0.'),
+  monitorDirection: z
+    .enum(mirrorDirections)
+    .optional()
+    .describe('Of a source of mirroring: copy what the port sends, what it receives, or both (the default).'),
+  monitorVlan: z
+    .number()
+    .int()
+    .min(0)
+    .max(VLAN_MAX)
+    .optional()
+    .describe('Of a destination of mirroring: VLAN that the copies are tagged with in place of their own. 0, the default: none.'),
 })
 
 export const portSchema = z.strictObject({

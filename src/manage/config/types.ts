@@ -71,6 +71,8 @@ export interface ResolvedPort {
   /** Absent: none. */
   readonly portMirroring?: NonNullable<z.output<typeof portSchema>['portMirroring']>
   readonly monitorSession?: number
+  readonly monitorDirection?: NonNullable<z.output<typeof portSchema>['monitorDirection']>
+  readonly monitorVlan?: number
   /** Absent: 100. */
   readonly vmqWeight?: number
   /** Absent: the port wants nothing of SR-IOV. */
