@@ -23,8 +23,8 @@ const SNAP_BYTES = 8
 /** Ether types below are lengths (IEEE 802.3). */
 const ETHER_TYPE_MIN = 0x600
 
-// A header that another one follows.
-const isExtension = (protocol: number): boolean =>
+/** True for the protocols of headers that another one follows. */
+export const isExtension = (protocol: number): boolean =>
   protocol === HOP_BY_HOP ||
   protocol === ROUTING ||
   protocol === FRAGMENT ||
@@ -66,9 +66,7 @@ export function transport(pool: PacketPool, slot: number, protocol: number, byte
   if ((kind & PF_IPV4) !== 0) {
     if (found !== protocol) return OTHER
     if (l4 !== 0) return l4 + bytes <= ipEnd(pool, slot) ? READABLE : HIDDEN
-    const at = frameAt(pool, slot) + pool.l3[slot]!
-    const isLater = (((pool.header8[at + 6]! << 8) | pool.header8[at + 7]!) & 0x1fff) !== 0
-    return isLater ? OTHER : HIDDEN
+    return isLaterIpv4Fragment(pool, slot) ? OTHER : HIDDEN
   }
   if ((kind & PF_IPV6) === 0) return hidesNetwork(pool, slot) ? HIDDEN : OTHER
   const end = ipEnd(pool, slot)
@@ -80,6 +78,15 @@ export function transport(pool: PacketPool, slot: number, protocol: number, byte
   if ((kind & PF_FRAGMENT) !== 0 && isLaterIpv6Fragment(pool, slot, end)) return OTHER
   return found === protocol || isExtension(found) || end < pool.headerLength[slot]! ? HIDDEN : OTHER
 }
+
+function isLaterIpv4Fragment(pool: PacketPool, slot: number): boolean {
+  const at = frameAt(pool, slot) + pool.l3[slot]!
+  return (((pool.header8[at + 6]! << 8) | pool.header8[at + 7]!) & 0x1fff) !== 0
+}
+
+/** True if the IP packet in `slot` is a fragment other than the first. `end`: what `ipEnd` says. */
+export const isLaterFragment = (pool: PacketPool, slot: number, end: number): boolean =>
+  (pool.flags[slot]! & PF_IPV4) !== 0 ? isLaterIpv4Fragment(pool, slot) : isLaterIpv6Fragment(pool, slot, end)
 
 function isLaterIpv6Fragment(pool: PacketPool, slot: number, end: number): boolean {
   const { header8 } = pool
