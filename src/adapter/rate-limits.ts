@@ -4,15 +4,15 @@
 //
 // The rule it must not break: a turn takes no more frames than the tokens pay for, so a debt is one burst's last frame at the most.
 import { BURST_MAX } from '../kernels/layout.ts'
+import { fillBucket, startBucket, takeFromBucket } from '../switch/bandwidth/token-bucket.ts'
 
 const burstMax: number = BURST_MAX
 const ENTRY_WORDS = 8
 const RATE = 0 // bytes per millisecond; 0 = no limit (of a minimum: none)
-const TOKENS = 1
-const STAMP = 2 // microseconds, wrapping
+const TOKENS = 1 // a bucket
 const MIN_RATE = 3
-const MIN_TOKENS = 4
-const MIN_STAMP = 5
+const MIN_TOKENS = 4 // a bucket
+const US_PER_MS = 1000
 /** Bytes that a bucket holds at the least: a super-frame must fit. */
 const BUCKET_MIN = 65536
 const BUCKET_MS = 10
@@ -35,26 +35,8 @@ export class RateLimits {
     this.vports = vports
   }
 
-  // Tops a bucket up. The stamp moves by what was credited, so that slow rates lose nothing to rounding.
-  private refill(at: number, stampAt: number, rate: number, nowUs: number): number {
-    const { words } = this
-    const last = Atomics.load(words, stampAt)
-    const elapsed = (nowUs - last) | 0
-    const capacity = Math.max(BUCKET_MIN, rate * BUCKET_MS)
-    if (elapsed < 0 || elapsed > 1_000_000) {
-      if (Atomics.compareExchange(words, stampAt, last, nowUs | 0) === last) Atomics.store(words, at, capacity)
-      return Atomics.load(words, at)
-    }
-    const credit = Math.floor((elapsed * rate) / 1000)
-    if (credit > 0) {
-      const used = Math.floor((credit * 1000) / rate)
-      if (Atomics.compareExchange(words, stampAt, last, (last + used) | 0) === last) {
-        const before = Atomics.load(words, at)
-        const room = capacity - before
-        Atomics.add(words, at, credit < room ? credit : Math.max(room, 0))
-      }
-    }
-    return Atomics.load(words, at)
+  private refill(at: number, rate: number, nowUs: number): number {
+    return fillBucket(this.words, at, rate / US_PER_MS, Math.max(BUCKET_MIN, rate * BUCKET_MS), nowUs)
   }
 
   /** True if a limit applies to the VPort, its own or the link's. Without one `allowance` is BURST_MAX, and nobody has to ask the time. */
@@ -70,11 +52,11 @@ export class RateLimits {
     const rate = words[at + RATE]!
     const linkRate = words[link + RATE]!
     if (rate === 0 && linkRate === 0) return burstMax
-    let tokens = rate === 0 ? 0x7fffffff : this.refill(at + TOKENS, at + STAMP, rate, nowUs)
+    let tokens = rate === 0 ? 0x7fffffff : this.refill(at + TOKENS, rate, nowUs)
     if (linkRate !== 0) {
-      let share = this.refill(link + TOKENS, link + STAMP, linkRate, nowUs)
+      let share = this.refill(link + TOKENS, linkRate, nowUs)
       const minimum = words[at + MIN_RATE]!
-      if (minimum !== 0) share = Math.max(share, this.refill(at + MIN_TOKENS, at + MIN_STAMP, minimum, nowUs))
+      if (minimum !== 0) share = Math.max(share, this.refill(at + MIN_TOKENS, minimum, nowUs))
       tokens = Math.min(tokens, share)
     }
     if (tokens <= 0) return 0
@@ -87,11 +69,11 @@ export class RateLimits {
     const { words } = this
     const at = vport * ENTRY_WORDS
     const link = this.vports * ENTRY_WORDS
-    if (words[at + RATE] !== 0) Atomics.sub(words, at + TOKENS, bytes)
+    if (words[at + RATE] !== 0) takeFromBucket(words, at + TOKENS, bytes)
     if (words[link + RATE] === 0) return
     const minimum = words[at + MIN_RATE]! === 0 ? 0 : Atomics.load(words, at + MIN_TOKENS)
-    if (minimum > 0) Atomics.sub(words, at + MIN_TOKENS, bytes)
-    else Atomics.sub(words, link + TOKENS, bytes)
+    if (minimum > 0) takeFromBucket(words, at + MIN_TOKENS, bytes)
+    else takeFromBucket(words, link + TOKENS, bytes)
   }
 
   // ---- control thread -----------------------------------------------------------------------------------------------------
@@ -99,20 +81,19 @@ export class RateLimits {
   /** Sets a VPort's limits in megabits per second; 0 = none. Both are at most RATE_MAX_MBPS. */
   set(vport: number, limits: { readonly maxMbps: number; readonly minMbps: number }, nowUs: number): void {
     const at = vport * ENTRY_WORDS
-    this.start(at + TOKENS, at + STAMP, at + RATE, limits.maxMbps, nowUs)
-    this.start(at + MIN_TOKENS, at + MIN_STAMP, at + MIN_RATE, limits.minMbps, nowUs)
+    this.start(at + TOKENS, at + RATE, limits.maxMbps, nowUs)
+    this.start(at + MIN_TOKENS, at + MIN_RATE, limits.minMbps, nowUs)
   }
 
   /** Sets what the link has left over all minimums; 0 = the link sets no limit, and minimums mean nothing. */
   setLinkShare(mbps: number, nowUs: number): void {
     const at = this.vports * ENTRY_WORDS
-    this.start(at + TOKENS, at + STAMP, at + RATE, mbps, nowUs)
+    this.start(at + TOKENS, at + RATE, mbps, nowUs)
   }
 
-  private start(tokensAt: number, stampAt: number, rateAt: number, mbps: number, nowUs: number): void {
+  private start(tokensAt: number, rateAt: number, mbps: number, nowUs: number): void {
     const rate = mbps * BYTES_PER_MS_PER_MBPS
-    Atomics.store(this.words, stampAt, nowUs | 0)
-    Atomics.store(this.words, tokensAt, Math.max(BUCKET_MIN, rate * BUCKET_MS))
+    startBucket(this.words, tokensAt, Math.max(BUCKET_MIN, rate * BUCKET_MS), nowUs)
     Atomics.store(this.words, rateAt, rate)
   }
 }

@@ -130,6 +130,13 @@ test('VLANs are admitted one by one, or all', () => {
 
 const limits = (vports = 4): RateLimits => new RateLimits(new SharedArrayBuffer(rateLimitsBytes(vports)), 0, vports)
 
+test('looks that follow each other within a microsecond make no tokens', () => {
+  const rates = limits()
+  rates.set(1, { maxMbps: 100, minMbps: 0 }, 0)
+  rates.charge(1, 200_000)
+  for (let look = 0; look < 100_000; look++) assert.equal(rates.allowance(1, 1.5), 0)
+})
+
 test('without a limit a turn takes a whole burst, whatever was sent', () => {
   const rates = limits()
   rates.charge(1, 1e9)
