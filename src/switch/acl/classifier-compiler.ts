@@ -1,0 +1,346 @@
+// Compiles rules into the decision trees of classifier.ts.
+//
+// The rule it must not break: time and memory are bounded by the number of rules, whatever they are (PLACES_PER_RULE): where cutting would
+// cost more, a leaf stays long.
+import {
+  C_FIRST_TREE,
+  C_TREES,
+  NARROW_RULE_WORDS,
+  NODE_BITS,
+  NODE_SHIFT,
+  R_ISOLATION,
+  R_LOCAL,
+  R_LOCAL_PORT,
+  R_LOCAL_SPAN,
+  R_PROTOCOL,
+  R_RANK,
+  R_REMOTE,
+  R_REMOTE_PORT,
+  R_REMOTE_SPAN,
+  R_WIDE,
+  TREE_WORDS,
+  WIDE_RULE_WORDS,
+} from './classifier.ts'
+import { K_PORTS, K_PROTOCOL } from './flow-key.ts'
+
+/** What a rule wants of an address: the first `bits` bits of four words; an IPv4 address stands in the last, with 96 bits before it. */
+export interface AddressMatch {
+  readonly words: readonly number[]
+  readonly bits: number
+}
+
+/** A rule of a program. What is left out matches everything. Smaller ranks come first; rules of one rank have one verdict. */
+export interface RuleMatch {
+  readonly rank: number
+  readonly local?: AddressMatch | undefined
+  readonly remote?: AddressMatch | undefined
+  /** Only together with a protocol that has ports. */
+  readonly localPorts?: readonly [first: number, last: number] | undefined
+  readonly remotePorts?: readonly [first: number, last: number] | undefined
+  readonly protocol?: number | undefined
+  /** 0…2^24-1 */
+  readonly isolation?: number | undefined
+}
+
+/** Rules of a leaf that are compared one after the other rather than cut apart. */
+const LEAF_RULES = 3
+/** Places that nodes and leaves may have together, of each rule and at least. */
+const PLACES_PER_RULE = 48
+const PLACES_MIN = 4096
+/** Rules of a node may stand in so many of its children on average. */
+const COPIES_MAX = 3
+const BITS_MAX = 12
+/** Rule sets up to here are one tree. */
+const ONE_TREE_RULES = 48
+/** An address is narrow if a rule names so many of its bits. */
+const NARROW_BITS = { narrow: 10, wide: 32 } as const
+
+// Where a field of the key stands. Ports and protocol are parts of a word.
+interface Field {
+  readonly word: number
+  readonly shift: number
+  readonly last: number
+}
+const WHOLE_WORD = { shift: 0, last: 0xffffffff }
+const LOCAL_PORT: Field = { word: K_PORTS, shift: 16, last: 0xffff }
+const REMOTE_PORT: Field = { word: K_PORTS, shift: 0, last: 0xffff }
+const PROTOCOL: Field = { word: K_PROTOCOL, shift: 0, last: 0xff }
+const ISOLATION: Field = { word: K_PROTOCOL, shift: 16, last: 0xffff }
+const others = [LOCAL_PORT, REMOTE_PORT, PROTOCOL, ISOLATION]
+const address = (words: readonly number[]): Field[] => words.map((word) => ({ word, ...WHOLE_WORD }))
+const narrowFields: readonly Field[] = [...address([7, 3]), ...others]
+const wideFields: readonly Field[] = [...address([4, 5, 6, 7, 0, 1, 2, 3]), ...others]
+
+/** First and last number that a prefix leaves of word `w` of an address. */
+function wordRange(match: AddressMatch | undefined, w: number): [number, number] {
+  const bits = Math.min(32, Math.max(0, (match?.bits ?? 0) - w * 32))
+  if (match === undefined || bits === 0) return [0, 0xffffffff]
+  const host = bits === 32 ? 0 : 0xffffffff >>> bits
+  const first = (match.words[w]! & ~host) >>> 0
+  return [first, (first | host) >>> 0]
+}
+
+const maskOf = (match: AddressMatch | undefined, w: number): number => {
+  const [first, last] = wordRange(match, w)
+  return ~(first ^ last)
+}
+
+function rangeOf(rule: RuleMatch, field: Field): readonly [number, number] {
+  switch (field) {
+    case LOCAL_PORT:
+      return rule.localPorts ?? [0, 0xffff]
+    case REMOTE_PORT:
+      return rule.remotePorts ?? [0, 0xffff]
+    case PROTOCOL:
+      return rule.protocol === undefined ? [0, 0xff] : [rule.protocol, rule.protocol]
+    case ISOLATION:
+      return rule.isolation === undefined ? [0, 0xffff] : [rule.isolation & 0xffff, rule.isolation & 0xffff]
+    default:
+      return field.word < 4 ? wordRange(rule.local, field.word) : wordRange(rule.remote, field.word - 4)
+  }
+}
+
+/** A way to cut a node: 2^bits children, by bits of a field from `shift` on. */
+interface Cut {
+  readonly field: number
+  readonly shift: number
+  readonly bits: number
+  /** Rules that a rule's packet meets, on average. */
+  readonly cost: number
+}
+
+class Compiler {
+  readonly #fields: readonly Field[]
+  readonly #rules: readonly RuleMatch[]
+  readonly #wide: boolean
+  // First and last value of rule r in field f, at f * rules + r.
+  readonly #first: Uint32Array
+  readonly #last: Uint32Array
+  readonly #at: Int32Array
+  readonly #counts = new Int32Array((1 << BITS_MAX) + 1)
+  #words = new Int32Array(4096)
+  #used = 0
+  #left: number
+
+  constructor(rules: readonly RuleMatch[], wide: boolean) {
+    this.#rules = rules
+    this.#wide = wide
+    this.#fields = wide ? wideFields : narrowFields
+    const { length } = rules
+    this.#left = Math.max(PLACES_MIN, length * PLACES_PER_RULE)
+    this.#first = new Uint32Array(length * this.#fields.length)
+    this.#last = new Uint32Array(length * this.#fields.length)
+    this.#at = new Int32Array(length)
+    for (const [f, field] of this.#fields.entries())
+      for (const [r, rule] of rules.entries()) {
+        const [first, last] = rangeOf(rule, field)
+        this.#first[f * length + r] = first
+        this.#last[f * length + r] = last
+      }
+  }
+
+  compile(): Int32Array {
+    const groups = this.#groups()
+    this.#take(C_FIRST_TREE + groups.length * TREE_WORDS)
+    for (let r = 0; r < this.#rules.length; r++) this.#writeRule(r)
+    this.#words[C_TREES] = groups.length
+    for (const [t, group] of groups.entries()) {
+      const firsts = new Uint32Array(this.#fields.length)
+      const lasts = Uint32Array.from(this.#fields, ({ last }) => last)
+      const root = this.#node(group, firsts, lasts)
+      this.#words[C_FIRST_TREE + t * TREE_WORDS] = root
+      this.#words[C_FIRST_TREE + t * TREE_WORDS + 1] = this.#rules[group[0]!]!.rank
+    }
+    const shared = new Int32Array(new SharedArrayBuffer(this.#used * 4))
+    shared.set(this.#words.subarray(0, this.#used))
+    return shared
+  }
+
+  // Rules that narrow the remote address, those that narrow the local one, and the others: none is copied all over the tree of another.
+  #groups(): Int32Array[] {
+    const all = Int32Array.from(this.#rules.keys())
+    if (all.length === 0) return []
+    if (all.length <= ONE_TREE_RULES) return [all]
+    const before = this.#wide ? 0 : 96
+    const least = this.#wide ? NARROW_BITS.wide : NARROW_BITS.narrow
+    const isNarrow = (match: AddressMatch | undefined): boolean => (match?.bits ?? 0) - before >= least
+    const remote = all.filter((r) => isNarrow(this.#rules[r]!.remote))
+    const local = all.filter((r) => !isNarrow(this.#rules[r]!.remote) && isNarrow(this.#rules[r]!.local))
+    const wide = all.filter((r) => !isNarrow(this.#rules[r]!.remote) && !isNarrow(this.#rules[r]!.local))
+    return [remote, local, wide].filter(({ length }) => length > 0).sort((a, b) => a[0]! - b[0]!)
+  }
+
+  #take(count: number): number {
+    const at = this.#used
+    this.#used += count
+    if (this.#used > this.#words.length) {
+      const larger = new Int32Array(Math.max(this.#used, this.#words.length * 2))
+      larger.set(this.#words)
+      this.#words = larger
+    }
+    return at
+  }
+
+  #writeRule(r: number): void {
+    const rule = this.#rules[r]!
+    const at = this.#take(this.#wide ? WIDE_RULE_WORDS : NARROW_RULE_WORDS)
+    const words = this.#words
+    this.#at[r] = at
+    const { isolation, protocol, localPorts = [0, 0xffff], remotePorts = [0, 0xffff] } = rule
+    words[at + R_RANK] = rule.rank
+    words[at + R_PROTOCOL] = (protocol ?? 0) | ((isolation ?? 0) << 16)
+    words[at + R_PROTOCOL + 1] = (protocol === undefined ? 0 : 0xff) | (isolation === undefined ? 0 : 0xffff0000)
+    words[at + R_ISOLATION] = isolation === undefined ? 0 : (isolation >>> 16) << 16
+    words[at + R_ISOLATION + 1] = isolation === undefined ? 0 : 0xffff0000
+    words[at + R_LOCAL_PORT] = localPorts[0]
+    words[at + R_LOCAL_SPAN] = localPorts[1] - localPorts[0]
+    words[at + R_REMOTE_PORT] = remotePorts[0]
+    words[at + R_REMOTE_SPAN] = remotePorts[1] - remotePorts[0]
+    const pair = (to: number, match: AddressMatch | undefined, w: number): void => {
+      words[to] = match?.words[w] ?? 0
+      words[to + 1] = maskOf(match, w)
+    }
+    pair(at + R_LOCAL, rule.local, 3)
+    pair(at + R_REMOTE, rule.remote, 3)
+    if (!this.#wide) return
+    for (let w = 0; w < 3; w++) {
+      pair(at + R_WIDE + w * 2, rule.local, w)
+      pair(at + R_WIDE + 6 + w * 2, rule.remote, w)
+    }
+  }
+
+  #leaf(list: Int32Array): number {
+    this.#left -= list.length + 1
+    const at = this.#take(list.length + 1)
+    this.#words[at] = list.length
+    for (const [i, r] of list.entries()) this.#words[at + 1 + i] = this.#at[r]!
+    return ~at
+  }
+
+  // Whether rule r matches all of a region in every field.
+  #covers(r: number, firsts: Uint32Array, lasts: Uint32Array): boolean {
+    const { length } = this.#rules
+    for (let f = 0; f < firsts.length; f++)
+      if (this.#first[f * length + r]! > firsts[f]! || this.#last[f * length + r]! < lasts[f]!) return false
+    return true
+  }
+
+  // The place of a node for the rules of `list`, all of which meet the region.
+  #node(rules: Int32Array, outerFirsts: Uint32Array, outerLasts: Uint32Array): number {
+    if (rules.length === 0) return 0
+    const { length } = this.#rules
+    const covering = rules.findIndex((r) => this.#covers(r, outerFirsts, outerLasts))
+    const list = covering < 0 ? rules : rules.subarray(0, covering + 1)
+    if (list.length <= LEAF_RULES) return this.#leaf(list)
+    // No rule matches outside of what their ranges span.
+    const firsts = Uint32Array.from(outerFirsts)
+    const lasts = Uint32Array.from(outerLasts)
+    for (let f = 0; f < firsts.length; f++) {
+      let low = 0xffffffff
+      let high = 0
+      for (const r of list) {
+        low = Math.min(low, this.#first[f * length + r]!)
+        high = Math.max(high, this.#last[f * length + r]!)
+      }
+      firsts[f] = Math.max(low, firsts[f]!)
+      lasts[f] = Math.min(high, lasts[f]!)
+    }
+    const cut = this.#choose(list, firsts, lasts)
+    return cut === undefined ? this.#leaf(list) : this.#cut(list, cut, firsts, lasts)
+  }
+
+  #choose(list: Int32Array, firsts: Uint32Array, lasts: Uint32Array): Cut | undefined {
+    let best: Cut | undefined
+    for (let field = 0; field < firsts.length; field++) {
+      const differing = (firsts[field]! ^ lasts[field]!) >>> 0
+      if (differing === 0) continue
+      const open = 32 - Math.clz32(differing)
+      const most = Math.min(open, BITS_MAX, Math.ceil(Math.log2(list.length)) + 1)
+      for (let bits = most; bits >= 1; bits--) {
+        const cost = this.#cost(list, field, open - bits, bits, firsts[field]!, lasts[field]!)
+        if (cost < 0) continue
+        // A larger node has to earn its places.
+        if (best === undefined || cost < best.cost * 0.9) best = { field, shift: open - bits, bits, cost }
+        break
+      }
+    }
+    return best !== undefined && best.cost < list.length * 0.9 ? best : undefined
+  }
+
+  // What a cut leaves of rules per child, weighted by rules; -1 if it copies too many.
+  #cost(list: Int32Array, field: number, shift: number, bits: number, first: number, last: number): number {
+    const { length } = this.#rules
+    const counts = this.#counts
+    const mask = (1 << bits) - 1
+    counts.fill(0, 0, mask + 2)
+    let total = 0
+    for (const r of list) {
+      const from = (Math.max(first, this.#first[field * length + r]!) >>> shift) & mask
+      const to = (Math.min(last, this.#last[field * length + r]!) >>> shift) & mask
+      total += to - from + 1
+      counts[from]!++
+      counts[to + 1]!--
+    }
+    if (total > list.length * COPIES_MAX || total + mask + 1 > this.#left) return -1
+    let running = 0
+    let squares = 0
+    for (let c = 0; c <= mask; c++) {
+      running += counts[c]!
+      squares += running * running
+    }
+    return squares / total
+  }
+
+  #cut(list: Int32Array, { field, shift, bits }: Cut, firsts: Uint32Array, lasts: Uint32Array): number {
+    const { length } = this.#rules
+    const mask = (1 << bits) - 1
+    const { word, shift: fieldShift } = this.#fields[field]!
+    const first = firsts[field]!
+    const last = lasts[field]!
+    const base = shift + bits >= 32 ? 0 : ((first >>> (shift + bits)) << (shift + bits)) >>> 0
+    const children = new Map<number, number[]>()
+    for (const r of list) {
+      const from = (Math.max(first, this.#first[field * length + r]!) >>> shift) & mask
+      const to = (Math.min(last, this.#last[field * length + r]!) >>> shift) & mask
+      for (let c = from; c <= to; c++) {
+        const child = children.get(c)
+        if (child === undefined) children.set(c, [r])
+        else child.push(r)
+      }
+    }
+    const at = this.#take(mask + 2)
+    this.#left -= mask + 2
+    this.#words[at] = word | ((shift + fieldShift) << NODE_SHIFT) | (bits << NODE_BITS)
+    let before: readonly number[] | undefined
+    let beforePlace = 0
+    for (let c = 0; c <= mask; c++) {
+      const rules = children.get(c)
+      if (rules === undefined) {
+        before = undefined
+        continue
+      }
+      const childFirst = Math.max(first, base + c * 2 ** shift)
+      const childLast = Math.min(last, base + (c + 1) * 2 ** shift - 1)
+      const spans = rules.every(
+        (r) => this.#first[field * length + r]! <= childFirst && this.#last[field * length + r]! >= childLast,
+      )
+      let place = beforePlace
+      if (!(spans && before !== undefined && same(before, rules))) {
+        const inFirsts = Uint32Array.from(firsts)
+        const inLasts = Uint32Array.from(lasts)
+        inFirsts[field] = childFirst
+        inLasts[field] = childLast
+        place = this.#node(Int32Array.from(rules), inFirsts, inLasts)
+      }
+      this.#words[at + 1 + c] = place
+      before = spans ? rules : undefined
+      beforePlace = place
+    }
+    return at
+  }
+}
+
+const same = (a: readonly number[], b: readonly number[]): boolean => a.length === b.length && a.every((r, i) => r === b[i])
+
+/** The program of rules for `first` of classifier.ts, in memory that threads share. `rules`: by rank; `wide`: addresses are of IPv6. */
+export const compileRules = (rules: readonly RuleMatch[], wide: boolean): Int32Array => new Compiler(rules, wide).compile()
