@@ -35,6 +35,10 @@ export const DropReason = {
   connectionShare: 30,
   connectionsFull: 31,
   connectionInvalid: 32,
+  bandwidthLimit: 33,
+  teamDuplicate: 34,
+  teamReflection: 35,
+  tenantIsolation: 36,
 } as const
 
 export type DropReason = number
@@ -78,4 +82,8 @@ export const dropReasonNames: readonly string[] = [
   'connection-share',
   'connection-table-full',
   'connection-invalid',
+  'bandwidth-limit',
+  'team-duplicate',
+  'team-reflection',
+  'tenant-isolation',
 ]
