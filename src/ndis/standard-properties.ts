@@ -111,6 +111,54 @@ export interface ProtectionProperty {
   readonly sourceGuard?: SourceGuardProperty
 }
 
+/**
+ * An entry of a port's ACL (Add-VMNetworkAdapterAcl): of the entries of one kind the one with the longest prefix decides, and of those that
+ * meter the one with the longest prefix counts. `local` is the port's side.
+ */
+export interface AclEntry {
+  readonly action: 'allow' | 'deny' | 'meter'
+  /** inbound: to the port; outbound: from it. */
+  readonly direction: 'inbound' | 'outbound' | 'both'
+  readonly side: 'local' | 'remote'
+  /** any-ip: all of IPv4 and IPv6. */
+  readonly kind: 'mac' | 'any-mac' | 'ipv4' | 'ipv6' | 'any-ip'
+  /** The address or prefix as text in its normal form, or ANY. */
+  readonly text: string
+  readonly prefix: AddressPrefix
+}
+
+export interface AclProperty {
+  readonly entries: readonly AclEntry[]
+}
+
+/** First and last port of a range. */
+export type PortRange = readonly [first: number, last: number]
+
+/** A rule of a port's extended ACL (Add-VMNetworkAdapterExtendedAcl). What is absent matches everything. */
+export interface ExtendedAclRule {
+  /** Unique; from its place in the list if none was given. */
+  readonly name: string
+  readonly action: 'allow' | 'deny'
+  readonly direction: 'inbound' | 'outbound'
+  readonly localAddress?: AddressPrefix
+  readonly remoteAddress?: AddressPrefix
+  readonly localPorts?: PortRange
+  readonly remotePorts?: PortRange
+  /** IP protocol, 0…255. */
+  readonly protocol?: number
+  /** The heaviest is tried first; in the order of the list where they weigh the same. */
+  readonly weight: number
+  /** An allowed packet opens a connection, whose packets in both directions pass. */
+  readonly stateful: boolean
+  readonly idleSessionTimeoutSeconds: number
+  /** Virtual subnet or VLAN. */
+  readonly isolationId?: number
+}
+
+export interface ExtendedAclProperty {
+  readonly rules: readonly ExtendedAclRule[]
+}
+
 /** A standard property, or a built-in policy, by its type's name. */
 export interface StandardProperties {
   security: SecurityProperty
@@ -120,6 +168,8 @@ export interface StandardProperties {
   'routing-domain': RoutingDomainProperty
   bandwidth: BandwidthProperty
   protection: ProtectionProperty
+  acl: AclProperty
+  'extended-acl': ExtendedAclProperty
 }
 
 export type StandardPropertyName = keyof StandardProperties

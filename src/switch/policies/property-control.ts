@@ -17,7 +17,9 @@ import {
   type SwitchPropertyParameters,
 } from '../../ndis/properties.ts'
 import type {
+  AclProperty,
   BandwidthProperty,
+  ExtendedAclProperty,
   IsolationProperty,
   ProtectionProperty,
   RoutingDomainProperty,
@@ -51,6 +53,8 @@ export interface PortPolicy {
   readonly isolation?: IsolationProperty
   readonly routingDomains?: readonly RoutingDomainProperty[]
   readonly protection?: ProtectionProperty
+  readonly acl?: AclProperty
+  readonly extendedAcl?: ExtendedAclProperty
 }
 
 /** How properties reach the stack, the ports and the processors. */
@@ -80,7 +84,15 @@ export interface FeatureStatusReport {
 }
 
 /** Types that have an effect on the data path. */
-const enforced: ReadonlySet<PropertyTypeName> = new Set(['security', 'vlan', 'isolation', 'routing-domain', 'protection'])
+const enforced: ReadonlySet<PropertyTypeName> = new Set([
+  'security',
+  'vlan',
+  'isolation',
+  'routing-domain',
+  'protection',
+  'acl',
+  'extended-acl',
+])
 
 const oids = {
   port: { add: Oid.portPropertyAdd, update: Oid.portPropertyUpdate, delete: Oid.portPropertyDelete },
@@ -288,6 +300,8 @@ export function policyOf(properties: readonly PropertyInstance[]): PortPolicy {
     else if (type === 'vlan') policy.vlan = property as VlanProperty
     else if (type === 'isolation') policy.isolation = property as IsolationProperty
     else if (type === 'protection') policy.protection = property as ProtectionProperty
+    else if (type === 'acl') policy.acl = property as AclProperty
+    else if (type === 'extended-acl') policy.extendedAcl = property as ExtendedAclProperty
     else if (type === 'routing-domain') routingDomains.push(property as RoutingDomainProperty)
   }
   if (routingDomains.length > 0) policy.routingDomains = routingDomains

@@ -20,6 +20,8 @@ export const propertyTypes = [
   'routing-domain',
   'bandwidth',
   'protection',
+  'acl',
+  'extended-acl',
   'custom',
 ] as const
 export type PropertyTypeName = (typeof propertyTypes)[number]
@@ -33,18 +35,31 @@ const typeNumbers: Readonly<Record<PropertyTypeName, PortPropertyType>> = {
   profile: PortPropertyType.profile,
   isolation: PortPropertyType.isolation,
   'routing-domain': PortPropertyType.routingDomain,
-  bandwidth: PortPropertyType.undefined, // extensions never see these two
+  bandwidth: PortPropertyType.undefined, // extensions never see these
   protection: PortPropertyType.undefined,
+  acl: PortPropertyType.undefined,
+  'extended-acl': PortPropertyType.undefined,
   custom: PortPropertyType.custom,
 }
 
 /** Types of which a port has one instance at the most. */
-const single: ReadonlySet<PropertyTypeName> = new Set(['security', 'vlan', 'profile', 'isolation', 'bandwidth', 'protection'])
+const single: ReadonlySet<PropertyTypeName> = new Set([
+  'security',
+  'vlan',
+  'profile',
+  'isolation',
+  'bandwidth',
+  'protection',
+  'acl',
+  'extended-acl',
+])
 
 export const isSingle = (type: PropertyTypeName): boolean => single.has(type)
 
 /** Policies that are built into the switch: set as properties are, and never announced to extensions. ES-253 */
-export const isBuiltIn = (type: PropertyTypeName): boolean => type === 'bandwidth' || type === 'protection'
+export const isBuiltIn = (type: PropertyTypeName): boolean => builtIn.has(type)
+
+const builtIn: ReadonlySet<PropertyTypeName> = new Set(['bandwidth', 'protection', 'acl', 'extended-acl'])
 
 /** A property as somebody wrote it. Everything survives JSON. */
 export interface PropertyInput {

@@ -15,6 +15,8 @@ import {
   type VlanProperty,
   type VlanRange,
 } from '../../ndis/standard-properties.ts'
+import { parseAcl } from '../acl/acl-options.ts'
+import { parseExtendedAcl } from '../acl/extended-acl-options.ts'
 import { parseProtection } from './protection.ts'
 
 /** IF_MAX_STRING_SIZE: characters of a counted string. */
@@ -175,6 +177,8 @@ const parsers: { readonly [Name in StandardPropertyName]: (options: OptionReader
   'routing-domain': routingDomain,
   bandwidth,
   protection: parseProtection,
+  acl: parseAcl,
+  'extended-acl': parseExtendedAcl,
 }
 
 /** Checks the value of a standard property and fills its defaults in. Throws OptionError with the member that is wrong. */
