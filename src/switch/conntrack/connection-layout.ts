@@ -15,9 +15,11 @@ export const FLOW_LOCAL = 0
 export const FLOW_REMOTE = 4
 /** Local port in the high half, remote port in the low one; ICMP echo: the identifier in both; else 0. */
 export const FLOW_PORTS = 8
-/** IP protocol, address family (4 or 6) from bit 8, isolation id from bit 16. */
+/** IP protocol, address family (4 or 6) from bit 8, the isolation id's low 16 bits from bit 16. */
 export const FLOW_PROTOCOL = 9
+/** Switch port, the isolation id's higher bits from bit 16. */
 export const FLOW_SWITCH_PORT = 10
+export const SWITCH_PORT_MASK = 0xffff
 /** TCP flags, FlowFragment from bit 8. */
 export const FLOW_FLAGS = 11
 /** Words that tell connections apart. */

@@ -27,6 +27,7 @@ const {
 } = layout
 const { E_KEY, E_LAST, E_NEXT, E_PREVIOUS, E_STATE, E_TIMEOUT, STATE_MASK } = layout
 const { H_BUMP, H_COUNTERS, H_FREE, H_LOCK, H_POOL_USED, H_SEED, H_USED } = layout
+const { FLOW_SWITCH_PORT, SWITCH_PORT_MASK } = layout
 const { PORT_RECORD_WORDS, R_HEAD, R_TAIL, R_USED } = layout
 const { evicted: EVICTED } = layout.ConnectionCounter
 const FREE = layout.ConnectionState.free
@@ -202,7 +203,7 @@ export class ConnectionStore {
    */
   allocate(key: Uint32Array): number {
     const { words } = this
-    const port = key[layout.FLOW_SWITCH_PORT]!
+    const port = key[FLOW_SWITCH_PORT]! & SWITCH_PORT_MASK
     if (port >= this.ports) return NO_ROOM
     const record = this.recordOf(port)
     // Two where the pool has become smaller meanwhile: so the port goes back to its share step by step.
@@ -286,7 +287,7 @@ export class ConnectionStore {
     this.unlist(at)
     this.unindex(at)
     words[at + E_STATE] = FREE
-    const record = this.recordOf(words[at + E_KEY + layout.FLOW_SWITCH_PORT]!)
+    const record = this.recordOf(words[at + E_KEY + FLOW_SWITCH_PORT]! & SWITCH_PORT_MASK)
     const used = words[record + R_USED]!
     if (used > this.reserve) words[H_POOL_USED] = words[H_POOL_USED]! - 1
     words[record + R_USED] = used - 1
@@ -329,7 +330,7 @@ export class ConnectionStore {
 
   private list(at: number): void {
     const { words } = this
-    const record = this.recordOf(words[at + E_KEY + layout.FLOW_SWITCH_PORT]!)
+    const record = this.recordOf(words[at + E_KEY + FLOW_SWITCH_PORT]! & SWITCH_PORT_MASK)
     const last = words[record + R_TAIL]!
     const number = this.entryOf(at) + 1
     words[at + E_NEXT] = 0
@@ -344,7 +345,7 @@ export class ConnectionStore {
     const previous = words[at + E_PREVIOUS]!
     if (previous === 0) return
     const next = words[at + E_NEXT]!
-    const record = this.recordOf(words[at + E_KEY + layout.FLOW_SWITCH_PORT]!)
+    const record = this.recordOf(words[at + E_KEY + FLOW_SWITCH_PORT]! & SWITCH_PORT_MASK)
     if (previous === LIST_FIRST) words[record + R_HEAD] = next
     else words[this.entryAt(previous - 1) + E_NEXT] = next
     if (next === 0) words[record + R_TAIL] = previous === LIST_FIRST ? 0 : previous

@@ -85,7 +85,8 @@ export class ConnectionTable {
     for (let k = 0; k < FLOW_WORDS; k++) key[k] = flow[k]!
     if (protocol === TCP) {
       if (!this.read(pool, slot)) return connectionInvalid
-      if (!opens(segment) && !(continues(segment) && this.picksUp(flow[FLOW_SWITCH_PORT]!))) return connectionInvalid
+      if (!opens(segment) && !(continues(segment) && this.picksUp(flow[FLOW_SWITCH_PORT]! & layout.SWITCH_PORT_MASK)))
+        return connectionInvalid
     } else if (protocol === ICMP || protocol === ICMPV6) {
       if (!isEchoRequest(pool, slot, protocol)) return none
       if (incoming) key[FLOW_PROTOCOL] = key[FLOW_PROTOCOL]! | KIND_ECHO_FROM_REMOTE

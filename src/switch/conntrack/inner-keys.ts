@@ -14,9 +14,7 @@ export const ICMP = 1
 export const ICMPV6 = 58
 const TCP = 6
 const UDP = 17
-const DCCP = 33
 const SCTP = 132
-const UDP_LITE = 136
 const ECHO_REPLY = 0
 const UNREACHABLE = 3
 const SOURCE_QUENCH = 4
@@ -97,8 +95,7 @@ function isError(type: number, protocol: number): boolean {
   )
 }
 
-const hasPorts = (protocol: number): boolean =>
-  protocol === TCP || protocol === UDP || protocol === SCTP || protocol === DCCP || protocol === UDP_LITE
+const hasPorts = (protocol: number): boolean => protocol === TCP || protocol === UDP || protocol === SCTP
 
 /**
  * Fills `key` with the connection whose packet the ICMP error in `slot` quotes, and returns the TCP sequence number that it quotes (0 of other
