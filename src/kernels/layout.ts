@@ -5,7 +5,7 @@
 // The rule it must not break: a number here is the only place where that number stands.
 
 // ---- packet pool: structure of arrays, one pool per processor -------------------------------------------------------------
-export const POOL_SLOTS = 1024 // packets a pool holds; slots 0..BURST_SLOTS-1 belong to the burst in work, the others to held packets
+export const POOL_SLOTS = 8192 // packets a pool holds; slots 0..BURST_SLOTS-1 belong to the burst in work, the others to held packets
 export const BURST_SLOTS = 256 // slots that one turn may use: a dequeued burst and what extensions add to it
 export const BURST_MAX = 64 // packets one dequeue takes at the most
 

@@ -16,8 +16,11 @@ export const Right = {
 /** A packet that outlives its batch: an opaque number. 0 is never one. */
 export type PacketHandle = number
 
-/** How a packet is kept: taken out of its batch, or copied, without or with its destinations. */
-export const Keep = { hold: 0, clone: 1, cloneWithDestinations: 2 } as const
+/**
+ * How a packet is kept: taken out of its batch, or copied, without or with its destinations. The last two are for one destination alone:
+ * taken out for it, or copied with it.
+ */
+export const Keep = { hold: 0, clone: 1, cloneWithDestinations: 2, holdOne: 3, cloneOne: 4 } as const
 
 /** What a batch asks of the data path it runs in. */
 export interface BatchOwner {
@@ -29,8 +32,8 @@ export interface BatchOwner {
   breach(rule: string, detail: string): void
   /** True if (port, nic) may be a destination or source now: the connection is connected (ES-429, ES-430). */
   connected(portId: number, nicIndex: number): boolean
-  /** Private copy of a packet that the module in work keeps; 0 without room. `how`: one of Keep. */
-  keep(slot: number, how: number): PacketHandle
+  /** Private copy of a packet that the module in work keeps; 0 without room. `how`: one of Keep; `k`: the destination it is for. */
+  keep(slot: number, how: number, k?: number): PacketHandle
   /** The slot of a packet that the module in work made, with a forwarding context; -1 if the handle names none. */
   ownPacket(packet: PacketHandle): number
   /** Source or destinations of a module's own packet, in `slot`, are others now. */

@@ -4,6 +4,7 @@
 // The rule it must not break: actions allocate nothing and obey the rights of the module that is called.
 import * as layout from '../kernels/layout.ts'
 import { Keep, type PacketHandle, Right } from './batch-owner.ts'
+import { destinationAt, setDestinationAt } from './destinations.ts'
 import { ForwardingBatch } from './forwarding-batch.ts'
 import { LEFT_TO_GO_ON } from './pool.ts'
 
@@ -11,10 +12,11 @@ export { type BatchOwner, Keep, type PacketHandle, Right } from './batch-owner.t
 export { PROTOCOL_ICMP, PROTOCOL_ICMP6, PROTOCOL_TCP, PROTOCOL_UDP } from './protocols.ts'
 
 // V8 folds constants of a module, not imported ones.
-const { HEADER_STRIDE, PF_DROPPED, PF_TAGGED, PF_VLAN_OOB } = layout
+const { DE_EXCLUDED, DE_PENDING, HEADER_STRIDE, PF_DROPPED, PF_TAGGED, PF_VLAN_OOB } = layout
 
 const VLAN_MAX = 4095
 const PRIORITY_MAX = 7
+const ALL_DESTINATIONS = -1
 
 /** Packets on their way through the stack. Fields are ordinary ones because they are read per packet. */
 export class Batch extends ForwardingBatch {
@@ -37,15 +39,16 @@ export class Batch extends ForwardingBatch {
   }
 
   /**
-   * Writes `value` (0…255) at `offset` of the frame, within the copied header. The copy is the switch's own, so this is the "clone
-   * and modify" of the contract without a clone. Ingress only, not for capturing extensions (ES-307, ES-347).
+   * Writes `value` (0…255) at `offset` of the frame, within the copied header, or anywhere after `makeSafe`. The copy is the switch's
+   * own, so this is the "clone and modify" of the contract without a clone. Ingress only, not for capturing extensions (ES-307, ES-347).
    */
   setU8(i: number, offset: number, value: number): boolean {
     const { ingress } = this
     const breach = 'packet data may be changed by filtering and forwarding extensions on ingress only'
     if (!this.may(i, ingress ? Right.modify : Right.none, ingress ? 'ES-307' : 'ES-347', breach)) return false
     const slot = this.slots[i]!
-    if (!(offset >= 0 && offset < this.pool.headerLength[slot]!)) return this.outside(i, offset)
+    if (!(offset >= 0 && offset < this.pool.headerLength[slot]!))
+      return this.pool.setPayload8(slot, offset, value) || this.outside(i, offset)
     this.pool.header8[slot * HEADER_STRIDE + this.pool.headerOffset[slot]! + offset] = value
     this.changed = true
     this.dirty = true
@@ -97,11 +100,16 @@ export class Batch extends ForwardingBatch {
   /**
    * Takes packet `i` out of the batch and keeps a private copy, to be sent on later with `SwitchHandle.forward` or given up with
    * `SwitchHandle.release`. Returns its handle, or 0 if the pool has no room (then the packet goes on).
+   * With `k`, on egress, only destination `k` is held back: the copy has that one alone, and the packet goes on to the others.
    */
-  hold(i: number): PacketHandle {
+  hold(i: number, k = ALL_DESTINATIONS): PacketHandle {
     if (!this.may(i, Right.hold, 'ES-306', 'a capturing extension must not hold packets back')) return 0
     const slot = this.slots[i]!
     if ((this.pool.flags[slot]! & PF_DROPPED) !== 0) return 0
+    if (k !== ALL_DESTINATIONS) {
+      if (!this.isOpen(slot, k)) return 0
+      if (this.openDestinations(slot) > 1) return this.holdOne(slot, k)
+    }
     const handle = this.owner.keep(slot, Keep.hold)
     if (handle !== 0) {
       this.takeOut(slot, 0)
@@ -114,10 +122,34 @@ export class Batch extends ForwardingBatch {
    * A private copy of packet `i`: clone NET_BUFFER_LIST, forwarding context and CopyNetBufferListInfo in one. Without its
    * destinations it is sent with `SwitchHandle.send`; with `preserveDestinations`, on egress, it is indicated with
    * `SwitchHandle.indicate` (ES-386, ES-387). Returns its handle, or 0 without room. ES-310.
+   * With `k`, on egress, it has destination `k` alone.
    */
-  clone(i: number, preserveDestinations = false): PacketHandle {
-    const may = this.may(i, Right.clone, 'ES-310', 'a capturing extension must not clone packets')
-    return may ? this.owner.keep(this.slots[i]!, preserveDestinations ? Keep.cloneWithDestinations : Keep.clone) : 0
+  clone(i: number, preserveDestinations = false, k = ALL_DESTINATIONS): PacketHandle {
+    if (!this.may(i, Right.clone, 'ES-310', 'a capturing extension must not clone packets')) return 0
+    const slot = this.slots[i]!
+    if (!preserveDestinations) return this.owner.keep(slot, Keep.clone)
+    if (k === ALL_DESTINATIONS) return this.owner.keep(slot, Keep.cloneWithDestinations)
+    return this.isOpen(slot, k) ? this.owner.keep(slot, Keep.cloneOne, k) : 0
+  }
+
+  // Destination `k` exists, on egress, and is not excluded.
+  private isOpen(slot: number, k: number): boolean {
+    if (this.ingress || !(Number.isInteger(k) && k >= 0 && k < this.pool.destinationCount[slot]!)) return false
+    return (destinationAt(this.pool, slot, k) & (DE_EXCLUDED | DE_PENDING)) === 0
+  }
+
+  private openDestinations(slot: number): number {
+    let open = 0
+    for (let k = 0; k < this.pool.destinationCount[slot]!; k++)
+      if ((destinationAt(this.pool, slot, k) & (DE_EXCLUDED | DE_PENDING)) === 0) open++
+    return open
+  }
+
+  // The packet will get to destination `k` later: it is excluded here and nothing is lost, so nothing is reported.
+  private holdOne(slot: number, k: number): PacketHandle {
+    const handle = this.owner.keep(slot, Keep.holdOne, k)
+    if (handle !== 0) setDestinationAt(this.pool, slot, k, destinationAt(this.pool, slot, k) | DE_EXCLUDED)
+    return handle
   }
 
   /** For the stack, after a module: keeps the packets that were not taken out, in order, and parses again what was changed. */

@@ -2,9 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { DataPathHarness, frame } from '../../test/support/data-path-harness.ts'
 import { ARENA_ENTRIES, HEADER_COPY, PF_DROPPED, PF_ORIGINATED, PF_OWNED, PF_SAFE, SEGMENTS_MAX } from '../kernels/layout.ts'
-import { HELD_FIRST, STORE_BLOCK, STORE_BLOCKS } from './pool.ts'
-
-const HELD_SLOTS = 1024 - HELD_FIRST
+import { HELD_FIRST, HELD_SLOTS, STORE_BLOCK, STORE_BLOCKS } from './pool.ts'
 
 test('a copy holds all bytes, across blocks and segments, and survives the original', () => {
   const { pool, fill, bytesOf, kernels } = bench()
@@ -41,7 +39,7 @@ test('without slots take returns -1, and everything comes back', () => {
   for (let slot = pool.take(60, 60); slot >= 0; slot = pool.take(60, 60)) taken.push(slot)
   assert.equal(taken.length, HELD_SLOTS)
   assert.equal(new Set(taken).size, HELD_SLOTS)
-  assert.ok(taken.every((slot) => slot >= HELD_FIRST && slot < 1024))
+  assert.ok(taken.every((slot) => slot >= HELD_FIRST && slot < HELD_FIRST + HELD_SLOTS))
   for (const slot of taken) pool.give(slot)
   assert.equal(pool.freeSlots, HELD_SLOTS)
 })

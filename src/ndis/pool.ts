@@ -65,6 +65,8 @@ export const SCRATCH_FIRST = BURST_MAX
 export const SCRATCH_SLOTS = BURST_SLOTS - BURST_MAX
 /** First slot of held and made packets. */
 export const HELD_FIRST = BURST_SLOTS
+/** Packets that modules can have at a time, on one processor. */
+export const HELD_SLOTS = POOL_SLOTS - HELD_FIRST
 
 const TCI_OFFSET = 14
 export const STORE_BLOCK = 4096
@@ -243,6 +245,18 @@ export class PacketPool {
     }
     if (blocks > 0) this.address[slot] = this.segment[(slot * SEGMENTS_MAX) << 1]!
     this.segments[slot] = blocks
+  }
+
+  /** Writes a byte of a frame that lies in the store, behind its header copy. False if there is no such byte. */
+  setPayload8(slot: number, offset: number, value: number): boolean {
+    if ((this.flags[slot]! & (PF_OWNED | PF_SAFE)) !== (PF_OWNED | PF_SAFE)) return false
+    if (!(Number.isInteger(offset) && offset >= this.headerLength[slot]! && offset < this.length[slot]!)) return false
+    const from = offset - this.headerLength[slot]!
+    const segment = (slot * SEGMENTS_MAX + Math.floor(from / STORE_BLOCK)) << 1
+    const address = this.segment[segment]! - this.storeBase
+    if (!(address >= 0 && address + STORE_BLOCK <= this.store.length)) return false
+    this.store[address + (from % STORE_BLOCK)] = value
+    return true
   }
 
   /** Sets the TCI of a packet: in the tag that its frame carries, else out of band. */

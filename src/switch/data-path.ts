@@ -341,8 +341,8 @@ export class DataPath implements DropLogOwner, InjectionsOwner, AdmissionOwner {
     return this.components.ports.usable(portId, nicIndex)
   }
 
-  keep(slot: number, how: number): PacketHandle {
-    return this.components.injections.keep(slot, how, this.batch.ingress, this.current)
+  keep(slot: number, how: number, k = 0): PacketHandle {
+    return this.components.injections.keep(slot, how, this.batch.ingress, this.current, k)
   }
 
   held(): void {

@@ -11,6 +11,8 @@ import type { SwitchContextTypes } from '../ndis/switch-context.ts'
 import type { ModuleState } from './module.ts'
 import type { PortTable } from './port-table.ts'
 
+const SLOT_BITS = 31 - Math.clz32(POOL_SLOTS)
+
 /** Of a packet that a module has; 0 = none has it. */
 export const PacketState = { owned: 1, held: 2, bare: 3 } as const
 
@@ -70,7 +72,7 @@ export class Injections {
   }
 
   private handle(slot: number): PacketHandle {
-    return slot | (this.pool.generation[slot]! << 10)
+    return slot | (this.pool.generation[slot]! << SLOT_BITS)
   }
 
   /**
@@ -97,9 +99,10 @@ export class Injections {
 
   /**
    * A private copy of the packet in `original` for module `module`; 0 without room. `how` is one of Keep: a hold goes on living as the
-   * same packet, with its switch contexts; a clone is another, linked to its original (ES-396, ES-433).
+   * same packet, with its switch contexts; a clone is another, linked to its original (ES-396, ES-433). What is held for destination `k`
+   * alone is a clone too, since the original lives on.
    */
-  keep(original: number, how: number, ingress: boolean, module: number): PacketHandle {
+  keep(original: number, how: number, ingress: boolean, module: number, k = 0): PacketHandle {
     const { pool, host } = this
     const slot = pool.copy(original)
     if (slot < 0) return this.noRoom()
@@ -114,6 +117,17 @@ export class Injections {
     }
     pool.parent[slot] = pool.packetId[original]!
     const handle = this.own(slot, -1, ingress, module)
+    if (how === Keep.holdOne || how === Keep.cloneOne) {
+      pool.destination[slot] = destinationAt(pool, original, k)
+      pool.destinationCount[slot] = 1
+      this.pin(slot)
+      if (how === Keep.cloneOne) this.preserved[slot] = 1
+      else {
+        this.state[slot] = PacketState.held
+        host?.held()
+      }
+      return handle
+    }
     if (how === Keep.clone || this.keepDestinations(slot, original)) return handle
     this.drop(slot)
     return 0

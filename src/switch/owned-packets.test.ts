@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { DataPathHarness, frame } from '../../test/support/data-path-harness.ts'
 import type { PacketHandle, SwitchHandle } from '../extension.ts'
+import { HELD_SLOTS } from '../ndis/pool.ts'
 import { ProcessorCounter } from './counters.ts'
 import { PortFlag } from './port-table.ts'
 
@@ -24,7 +25,7 @@ test('a frame with payload in several segments is copied, held and delivered who
   assert.equal(module!.handle.forward(held), 0)
   assert.equal(harness.dataPath.flushInjections(), true)
   assert.deepEqual(harness.sink(2).frames, [bytes])
-  assert.equal(harness.pool.freeSlots, 768)
+  assert.equal(harness.pool.freeSlots, HELD_SLOTS)
   assert.equal(harness.counters.readProcessor(ProcessorCounter.held), 1)
 })
 
@@ -115,7 +116,7 @@ test('a clone is seen by the modules below on ingress and by all on egress, with
   harness.send(1, frame(2, 1, 'x'))
   assert.deepEqual(seen, ['top down 1', 'bottom down 1', 'bottom up', 'middle up', 'top up'])
   assert.deepEqual(harness.got(2), ['x'])
-  assert.equal(harness.pool.freeSlots, 768)
+  assert.equal(harness.pool.freeSlots, HELD_SLOTS)
 })
 
 test('a clone of a packet that was dropped before in the same handler is sent all the same', () => {
@@ -232,15 +233,17 @@ test('an extension that amplifies without end does not stop the switch', () => {
 })
 
 test("an extension that keeps every packet for ever takes the pool's room and no more; the rest goes on", () => {
+  const BURSTS = Math.ceil(HELD_SLOTS / 64) + 8
   const harness = new DataPathHarness().connect(2)
   harness.install(() => ({
     ingress(batch) {
       for (let i = 0; i < batch.length; i++) batch.hold(i)
     },
   }))
-  for (let burst = 0; burst < 20; burst++) harness.send(1, ...Array.from({ length: 64 }, (_, i) => frame(2, 1, `${burst}.${i}`)))
-  assert.equal(harness.got(2).length, 20 * 64 - 768)
-  assert.equal(harness.injections.heldCount(), 768)
+  for (let burst = 0; burst < BURSTS; burst++)
+    harness.send(1, ...Array.from({ length: 64 }, (_, i) => frame(2, 1, `${burst}.${i}`)))
+  assert.equal(harness.got(2).length, BURSTS * 64 - HELD_SLOTS)
+  assert.equal(harness.injections.heldCount(), HELD_SLOTS)
 })
 
 test('handles used twice, forged, stale or of another module are refused and harm nothing', () => {
@@ -278,7 +281,7 @@ test('handles used twice, forged, stale or of another module are refused and har
   harness.dataPath.flushInjections()
   assert.notEqual(own.forward(held), 0)
   assert.deepEqual(harness.got(2), ['x'])
-  assert.equal(harness.pool.freeSlots, 768)
+  assert.equal(harness.pool.freeSlots, HELD_SLOTS)
 })
 
 test('releasing a held packet counts it as dropped for the reason given', () => {
@@ -295,7 +298,7 @@ test('releasing a held packet counts it as dropped for the reason given', () => 
   assert.deepEqual(harness.got(2), ['d'])
   assert.deepEqual(harness.drops(1), { late: 1, 'given-up-by-extension': 1, 'reason 95': 1 })
   assert.equal(module!.breaches, 0)
-  assert.equal(harness.pool.freeSlots, 768)
+  assert.equal(harness.pool.freeSlots, HELD_SLOTS)
 })
 
 test('a reason number that nobody registered is counted as the last one, at the right port', () => {
@@ -330,4 +333,70 @@ test('positions outside the batch touch no packet', () => {
   harness.send(1, ...['a', 'b', 'c', 'd'].map((text) => frame(2, 1, text)))
   assert.deepEqual(harness.got(2), ['b', 'c', 'd'])
   assert.deepEqual(harness.drops(1), { first: 1 })
+})
+
+test('a packet to several destinations is held for one of them alone; the others get it at once, nothing is reported (ES-351, ES-420)', () => {
+  const harness = new DataPathHarness().connect(4)
+  let held: PacketHandle = 0
+  const [module] = harness.install((sw) => ({
+    egress(batch) {
+      if (held !== 0) return
+      for (let k = 0; k < batch.destinationCount(0); k++) {
+        if (batch.destinationPortId(0, k) !== 3) continue
+        held = batch.hold(0, k)
+        assert.equal(batch.hold(0, k), 0, 'it is held for this destination already')
+        assert.equal(sw.destinationCount(held), 1)
+      }
+    },
+  }))
+  harness.send(1, frame('ff:ff:ff:ff:ff:ff', 1, 'flooded'))
+  assert.deepEqual(
+    [2, 3, 4].map((port) => harness.got(port).length),
+    [1, 0, 1],
+  )
+  assert.equal(harness.ports.pins(3), 1)
+  assert.equal(harness.ports.pins(4), 0)
+  assert.equal(module!.handle.forward(held), 0)
+  harness.dataPath.flushInjections()
+  assert.deepEqual(
+    [2, 3, 4].map((port) => harness.got(port).length),
+    [1, 1, 1],
+  )
+  assert.equal(harness.pool.freeSlots, HELD_SLOTS)
+  assert.equal(harness.ports.pins(3), 0)
+})
+
+test('a clone for one destination gets there and nowhere else, and may be indicated (ES-387, ES-392)', () => {
+  const harness = new DataPathHarness().connect(4)
+  let clone: PacketHandle = 0
+  harness.install((sw) => ({
+    egress(batch) {
+      if (clone !== 0) return
+      for (let k = 0; k < batch.destinationCount(0); k++) if (batch.destinationPortId(0, k) === 3) clone = batch.clone(0, true, k)
+      assert.equal(sw.indicate(clone), 0)
+    },
+  }))
+  harness.send(1, frame('ff:ff:ff:ff:ff:ff', 1, 'flooded'))
+  assert.deepEqual(
+    [2, 3, 4].map((port) => harness.got(port).length),
+    [1, 2, 1],
+  )
+  assert.equal(harness.pool.freeSlots, HELD_SLOTS)
+})
+
+test('after makeSafe every byte of a frame may be changed, and what was changed is delivered (ES-399)', () => {
+  const harness = new DataPathHarness().connect(2)
+  const bytes = frame(2, 1, 'z'.repeat(9000))
+  const wrote: boolean[] = []
+  harness.install(() => ({
+    ingress(batch) {
+      wrote.push(batch.setU8(0, 8000, 1), batch.makeSafe(0), batch.setU8(0, 8000, 1), batch.setU8(0, 9013, 2))
+      wrote.push(batch.setU8(0, 9014, 3))
+    },
+  }))
+  harness.send(1, bytes)
+  assert.deepEqual(wrote, [false, true, true, true, false])
+  bytes[8000] = 1
+  bytes[9013] = 2
+  assert.deepEqual(harness.got(2), [Buffer.from(bytes).subarray(14).toString('latin1')])
 })

@@ -8,6 +8,7 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import type { Batch, PacketHandle, SwitchHandle } from 'vmswitch/extension'
 import { NicState, PortState } from '../../src/ndis/oids.ts'
+import { HELD_SLOTS } from '../../src/ndis/pool.ts'
 import { PortFlag } from '../../src/switch/port-table.ts'
 import { frame } from '../support/data-path-harness.ts'
 import { type Bench, filtering, forwarding, stackOf } from './handlers.ts'
@@ -66,7 +67,7 @@ class Run {
       () => -1,
     )
     while (harness.dataPath.flushInjections());
-    assert.equal(harness.pool.freeSlots, 768)
+    assert.equal(harness.pool.freeSlots, HELD_SLOTS)
     assert.equal(harness.pool.freeBlocks, blocks)
     for (let port = 0; port <= PORTS; port++) assert.equal(harness.ports.pins(port), 0, `pins of port ${port}`)
   }

@@ -15,8 +15,8 @@ export const TABLES = 0x5000
 export const SPARE = 0x8000
 export const SPARE_BYTES = 0x18000
 export const POOL = 0x40000
-const GUESTS = 0x180000
-export const LINEAR_BYTES = 0x280000
+const GUESTS = 0xa00000
+export const LINEAR_BYTES = 0xb00000
 /** Guests that linear memory has room for. */
 export const GUESTS_MAX = 4
 const GAP = 0x1000
