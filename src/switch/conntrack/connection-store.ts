@@ -11,7 +11,7 @@
 //
 // The rule it must not break: an established connection goes only by its own end, idleness or port; nothing is allocated per packet.
 import * as layout from './connection-layout.ts'
-import { isEvictable } from './time-outs.ts'
+import { isEvictable, PICK_UP_MS } from './time-outs.ts'
 
 const {
   ENTRY_BITS,
@@ -352,6 +352,13 @@ export class ConnectionStore {
     else words[this.entryAt(next - 1) + E_PREVIOUS] = previous
     words[at + E_PREVIOUS] = 0
     words[at + E_NEXT] = 0
+  }
+
+  /** Connections of `port` that are in progress are picked up from now on, for PICK_UP_MS. Control thread only. */
+  pickUp(port: number, nowMs: number): void {
+    const record = this.recordOf(port)
+    this.words[record + layout.R_PICK_UP_UNTIL] = nowMs + PICK_UP_MS
+    Atomics.store(this.words, record + layout.R_PICK_UP, 1)
   }
 
   /** True if an entry was idle for too long at `tick`. */
