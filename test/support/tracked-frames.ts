@@ -67,8 +67,8 @@ export function packet(
 
 /** A table, and what calls it: frames become packets of a port, judged as the ACL stage does it. */
 export class TrackingHarness {
-  readonly table: ConnectionTable
-  readonly memory: SharedArrayBuffer
+  table!: ConnectionTable
+  memory!: SharedArrayBuffer
   readonly pool: PacketPool
   nowMs = 1000
   /** What the last call of `find` said. */
@@ -78,8 +78,7 @@ export class TrackingHarness {
   readonly #key = new Uint32Array(FLOW_KEY_WORDS)
 
   constructor(connections = 1024, ports = TEST_PORTS) {
-    this.memory = new SharedArrayBuffer(connectionTableBytes(connections, ports))
-    this.table = new ConnectionTable(this.memory, 0, { connections, ports })
+    this.renew(connections, ports)
     const poolAt = PAGE
     const portsAt = Math.ceil((poolAt + POOL_TOTAL_BYTES) / PAGE) * PAGE
     const buffer = new SharedArrayBuffer(portsAt + portTableBytes(ports))
@@ -92,6 +91,12 @@ export class TrackingHarness {
     })
     this.pool = new PacketPool(buffer, poolAt, this.#kernels)
     this.#ports = new PortTable(buffer, portsAt, ports)
+  }
+
+  /** Begins with an empty table. */
+  renew(connections: number, ports = TEST_PORTS): void {
+    this.memory = new SharedArrayBuffer(connectionTableBytes(connections, ports))
+    this.table = new ConnectionTable(this.memory, 0, { connections, ports })
   }
 
   #put(frame: Uint8Array, port: number, incoming: boolean): void {

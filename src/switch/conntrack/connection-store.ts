@@ -361,6 +361,32 @@ export class ConnectionStore {
     Atomics.store(this.words, record + layout.R_PICK_UP, 1)
   }
 
+  /** Entries in use. */
+  get used(): number {
+    return Atomics.load(this.words, H_USED)
+  }
+
+  /**
+   * Removes what was idle for too long at `nowMs` among `count` entries from number `first` on. Returns the number to go on at, 0 at the end. Any thread; takes the lock per entry that goes only.
+   */
+  sweep(first: number, count: number, nowMs: number): number {
+    const { words } = this
+    const tick = nowMs | 0
+    const end = Math.min(first + count, this.everUsed)
+    for (let entry = first; entry < end; entry++) {
+      const at = this.entryAt(entry)
+      if ((words[at + E_STATE]! & STATE_MASK) === FREE || !this.isExpired(at, tick)) continue
+      this.lock()
+      this.acquireAt(at)
+      if ((words[at + E_STATE]! & STATE_MASK) !== FREE && this.isExpired(at, tick)) {
+        this.removeHeld(at)
+        this.count(layout.ConnectionCounter.expired)
+      } else this.release(at)
+      this.unlock()
+    }
+    return end < this.everUsed ? end : 0
+  }
+
   /** True if an entry was idle for too long at `tick`. */
   isExpired(at: number, tick: number): boolean {
     return ((tick - this.words[at + E_LAST]!) | 0) > this.words[at + E_TIMEOUT]!
