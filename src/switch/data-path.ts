@@ -10,6 +10,7 @@ import { Batch, type PacketHandle } from '../ndis/batch.ts'
 import { DropReason } from '../ndis/drop-reasons.ts'
 import { LEFT_AT_EDGE, LEFT_ON_EGRESS, type PacketPool } from '../ndis/pool.ts'
 import { SwitchContextTypes } from '../ndis/switch-context.ts'
+import type { AclTable } from './acl/acl-table.ts'
 import { type AdmissionOwner, BurstAdmission } from './burst-admission.ts'
 import { Completion } from './completion.ts'
 import { type Counters, PortCounter, ProcessorCounter } from './counters.ts'
@@ -22,8 +23,8 @@ import { COPIER_BYTES, FrameCopier } from './frame-copier.ts'
 import { PortGuards } from './guards/port-guards.ts'
 import type { Injections, InjectionsOwner } from './injections.ts'
 import type { MacTable } from './mac-table.ts'
-import { Mirroring } from './mirroring.ts'
 import type { Module, ModuleState } from './module.ts'
+import { Placement } from './placement.ts'
 import type { PortTable } from './port-table.ts'
 import type { ShortCut } from './short-cut.ts'
 import { ExtensionStack } from './stack.ts'
@@ -43,6 +44,7 @@ export interface DataPathComponents {
   readonly list: number
   readonly kernels: PacketKernels
   readonly ports: PortTable
+  readonly acls: AclTable
   readonly macs: MacTable
   readonly counters: Counters
   readonly delivery: Delivery
@@ -85,7 +87,7 @@ export class DataPath implements DropLogOwner, InjectionsOwner, AdmissionOwner {
   readonly contexts = new SwitchContextTypes()
   private readonly guards: PortGuards
   private readonly edge: SwitchEdge
-  private readonly mirroring: Mirroring
+  readonly placement: Placement
   private readonly completion: Completion
   private readonly injected = new Uint16Array(BURST_MAX)
   /** Told when a guest's adapter goes on with the address of another one of its team, as MacKey words. */
@@ -118,8 +120,8 @@ export class DataPath implements DropLogOwner, InjectionsOwner, AdmissionOwner {
     this.choice = new ForwardingChoice(this.forwarding, components.shortCut, this.counters)
     this.ports = components.ports
     this.guards = new PortGuards(this.pool, components.ports, this, components.nowMs)
-    this.edge = new SwitchEdge(this.pool, components.ports, this.guards, this)
-    this.mirroring = new Mirroring(this.pool, components.ports, this)
+    this.edge = new SwitchEdge(this.pool, components.ports, this.guards, components.acls, this)
+    this.placement = new Placement({ ...components, choice: this.choice }, this)
     this.completion = new Completion(this.pool, this)
     components.delivery.forms = new DeliveryForms(this.pool, components.ports)
     components.injections.attach(this)
@@ -184,8 +186,8 @@ export class DataPath implements DropLogOwner, InjectionsOwner, AdmissionOwner {
   private begin(): void {
     this.pool.arenaUsed = 0
     this.forwarding.refresh()
-    this.mirroring.refresh()
-    if (!this.guards.refresh()) return
+    this.placement.refresh()
+    if (!this.edge.refresh()) return
     this.forwarding.storms = this.guards.limitsUnknown ? this.guards : undefined
     this.edge.place(this.stack)
   }
@@ -231,8 +233,8 @@ export class DataPath implements DropLogOwner, InjectionsOwner, AdmissionOwner {
     if (this.stack.hasForwarding) this.dropUndirected(batch)
     else this.choice.forward(batch, source) // ES-331
     if (batch.dirty) batch.settle()
+    this.placement.finish(batch) // ES-338
     if (batch.length === 0) return
-    if (this.mirroring.active) this.mirroring.add(batch) // ES-338
     batch.ingress = false
     this.stack.egress(batch)
     if (batch.length !== 0) this.deliver(batch, seen)

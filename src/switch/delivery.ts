@@ -25,10 +25,13 @@ import { type PacketPool, SCRATCH_FIRST, SCRATCH_SLOTS } from '../ndis/pool.ts'
 import { type Counters, PortCounter } from './counters.ts'
 import type { DeliveryForms } from './delivery-forms.ts'
 import type { DropNotes } from './drop-log.ts'
+import type { TeamSender } from './team/team-sender.ts'
 
 const SEGMENTATION = OFFLOAD_TSO4 | OFFLOAD_TSO6 | OFFLOAD_USO | OFFLOAD_ECN
 /** Queue pairs of one port that delivery spreads flows over. */
 export const QUEUES_MAX = 16
+// In place of a NIC index where no member of a team is up.
+const NO_MEMBER = 255
 
 /** The sending side of an endpoint's queue: see endpoints/endpoint.ts. */
 export interface SinkQueue {
@@ -74,6 +77,8 @@ export class Delivery {
   private readonly flat: SinkQueue[] = new Array(QUEUES_MAX)
   /** What makes packets fit their destinations; set by the data path. */
   forms: DeliveryForms | undefined
+  /** Chooses members of the switch's team; set by the data path. */
+  balance: TeamSender | undefined
   /** Keeps the last drops with their frames; set by the engine. */
   drops: DropNotes | undefined
   private readonly spreadFirst: number
@@ -215,12 +220,14 @@ export class Delivery {
 
   // Each packet to the adapter that its destination names; index 0 leaves the choice to the switch: flows are spread over all.
   private toTeam(team: readonly (readonly SinkQueue[])[], forms: DeliveryForms, port: number, count: number, seen: number): void {
-    const { fill, lists, flat } = this
+    const { fill, lists, flat, balance } = this
+    const balanced = balance?.begin(port) ?? false
     let filled = 0
     for (const adapter of team) for (const queue of adapter) if (filled < QUEUES_MAX) flat[filled++] = queue
     for (let i = 0; i < count; i++) {
       const slot = lists[port * BURST_SLOTS + i]!
-      const nic = forms.nicIndex(slot, port)
+      let nic = forms.nicIndex(slot, port)
+      if (nic === 0 && balanced) nic = balance!.choose(slot, this.flowHash(slot)) || NO_MEMBER
       const own = nic < team.length ? team[nic]! : []
       const choice = own.length > 0 ? own.length : nic === 0 ? filled : 0
       if (choice === 0) {
@@ -235,6 +242,7 @@ export class Delivery {
       fill[index] = fill[index]! + 1
     }
     this.deliverSpread(flat, filled, port, seen)
+    if (balanced) balance!.end()
   }
 
   private toQueue(queue: SinkQueue, port: number, listIndex: number, count: number, bytes: number, seen: number): void {

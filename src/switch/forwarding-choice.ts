@@ -7,6 +7,7 @@ import { type Counters, ProcessorCounter } from './counters.ts'
 import type { Forwarding } from './forwarding.ts'
 import type { QueuedForwarding } from './queued-forwarding.ts'
 import type { ShortCut } from './short-cut.ts'
+import type { Team } from './team/team.ts'
 
 const { lookUps } = ProcessorCounter
 
@@ -17,6 +18,8 @@ export class ForwardingChoice {
   private readonly counters: Counters
   /** The queues of the adapter below the external port, where that has some. */
   queued: QueuedForwarding | undefined
+  /** The team below the external port. */
+  team: Team | undefined
 
   constructor(forwarding: Forwarding, shortCut: ShortCut | undefined, counters: Counters) {
     this.forwarding = forwarding
@@ -26,7 +29,8 @@ export class ForwardingChoice {
 
   /** `source`: the port that all packets come from, or -1 if that is not known. */
   forward(batch: Batch, source: number): void {
-    const { forwarding, shortCut, queued } = this
+    const { forwarding, shortCut, queued, team } = this
+    if (team?.active) team.judge(batch)
     const left = queued !== undefined && queued.source === source ? queued.direct(batch) : batch.length
     if (left === 0) return
     this.counters.processor(lookUps, left)

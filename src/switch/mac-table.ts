@@ -101,6 +101,12 @@ export class MacTable {
     return (Atomics.load(this.words, at + 1) & KEY_MASK) === key && this.words[at] === low ? port : -1
   }
 
+  /** When an address in a VLAN was last seen as a source, in seconds of the switch's clock, or -Infinity. Allocates nothing. */
+  lastSeen(low: number, high: number, vlan: number): number {
+    const at = this.find(low, high | (vlan << 16) | KEY_VALID)
+    return at < 0 ? Number.NEGATIVE_INFINITY : this.words[at + 3]!
+  }
+
   /** The port that the configuration gives an address, or -1. Allocates nothing. */
   lookupStatic(low: number, high: number): number {
     const at = this.find(low, high | KEY_VALID)

@@ -30,6 +30,7 @@ import { NicState, PHYSICAL_NICS_MAX, PortState } from '../ndis/oids.ts'
 import type { ProtectionProperty } from '../ndis/standard-properties.ts'
 import { GuardTable, guardTableWords } from './guards/guard-table.ts'
 import { macKey } from './mac-table.ts'
+import { TEAM_TABLE_WORDS, TeamTable } from './team/team-table.ts'
 
 const HEADER_WORDS = PORT_TABLE_HEADER >> 2
 const PORT_WORDS = PORT_ENTRY_BYTES >> 2
@@ -106,8 +107,11 @@ export interface VlanEntry {
   readonly set?: Iterable<number>
 }
 
-export const portTableBytes = (ports: number): number =>
-  (HEADER_WORDS + ports * (PORT_WORDS + VLAN_SET_WORDS + TEAM_WORDS + IP_WORDS) + guardTableWords(ports)) * 4
+// Words before those of the uplinks' team: tenants of ports come last.
+const wordsBeforeTeam = (ports: number): number =>
+  HEADER_WORDS + ports * (PORT_WORDS + VLAN_SET_WORDS + TEAM_WORDS + IP_WORDS + 1) + guardTableWords(ports)
+
+export const portTableBytes = (ports: number): number => (wordsBeforeTeam(ports) + TEAM_TABLE_WORDS) * 4
 
 /** What the control thread sets of a port. */
 export interface PortEntry {
@@ -130,16 +134,27 @@ export class PortTable {
   readonly ports: number
   /** What the guards of the ports are told; changed by `setGuards`. */
   readonly guards: GuardTable
+  /** The group of ports that a port may exchange frames with, 0 = all. Control thread only, which calls `changed`. */
+  readonly tenants: Int32Array
+  /** The team of adapters below the external port. Control thread only, which calls `changed`. */
+  readonly uplinks: TeamTable
 
   constructor(buffer: ArrayBufferLike, at: number, ports: number) {
     this.words = new Int32Array(buffer, at, portTableBytes(ports) >> 2)
     this.ports = ports
     this.guards = new GuardTable(this.words, this.ipAt(ports))
+    this.tenants = this.words.subarray(wordsBeforeTeam(ports) - ports, wordsBeforeTeam(ports))
+    this.uplinks = new TeamTable(this.words, wordsBeforeTeam(ports))
   }
 
   /** Changes whenever an entry does. */
   get generation(): number {
     return Atomics.load(this.words, GENERATION)
+  }
+
+  /** Tells processors that what stands in a part of the table is new. */
+  changed(): void {
+    Atomics.add(this.words, GENERATION, 1)
   }
 
   /** Highest port id ever used. */
@@ -171,6 +186,7 @@ export class PortTable {
     this.words.fill(0, this.teamAt(port), this.teamAt(port + 1))
     this.words.fill(0, this.ipAt(port), this.ipAt(port + 1))
     this.guards.set(port, undefined)
+    this.tenants[port] = 0
     this.set(port, { portState: PortState.unknown, nicState: NicState.unknown, flags: 0, mac: undefined, vlan: 0 })
   }
 
