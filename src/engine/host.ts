@@ -145,6 +145,7 @@ export class RunningSwitch {
       definitions: () => this.#extensions.properties(),
       indicated: (portId, status) => components.edge?.adapterIndicated?.(portId, status),
       enforced: (portId) => this.adapters.policiesChanged(portId),
+      processors: this.#processors,
     })
     this.adapters = new AdaptersWithQueues(config.adapters ?? [], {
       memory,

@@ -3,6 +3,7 @@
 import type { HardwareLimits } from '../adapter/capabilities.ts'
 import type { QueuePlan, WindowPlan } from '../endpoints/endpoint.ts'
 import type { NicStatusIndication, OidCompletion, OidRequest } from '../ndis/oids.ts'
+import type { AclPlan } from '../switch/acl/acl-plan.ts'
 import type { ControlLimits } from '../switch/control/limits.ts'
 import type { ViewChange } from '../switch/control/view.ts'
 import type { FailurePolicy, ModuleState } from '../switch/module.ts'
@@ -112,6 +113,8 @@ export type Request =
   | { readonly kind: 'adapter-gone'; readonly adapter: number }
   | { readonly kind: 'queue-adapter'; readonly plan: QueueAdapterPlan }
   | { readonly kind: 'queue-adapter-gone'; readonly adapter: number }
+  /** The ACLs of a port are these from the next burst on; undefined: it has none. */
+  | { readonly kind: 'acls'; readonly port: number; readonly plan: AclPlan | undefined }
   /** Answered between two bursts: what the processor saw before, it works with no more. */
   | { readonly kind: 'quiesce' }
   | { readonly kind: 'start'; readonly keys: readonly number[] }

@@ -8,6 +8,7 @@ import type { DefinedProperty, PropertyInput, PropertyInstance, PropertySelector
 import { type FeatureStatusReport, PropertyControl } from '../switch/policies/property-control.ts'
 import { SWITCH_SCOPE } from '../switch/policies/property-store.ts'
 import type { PortTable } from '../switch/port-table.ts'
+import { SwitchAcls, type SwitchAclsComponents } from './switch-acls.ts'
 
 export interface PolicyComponents {
   readonly control: () => SwitchControl
@@ -17,11 +18,13 @@ export interface PolicyComponents {
   readonly indicated: (portId: number, status: InnerStatusIndication) => void
   /** What the properties of a port say is in force. */
   readonly enforced: (portId: number) => void
+  readonly processors: SwitchAclsComponents['processors']
 }
 
 /** The properties of one switch; ports are named by their ids, undefined is the switch. */
 export class SwitchPolicies {
   readonly properties: PropertyControl
+  readonly acls: SwitchAcls
   readonly #table: PortTable
   /** Properties of ports that are being created, by the port's name. */
   readonly #download = new Map<string, readonly PropertyInput[]>()
@@ -30,8 +33,9 @@ export class SwitchPolicies {
   #switchQueue: Promise<unknown> = Promise.resolve()
 
   constructor(components: PolicyComponents) {
-    const { control, table, definitions, indicated, enforced } = components
+    const { control, table, definitions, indicated, enforced, processors } = components
     this.#table = table
+    this.acls = new SwitchAcls({ processors })
     this.properties = new PropertyControl({
       issue: (request) => control().issue(request),
       inOrder: (scope, work) => (scope === SWITCH_SCOPE ? this.#inSwitchOrder(work) : control().during([scope], work)),
@@ -44,6 +48,7 @@ export class SwitchPolicies {
           teaming: policy.security?.allowTeaming ?? false,
         })
         enforced(portId)
+        return this.acls.apply(portId, policy)
       },
       routingDomainsChanged: (portId) => indicated(portId, { statusCode: ISOLATION_PARAMETERS_CHANGE, statusBuffer: null }),
       definitions,
@@ -77,6 +82,7 @@ export class SwitchPolicies {
   /** A port is gone, and its properties with it. */
   forget(portId: number): void {
     this.#macSpoofing.delete(portId)
+    this.acls.forget(portId)
     this.properties.forget(portId)
   }
 

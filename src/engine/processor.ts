@@ -17,6 +17,7 @@ import { SharedMemory } from '../linux/shared-memory.ts'
 import { DropReason } from '../ndis/drop-reasons.ts'
 import { PortType } from '../ndis/oids.ts'
 import { PacketPool } from '../ndis/pool.ts'
+import { AclTable } from '../switch/acl/acl-table.ts'
 import { ReferenceTable } from '../switch/control/references.ts'
 import { ConfigurationView } from '../switch/control/view.ts'
 import { Counters, PortCounter, ProcessorCounter } from '../switch/counters.ts'
@@ -91,6 +92,8 @@ export class Processor {
   readonly nowMs: () => number
   readonly kernels: PacketKernels
   readonly ports: PortTable
+  /** The ACLs of ports. */
+  readonly acls: AclTable
   readonly memory: SharedMemory
   readonly view: ConfigurationView
   readonly references: ReferenceTable
@@ -125,6 +128,7 @@ export class Processor {
     this.#context = { memory, kernels: { linear, any }, pool: addresses.pool }
     this.pool = new PacketPool(memory.buffer, addresses.pool, kernels)
     this.ports = new PortTable(memory.buffer, addresses.portTable, start.ports)
+    this.acls = new AclTable(start.ports, start.index)
     this.counters = new Counters(memory.buffer, addresses.counters, start.ports)
     this.reasons = new ReasonRegistry(memory.buffer, addresses.reasons)
     this.injections = new Injections(this.pool)
@@ -157,6 +161,7 @@ export class Processor {
       list: addresses.list,
       kernels,
       ports: this.ports,
+      acls: this.acls,
       macs,
       counters: this.counters,
       delivery: this.#delivery,
@@ -204,7 +209,7 @@ export class Processor {
   /** The steps of a frame through the switch, without sending it. */
   trace(options: Omit<DryRunOptions, 'nicIndex'>): readonly TraceStep[] | undefined {
     const nicIndex = this.view.port(options.port)?.portType === PortType.external ? 1 : 0
-    const { dataPath, pool, kernels, ports, injections, reasons, nowMs } = this
+    const { dataPath, pool, kernels, ports, acls, injections, reasons, nowMs } = this
     return dryRun(
       { ...options, nicIndex },
       {
@@ -214,6 +219,7 @@ export class Processor {
         pool,
         kernels,
         ports,
+        acls,
         macs: this.#macs,
         injections,
         reasons,

@@ -10,6 +10,7 @@ import { Batch, type PacketHandle } from '../ndis/batch.ts'
 import { DropReason } from '../ndis/drop-reasons.ts'
 import { LEFT_AT_EDGE, LEFT_ON_EGRESS, type PacketPool } from '../ndis/pool.ts'
 import { SwitchContextTypes } from '../ndis/switch-context.ts'
+import type { AclTable } from './acl/acl-table.ts'
 import { type AdmissionOwner, BurstAdmission } from './burst-admission.ts'
 import { Completion } from './completion.ts'
 import { type Counters, PortCounter, ProcessorCounter } from './counters.ts'
@@ -43,6 +44,7 @@ export interface DataPathComponents {
   readonly list: number
   readonly kernels: PacketKernels
   readonly ports: PortTable
+  readonly acls: AclTable
   readonly macs: MacTable
   readonly counters: Counters
   readonly delivery: Delivery
@@ -118,7 +120,7 @@ export class DataPath implements DropLogOwner, InjectionsOwner, AdmissionOwner {
     this.choice = new ForwardingChoice(this.forwarding, components.shortCut, this.counters)
     this.ports = components.ports
     this.guards = new PortGuards(this.pool, components.ports, this, components.nowMs)
-    this.edge = new SwitchEdge(this.pool, components.ports, this.guards, this)
+    this.edge = new SwitchEdge(this.pool, components.ports, this.guards, components.acls, this)
     this.placement = new Placement({ ...components, choice: this.choice }, this)
     this.completion = new Completion(this.pool, this)
     components.delivery.forms = new DeliveryForms(this.pool, components.ports)
@@ -185,7 +187,7 @@ export class DataPath implements DropLogOwner, InjectionsOwner, AdmissionOwner {
     this.pool.arenaUsed = 0
     this.forwarding.refresh()
     this.placement.refresh()
-    if (!this.guards.refresh()) return
+    if (!this.edge.refresh()) return
     this.forwarding.storms = this.guards.limitsUnknown ? this.guards : undefined
     this.edge.place(this.stack)
   }

@@ -39,6 +39,8 @@ export class DropLog {
   private readonly owner: DropLogOwner
   /** Keeps the last drops with their frames; set by the engine. */
   ring: DropNotes | undefined
+  /** The rule of the switch that drops what is counted next; '' if none does. */
+  by = ''
   private readonly batch: Batch
   private readonly reasons = new Uint8Array(BURST_SLOTS * 2)
   private readonly ports = new Uint16Array(BURST_SLOTS * 2)
@@ -70,7 +72,7 @@ export class DropLog {
   count(slot: number, reason: number, port: number, incoming: boolean, observed: boolean): void {
     this.counters.drop(port, reason, 1)
     this.counters.port(port, incoming ? PortCounter.receivedDropped : PortCounter.sendDropped, 1)
-    this.ring?.note(this.pool, slot, reason, port, incoming, this.owner.currentModule?.name ?? '')
+    this.ring?.note(this.pool, slot, reason, port, incoming, this.owner.currentModule?.name ?? this.by)
     if (!observed) return
     const { batch } = this
     if (batch.length >= batch.slots.length) return

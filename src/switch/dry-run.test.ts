@@ -11,10 +11,23 @@ const LIST = 4096
 const spareBytes = LIST + deliveryListBytes(PORTS) + DATA_PATH_LIST_BYTES
 
 function trace(harness: DataPathHarness, port: number, bytes: Uint8Array): string[] {
-  const { buffer, dataPath, delivery, pool, kernels, ports, macs, injections, reasons, spare } = harness
+  const { buffer, dataPath, delivery, pool, kernels, ports, acls, macs, injections, reasons, spare } = harness
   const steps = dryRun(
     { port, nicIndex: 0, frame: bytes, list: spare, deliveryList: spare + LIST },
-    { buffer, dataPath, delivery, pool, kernels, ports, macs, injections, reasons, nowMs: () => 0, portName: (id) => `p${id}` },
+    {
+      buffer,
+      dataPath,
+      delivery,
+      pool,
+      kernels,
+      ports,
+      acls,
+      macs,
+      injections,
+      reasons,
+      nowMs: () => 0,
+      portName: (id) => `p${id}`,
+    },
   )
   return steps!.map((step: TraceStep) => `${step.packet} ${step.stage} ${step.module || '-'}: ${step.text}`)
 }

@@ -8,6 +8,7 @@ import { BURST_MAX, HEADER_COPY, PF_ORIGINATED, PF_OWNED, PF_SAFE, POOL_SLOTS } 
 import type { Batch } from '../ndis/batch.ts'
 import { HELD_FIRST, type PacketPool } from '../ndis/pool.ts'
 import type { SwitchContextTypes } from '../ndis/switch-context.ts'
+import type { AclTable } from './acl/acl-table.ts'
 import { Counters, countersBytes } from './counters.ts'
 import { DataPath } from './data-path.ts'
 import { Delivery } from './delivery.ts'
@@ -27,6 +28,7 @@ export interface DryRunComponents {
   readonly pool: PacketPool
   readonly kernels: PacketKernels
   readonly ports: PortTable
+  readonly acls: AclTable
   readonly macs: MacTable
   readonly injections: Injections
   readonly reasons: ReasonRegistry
@@ -107,6 +109,7 @@ function dryPath(options: DryRunOptions, components: DryRunComponents, macs: Mac
     list: options.list,
     kernels,
     ports,
+    acls: components.acls.shadow(),
     macs,
     counters,
     delivery,

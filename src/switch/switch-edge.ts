@@ -8,11 +8,13 @@ import type { Batch } from '../ndis/batch.ts'
 import { appendDestination, destinationAt, setDestinationAt } from '../ndis/destinations.ts'
 import { DropReason } from '../ndis/drop-reasons.ts'
 import type { PacketPool } from '../ndis/pool.ts'
+import type { AclTable } from './acl/acl-table.ts'
+import { type AclsOwner, PortAcls } from './acl/port-acls.ts'
 import type { PortGuards } from './guards/port-guards.ts'
 import { PortFlag, type PortTable } from './port-table.ts'
 import type { ExtensionStack } from './stack.ts'
 
-/** Built-in policies that an engine adds to the guards of ports: ACL, QoS …. Called per packet, allocate nothing. */
+/** Built-in policies that an engine adds to the guards and ACLs of ports. Called per packet, allocate nothing. */
 export interface BuiltInPolicies {
   /** Where ingress policies stand: after the filtering extensions (NDIS 6.40, ES-335) or at the miniport edge (6.30, ES-334). */
   readonly placement: 'before-forwarding' | 'miniport-edge'
@@ -37,33 +39,58 @@ export interface EdgeOwner {
   refuse(batch: Batch, i: number, reason: number, port: number): void
   filtered(slot: number, reason: number, port: number, incoming: boolean): void
   parse(slot: number): void
+  reasonNumber(name: string): number
+  /** Where drops are counted; what judged a packet is told there. */
+  readonly lost: { by: string }
 }
 
 /** The switch's place in the stack. Runs per packet while a hook is set. */
-export class SwitchEdge {
+export class SwitchEdge implements AclsOwner {
   policies: BuiltInPolicies | undefined
   native: NativeForwarding | undefined
   private readonly pool: PacketPool
   private readonly ports: PortTable
   private readonly guards: PortGuards
+  private readonly acls: PortAcls
   private readonly owner: EdgeOwner
 
-  constructor(pool: PacketPool, ports: PortTable, guards: PortGuards, owner: EdgeOwner) {
+  constructor(pool: PacketPool, ports: PortTable, guards: PortGuards, acls: AclTable, owner: EdgeOwner) {
     this.pool = pool
     this.ports = ports
     this.guards = guards
     this.owner = owner
+    this.acls = new PortAcls(pool, ports, acls, this)
+  }
+
+  /** Notes anew what guards and ACLs ports have, if that changed. True if it is to be placed anew. */
+  refresh(): boolean {
+    const guards = this.guards.refresh()
+    return this.acls.refresh() || guards
+  }
+
+  /** AclsOwner */
+  refuseBy(batch: Batch, i: number, reason: number, port: number, by: string): void {
+    this.owner.lost.by = by
+    this.owner.refuse(batch, i, reason, port)
+    this.owner.lost.by = ''
+  }
+
+  /** AclsOwner */
+  reasonNumber(name: string): number {
+    return this.owner.reasonNumber(name)
   }
 
   /** Puts itself into the stack if there is anything to do, or takes itself out. */
   place(stack: ExtensionStack): void {
-    const needed = this.guards.active || this.policies !== undefined || this.native !== undefined
+    const { guards, acls, policies, native } = this
+    const needed = guards.active || acls.inbound || acls.outbound || policies !== undefined || native !== undefined
     stack.setEdge(needed ? this : undefined)
   }
 
   /** After the filtering extensions, before the forwarding one. */
   beforeForwarding(batch: Batch): void {
     if (this.guards.active) this.guards.judge(batch) // ES-335
+    if (this.acls.outbound) this.acls.judge(batch)
     if (this.native !== undefined) this.mark(batch, this.native)
     if (this.policies?.placement === 'before-forwarding') this.reject(batch, this.policies)
   }
@@ -110,8 +137,8 @@ export class SwitchEdge {
 
   /** After the forwarding extension on egress, before the filtering ones. */
   afterForwarding(batch: Batch): void {
-    const { policies, pool } = this
-    if (policies === undefined) return
+    const { policies, pool, acls, owner } = this
+    if (policies === undefined && !acls.inbound) return
     for (let i = 0; i < batch.length; i++) {
       const slot = batch.slots[i]!
       if (pool.sourcePort[slot] === 0) continue // ES-341
@@ -120,14 +147,19 @@ export class SwitchEdge {
       for (let k = 0; k < pool.destinationCount[slot]!; k++) {
         const entry = destinationAt(pool, slot, k)
         if ((entry & DE_EXCLUDED) !== 0) continue
-        const reason = policies.egress(batch, i, k)
+        let reason = policies === undefined ? 0 : policies.egress(batch, i, k)
+        if (reason === 0 && acls.inbound) {
+          reason = acls.admits(slot, entry & DE_PORT)
+          if (reason !== 0) owner.lost.by = acls.by
+        }
         if (reason === 0) {
           left++
           continue
         }
         last = reason
         setDestinationAt(pool, slot, k, entry | DE_EXCLUDED)
-        this.owner.filtered(slot, reason, entry & DE_PORT, false)
+        owner.filtered(slot, reason, entry & DE_PORT, false)
+        owner.lost.by = ''
       }
       if (left > 0 || last === 0) continue
       pool.flags[slot] = pool.flags[slot]! | PF_DROPPED

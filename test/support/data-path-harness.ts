@@ -20,6 +20,7 @@ import { createTwin, linearWindows } from '../../src/kernels/twin.ts'
 import { DropReason } from '../../src/ndis/drop-reasons.ts'
 import { NicState, PortState } from '../../src/ndis/oids.ts'
 import { PacketPool, POOL_TOTAL_BYTES } from '../../src/ndis/pool.ts'
+import { AclTable } from '../../src/switch/acl/acl-table.ts'
 import { Counters, countersBytes, PortCounter } from '../../src/switch/counters.ts'
 import { DATA_PATH_LIST_BYTES, DataPath, type SourceQueue } from '../../src/switch/data-path.ts'
 import { Delivery, deliveryListBytes, type SinkQueue } from '../../src/switch/delivery.ts'
@@ -109,6 +110,7 @@ export class DataPathHarness {
   readonly kernels: Kernels
   readonly pool: PacketPool
   readonly ports: PortTable
+  readonly acls: AclTable
   readonly macs: MacTable
   readonly counters: Counters
   readonly reasons: ReasonRegistry
@@ -168,6 +170,7 @@ export class DataPathHarness {
     })
     this.pool = new PacketPool(buffer, pool, this.kernels)
     this.ports = new PortTable(buffer, ports, PORTS)
+    this.acls = new AclTable(PORTS, 0)
     this.macs = new MacTable(buffer, macs, MAC_ENTRIES, PORTS)
     this.counters = new Counters(buffer, counters, PORTS)
     this.reasons = new ReasonRegistry(buffer, reasons)
@@ -192,6 +195,7 @@ export class DataPathHarness {
       list,
       kernels: this.kernels,
       ports: this.ports,
+      acls: this.acls,
       macs: this.macs,
       counters: this.counters,
       delivery: this.delivery,

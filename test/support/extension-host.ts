@@ -8,6 +8,7 @@ import { HEADER_COPY, HEADER_START, HEADER_STRIDE, SEGMENTS_MAX, VNET_STRIDE } f
 import { createTwin, linearWindows } from '../../src/kernels/twin.ts'
 import { NicType, PortType } from '../../src/ndis/oids.ts'
 import { PacketPool, POOL_TOTAL_BYTES } from '../../src/ndis/pool.ts'
+import { AclTable } from '../../src/switch/acl/acl-table.ts'
 import { ModuleControl } from '../../src/switch/control/module-control.ts'
 import { OidPath, takesRequests } from '../../src/switch/control/oid-path.ts'
 import { answerQuery } from '../../src/switch/control/queries.ts'
@@ -149,6 +150,7 @@ export class ExtensionHost {
       list: memory.take(DATA_PATH_LIST_BYTES),
       kernels: this.#kernels,
       ports,
+      acls: new AclTable(PORTS, 0),
       macs,
       counters: this.counters,
       delivery: this.#delivery,

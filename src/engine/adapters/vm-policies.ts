@@ -39,6 +39,8 @@ export class VmPolicies {
     if (security !== undefined && security.virtualSubnetId !== 0) return 'it is in a virtual subnet'
     const protection = this.#property<ProtectionProperty>(portId, 'protection')
     if (protection !== undefined && isGuarded(protection)) return 'its frames pass guards of the switch'
+    if (['acl', 'extended-acl'].some((type) => this.#property(portId, type) !== undefined))
+      return 'its frames pass ACLs of the switch'
     const isolation = this.#property<IsolationProperty>(portId, 'isolation')
     if (isolation !== undefined && isolation.mode !== 'none') return `its isolation mode is ${isolation.mode}`
     if (this.#property(portId, 'routing-domain') !== undefined) return 'it is in a routing domain'

@@ -38,7 +38,7 @@ function world(answer: (request: OidRequest) => OidCompletion = () => ({ status:
     inOrder: (_, work) => work(),
     portName: (id) => (id === 1 ? 'alpha' : undefined),
     isValidationPort: () => false,
-    enforce: (_, policy) => policies.push(policy),
+    enforce: (_, policy) => void policies.push(policy),
     routingDomainsChanged: () => {},
     definitions: () => definitions,
     newInstanceId: () => `00000000-0000-0000-0000-0000000000${String(++instances).padStart(2, '0')}`,

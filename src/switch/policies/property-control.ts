@@ -65,8 +65,8 @@ export interface PropertyComponents {
   inOrder<T>(scope: number, work: () => Promise<T>): Promise<T>
   /** Name of a port between its PORT_CREATE and PORT_TEARDOWN; undefined otherwise. */
   portName(portId: number): string | undefined
-  /** A standard property of a port was added, changed or deleted. */
-  enforce(portId: number, policy: PortPolicy): void
+  /** A standard property of a port was added, changed or deleted. Settles when it is in force. */
+  enforce(portId: number, policy: PortPolicy): void | Promise<void>
   /** The routing domains of a port changed: its guest is to ask for them again. */
   routingDomainsChanged(portId: number): void
   readonly definitions: Definitions
@@ -131,7 +131,7 @@ export class PropertyControl {
     this.#store.checkNew(scope, property)
     await this.#issue(scope, 'add', property)
     this.#store.add(scope, property)
-    this.#changed(scope, property)
+    await this.#changed(scope, property)
     return property
   }
 
@@ -150,7 +150,7 @@ export class PropertyControl {
         )
       await this.#issue(scope, 'update', property)
       this.#store.replace(scope, property)
-      this.#changed(scope, property)
+      await this.#changed(scope, property)
       return property
     })
   }
@@ -161,7 +161,7 @@ export class PropertyControl {
       const property = this.#store.find(scope, selector, this.#components.definitions())
       await this.#issue(scope, 'delete', property)
       this.#store.remove(scope, property)
-      this.#changed(scope, property)
+      await this.#changed(scope, property)
       return property
     })
   }
@@ -276,9 +276,9 @@ export class PropertyControl {
     )
   }
 
-  #changed(scope: number, { type }: PropertyInstance): void {
+  async #changed(scope: number, { type }: PropertyInstance): Promise<void> {
     if (scope === SWITCH_SCOPE) return
-    if (enforced.has(type)) this.#components.enforce(scope, policyOf(this.list(scope)))
+    if (enforced.has(type)) await this.#components.enforce(scope, policyOf(this.list(scope)))
     if (type === 'routing-domain') this.#components.routingDomainsChanged(scope) // ES-545
   }
 }

@@ -1,0 +1,35 @@
+// The ACLs of all ports as one processor has them. The control thread sends it plans; it takes them over between two bursts.
+import { type AclPlan, COUNTERS_OF_ROW } from './acl-plan.ts'
+
+/** Fields are ordinary ones: they are read per packet. */
+export class AclTable {
+  /** By port. */
+  readonly plans: (AclPlan | undefined)[]
+  /** The counters of each plan, of all processors. */
+  readonly counters: (Float64Array | undefined)[]
+  /** Index of this processor: whose counters are written. */
+  readonly processor: number
+  /** Changes whenever a plan does. */
+  generation = 0
+
+  constructor(ports: number, processor: number) {
+    this.plans = new Array<AclPlan | undefined>(ports).fill(undefined)
+    this.counters = new Array<Float64Array | undefined>(ports).fill(undefined)
+    this.processor = processor
+  }
+
+  /** Puts a port's plan in the place of the one before; undefined: it has none any more. */
+  set(port: number, plan: AclPlan | undefined): void {
+    this.plans[port] = plan
+    this.counters[port] = plan === undefined ? undefined : new Float64Array(plan.counters)
+    this.generation++
+  }
+
+  /** The same plans with counters of their own: packets are judged as by this table, and leave no trace. */
+  shadow(): AclTable {
+    const copy = new AclTable(this.plans.length, 0)
+    for (const [port, plan] of this.plans.entries())
+      if (plan !== undefined) copy.set(port, { ...plan, counters: new SharedArrayBuffer(plan.rows * COUNTERS_OF_ROW * 8) })
+    return copy
+  }
+}
