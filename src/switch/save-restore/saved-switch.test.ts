@@ -81,7 +81,7 @@ test('a value that is wrong is refused with its path, line and column', () => {
     ],
     [changed((_, alpha) => (alpha.counters = { receivedFrames: -1 })), /counters\.receivedFrames: a whole number/],
     [changed((_, alpha) => (alpha.counters = { receivedFrames: 1.5 })), /counters\.receivedFrames: a whole number/],
-    [changed((_, alpha) => ((alpha.properties as Member[])[0]!.type = 'acl')), /properties\[0\]\.type: one of security/],
+    [changed((_, alpha) => ((alpha.properties as Member[])[0]!.type = 'colour')), /properties\[0\]\.type: one of security/],
     [changed((_, alpha) => ((alpha.properties as Member[])[0]!.id = GUID)), /properties\[0\]: a custom property, and no other/],
     [changed((message) => (message.ports as Member[]).push((message.ports as Member[])[1]!)), /there are two ports "beta"/],
   ]
