@@ -85,7 +85,7 @@ export { PcapngWriter } from './packet/pcapng-writer.ts'
 /** Where an extension stands in the stack, and what it may do (spec 5.2). */
 export type ExtensionClass = 'capturing' | 'filtering' | 'forwarding'
 
-/** A stream of bytes out of the data path, drained to a file by the switch. Never blocks. */
+/** A stream of records out of the data path, drained to a file or to collectors by the switch. Never blocks. */
 export interface Sink {
   /**
    * Writes the first `length` bytes of `bytes` as one record, all or nothing. Returns false, and counts the loss, if the reader is
@@ -96,6 +96,17 @@ export interface Sink {
   readonly room: number
   /** Writes that were refused. */
   readonly lost: number
+}
+
+/** Calls back once, at a time that is set anew as often as needed. */
+export interface Timer {
+  /**
+   * Sets when it calls back: as soon as `now()` has reached `dueMs` (fractions count; a time that is over is at once), between two
+   * bursts, in place of what was set before. Allocates nothing.
+   */
+  at(dueMs: number): void
+  /** It does not call back, until it is set again. */
+  stop(): void
 }
 
 /** What a module does on the control path: references, requests and indications of its own. */
@@ -148,6 +159,11 @@ export interface SwitchHandle extends ControlHandle, PacketOperations {
   readonly wallClock: { seconds: number; nanoseconds: number }
   /** Calls `callback` every `intervalMs` (≥ 1) on this processor until the returned function is called. */
   every(intervalMs: number, callback: () => void): () => void
+  /**
+   * A timer of this processor that is not set. It is exact to some 50 µs, where `every` is to a few milliseconds under load. It ends with
+   * the module, and throwing in the callback ends it too.
+   */
+  timer(callback: () => void): Timer
   /** Writes one line to the switch's log, with the module's name. */
   log(message: string): void
 }
@@ -212,11 +228,20 @@ export type OidVerdict = undefined | 'forward' | 'pending' | { readonly forward:
 
 export type StatusVerdict = undefined | 'discard' | NicStatusIndication
 
-/** A byte stream that an extension wants drained, declared from its options. */
+/** Where datagrams are sent to. */
+export interface UdpTarget {
+  /** An IPv4 or IPv6 address. */
+  readonly address: string
+  readonly port: number
+}
+
+/** A stream of records that an extension wants drained, declared from its options. */
 export interface SinkDeclaration {
   readonly name: string
   /** File, relative to the runtime directory; '-' = standard output. Processor N > 0 writes to its own, with `.pN` appended. */
-  readonly path: string
+  readonly path?: string
+  /** Collectors, in place of a file: each record is sent as one datagram (at most 65507 bytes) to each of them. At most 8. */
+  readonly udp?: readonly UdpTarget[]
   /** Bytes that may wait for the reader; a power of two. Default 4 MiB. */
   readonly bufferBytes?: number
   /** Files are cut at this size and renamed with a number; 0 = never. */

@@ -8,6 +8,7 @@ import { closeFd, createEventFd } from '../linux/files.ts'
 import type { SharedMemory } from '../linux/shared-memory.ts'
 import { parsePropertyVersion } from '../ndis/properties.ts'
 import type { FailurePolicy } from '../switch/module.ts'
+import { DatagramSink, wrongTargets } from './datagram-sink.ts'
 import type { ModulePlan } from './messages.ts'
 import { SinkReader, sinkRingBytes } from './sink-ring.ts'
 
@@ -221,7 +222,7 @@ export async function loadExtension(use: ExtensionUse, components: LoaderCompone
   // Everything is checked before anything is reserved: a refused extension leaves nothing behind.
   const sizes = sharedSizes(use.name, definition.shared?.(options) ?? {})
   const declarations = definition.sinks?.(options) ?? []
-  for (const declaration of declarations) sinkBytes(use.name, declaration)
+  for (const declaration of declarations) checkSink(use.name, declaration)
   const files = openFiles(use, declarations, components)
   const counters = Array.from({ length: processors }, () => memory.allocate(counterBytes))
   const shared = sizes.map(({ name, bytes }) => ({ name, bytes, at: memory.allocate(bytes) }))
@@ -282,6 +283,16 @@ function sharedSizes(extension: string, declared: Readonly<Record<string, number
   })
 }
 
+function checkSink(extension: string, declaration: SinkDeclaration): void {
+  sinkBytes(extension, declaration)
+  const { name, path, udp } = declaration
+  const wrong = (what: string): ExtensionError =>
+    new ExtensionError('BAD_MODULE', `extension "${extension}": sink "${name}" ${what}`)
+  if ((path === undefined) === (udp === undefined)) throw wrong('needs either a path or collectors under "udp"')
+  const wrongs = udp === undefined ? undefined : wrongTargets(udp)
+  if (wrongs !== undefined) throw wrong(wrongs)
+}
+
 function sinkBytes(extension: string, declaration: SinkDeclaration): number {
   const bytes = declaration.bufferBytes ?? SINK_BUFFER_BYTES
   if (bytes >= SINK_BYTES_MIN && bytes <= SINK_BYTES_MAX && Number.isInteger(Math.log2(bytes))) return bytes
@@ -303,10 +314,17 @@ function openFiles(use: ExtensionUse, declarations: readonly SinkDeclaration[], 
     const files = Array.from({ length: components.processors }, (_, processor) => consumerOf(consume, processor))
     return declarations.map(() => ({ path: '', files }))
   }
-  const opened: SinkFile[] = []
+  const opened: RecordTarget[] = []
   try {
     return declarations.map((declaration) => {
-      const path = declaration.path === '-' ? '-' : resolve(components.directory, declaration.path)
+      if (declaration.udp) {
+        const { udp } = declaration
+        const files = Array.from({ length: components.processors }, () => new DatagramSink(udp))
+        opened.push(...files)
+        return { path: `udp ${udp.map(({ address, port }) => `${address} port ${port}`).join(', ')}`, files }
+      }
+      const named = declaration.path!
+      const path = named === '-' ? '-' : resolve(components.directory, named)
       const files = Array.from({ length: components.processors }, (_, processor) => {
         const file = new SinkFile(declaration, processor === 0 || path === '-' ? path : `${path}.p${processor}`)
         opened.push(file)

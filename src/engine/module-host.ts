@@ -17,6 +17,7 @@ import { createSwitchHandle } from '../switch/handle.ts'
 import { takeKeptPackets } from '../switch/kept-packets.ts'
 import { Module } from '../switch/module.ts'
 import type { ModulePlan, ModuleReport, Question } from './messages.ts'
+import { ModuleTimers } from './module-timers.ts'
 import type { Processor } from './processor.ts'
 import { SinkWriter } from './sink-ring.ts'
 
@@ -73,7 +74,7 @@ export class ModuleHost {
   readonly #wrap: ModuleWrapper
   readonly #modules = new Map<number, Module>()
   readonly #references = new Map<Module, ModuleReferences>()
-  readonly #timers = new Map<number, Set<() => void>>()
+  readonly #timers: ModuleTimers
   readonly #path: OidPath
   #order: number[] = []
 
@@ -83,6 +84,7 @@ export class ModuleHost {
     this.#limits = { ...DEFAULT_CONTROL_LIMITS, ...options.limits }
     this.#report = components.report
     this.#ask = components.ask
+    this.#timers = new ModuleTimers(processor.timers, (key) => this.#modules.get(key)?.state === 'failed')
     this.#wrap = components.wrap ?? ((_plan, definition) => definition)
     this.#path = new OidPath({
       modules: () => this.#stack(),
@@ -163,7 +165,8 @@ export class ModuleHost {
         control,
         wallClock: processor.wallClock,
         nowMs: processor.nowMs,
-        every: (intervalMs, callback) => this.#every(plan, intervalMs, callback),
+        every: (intervalMs, callback) => this.#timers.every(plan, intervalMs, callback),
+        timer: (callback) => this.#timers.exact(plan, callback),
         log: (message) => this.#report(plan.name, 'log', message),
       },
       () => this.#order.indexOf(plan.key),
@@ -172,26 +175,6 @@ export class ModuleHost {
     module.breaches += early
     this.#references.set(module, references)
     return module
-  }
-
-  // A timer ends with its module, and stands still while the module is failed.
-  #every(plan: ModulePlan, intervalMs: number, callback: () => void): () => void {
-    let own = this.#timers.get(plan.key)
-    if (!own) {
-      own = new Set()
-      this.#timers.set(plan.key, own)
-    }
-    const timers = own
-    const run = (): void => {
-      if (this.#modules.get(plan.key)?.state !== 'failed') callback()
-    }
-    const end = this.#processor.timers.every(intervalMs, run, plan.name)
-    const stop = (): void => {
-      timers.delete(stop)
-      end()
-    }
-    timers.add(stop)
-    return stop
   }
 
   /**
@@ -337,8 +320,7 @@ export class ModuleHost {
   /** Detaches modules that are not in the stack. ES-046, ES-047 */
   async abandon(keys: readonly number[]): Promise<void> {
     for (const key of keys) {
-      for (const stop of [...(this.#timers.get(key) ?? [])]) stop()
-      this.#timers.delete(key)
+      this.#timers.end(key)
       const module = this.#modules.get(key)
       if (!module) continue
       if (module.state === 'running') await this.#step(module, 'pause', () => module.pause())

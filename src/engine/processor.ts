@@ -33,6 +33,7 @@ import { fill } from '../switch/packet-handle.ts'
 import { PortTable } from '../switch/port-table.ts'
 import { ReasonRegistry } from '../switch/reason-registry.ts'
 import { ShortCut } from '../switch/short-cut.ts'
+import { Alarm } from './alarm.ts'
 import { createClock, WallClock } from './clock.ts'
 import type { ProcessorStart, QueueTarget, Request } from './messages.ts'
 import { ParkingSink } from './parking-sink.ts'
@@ -105,6 +106,7 @@ export class Processor {
   readonly #windows: WindowSet
   readonly #context: QueueContext
   readonly #epoll = new EpollSet()
+  readonly #alarm = new Alarm(this.#epoll)
   readonly #doorbell: number
   readonly #queues = new Map<string, readonly EndpointQueue[]>()
   readonly #sources = new PollOrder<Source>((source) => this.#look(source))
@@ -305,6 +307,7 @@ export class Processor {
     }
     this.#wake()
     for (const queues of this.#queues.values()) for (const queue of queues) queue.close(this.#epoll)
+    this.#alarm.close()
     this.#epoll.close()
   }
 
@@ -314,16 +317,23 @@ export class Processor {
     const end = began + SLICE_MS
     const spin = this.#bursts >= BUSY_BURSTS ? SPIN_ROUNDS_BUSY : SPIN_ROUNDS_IDLE
     this.dataPath.forwarding.nowSeconds = Math.floor(this.nowMs() / 1000)
+    this.wallClock.expire()
     this.timers.run()
     let bursts = this.dataPath.flushInjections() ? 1 : 0
     let empty = 0
     let rounds = 0
-    do {
+    for (;;) {
       const served = this.#sources.round()
       bursts += served
       if (served !== 0) empty = 0
       else if (++empty >= spin) break
-    } while (++rounds % TURNS_PER_LOOK !== 0 || performance.now() < end)
+      if (++rounds % TURNS_PER_LOOK !== 0) continue
+      if (this.timers.runExact() && this.dataPath.flushInjections()) {
+        bursts++
+        empty = 0
+      }
+      if (performance.now() >= end) break
+    }
     this.#countLost()
     this.#bursts = bursts
     this.counters.processor(ProcessorCounter.turns, rounds)
@@ -379,7 +389,7 @@ export class Processor {
     }
     const timeout = Math.min(SLEEP_MAX_MS, this.timers.untilNextMs())
     this.counters.processor(ProcessorCounter.sleeps, 1)
-    const ready = this.#epoll.wait(timeout)
+    const ready = this.#alarm.wait(timeout, this.timers.untilExactMs())
     if (ready === 0) return
     for (let i = 0; i < ready; i++) if (this.#epoll.ready(i) === this.#doorbell) drainEventFd(this.#doorbell)
     this.#wake()

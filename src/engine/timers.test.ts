@@ -99,3 +99,51 @@ test('the time until the next timer is rounded up, and long without one', () => 
   runAt(100)
   assert.ok(timers.untilNextMs() > 100_000)
 })
+
+test('an exact timer calls back once, when its time has come, and again only when it is set again', () => {
+  const { timers, runAt } = bench()
+  let fired = 0
+  const { timer } = timers.exact(() => fired++, 'm')
+  runAt(5)
+  assert.equal(fired, 0)
+  timer.at(5.25)
+  assert.equal(timers.untilExactMs(), 0.25)
+  runAt(5.2)
+  assert.equal(timers.runExact(), false)
+  runAt(5.25)
+  runAt(9)
+  assert.equal(fired, 1)
+  assert.equal(timers.untilExactMs(), Number.POSITIVE_INFINITY)
+  timer.at(10)
+  timer.at(20)
+  runAt(15)
+  assert.equal(fired, 1)
+  timer.stop()
+  runAt(25)
+  assert.equal(fired, 1)
+})
+
+test('an exact timer may set itself in its callback; one that throws or was ended does not call back any more', () => {
+  const { timers, failures, runAt } = bench()
+  const calls: string[] = []
+  const self = timers.exact(() => {
+    calls.push('self')
+    self.timer.at(20)
+  }, 'self')
+  const bad = timers.exact(() => {
+    throw new Error('boom')
+  }, 'bad')
+  const ended = timers.exact(() => calls.push('ended'), 'ended')
+  for (const { timer } of [self, bad, ended]) timer.at(10)
+  ended.end()
+  runAt(10)
+  bad.timer.at(15)
+  ended.timer.at(15)
+  runAt(15)
+  runAt(20)
+  assert.deepEqual(calls, ['self', 'self'])
+  assert.deepEqual(
+    failures.map(([owner]) => owner),
+    ['bad'],
+  )
+})

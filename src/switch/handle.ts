@@ -1,6 +1,6 @@
 // The handle through which an extension uses its switch, on one processor: the optional handlers of the contract, and what replaces
 // the rest of a kernel driver's surroundings (memory, counters, timers, sinks).
-import type { ControlHandle, ExtensionClass, Sink, SwitchHandle } from '../extension.ts'
+import type { ControlHandle, ExtensionClass, Sink, SwitchHandle, Timer } from '../extension.ts'
 import type { PacketKernels } from '../kernels/by-packet.ts'
 import type { NicParameters, PortParameters, SwitchParameters } from '../ndis/oids.ts'
 import type { PacketPool } from '../ndis/pool.ts'
@@ -29,6 +29,7 @@ export interface HandleComponents {
   readonly wallClock: { seconds: number; nanoseconds: number }
   readonly nowMs: () => number
   readonly every: (intervalMs: number, callback: () => void) => () => void
+  readonly timer: (callback: () => void) => Timer
   readonly log: (message: string) => void
 }
 
@@ -73,6 +74,7 @@ export function createSwitchHandle(options: HandleOptions, components: HandleCom
     now: components.nowMs,
     wallClock: components.wallClock,
     every: components.every,
+    timer: components.timer,
     ...createPacketOperations({ class: options.class, id: options.id, position }, components),
     log: components.log,
     request: (request) => control.request(request),

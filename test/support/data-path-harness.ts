@@ -304,6 +304,7 @@ export class DataPathHarness {
         wallClock: { seconds: 0, nanoseconds: 0 },
         nowMs: () => this.nowMs,
         every: () => () => {},
+        timer: () => ({ at() {}, stop() {} }),
         log: (message) => this.reports.push({ module: name, code: 'log', message }),
       },
       position,

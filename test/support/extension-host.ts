@@ -243,6 +243,18 @@ export class ExtensionHost {
             this.#timers.push(timer)
             return () => void this.#timers.splice(this.#timers.indexOf(timer), 1)
           },
+          timer: (callback) => {
+            const timer = { every: Number.POSITIVE_INFINITY, next: Number.POSITIVE_INFINITY, callback }
+            this.#timers.push(timer)
+            return {
+              at(dueMs) {
+                timer.next = dueMs
+              },
+              stop() {
+                timer.next = Number.POSITIVE_INFINITY
+              },
+            }
+          },
           log: (message) => report(definition.name, 'log', message),
         },
         () => index,
@@ -361,9 +373,10 @@ export class ExtensionHost {
     for (;;) {
       const due = this.#timers.filter((timer) => timer.next <= end).sort((a, b) => a.next - b.next)[0]
       if (!due) break
-      this.nowMs = due.next
+      this.nowMs = Math.max(this.nowMs, due.next)
       due.next += due.every
       due.callback()
+      this.dataPath.flushInjections()
     }
     this.nowMs = end
     this.dataPath.flushInjections()

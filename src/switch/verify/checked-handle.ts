@@ -1,5 +1,5 @@
 // The switch's handle as the checking mode gives it to a module.
-import type { PacketHandle, SwitchHandle } from '../../extension.ts'
+import type { PacketHandle, SwitchHandle, Timer } from '../../extension.ts'
 import { NdisStatus } from '../../ndis/status.ts'
 import { checkControl } from './checked-control.ts'
 import type { ModuleWatch } from './module-watch.ts'
@@ -44,6 +44,9 @@ export function checkHandle(real: SwitchHandle, watch: ModuleWatch): SwitchHandl
     release: giveAway('release'),
     every(intervalMs: number, callback: () => void): () => void {
       return real.every(intervalMs, () => watch.during('timer', callback))
+    },
+    timer(callback: () => void): Timer {
+      return real.timer(() => watch.during('timer', callback))
     },
     registerReason(reason: string): number {
       if (watch.state !== 'attaching' && watch.where !== 'timer' && watch.where !== 'oid' && watch.where !== '')
