@@ -25,6 +25,7 @@ import { ProcessorSet } from './processor-set.ts'
 import { AdaptersWithQueues } from './queues/adapters-with-queues.ts'
 import { SwitchSaver } from './saving.ts'
 import { createSharedTables } from './shared-tables.ts'
+import { SwitchConnections } from './switch-connections.ts'
 import {
   attachmentOf,
   type PortConfig,
@@ -146,6 +147,7 @@ export class RunningSwitch {
       indicated: (portId, status) => components.edge?.adapterIndicated?.(portId, status),
       enforced: (portId) => this.adapters.policiesChanged(portId),
       processors: this.#processors,
+      connections: new SwitchConnections({ ports }, { nowMs: () => systemMonotonicMs() - this.#startedMs }),
     })
     this.adapters = new AdaptersWithQueues(config.adapters ?? [], {
       memory,

@@ -9,6 +9,7 @@ import { type FeatureStatusReport, PropertyControl } from '../switch/policies/pr
 import { SWITCH_SCOPE } from '../switch/policies/property-store.ts'
 import type { PortTable } from '../switch/port-table.ts'
 import { SwitchAcls, type SwitchAclsComponents } from './switch-acls.ts'
+import type { SwitchConnections } from './switch-connections.ts'
 
 export interface PolicyComponents {
   readonly control: () => SwitchControl
@@ -19,12 +20,15 @@ export interface PolicyComponents {
   /** What the properties of a port say is in force. */
   readonly enforced: (portId: number) => void
   readonly processors: SwitchAclsComponents['processors']
+  /** What stateful rules let through. */
+  readonly connections: SwitchConnections
 }
 
 /** The properties of one switch; ports are named by their ids, undefined is the switch. */
 export class SwitchPolicies {
   readonly properties: PropertyControl
   readonly acls: SwitchAcls
+  readonly connections: SwitchConnections
   readonly #table: PortTable
   /** Properties of ports that are being created, by the port's name. */
   readonly #download = new Map<string, readonly PropertyInput[]>()
@@ -33,9 +37,10 @@ export class SwitchPolicies {
   #switchQueue: Promise<unknown> = Promise.resolve()
 
   constructor(components: PolicyComponents) {
-    const { control, table, definitions, indicated, enforced, processors } = components
+    const { control, table, definitions, indicated, enforced, processors, connections } = components
     this.#table = table
-    this.acls = new SwitchAcls({ processors })
+    this.acls = new SwitchAcls({ processors, connections })
+    this.connections = connections
     this.properties = new PropertyControl({
       issue: (request) => control().issue(request),
       inOrder: (scope, work) => (scope === SWITCH_SCOPE ? this.#inSwitchOrder(work) : control().during([scope], work)),
@@ -50,6 +55,7 @@ export class SwitchPolicies {
         enforced(portId)
         return this.acls.apply(portId, policy)
       },
+      enforceSwitch: (bandwidth) => table.bandwidth.setSwitch(bandwidth),
       routingDomainsChanged: (portId) => indicated(portId, { statusCode: ISOLATION_PARAMETERS_CHANGE, statusBuffer: null }),
       definitions,
       newInstanceId: randomUUID,
@@ -83,6 +89,7 @@ export class SwitchPolicies {
   forget(portId: number): void {
     this.#macSpoofing.delete(portId)
     this.acls.forget(portId)
+    this.connections.forget(portId)
     this.properties.forget(portId)
   }
 

@@ -5,12 +5,14 @@
 import type { AclEntry, ExtendedAclRule } from '../ndis/standard-properties.ts'
 import { type AclPlan, COUNTERS_OF_ROW, compileAcls, type PortAclRules } from '../switch/acl/acl-plan.ts'
 import type { Request } from './messages.ts'
+import type { SwitchConnections } from './switch-connections.ts'
 
 export interface SwitchAclsComponents {
   readonly processors: {
     readonly clients: readonly unknown[]
     all(request: (processor: number) => Request): Promise<void>
   }
+  readonly connections: SwitchConnections
 }
 
 /** Packets and bytes. */
@@ -58,7 +60,8 @@ export class SwitchAcls {
     const rules: PortAclRules = { acl, extendedAcl }
     const before = this.#applied.get(port)
     if (before?.rules.acl === acl && before?.rules.extendedAcl === extendedAcl) return
-    const plan = compileAcls(port, rules, this.#components.processors.clients.length)
+    const { processors, connections } = this.#components
+    const plan = compileAcls(port, rules, processors.clients.length, () => connections.memoryFor(port))
     if (plan === undefined) this.#applied.delete(port)
     await this.#tell(port, plan)
     if (plan === undefined) return

@@ -120,7 +120,7 @@ export class DataPath implements DropLogOwner, InjectionsOwner, AdmissionOwner {
     this.choice = new ForwardingChoice(this.forwarding, components.shortCut, this.counters)
     this.ports = components.ports
     this.guards = new PortGuards(this.pool, components.ports, this, components.nowMs)
-    this.edge = new SwitchEdge(this.pool, components.ports, this.guards, components.acls, this)
+    this.edge = new SwitchEdge(this.pool, components.ports, this.guards, components.acls, components.nowMs, this)
     this.placement = new Placement({ ...components, choice: this.choice }, this)
     this.completion = new Completion(this.pool, this)
     components.delivery.forms = new DeliveryForms(this.pool, components.ports)

@@ -54,12 +54,19 @@ export class SwitchEdge implements AclsOwner {
   private readonly acls: PortAcls
   private readonly owner: EdgeOwner
 
-  constructor(pool: PacketPool, ports: PortTable, guards: PortGuards, acls: AclTable, owner: EdgeOwner) {
+  constructor(
+    pool: PacketPool,
+    ports: PortTable,
+    guards: PortGuards,
+    acls: AclTable,
+    nowMs: () => number,
+    owner: EdgeOwner,
+  ) {
     this.pool = pool
     this.ports = ports
     this.guards = guards
     this.owner = owner
-    this.acls = new PortAcls(pool, ports, acls, this)
+    this.acls = new PortAcls(pool, ports, acls, nowMs, this)
   }
 
   /** Notes anew what guards and ACLs ports have, if that changed. True if it is to be placed anew. */

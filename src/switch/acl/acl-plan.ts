@@ -9,6 +9,7 @@ import type {
   ExtendedAclProperty,
   ExtendedAclRule,
 } from '../../ndis/standard-properties.ts'
+import type { ConnectionMemory } from '../conntrack/connection-table.ts'
 import { directionsOf } from './acl-options.ts'
 import { type AddressMatch, compileRules, type RuleMatch } from './classifier-compiler.ts'
 
@@ -51,6 +52,8 @@ export interface AclPlan {
   readonly port: number
   /** True if a rule opens connections. */
   readonly stateful: boolean
+  /** Where they are, if so. */
+  readonly connections: ConnectionMemory | undefined
   readonly inbound: AclDirection | undefined
   readonly outbound: AclDirection | undefined
   /** Rows of counters: the entries of the ACL, then the rules of the extended one. */
@@ -134,8 +137,9 @@ function matchesOf(rule: ExtendedAclRule, rank: number, later: boolean): RuleMat
   }))
 }
 
-function extendedOf(rules: readonly (readonly [ExtendedAclRule, number])[]): ExtendedList | undefined {
-  if (rules.length === 0) return undefined
+// Of a port that has connections packets in a direction without rules are followed too.
+function extendedOf(rules: readonly (readonly [ExtendedAclRule, number])[], stateful: boolean): ExtendedList | undefined {
+  if (rules.length === 0 && !stateful) return undefined
   const sorted = rules.toSorted(([a], [b]) => b.weight - a.weight)
   const program = (family: 4 | 6, later: boolean): Int32Array =>
     compileRules(
@@ -158,23 +162,34 @@ function extendedOf(rules: readonly (readonly [ExtendedAclRule, number])[]): Ext
   }
 }
 
-/** Compiles the ACLs of `port` for `processors` processors; undefined: it has none. */
-export function compileAcls(port: number, { acl, extendedAcl }: PortAclRules, processors: number): AclPlan | undefined {
+/**
+ * Compiles the ACLs of `port` for `processors` processors; undefined: it has none. `connections`: makes or finds the memory of connections, asked
+ * for where a rule is stateful.
+ */
+export function compileAcls(
+  port: number,
+  { acl, extendedAcl }: PortAclRules,
+  processors: number,
+  connections: () => ConnectionMemory | undefined = () => undefined,
+): AclPlan | undefined {
   const entries = (acl?.entries ?? []).map((entry, row) => [entry, row] as const)
   const rules = (extendedAcl?.rules ?? []).map((rule, i) => [rule, entries.length + i] as const)
   const rows = entries.length + rules.length
   if (rows === 0) return undefined
+  const stateful = rules.some(([rule]) => rule.stateful)
   const direction = (name: 'inbound' | 'outbound'): AclDirection | undefined => {
     const own = entries.filter(([entry]) => directionsOf(entry).includes(name))
     const isMac = ([{ kind }]: (typeof own)[number]): boolean => kind === 'mac' || kind === 'any-mac'
     const byMac = listsOf(own.filter(isMac))
     const byIp = listsOf(own.filter((one) => !isMac(one)))
-    const extended = extendedOf(rules.filter(([rule]) => rule.direction === name))
+    const ofDirection = rules.filter(([rule]) => rule.direction === name)
+    const extended = extendedOf(ofDirection, stateful)
     return byMac.length + byIp.length === 0 && extended === undefined ? undefined : { byMac, byIp, extended }
   }
   return {
     port,
-    stateful: rules.some(([{ stateful }]) => stateful),
+    stateful,
+    connections: stateful ? connections() : undefined,
     inbound: direction('inbound'),
     outbound: direction('outbound'),
     rows,

@@ -1,4 +1,5 @@
 // The ACLs of all ports as one processor has them. The control thread sends it plans; it takes them over between two bursts.
+import { ConnectionTable } from '../conntrack/connection-table.ts'
 import { type AclPlan, COUNTERS_OF_ROW } from './acl-plan.ts'
 
 /** Fields are ordinary ones: they are read per packet. */
@@ -9,10 +10,15 @@ export class AclTable {
   readonly counters: (Float64Array | undefined)[]
   /** Index of this processor: whose counters are written. */
   readonly processor: number
+  /** Connections of the ports with stateful rules, once there was one. */
+  connections: ConnectionTable | undefined
+  private readonly dry: boolean
   /** Changes whenever a plan does. */
   generation = 0
 
-  constructor(ports: number, processor: number) {
+  /** `dry`: packets are judged, and connections stay as they are. */
+  constructor(ports: number, processor: number, dry = false) {
+    this.dry = dry
     this.plans = new Array<AclPlan | undefined>(ports).fill(undefined)
     this.counters = new Array<Float64Array | undefined>(ports).fill(undefined)
     this.processor = processor
@@ -22,12 +28,14 @@ export class AclTable {
   set(port: number, plan: AclPlan | undefined): void {
     this.plans[port] = plan
     this.counters[port] = plan === undefined ? undefined : new Float64Array(plan.counters)
+    if (plan?.connections !== undefined)
+      this.connections ??= new ConnectionTable(plan.connections.buffer, 0, plan.connections, this.dry)
     this.generation++
   }
 
   /** The same plans with counters of their own: packets are judged as by this table, and leave no trace. */
   shadow(): AclTable {
-    const copy = new AclTable(this.plans.length, 0)
+    const copy = new AclTable(this.plans.length, 0, true)
     for (const [port, plan] of this.plans.entries())
       if (plan !== undefined) copy.set(port, { ...plan, counters: new SharedArrayBuffer(plan.rows * COUNTERS_OF_ROW * 8) })
     return copy

@@ -83,7 +83,6 @@ function readRule(raw: unknown, path: string, index: number): ExtendedAclRule {
   const stateful = options.boolean('stateful') ?? false
   const idleSessionTimeoutSeconds = options.integer('idleSessionTimeout', 1, IDLE_TIMEOUT_MAX_SECONDS)
   if (stateful && action === 'deny') throw options.error('stateful', 'a rule that denies opens no connection')
-  if (stateful) throw options.error('stateful', 'connections are not tracked yet: write two rules, one for each direction')
   if (!stateful && idleSessionTimeoutSeconds !== undefined) throw options.error('idleSessionTimeout', 'is of stateful rules only')
   const isolationId = options.integer('isolationId', 0, ISOLATION_MAX)
   const weight = options.integer('weight', 0, WEIGHT_MAX) ?? 0

@@ -7,6 +7,7 @@ import * as layout from '../../kernels/layout.ts'
 import type { Batch } from '../../ndis/batch.ts'
 import { DropReason } from '../../ndis/drop-reasons.ts'
 import type { PacketPool } from '../../ndis/pool.ts'
+import { UNTRACKED } from '../conntrack/connection-table.ts'
 import type { PortTable } from '../port-table.ts'
 import type { AclDirection, AclList, AclPlan, ExtendedList } from './acl-plan.ts'
 import { COUNTERS_OF_ROW } from './acl-plan.ts'
@@ -17,14 +18,6 @@ import { FLOW_KEY_WORDS, fillFlowKey, fillMacKey, HIDDEN, LATER_FRAGMENT, NOT_IP
 const { PF_DROPPED, PF_IPV4, PF_IPV6 } = layout
 const { none: PASSES } = DropReason
 const NO_COUNTERS: Float64Array = new Float64Array(0)
-
-/** What follows the connections of ports. Called per packet: allocates nothing. Keys are those of flow-key.ts, and reused. */
-export interface Connections {
-  /** True if the packet with this key belongs to a connection that was opened. */
-  find(key: Uint32Array, inbound: boolean): boolean
-  /** A rule allowed the packet with this key, and its connection from now on. False: there is no room, the packet is to be dropped. */
-  open(key: Uint32Array, inbound: boolean, idleSeconds: number): boolean
-}
 
 export interface AclsOwner {
   /** Drops position `i`, which came in at `port`; `by` says what judged it. */
@@ -40,12 +33,11 @@ export class PortAcls {
   inbound = false
   /** What dropped the last packet that was refused. */
   by = ''
-  /** Set where connections are tracked. */
-  connections: Connections | undefined
   private readonly pool: PacketPool
   private readonly ports: PortTable
   private readonly owner: AclsOwner
   private readonly table: AclTable
+  private readonly nowMs: () => number
   private readonly key = new Uint32Array(FLOW_KEY_WORDS)
   private readonly macKey = new Uint32Array(FLOW_KEY_WORDS)
   private generation = -1
@@ -53,20 +45,22 @@ export class PortAcls {
   private byAcl = 0
   private byExtendedAcl = 0
   private unreadable = 0
-  private noConnection = 0
   private counters = NO_COUNTERS
   private firstCounter = 0
 
-  constructor(pool: PacketPool, ports: PortTable, table: AclTable, owner: AclsOwner) {
+  /** `nowMs`: the switch's clock. */
+  constructor(pool: PacketPool, ports: PortTable, table: AclTable, nowMs: () => number, owner: AclsOwner) {
     this.pool = pool
     this.ports = ports
     this.table = table
+    this.nowMs = nowMs
     this.owner = owner
   }
 
-  /** Notes anew what ports have, if one changed. True if `inbound` or `outbound` did. */
+  /** A burst begins. Notes anew what ports have, if one changed: true if `inbound` or `outbound` did. */
   refresh(): boolean {
     const { table } = this
+    if (table.connections !== undefined) table.connections.begin(this.nowMs())
     if (table.generation === this.generation) return false
     this.generation = table.generation
     const { inbound, outbound } = this
@@ -76,7 +70,6 @@ export class PortAcls {
       this.byAcl = this.owner.reasonNumber('port-acl')
       this.byExtendedAcl = this.owner.reasonNumber('extended-acl')
       this.unreadable = this.owner.reasonNumber('acl-unreadable')
-      this.noConnection = this.owner.reasonNumber('connection-limit')
     }
     return this.inbound !== inbound || this.outbound !== outbound
   }
@@ -148,10 +141,16 @@ export class PortAcls {
 
   private byRules(slot: number, plan: AclPlan, list: ExtendedList, state: number, isIpv4: boolean, inbound: boolean): number {
     if (state === HIDDEN) return this.hidden()
-    const { connections, key } = this
+    const { key } = this
     const isLater = state === LATER_FRAGMENT
-    const tracked = plan.stateful && !isLater && connections !== undefined
-    if (tracked && connections.find(key, inbound)) return PASSES
+    const connections = plan.stateful ? this.table.connections : undefined
+    if (connections !== undefined) {
+      const found = connections.find(key, inbound, this.pool, slot)
+      if (found !== UNTRACKED) {
+        this.by = ''
+        return found
+      }
+    }
     const rank = isIpv4
       ? first(isLater ? list.later4 : list.ipv4, false, key)
       : first(isLater ? list.later6 : list.ipv6, true, key)
@@ -163,9 +162,10 @@ export class PortAcls {
       return this.byExtendedAcl
     }
     const idle = list.idleSeconds[rank]!
-    if (idle === 0 || !tracked || connections.open(key, inbound, idle)) return PASSES
-    this.by = plan.names[row]!
-    return this.noConnection
+    if (idle === 0 || connections === undefined) return PASSES
+    const opened = connections.open(key, inbound, this.pool, slot, idle)
+    this.by = opened === PASSES ? '' : plan.names[row]!
+    return opened
   }
 
   private hidden(): number {

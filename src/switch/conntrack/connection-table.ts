@@ -32,6 +32,11 @@ const TCP = 6
 /** How far an ICMP error's quotation of a TCP segment may be behind what was sent. */
 const QUOTED_MAX = 1 << 24
 
+/** Memory of a switch's connections, as threads hand it to each other. */
+export interface ConnectionMemory extends StoreOptions {
+  readonly buffer: SharedArrayBuffer
+}
+
 /** The packet is of no connection: the rules decide. */
 export const UNTRACKED = -1
 
@@ -45,10 +50,14 @@ export class ConnectionTable {
   private tick = 0
   private readonly segment = new Segment()
   private readonly key = new Uint32Array(FLOW_WORDS)
+  // Packets are judged, and leave no trace; entries are copied here.
+  private readonly dry: boolean
+  private readonly copy = new Int32Array(layout.ENTRY_WORDS)
 
-  /** Views the table at byte offset `at` (a multiple of 128) of `buffer`; it takes `connectionTableBytes`, zeroed by the caller. */
-  constructor(buffer: ArrayBufferLike, at: number, options: StoreOptions) {
+  /** Views the table at byte offset `at` (a multiple of 128) of `buffer`; it takes `connectionTableBytes`, zeroed by the caller. `dry`: nothing is changed by it. */
+  constructor(buffer: ArrayBufferLike, at: number, options: StoreOptions, dry = false) {
     this.store = new ConnectionStore(buffer, at, options)
+    this.dry = dry
   }
 
   /** Tells the time; once per burst, before anything else. `nowMs`: of the switch's clock. */
@@ -99,6 +108,7 @@ export class ConnectionTable {
 
   // Adds an entry for `key`, or begins anew in one that is over; UNTRACKED if there is one that lives.
   private insert(protocol: number, incoming: boolean, bytes: number, idleMs: number): number {
+    if (this.dry) return none
     const { store, key, tick } = this
     const { words } = store
     store.lock()
@@ -150,8 +160,9 @@ export class ConnectionTable {
       store.release(at)
       return UNTRACKED
     }
-    const before = words[at + E_STATE]!
     const direction = incoming ? INCOMING : OUTGOING
+    if (this.dry) return this.wouldPass(at, direction, pool, slot)
+    const before = words[at + E_STATE]!
     let counts = true
     if ((key[FLOW_PROTOCOL]! & 0xff) === TCP) {
       const said = this.read(pool, slot) ? follow(words, at, direction, this.segment) : REFUSED
@@ -169,6 +180,16 @@ export class ConnectionTable {
     if (((before ^ after) & STATE_MASK) === 0) store.release(at)
     else this.changed(at, after & STATE_MASK)
     return none
+  }
+
+  // What a packet of an entry, held, would meet.
+  private wouldPass(at: number, direction: number, pool: PacketPool, slot: number): number {
+    const { store, copy } = this
+    for (let k = 0; k < copy.length; k++) copy[k] = store.words[at + k]!
+    store.release(at)
+    if ((copy[E_KEY + FLOW_PROTOCOL]! & 0xff) !== TCP) return none
+    const said = this.read(pool, slot) ? follow(copy, 0, direction, this.segment) : REFUSED
+    return said === TCP_UNKNOWN ? UNTRACKED : said === REFUSED ? connectionInvalid : none
   }
 
   // An entry, held, has another state now.
@@ -232,7 +253,7 @@ export class ConnectionTable {
   // The first fragment of a datagram was admitted: so are the later ones, for a while.
   private noteFragment(flow: Uint32Array, incoming: boolean, pool: PacketPool, slot: number): void {
     const { store, key, tick } = this
-    if (!fragmentKey(key, flow, pool, slot)) return
+    if (this.dry || !fragmentKey(key, flow, pool, slot)) return
     store.lock()
     let at = store.acquire(key)
     if (at < 0) at = store.allocate(key)
@@ -254,7 +275,7 @@ export class ConnectionTable {
     if (at < 0) return false
     const isFrom = ((store.words[at + E_STATE]! & SF_FROM_REMOTE) !== 0) === incoming
     const passes = isFrom && !store.isExpired(at, tick)
-    if (passes) this.tally(at, incoming ? INCOMING : OUTGOING, bytes)
+    if (passes && !this.dry) this.tally(at, incoming ? INCOMING : OUTGOING, bytes)
     store.release(at)
     return passes
   }
