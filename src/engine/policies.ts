@@ -55,6 +55,7 @@ export class SwitchPolicies {
         enforced(portId)
         return this.acls.apply(portId, policy)
       },
+      enforceSwitch: (bandwidth) => table.bandwidth.setSwitch(bandwidth),
       routingDomainsChanged: (portId) => indicated(portId, { statusCode: ISOLATION_PARAMETERS_CHANGE, statusBuffer: null }),
       definitions,
       newInstanceId: randomUUID,

@@ -53,6 +53,17 @@ export class PollOrder<Queue extends Polled> {
     this.quiet.length = 0
   }
 
+  /** A queue that had to be left out may have work now. */
+  promote(queue: Queue): void {
+    queue.skip = 0
+    queue.backOff = 0
+    const at = this.quiet.indexOf(queue)
+    if (at < 0) return
+    this.quiet[at] = this.quiet[this.quiet.length - 1]!
+    this.quiet.pop()
+    this.busy.push(queue)
+  }
+
   /** One round. Returns the queues that had frames. */
   round(): number {
     return this.roundOfBusy() + this.roundOfQuiet()

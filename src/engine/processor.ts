@@ -18,6 +18,8 @@ import { DropReason } from '../ndis/drop-reasons.ts'
 import { PortType } from '../ndis/oids.ts'
 import { PacketPool } from '../ndis/pool.ts'
 import { AclTable } from '../switch/acl/acl-table.ts'
+import { DeliveryLimits } from '../switch/bandwidth/delivery-limits.ts'
+import { RingPace } from '../switch/bandwidth/port-pacer.ts'
 import { ReferenceTable } from '../switch/control/references.ts'
 import { ConfigurationView } from '../switch/control/view.ts'
 import { Counters, PortCounter, ProcessorCounter } from '../switch/counters.ts'
@@ -36,6 +38,7 @@ import { ShortCut } from '../switch/short-cut.ts'
 import { Alarm } from './alarm.ts'
 import { createClock, WallClock } from './clock.ts'
 import type { ProcessorStart, QueueTarget, Request } from './messages.ts'
+import { PacedRings } from './paced-rings.ts'
 import { ParkingSink } from './parking-sink.ts'
 import { type Polled, PollOrder } from './poll-order.ts'
 import { ProcessorAdapters } from './processor-adapters.ts'
@@ -66,6 +69,7 @@ interface Source extends Polled {
   /** The physical adapter of an external port, else 0. */
   readonly nicIndex: number
 }
+  readonly pace: RingPace | undefined
 
 /** What the switch's external port sends goes to this adapter. */
 interface JoinedPlan extends QueuePlan {
@@ -111,6 +115,7 @@ export class Processor {
   readonly #queues = new Map<string, readonly EndpointQueue[]>()
   readonly #sources = new PollOrder<Source>((source) => this.#look(source))
   #stopping = false
+  readonly #paced: PacedRings<Source>
   #bursts = 0
   #armed = false
 
@@ -187,6 +192,9 @@ export class Processor {
     this.queues = new ProcessorQueues({ memory, pool, kernels, dataPath, macs, counters, processor: start.index, nowMs })
     this.#doorbell = start.doorbell
     this.#epoll.add(start.doorbell)
+    this.#paced = new PacedRings({ table: this.ports.bandwidth, pool, dataPath, nowMs })
+    this.#delivery.limits = new DeliveryLimits(this.ports.bandwidth, pool, nowMs)
+    this.#epoll.add(this.#paced.timer)
   }
 
   /**
@@ -271,6 +279,7 @@ export class Processor {
         passes: ringKinds.has(plan.kind) ? 0 : SYSTEM_CALL_PASSES,
         skip: 0,
         backOff: 0,
+        pace: target.kind === 'vport' || ofQueues !== undefined ? undefined : new RingPace(target.port, plan.index),
       })
     }
     const withQueues = plans.map(queueAdapterOf).find((adapter) => adapter !== undefined)
@@ -285,7 +294,18 @@ export class Processor {
   #serveWaiting(adapter: number, key: string, port: number): void {
     const { waiting, serving } = this.queues.find(adapter)
     const { counters } = this
-    this.#sources.add({ queue: waiting, key, path: serving, counters, port, nicIndex: 0, passes: 0, skip: 0, backOff: 0 })
+    this.#sources.add({
+      queue: waiting,
+      key,
+      path: serving,
+      counters,
+      port,
+      nicIndex: 0,
+      pace: undefined,
+      passes: 0,
+      skip: 0,
+      backOff: 0,
+    })
   }
 
   #deliverTo(target: QueueTarget, sinks: readonly (SinkQueue & MayBeDirect)[]): void {
@@ -318,6 +338,7 @@ export class Processor {
     const spin = this.#bursts >= BUSY_BURSTS ? SPIN_ROUNDS_BUSY : SPIN_ROUNDS_IDLE
     this.dataPath.forwarding.nowSeconds = Math.floor(this.nowMs() / 1000)
     this.wallClock.expire()
+    this.#paced.close()
     this.timers.run()
     let bursts = this.dataPath.flushInjections() ? 1 : 0
     let empty = 0
@@ -362,7 +383,11 @@ export class Processor {
     const timed = ++this.#latencyTick % LATENCY_EVERY === 0
     const before = timed ? performance.now() : 0
     const { path, queue, port } = source
-    const taken = path === undefined ? this.dataPath.turn(queue, port, source.nicIndex) : path.turn(queue, port)
+    const taken = this.#paced.concerns(source)
+      ? this.#paced.turn(source)
+      : path === undefined
+        ? this.dataPath.turn(queue, port, source.nicIndex)
+        : path.turn(queue, port)
     if (timed && taken !== 0) this.#time(taken, (performance.now() - before) * 1e6)
     return taken
   }
@@ -377,21 +402,36 @@ export class Processor {
 
   #latencyTick = 0
 
-  // Arms every queue; if none has work, blocks until one has, a timer is due, or somebody rings.
+  // Arms every queue but those that have to wait; if none has work, blocks until one has, a timer is due, or somebody rings.
   #sleep(): void {
-    if (!this.#armed) {
-      this.#armed = true
-      for (const source of this.#sources.all)
-        if (source.queue.arm(this.#epoll)) {
-          this.#wake()
-          return
-        }
-    }
+    if (!this.#armAll() || !this.#paced.setTimer()) return
     const timeout = Math.min(SLEEP_MAX_MS, this.timers.untilNextMs())
     this.counters.processor(ProcessorCounter.sleeps, 1)
     const ready = this.#alarm.wait(timeout, this.timers.untilExactMs())
-    if (ready === 0) return
-    for (let i = 0; i < ready; i++) if (this.#epoll.ready(i) === this.#doorbell) drainEventFd(this.#doorbell)
+    this.#paced.woken((source) => this.#sources.promote(source))
+    let others = 0
+    for (let i = 0; i < ready; i++) {
+      const fd = this.#epoll.ready(i)
+      if (fd === this.#doorbell) drainEventFd(this.#doorbell)
+      if (fd !== this.#paced.timer) others++
+    }
+    if (others !== 0) this.#wake()
+  }
+
+  // False if one has work.
+  #armAll(): boolean {
+    if (!this.#armed) {
+      this.#armed = true
+      this.#paced.begin()
+      for (const source of this.#sources.all) if (!this.#paced.leaves(source) && !this.#arm(source)) return false
+    } else
+      for (let waited = this.#paced.next(); waited !== undefined; waited = this.#paced.next())
+        if (!this.#arm(waited)) return false
+    return true
+  }
+
+  #arm({ queue }: Source): boolean {
+    if (!queue.arm(this.#epoll)) return true
     this.#wake()
   }
 
@@ -402,3 +442,4 @@ export class Processor {
     this.#sources.wake()
   }
 }
+    return false

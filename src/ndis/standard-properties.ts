@@ -67,13 +67,28 @@ export interface RoutingDomainProperty {
   readonly isolationIds: readonly { readonly isolationId: number; readonly name: string }[]
 }
 
+/** MinimumBandwidthMode of New-VMSwitch: which kind of minimum ports may have; without one, any. */
+export const minimumBandwidthModes = ['absolute', 'weight', 'none'] as const
+
 /**
- * Bandwidth: not a property that extensions know, but a policy built into the switch, set as properties are. A port has a reservation,
- * the switch a capacity.
+ * Bandwidth: not a property that extensions know, but a policy built into the switch, set as properties are. Rates are bits per second.
+ * Names as Set-VMNetworkAdapter and Set-VMSwitch have them.
  */
 export interface BandwidthProperty {
-  readonly reservationMbps?: number
-  readonly capacityMbps?: number
+  /** Of a port: what its VM may send; of the external port: what leaves through it. */
+  readonly maximumBandwidth?: number | undefined
+  /** Of a port: what its VM may get. */
+  readonly maximumReceiveBandwidth?: number | undefined
+  /** Of a port: what it has of the uplink in any case. */
+  readonly minimumBandwidthAbsolute?: number | undefined
+  /** Of a port, 1…100: its part of what minimums leave of the uplink. */
+  readonly minimumBandwidthWeight?: number | undefined
+  /** Of the switch: what its uplink takes. */
+  readonly capacity?: number | undefined
+  readonly minimumBandwidthMode?: (typeof minimumBandwidthModes)[number] | undefined
+  /** Of the switch: the same for all ports without a minimum, together. */
+  readonly defaultFlowMinimumBandwidthAbsolute?: number | undefined
+  readonly defaultFlowMinimumBandwidthWeight?: number | undefined
 }
 
 /** The first `bits` of an IPv4 address (4 octets) or an IPv6 address (16). */

@@ -22,6 +22,7 @@ import {
 import type { Batch } from '../ndis/batch.ts'
 import { DropReason } from '../ndis/drop-reasons.ts'
 import { type PacketPool, SCRATCH_FIRST, SCRATCH_SLOTS } from '../ndis/pool.ts'
+import type { DeliveryLimits } from './bandwidth/delivery-limits.ts'
 import { type Counters, PortCounter } from './counters.ts'
 import type { DeliveryForms } from './delivery-forms.ts'
 import type { DropNotes } from './drop-log.ts'
@@ -89,6 +90,8 @@ export class Delivery {
   private readonly touchedAt: number
 
   /** `listsAt`: linear address of deliveryListBytes(ports) bytes. */
+  /** What ports may get, and their shares of the uplink; set by the engine. */
+  limits: DeliveryLimits | undefined
   constructor(buffer: ArrayBufferLike, listsAt: number, ports: number, components: DeliveryComponents) {
     this.pool = components.pool
     this.kernels = components.kernels
@@ -198,7 +201,7 @@ export class Delivery {
       this.fill[port] = 0
       this.bytes[port] = 0
       const queues = this.queues[port]!
-      const { forms } = this
+      const { forms, limits } = this
       const team = this.teams[port]
       if (formed && forms !== undefined) {
         count = forms.prepare(this.lists, port * BURST_SLOTS, count, port)
@@ -216,6 +219,11 @@ export class Delivery {
       if (formed && forms !== undefined) forms.undo()
     }
     this.touchedCount = 0
+      if (limits?.concerns(port)) {
+        count = limits.apply(this.lists, port * BURST_SLOTS, count, port)
+        bytes = limits.bytes
+        if (limits.dropped !== 0) this.lose(port, DropReason.bandwidthLimit, limits.droppedSlot, limits.dropped)
+      }
   }
 
   // Each packet to the adapter that its destination names; index 0 leaves the choice to the switch: flows are spread over all.

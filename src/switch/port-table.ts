@@ -28,6 +28,7 @@ import {
 } from '../kernels/layout.ts'
 import { NicState, PHYSICAL_NICS_MAX, PortState } from '../ndis/oids.ts'
 import type { ProtectionProperty } from '../ndis/standard-properties.ts'
+import { BandwidthTable, bandwidthTableBytes } from './bandwidth/bandwidth-table.ts'
 import { GuardTable, guardTableWords } from './guards/guard-table.ts'
 import { macKey } from './mac-table.ts'
 import { TEAM_TABLE_WORDS, TeamTable } from './team/team-table.ts'
@@ -111,7 +112,10 @@ export interface VlanEntry {
 const wordsBeforeTeam = (ports: number): number =>
   HEADER_WORDS + ports * (PORT_WORDS + VLAN_SET_WORDS + TEAM_WORDS + IP_WORDS + 1) + guardTableWords(ports)
 
-export const portTableBytes = (ports: number): number => (wordsBeforeTeam(ports) + TEAM_TABLE_WORDS) * 4
+export const portTableBytes = (ports: number): number => bandwidthAt(ports) + bandwidthTableBytes(ports)
+
+// Bytes before the part that needs to be aligned for doubles.
+const bandwidthAt = (ports: number): number => Math.ceil((wordsBeforeTeam(ports) + TEAM_TABLE_WORDS) / 2) * 8
 
 /** What the control thread sets of a port. */
 export interface PortEntry {
@@ -138,6 +142,8 @@ export class PortTable {
   readonly tenants: Int32Array
   /** The team of adapters below the external port. Control thread only, which calls `changed`. */
   readonly uplinks: TeamTable
+  /** What ports may send and get per second. */
+  readonly bandwidth: BandwidthTable
 
   constructor(buffer: ArrayBufferLike, at: number, ports: number) {
     this.words = new Int32Array(buffer, at, portTableBytes(ports) >> 2)
@@ -145,6 +151,7 @@ export class PortTable {
     this.guards = new GuardTable(this.words, this.ipAt(ports))
     this.tenants = this.words.subarray(wordsBeforeTeam(ports) - ports, wordsBeforeTeam(ports))
     this.uplinks = new TeamTable(this.words, wordsBeforeTeam(ports))
+    this.bandwidth = new BandwidthTable(buffer, at + bandwidthAt(ports), ports)
   }
 
   /** Changes whenever an entry does. */
@@ -187,6 +194,7 @@ export class PortTable {
     this.words.fill(0, this.ipAt(port), this.ipAt(port + 1))
     this.guards.set(port, undefined)
     this.tenants[port] = 0
+    this.bandwidth.clear(port)
     this.set(port, { portState: PortState.unknown, nicState: NicState.unknown, flags: 0, mac: undefined, vlan: 0 })
   }
 

@@ -109,7 +109,7 @@ test('a reservation of bandwidth on a validation port leaves the switch what it 
   await running.addPort(reserving(3, 800))
   await running.removePort('p3')
   assert.equal(policies.properties.bandwidth.availableMbps, 800)
-  await assert.rejects(policies.add(1, { type: 'bandwidth', value: { capacityMbps: 1 } }), /a port has \{ reservationMbps \}/)
+  await assert.rejects(policies.add(1, { type: 'bandwidth', value: { capacityMbps: 1 } }), /capacity is for a switch/)
   const heard = cut.sut.log.filter(({ source, message }) => source === 'extension F1' && message.includes('PROPERTY'))
   assert.deepEqual(heard, [])
 })

@@ -61,6 +61,7 @@ export function applyPolicy(table: PortTable, portId: number, policy: PortPolicy
   const untagged = bySubnet && isolation.allowUntaggedTraffic ? isolation.defaultIsolationId : 0 // ES-541
   table.setSubnet(portId, security?.virtualSubnetId || untagged, external) // ES-529, ES-542
   table.setGuards(portId, policy.protection)
+  table.bandwidth.set(portId, policy.bandwidth)
   table.setIpLimit(portId, security?.dynamicIpAddressLimit ?? 0) // ES-530
   table.setPriorityTag(portId, security?.allowIeeePriorityTag ?? true) // ES-528; without the property priority passes
 }

@@ -39,6 +39,7 @@ function world(answer: (request: OidRequest) => OidCompletion = () => ({ status:
     portName: (id) => (id === 1 ? 'alpha' : undefined),
     isValidationPort: () => false,
     enforce: (_, policy) => void policies.push(policy),
+    enforceSwitch: () => undefined,
     routingDomainsChanged: () => {},
     definitions: () => definitions,
     newInstanceId: () => `00000000-0000-0000-0000-0000000000${String(++instances).padStart(2, '0')}`,

@@ -55,6 +55,7 @@ export interface PortPolicy {
   readonly protection?: ProtectionProperty
   readonly acl?: AclProperty
   readonly extendedAcl?: ExtendedAclProperty
+  readonly bandwidth?: BandwidthProperty
 }
 
 /** How properties reach the stack, the ports and the processors. */
@@ -67,6 +68,8 @@ export interface PropertyComponents {
   portName(portId: number): string | undefined
   /** A standard property of a port was added, changed or deleted. Settles when it is in force. */
   enforce(portId: number, policy: PortPolicy): void | Promise<void>
+  /** The bandwidth of the switch changed. */
+  enforceSwitch(bandwidth: BandwidthProperty | undefined): void
   /** The routing domains of a port changed: its guest is to ask for them again. */
   routingDomainsChanged(portId: number): void
   readonly definitions: Definitions
@@ -92,6 +95,7 @@ const enforced: ReadonlySet<PropertyTypeName> = new Set([
   'protection',
   'acl',
   'extended-acl',
+  'bandwidth',
 ])
 
 const oids = {
@@ -277,7 +281,10 @@ export class PropertyControl {
   }
 
   async #changed(scope: number, { type }: PropertyInstance): Promise<void> {
-    if (scope === SWITCH_SCOPE) return
+    if (scope === SWITCH_SCOPE) {
+      if (type === 'bandwidth') this.#components.enforceSwitch(this.#bandwidth.ofSwitch)
+      return
+    }
     if (enforced.has(type)) await this.#components.enforce(scope, policyOf(this.list(scope)))
     if (type === 'routing-domain') this.#components.routingDomainsChanged(scope) // ES-545
   }
@@ -302,6 +309,7 @@ export function policyOf(properties: readonly PropertyInstance[]): PortPolicy {
     else if (type === 'protection') policy.protection = property as ProtectionProperty
     else if (type === 'acl') policy.acl = property as AclProperty
     else if (type === 'extended-acl') policy.extendedAcl = property as ExtendedAclProperty
+    else if (type === 'bandwidth') policy.bandwidth = property as BandwidthProperty
     else if (type === 'routing-domain') routingDomains.push(property as RoutingDomainProperty)
   }
   if (routingDomains.length > 0) policy.routingDomains = routingDomains

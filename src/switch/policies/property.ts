@@ -9,6 +9,7 @@ import { OptionError } from '../../ndis/module-options.ts'
 import { NO_GUID, normalizeGuid, PortPropertyType, type PropertyInfo, parsePropertyVersion } from '../../ndis/properties.ts'
 import type { BandwidthProperty } from '../../ndis/standard-properties.ts'
 import { NdisStatus } from '../../ndis/status.ts'
+import { strangerOf } from './bandwidth-property.ts'
 import { parseStandardProperty } from './standard-properties.ts'
 
 /** Names of property types, as configuration, command line and API have them. */
@@ -195,10 +196,10 @@ export function makeProperty(
   }
 }
 
-function checkBandwidth({ reservationMbps, capacityMbps }: BandwidthProperty, scope: 'port' | 'switch'): void {
-  const [needed, other] = scope === 'port' ? [reservationMbps, capacityMbps] : [capacityMbps, reservationMbps]
-  if (needed === undefined || other !== undefined)
-    throw bad('property bandwidth: a port has { reservationMbps }, the switch { capacityMbps }')
+function checkBandwidth(property: BandwidthProperty, scope: 'port' | 'switch'): void {
+  const stranger = strangerOf(property, scope)
+  if (stranger === undefined) return
+  throw bad(`property bandwidth: ${stranger} is for a ${scope === 'port' ? 'switch' : 'port'}, not for a ${scope}`)
 }
 
 /** Words that name a property in messages. */

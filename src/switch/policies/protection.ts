@@ -14,22 +14,23 @@ import type {
 } from '../../ndis/standard-properties.ts'
 import { parsePrefix } from '../../packet/addresses.ts'
 import { SOURCE_PREFIXES_MAX } from '../guards/source-addresses.ts'
+import { parseBitRate } from './bit-rate.ts'
 
 /** The highest limits: what a bucket of 31 bits can hold. */
 export const STORM_PACKETS_MAX = 1_000_000
 export const STORM_KILOBITS_MAX = 10_000_000
 
 const stormClasses: readonly StormClass[] = ['broadcast', 'multicast', 'unknownUnicast']
-const kilobits: Readonly<Record<string, number>> = { kbit: 1, mbit: 1000, gbit: 1_000_000 }
+const BITS_PER_KILOBIT = 1000
 
 // Packets per second as a number, bits per second as a text such as 10mbit; undefined: no limit.
 function stormRate(value: unknown, path: string): Omit<StormBucket, 'classes'> | undefined {
   if (value === undefined || value === 0) return undefined
   if (typeof value === 'number' && Number.isInteger(value) && value > 0 && value <= STORM_PACKETS_MAX)
     return { packetsPerSecond: value }
-  const match = typeof value === 'string' ? /^(\d{1,8})(kbit|mbit|gbit)$/.exec(value) : null
-  const kilobitsPerSecond = Number(match?.[1]) * (kilobits[match?.[2] ?? ''] ?? 0)
-  if (kilobitsPerSecond > 0 && kilobitsPerSecond <= STORM_KILOBITS_MAX) return { kilobitsPerSecond }
+  const kilobitsPerSecond = (typeof value === 'string' ? (parseBitRate(value) ?? 0) : 0) / BITS_PER_KILOBIT
+  if (Number.isInteger(kilobitsPerSecond) && kilobitsPerSecond > 0 && kilobitsPerSecond <= STORM_KILOBITS_MAX)
+    return { kilobitsPerSecond }
   throw new OptionError(
     path,
     `${JSON.stringify(value)} is no limit: write packets per second (1 to ${STORM_PACKETS_MAX}), or bits per second such as "10mbit" (up to 10gbit)`,

@@ -4,7 +4,6 @@
 import { OptionError, OptionReader } from '../../ndis/module-options.ts'
 import { NO_GUID, normalizeGuid } from '../../ndis/properties.ts'
 import {
-  type BandwidthProperty,
   ISOLATION_NAME_MAX,
   type IsolationProperty,
   type ProfileProperty,
@@ -17,6 +16,7 @@ import {
 } from '../../ndis/standard-properties.ts'
 import { parseAcl } from '../acl/acl-options.ts'
 import { parseExtendedAcl } from '../acl/extended-acl-options.ts'
+import { parseBandwidth } from './bandwidth-property.ts'
 import { parseProtection } from './protection.ts'
 
 /** IF_MAX_STRING_SIZE: characters of a counted string. */
@@ -158,24 +158,13 @@ function routingDomain(options: OptionReader): RoutingDomainProperty {
   }
 }
 
-const BANDWIDTH_MAX_MBPS = 10_000_000
-
-function bandwidth(options: OptionReader): BandwidthProperty {
-  const reservationMbps = options.integer('reservationMbps', 0, BANDWIDTH_MAX_MBPS)
-  const capacityMbps = options.integer('capacityMbps', 1, BANDWIDTH_MAX_MBPS)
-  return {
-    ...(reservationMbps === undefined ? {} : { reservationMbps }),
-    ...(capacityMbps === undefined ? {} : { capacityMbps }),
-  }
-}
-
 const parsers: { readonly [Name in StandardPropertyName]: (options: OptionReader) => StandardProperties[Name] } = {
   security,
   vlan,
   profile,
   isolation,
   'routing-domain': routingDomain,
-  bandwidth,
+  bandwidth: parseBandwidth,
   protection: parseProtection,
   acl: parseAcl,
   'extended-acl': parseExtendedAcl,
