@@ -68,8 +68,8 @@ interface Source extends Polled {
   readonly port: number
   /** The physical adapter of an external port, else 0. */
   readonly nicIndex: number
-}
   readonly pace: RingPace | undefined
+}
 
 /** What the switch's external port sends goes to this adapter. */
 interface JoinedPlan extends QueuePlan {
@@ -114,8 +114,8 @@ export class Processor {
   readonly #doorbell: number
   readonly #queues = new Map<string, readonly EndpointQueue[]>()
   readonly #sources = new PollOrder<Source>((source) => this.#look(source))
-  #stopping = false
   readonly #paced: PacedRings<Source>
+  #stopping = false
   #bursts = 0
   #armed = false
 
@@ -190,11 +190,11 @@ export class Processor {
     })
     const { dataPath, pool, counters, nowMs } = this
     this.queues = new ProcessorQueues({ memory, pool, kernels, dataPath, macs, counters, processor: start.index, nowMs })
-    this.#doorbell = start.doorbell
-    this.#epoll.add(start.doorbell)
     this.#paced = new PacedRings({ table: this.ports.bandwidth, pool, dataPath, nowMs })
     this.#delivery.limits = new DeliveryLimits(this.ports.bandwidth, pool, nowMs)
     this.#epoll.add(this.#paced.timer)
+    this.#doorbell = start.doorbell
+    this.#epoll.add(start.doorbell)
   }
 
   /**
@@ -276,10 +276,10 @@ export class Processor {
         counters: served?.counters ?? this.counters,
         port: target.kind === 'vport' ? target.vport : target.port,
         nicIndex: target.kind === 'vport' ? 0 : target.nicIndex,
+        pace: target.kind === 'vport' || ofQueues !== undefined ? undefined : new RingPace(target.port, plan.index),
         passes: ringKinds.has(plan.kind) ? 0 : SYSTEM_CALL_PASSES,
         skip: 0,
         backOff: 0,
-        pace: target.kind === 'vport' || ofQueues !== undefined ? undefined : new RingPace(target.port, plan.index),
       })
     }
     const withQueues = plans.map(queueAdapterOf).find((adapter) => adapter !== undefined)
@@ -329,6 +329,7 @@ export class Processor {
     for (const queues of this.#queues.values()) for (const queue of queues) queue.close(this.#epoll)
     this.#alarm.close()
     this.#epoll.close()
+    this.#paced.close()
   }
 
   // Serves all queues until the slice is over or nothing came for a while. Returns the bursts served.
@@ -338,7 +339,6 @@ export class Processor {
     const spin = this.#bursts >= BUSY_BURSTS ? SPIN_ROUNDS_BUSY : SPIN_ROUNDS_IDLE
     this.dataPath.forwarding.nowSeconds = Math.floor(this.nowMs() / 1000)
     this.wallClock.expire()
-    this.#paced.close()
     this.timers.run()
     let bursts = this.dataPath.flushInjections() ? 1 : 0
     let empty = 0
@@ -433,6 +433,7 @@ export class Processor {
   #arm({ queue }: Source): boolean {
     if (!queue.arm(this.#epoll)) return true
     this.#wake()
+    return false
   }
 
   #wake(): void {
@@ -442,4 +443,3 @@ export class Processor {
     this.#sources.wake()
   }
 }
-    return false

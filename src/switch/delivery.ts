@@ -80,6 +80,8 @@ export class Delivery {
   forms: DeliveryForms | undefined
   /** Chooses members of the switch's team; set by the data path. */
   balance: TeamSender | undefined
+  /** What ports may get, and their shares of the uplink; set by the engine. */
+  limits: DeliveryLimits | undefined
   /** Keeps the last drops with their frames; set by the engine. */
   drops: DropNotes | undefined
   private readonly spreadFirst: number
@@ -90,8 +92,6 @@ export class Delivery {
   private readonly touchedAt: number
 
   /** `listsAt`: linear address of deliveryListBytes(ports) bytes. */
-  /** What ports may get, and their shares of the uplink; set by the engine. */
-  limits: DeliveryLimits | undefined
   constructor(buffer: ArrayBufferLike, listsAt: number, ports: number, components: DeliveryComponents) {
     this.pool = components.pool
     this.kernels = components.kernels
@@ -203,6 +203,11 @@ export class Delivery {
       const queues = this.queues[port]!
       const { forms, limits } = this
       const team = this.teams[port]
+      if (limits?.concerns(port)) {
+        count = limits.apply(this.lists, port * BURST_SLOTS, count, port)
+        bytes = limits.bytes
+        if (limits.dropped !== 0) this.lose(port, DropReason.bandwidthLimit, limits.droppedSlot, limits.dropped)
+      }
       if (formed && forms !== undefined) {
         count = forms.prepare(this.lists, port * BURST_SLOTS, count, port)
         bytes = forms.bytes
@@ -219,11 +224,6 @@ export class Delivery {
       if (formed && forms !== undefined) forms.undo()
     }
     this.touchedCount = 0
-      if (limits?.concerns(port)) {
-        count = limits.apply(this.lists, port * BURST_SLOTS, count, port)
-        bytes = limits.bytes
-        if (limits.dropped !== 0) this.lose(port, DropReason.bandwidthLimit, limits.droppedSlot, limits.dropped)
-      }
   }
 
   // Each packet to the adapter that its destination names; index 0 leaves the choice to the switch: flows are spread over all.
