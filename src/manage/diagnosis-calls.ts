@@ -100,7 +100,42 @@ export interface TraceReport {
   readonly delivered: readonly string[]
 }
 
+export interface ConnectionsFilter {
+  readonly port: string
+  /** 0, or `next` of the page before. */
+  readonly from?: number | undefined
+  /** At most so many, up to 1000; default 100. */
+  readonly limit?: number | undefined
+}
+
+/** A connection that stateful rules follow, from its port's point of view. */
+export interface ConnectionStatus {
+  /** IP protocol: 6 TCP, 17 UDP …. */
+  readonly protocol: number
+  readonly isolationId: number
+  readonly localAddress: string
+  readonly localPort: number
+  readonly remoteAddress: string
+  readonly remotePort: number
+  readonly state: string
+  /** Who sent the first packet: the port (outbound), or the remote side. */
+  readonly opened: 'outbound' | 'inbound'
+  readonly idleSeconds: number
+  /** Until it is forgotten, if nothing comes. */
+  readonly expiresInSeconds: number
+  readonly sent: { readonly packets: number; readonly bytes: number }
+  readonly received: { readonly packets: number; readonly bytes: number }
+}
+
+export interface ConnectionsReport {
+  readonly connections: readonly ConnectionStatus[]
+  /** Where the next page starts; 0: there is none. */
+  readonly next: number
+}
+
 export interface DiagnosisCalls {
+  /** Connections that the stateful rules of a port follow, a page of them. */
+  connections(filter: ConnectionsFilter): Answer<ConnectionsReport>
   /** What would become of a frame that came in at a port now. Nothing is sent, counted or learned. */
   trace(request: TraceRequest): Answer<TraceReport>
   /** The last drops with their frames. */

@@ -26,6 +26,11 @@ export function diagnosisClient({ path, call, unreached }: DiagnosisConnection):
       if (last !== undefined) query.set('last', String(last))
       return call('GET', query.size === 0 ? '/v1/drops/last' : `/v1/drops/last?${query}`)
     },
+    connections: ({ port, from = 0, limit }) => {
+      const query = new URLSearchParams({ port, from: String(from) })
+      if (limit !== undefined) query.set('limit', String(limit))
+      return call('GET', `/v1/connections?${query}`)
+    },
     capture: async (wanted) => {
       const incoming = await open(path, wanted, unreached)
       const id = String(incoming.headers[CAPTURE_HEADER])

@@ -9,6 +9,7 @@ import { ControlError } from './control-errors.ts'
 import type { DiagnosisCalls, DropRecord } from './diagnosis-calls.ts'
 
 const LAST_DROPS_DEFAULT = 20
+const CONNECTIONS_DEFAULT = 100
 const FRAME_MIN = 14
 const FRAME_MAX = 65_562
 
@@ -22,6 +23,18 @@ export interface DiagnosisComponents {
 
 export function diagnosisHost({ running, port, translated }: DiagnosisComponents): DiagnosisCalls {
   return {
+    connections: ({ port: name, from = 0, limit = CONNECTIONS_DEFAULT }) => {
+      port(name)
+      const page = running.policies.connections.list(running.portId(name), from, limit)
+      return {
+        next: page.next,
+        connections: page.connections.map(({ sentPackets, sentBytes, receivedPackets, receivedBytes, ...same }) => ({
+          ...same,
+          sent: { packets: sentPackets, bytes: sentBytes },
+          received: { packets: receivedPackets, bytes: receivedBytes },
+        })),
+      }
+    },
     trace: ({ port: name, frame }) =>
       translated(async () => {
         port(name)

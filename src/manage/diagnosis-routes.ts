@@ -13,6 +13,8 @@ const SNAP_MIN = 14
 const SNAP_MAX = 65_562
 const FILTER_MAX = 8192
 const LAST_MAX = 100_000
+const FROM_MAX = 1_048_575
+const CONNECTIONS_MAX = 1000
 
 export const captureSchema = z.strictObject({
   ports: z.array(z.string().min(1)).min(1).optional(),
@@ -28,6 +30,12 @@ export const dropsFilter = z.strictObject({
   last: z.coerce.number().int().min(0).max(LAST_MAX).optional(),
 })
 
+export const connectionsFilter = z.strictObject({
+  port: z.string().min(1),
+  from: z.coerce.number().int().min(0).max(FROM_MAX).optional(),
+  limit: z.coerce.number().int().min(1).max(CONNECTIONS_MAX).optional(),
+})
+
 /** Reads and checks the body of a request. */
 type ReadBody = <T extends z.ZodType>(context: Context, schema: T) => Promise<z.output<T>>
 
@@ -37,6 +45,12 @@ export function addDiagnosisRoutes(app: Hono, host: DiagnosisCalls, body: ReadBo
     const parsed = dropsFilter.safeParse(context.req.query())
     if (!parsed.success) throw new ControlError('bad-request', `port is a name, last a number up to ${LAST_MAX}`)
     return context.json(await host.lastDrops(parsed.data))
+  })
+  app.get('/v1/connections', async (context) => {
+    const parsed = connectionsFilter.safeParse(context.req.query())
+    if (!parsed.success)
+      throw new ControlError('bad-request', `port is a name and must be given, limit a number from 1 to ${CONNECTIONS_MAX}`)
+    return context.json(await host.connections(parsed.data))
   })
   const captures = new Map<string, RunningCapture>()
   let starting = 0

@@ -19,6 +19,28 @@ export function fakeDiagnosis(note: Note): DiagnosisCalls {
         delivered: [],
       }
     },
+    connections: (filter) => {
+      note('connections', filter)
+      return {
+        next: 9,
+        connections: [
+          {
+            protocol: 6,
+            isolationId: 0,
+            localAddress: '10.0.0.1',
+            localPort: 40000,
+            remoteAddress: '192.0.2.7',
+            remotePort: 443,
+            state: 'established',
+            opened: 'outbound',
+            idleSeconds: 3,
+            expiresInSeconds: 252,
+            sent: { packets: 12, bytes: 1200 },
+            received: { packets: 10, bytes: 64000 },
+          },
+        ],
+      }
+    },
     lastDrops: (filter) => {
       note('lastDrops', filter)
       return {

@@ -37,6 +37,7 @@ export async function collectMetrics(
   const { used, capacity } = running.fdbStatistics()
   writer.sample('vmswitch_mac_table_entries', [], used)
   writer.sample('vmswitch_mac_table_capacity', [], capacity)
+  collectConnections(writer, running)
   collectPorts(writer, running)
   collectProcessors(writer, running)
   collectAdapters(writer, running)
@@ -47,6 +48,17 @@ export async function collectMetrics(
   }
   await collectExtensions(writer, running)
   return writer.text(format)
+}
+
+function collectConnections(writer: MetricsWriter, running: RunningSwitch): void {
+  const { used, capacity, opened, evicted, refusedByShare, full, expired } = running.policies.connections.figures()
+  writer.sample('vmswitch_connections', [], used)
+  writer.sample('vmswitch_connections_capacity', [], capacity)
+  writer.sample('vmswitch_connections_opened', [], opened)
+  writer.sample('vmswitch_connections_evicted', [], evicted)
+  writer.sample('vmswitch_connections_refused', ['share'], refusedByShare)
+  writer.sample('vmswitch_connections_refused', ['table'], full)
+  writer.sample('vmswitch_connections_expired', [], expired)
 }
 
 function collectPorts(writer: MetricsWriter, running: RunningSwitch): void {

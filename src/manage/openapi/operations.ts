@@ -4,7 +4,7 @@
 import type { z } from 'zod'
 import { ofPort, oidRequest, removal, vfWords } from '../adapter-routes.ts'
 import { portSchema } from '../config/schema.ts'
-import { captureSchema, dropsFilter, traceSchema } from '../diagnosis-routes.ts'
+import { captureSchema, connectionsFilter, dropsFilter, traceSchema } from '../diagnosis-routes.ts'
 import { awaitSchema, featureFilter, portFilter, propertyChange, propertyFilter, savedSchema } from '../policy-routes.ts'
 import { queueChange } from '../queue-routes.ts'
 import { extensionChange, filterSchema, orderSchema, pageSchema, portChange } from '../request-schemas.ts'
@@ -62,6 +62,9 @@ export const operations: readonly Operation[] = [
   get('/v1/counters', 'Counters of ports, extensions and processors.', 'CountersReport'),
   get('/v1/drops', 'Drops by port and reason.', 'DropCount[]'),
   get('/v1/drops/last', 'The last frames that were dropped, and why.', 'the last drops', { query: [dropsFilter] }),
+  get('/v1/connections', 'Connections that the stateful rules of a port follow, a page of them.', 'ConnectionsReport', {
+    query: [connectionsFilter],
+  }),
   post('/v1/captures', 'Captures frames for as long as the answer is read.', 'a capture', {
     body: captureSchema,
     content: ['application/vnd.tcpdump.pcap'],
