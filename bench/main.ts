@@ -5,6 +5,7 @@ import { parseArgs } from 'node:util'
 import { allocBenchmark } from './alloc.ts'
 import type { Benchmark, BenchOptions } from './benchmark.ts'
 import { igbvfBenchmark } from './igbvf.ts'
+import { policyBenchmark } from './policy.ts'
 import { portsBenchmark } from './ports.ts'
 import { describeReport } from './support/print.ts'
 import { uplinkBenchmark } from './uplink.ts'
@@ -21,6 +22,7 @@ const benchmarks: readonly Benchmark[] = [
   igbvfBenchmark,
   allocBenchmark,
   portsBenchmark,
+  policyBenchmark,
 ]
 
 const USAGE = `npm run bench -- NAME [--json] [--quick] [--first] [--seconds N] [--rounds N]

@@ -49,7 +49,12 @@ const PLACES_PER_RULE = 48
 const PLACES_MIN = 4096
 /** Rules of a node may stand in so many of its children on average. */
 const COPIES_MAX = 3
-const BITS_MAX = 12
+/** They may stand in more where this takes no more than a part of the places left. */
+const COPIES_SPARE = 100
+const SPARE_PART = 1 / 8
+const BITS_MAX = 16
+/** A node may have 2^SPARE_BITS times as many children as rules. */
+const SPARE_BITS = 3
 /** Rule sets up to here are one tree. */
 const ONE_TREE_RULES = 48
 /** An address is narrow if a rule names so many of its bits. */
@@ -118,6 +123,7 @@ class Compiler {
   readonly #last: Uint32Array
   readonly #at: Int32Array
   readonly #counts = new Int32Array((1 << BITS_MAX) + 1)
+  readonly #changes = new Uint8Array((1 << BITS_MAX) + 1)
   #words = new Int32Array(4096)
   #used = 0
   #left: number
@@ -255,7 +261,7 @@ class Compiler {
       const differing = (firsts[field]! ^ lasts[field]!) >>> 0
       if (differing === 0) continue
       const open = 32 - Math.clz32(differing)
-      const most = Math.min(open, BITS_MAX, Math.ceil(Math.log2(list.length)) + 1)
+      const most = Math.min(open, BITS_MAX, Math.ceil(Math.log2(list.length)) + SPARE_BITS)
       for (let bits = most; bits >= 1; bits--) {
         const cost = this.#cost(list, field, open - bits, bits, firsts[field]!, lasts[field]!)
         if (cost < 0) continue
@@ -267,28 +273,33 @@ class Compiler {
     return best !== undefined && best.cost < list.length * 0.9 ? best : undefined
   }
 
-  // What a cut leaves of rules per child, weighted by rules; -1 if it copies too many.
+  // What a cut leaves of rules per child, weighted by rules; -1 if it copies too many. Children in a row that have the same rules are one.
   #cost(list: Int32Array, field: number, shift: number, bits: number, first: number, last: number): number {
     const { length } = this.#rules
     const counts = this.#counts
+    const changes = this.#changes
     const mask = (1 << bits) - 1
     counts.fill(0, 0, mask + 2)
-    let total = 0
+    changes.fill(0, 0, mask + 2)
     for (const r of list) {
       const from = (Math.max(first, this.#first[field * length + r]!) >>> shift) & mask
       const to = (Math.min(last, this.#last[field * length + r]!) >>> shift) & mask
-      total += to - from + 1
       counts[from]!++
       counts[to + 1]!--
+      changes[from] = 1
+      changes[to + 1] = 1
     }
-    if (total > list.length * COPIES_MAX || total + mask + 1 > this.#left) return -1
     let running = 0
+    let total = 0
     let squares = 0
     for (let c = 0; c <= mask; c++) {
       running += counts[c]!
+      if (changes[c] === 0) continue
+      total += running
       squares += running * running
     }
-    return squares / total
+    const most = Math.max(list.length * COPIES_MAX, Math.min(list.length * COPIES_SPARE, this.#left * SPARE_PART))
+    return total > most || total + mask + 1 > this.#left ? -1 : squares / total
   }
 
   #cut(list: Int32Array, { field, shift, bits }: Cut, firsts: Uint32Array, lasts: Uint32Array): number {

@@ -14,9 +14,12 @@ import { COUNTERS_OF_ROW } from './acl-plan.ts'
 import type { AclTable } from './acl-table.ts'
 import { first, NO_RULE } from './classifier.ts'
 import { FLOW_KEY_WORDS, fillFlowKey, fillMacKey, HIDDEN, LATER_FRAGMENT, NOT_IP } from './flow-key.ts'
+import { FlowMemo, NOT_KNOWN } from './flow-memo.ts'
 
 const { PF_DROPPED, PF_IPV4, PF_IPV6 } = layout
 const { none: PASSES } = DropReason
+/** Rule sets up to here are looked up for each packet. */
+const UNREMEMBERED_RULES = 32
 const NO_COUNTERS: Float64Array = new Float64Array(0)
 
 export interface AclsOwner {
@@ -45,6 +48,7 @@ export class PortAcls {
   private byAcl = 0
   private byExtendedAcl = 0
   private unreadable = 0
+  private memo: FlowMemo | undefined
   private counters = NO_COUNTERS
   private firstCounter = 0
 
@@ -70,7 +74,9 @@ export class PortAcls {
       this.byAcl = this.owner.reasonNumber('port-acl')
       this.byExtendedAcl = this.owner.reasonNumber('extended-acl')
       this.unreadable = this.owner.reasonNumber('acl-unreadable')
+      this.memo = new FlowMemo()
     }
+    this.memo?.clear()
     return this.inbound !== inbound || this.outbound !== outbound
   }
 
@@ -151,9 +157,7 @@ export class PortAcls {
         return found
       }
     }
-    const rank = isIpv4
-      ? first(isLater ? list.later4 : list.ipv4, false, key)
-      : first(isLater ? list.later6 : list.ipv6, true, key)
+    const rank = this.rankOf(list, isIpv4, isLater, inbound)
     if (rank === NO_RULE) return PASSES
     const row = list.rows[rank]!
     this.count(slot, row)
@@ -166,6 +170,20 @@ export class PortAcls {
     const opened = connections.open(key, inbound, this.pool, slot, idle)
     this.by = opened === PASSES ? '' : plan.names[row]!
     return opened
+  }
+
+  // Few rules are looked up faster than remembered.
+  private rankOf(list: ExtendedList, isIpv4: boolean, isLater: boolean, inbound: boolean): number {
+    const { key, memo } = this
+    const program = isIpv4 ? (isLater ? list.later4 : list.ipv4) : isLater ? list.later6 : list.ipv6
+    if (list.rows.length <= UNREMEMBERED_RULES || memo === undefined) return first(program, !isIpv4, key)
+    const lookup = 1 + (inbound ? 1 : 0) + (isLater ? 2 : 0)
+    const at = memo.placeOf(key, !isIpv4)
+    const known = memo.find(at, key, !isIpv4, lookup)
+    if (known !== NOT_KNOWN) return known
+    const rank = first(program, !isIpv4, key)
+    memo.note(at, key, lookup, rank)
+    return rank
   }
 
   private hidden(): number {
