@@ -9,6 +9,7 @@ const bin = (name) => join(root, 'node_modules/.bin', name)
 const checks = [
   { name: 'format and lint', program: bin('biome'), args: ['check', '.'], remedy: 'npm run format mends most of it' },
   { name: 'types', program: bin('tsc'), args: ['-p', '.'], remedy: '' },
+  { name: 'types of the console', program: bin('tsc'), args: ['-p', 'console'], remedy: '' },
   { name: 'layers', program: bin('node'), args: ['scripts/check-layers.mjs'], remedy: 'see docs/architecture.md' },
   {
     name: 'schema',

@@ -1,5 +1,5 @@
-// Everything the project needs inside its own folder: packages (npm ci, when the lock file changed) and the wasm kernels
-// (when their sources changed). Runs on any Node from 20 on; what runs after it finds Node 24 first on npm's PATH.
+// Everything the project needs inside its own folder: packages (npm ci, when the lock file changed), the wasm kernels and the
+// web console (when their sources changed). Runs on any Node from 20 on; what runs after it finds Node 24 first on npm's PATH.
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
@@ -44,3 +44,11 @@ if (kernelSources.some((file) => file.endsWith('.as.ts')))
   step('kernels', [...kernelSources, 'scripts/build-kernels.mjs'], ['.cache/kernels.wasm'], () =>
     command('node', ['scripts/build-kernels.mjs']),
   )
+
+const consoleSources = readdirSync(join(root, 'console'), { recursive: true, encoding: 'utf8' })
+  .map((file) => `console/${file}`)
+  .filter((file) => /\.(tsx?|css|html)$/.test(file))
+  .sort()
+step('console', [...consoleSources, 'scripts/build-console.mjs', 'package-lock.json'], ['.cache/console/index.html'], () =>
+  command('node', ['scripts/build-console.mjs']),
+)

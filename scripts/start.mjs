@@ -24,7 +24,7 @@ await ensurePackages(labPackages, { why: 'the lab' })
 
 const child = spawn(
   node,
-  [join(root, 'src/cli/main.ts'), 'up', join(root, 'examples/two-guests.yaml'), ...process.argv.slice(2)],
+  [join(root, 'src/cli/main.ts'), 'up', join(root, 'examples/two-guests.yaml'), '--console', ...process.argv.slice(2)],
   {
     stdio: 'inherit',
   },

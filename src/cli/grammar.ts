@@ -1,5 +1,5 @@
 // Values of arguments and options that several commands take.
-import { InvalidArgumentError } from 'commander'
+import { InvalidArgumentError, Option } from 'commander'
 
 /** A whole number from `min` to `max`, or an error that says so. */
 export function whole(min: number, max: number): (text: string) => number {
@@ -10,3 +10,7 @@ export function whole(min: number, max: number): (text: string) => number {
     return value
   }
 }
+
+/** Where the web console is to be served. */
+export const consoleOption = (): Option =>
+  new Option('--console [host:port]', 'serve the web console on a loopback address; default: 127.0.0.1:7788, or any free port')

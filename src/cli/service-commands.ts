@@ -5,7 +5,7 @@ import type { ApplyOptions } from './commands/apply.ts'
 import type { EventsOptions } from './commands/events.ts'
 import type { ServeOptions } from './commands/serve.ts'
 import type { TopOptions } from './commands/top.ts'
-import { whole } from './grammar.ts'
+import { consoleOption, whole } from './grammar.ts'
 
 type Asks = (parent: Command, usage: string, description: string) => Command
 type Run = (command: Command, work: (context: CommandContext) => Promise<unknown>) => Promise<void>
@@ -23,6 +23,8 @@ export function addServiceCommands(program: Command, asks: Asks, run: Run): void
     .option('--tls-cert <file>', 'certificate, PEM')
     .option('--tls-key <file>', 'its key, PEM, readable by its owner only')
     .option('--token-file <file>', 'the token that clients have to know, readable by its owner only')
+    .addOption(consoleOption())
+    .option('--console-read-only', 'who opens the console at --console may look, and change nothing')
     .addOption(new Option('--json', 'one JSON object per line'))
     .action((options: ServeOptions, command: Command) =>
       run(command, async (context) => (await import('./commands/serve.ts')).serve(context, options)),

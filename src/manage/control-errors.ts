@@ -19,6 +19,7 @@ const statusByCode = {
   'no-queue': 409,
   'no-such-processor': 404,
   'needs-restart': 409,
+  'read-only': 403,
   refused: 409,
   'too-large': 413,
   internal: 500,

@@ -136,6 +136,24 @@ export function fakeHost(): FakeHost {
       memory: { residentBytes: 123_000_000, guestBytesAvailable: 4_000_000_000 },
     }),
     ports: () => ports,
+    live: () => ({
+      takenAt: '2026-01-02T03:04:05.000Z',
+      switch: { name: 'lab0', type: 'private', version: '0.1.0', startedAt: '2026-01-02T03:04:05.000Z', uptimeSeconds: 3723 },
+      ports: ports.map(({ endpoint, iov, ...port }) => ({
+        ...port,
+        kind: endpoint.kind,
+        place: 'path' in endpoint ? endpoint.path : '',
+        vlan: null,
+        wantsVf: (iov?.weight ?? 0) > 0,
+      })),
+      extensions,
+      drops: [{ port: 'alpha', reason: 'mac-spoofing', frames: 3 }],
+      processors: [{ id: 0, latencyNs: { p50: 1100, p99: 4200, p999: 16_000 }, latencyCounts: [0, 12], counters: { busyNs: 5 } }],
+      adapters: [],
+      queues: [],
+      macTable: { used: 2, capacity: 8192, ageingSeconds: 300 },
+      memory: { residentBytes: 123_000_000, guestBytesAvailable: 4_000_000_000 },
+    }),
     fdb: (filter) => {
       note('fdb', filter)
       return [

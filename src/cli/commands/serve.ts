@@ -26,6 +26,9 @@ export interface ServeOptions {
   readonly tlsCert?: string
   readonly tlsKey?: string
   readonly tokenFile?: string
+  /** Where the console is served: HOST:PORT, or true for the usual place. */
+  readonly console?: string | true
+  readonly consoleReadOnly?: boolean
 }
 
 const STATE_FILE = 'state.db'
@@ -64,7 +67,8 @@ export async function serve({ terminal, env, cwd }: CommandContext, options: Ser
     else await service.startWith(first)
     const version = packageVersion()
     const metrics = (format: MetricsFormat) => collectMetrics(service.started, { version, revision: store.revision }, format)
-    const components = { host: announcedHost(service.host, log), log, service, events, metrics }
+    const { consoleDirectory, startConsole } = await import('../console.ts')
+    const components = { host: announcedHost(service.host, log), log, service, events, metrics, console: consoleDirectory }
     stops.unshift(watchSwitch(() => service.started?.running ?? null, log))
     const server = await startControlServer({ path: control }, components)
     stops.unshift(() => server.close())
@@ -74,8 +78,10 @@ export async function serve({ terminal, env, cwd }: CommandContext, options: Ser
       stops.unshift(() => listener.close())
       service.listensAt(listener.address)
     }
+    const page = await startConsole(options, components)
+    if (page !== null) stops.unshift(() => page.close())
     stops.unshift(() => void manager.tell('STOPPING=1'))
-    await announce(terminal, service)
+    await announce(terminal, service, page?.url ?? null)
     log({ source: 'service', code: 'ready', message: `ready, process ${process.pid}` })
     manager.tell(`READY=1\nMAINPID=${process.pid}`)
     const stopWatch = keepAlive(manager, service)
@@ -120,12 +126,13 @@ function eventLog(terminal: Terminal, events: EventBus): EventLog {
   }
 }
 
-async function announce(terminal: Terminal, service: SwitchService): Promise<void> {
+async function announce(terminal: Terminal, service: SwitchService, page: string | null): Promise<void> {
   const status = await service.service()
-  if (terminal.json) terminal.line(JSON.stringify({ event: 'ready', ...status }))
+  if (terminal.json) terminal.line(JSON.stringify({ event: 'ready', ...status, ...(page === null ? {} : { console: page }) }))
   else {
     terminal.line(status.switch === null ? 'no switch yet: vmswitch apply FILE' : `switch ${status.switch} runs`)
     terminal.line(`  control  ${status.control}`)
+    if (page !== null) terminal.line(`  console  ${page}`)
     if (status.listen !== null) terminal.line(`  network  https://${status.listen}`)
     terminal.line(`  state    ${status.stateDirectory}, revision ${status.revision}`)
   }

@@ -21,6 +21,9 @@ export interface UpOptions {
   /** Return when the lab has shown what it shows, or at once where there are no guests. */
   readonly once: boolean
   readonly guests: boolean
+  /** Where the console is served: HOST:PORT, or true for the usual place. */
+  readonly console?: string | true
+  readonly consoleReadOnly?: boolean
 }
 
 const cacheDirectory = fileURLToPath(new URL('../../../.cache', import.meta.url))
@@ -76,10 +79,13 @@ async function runSwitch(
     const { collectMetrics } = await import('../../manage/metrics/collect.ts')
     const { packageVersion } = await import('../../manage/switch-host.ts')
     const metrics = (format: MetricsFormat) => collectMetrics(started, { version: packageVersion(), revision: null }, format)
-    const components = { host: announcedHost(host, events.publish), log, events, metrics }
+    const { consoleDirectory, startConsole } = await import('../console.ts')
+    const components = { host: announcedHost(host, events.publish), log, events, metrics, console: consoleDirectory }
     const server = await startControlServer({ path: config.runtime.control }, components)
     stops.unshift(() => server.close())
-    announce(terminal, config)
+    const page = await startConsole(options, components, config.runtime.console)
+    if (page !== null) stops.unshift(() => page.close())
+    announce(terminal, config, page?.url ?? null)
     const work = plan === null ? hold(options, interrupt) : runPlan(plan, { options, terminal, interrupt, running, host, config })
     return await Promise.race([work, lost.promise])
   } finally {
@@ -140,16 +146,18 @@ function say(terminal: Terminal, message: string, more: Readonly<Record<string, 
   terminal.line(terminal.json ? JSON.stringify({ event: 'message', message, ...more }) : message)
 }
 
-function announce(terminal: Terminal, config: ResolvedConfig): void {
+function announce(terminal: Terminal, config: ResolvedConfig, page: string | null): void {
   const { name, type, processors, ports } = config.switch
   if (terminal.json) {
     const sockets = ports.map(({ name: of, endpoint, iov }) => ({ name: of, endpoint, ...(iov === undefined ? {} : { iov }) }))
-    terminal.line(JSON.stringify({ event: 'ready', switch: name, control: config.runtime.control, ports: sockets }))
+    const more = page === null ? {} : { console: page }
+    terminal.line(JSON.stringify({ event: 'ready', switch: name, control: config.runtime.control, ports: sockets, ...more }))
     return
   }
   terminal.line(`switch ${name} (${type}) runs on ${processors} ${processors === 1 ? 'processor' : 'processors'}`)
   const rows = [
     ['control', 'HTTP', config.runtime.control],
+    ...(page === null ? [] : [['console', 'HTTP', page]]),
     ...ports.flatMap(({ name: of, endpoint, adapters = [], iov }) => [
       [of, endpoint.kind, portPlace(endpoint, adapters)],
       ...(iov === undefined || iov.weight === 0 ? [] : [[`${of} (VF)`, iov.form, iov.path]]),

@@ -160,7 +160,7 @@ export function resolveConfig(
   components: ResolveComponents,
 ): ResolvedConfig {
   const beside = dirname(file)
-  const { directory: written, control } = config.runtime
+  const { directory: written, control, console } = config.runtime
   const { properties, ...ofSwitch } = config.switch
   const directory = written === undefined ? runtimeDirectory(config.switch.name, components) : resolve(beside, written)
   return {
@@ -183,7 +183,7 @@ export function resolveConfig(
     ...(config.adapters === undefined
       ? {}
       : { adapters: config.adapters.map((adapter) => resolveAdapter(adapter, config.switch.name, directory)) }),
-    runtime: { directory, control: resolve(directory, control) },
+    runtime: { directory, control: resolve(directory, control), ...(console === undefined ? {} : { console }) },
     guests: config.guests,
     ...(config.failover === undefined ? {} : { failover: config.failover }),
   }

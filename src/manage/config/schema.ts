@@ -27,7 +27,7 @@ import {
   VMQ_WEIGHT_MAX,
   WAIT_MS_MAX,
 } from './limits.ts'
-import { friendlyNamePattern, guidPattern, ipv4Pattern, macPattern, versionPattern } from './patterns.ts'
+import { friendlyNamePattern, guidPattern, ipv4Pattern, loopbackPattern, macPattern, versionPattern } from './patterns.ts'
 
 const propertyId = z.string().min(1).describe('GUID of a custom property, or the name that an extension gave it.')
 const propertyRest = {
@@ -210,6 +210,11 @@ export const runtimeSchema = z.strictObject({
       'Directory of sockets and captures. Default: $XDG_RUNTIME_DIR/vmswitch/NAME, else /run/vmswitch/NAME, else .vmswitch/NAME here.',
     ),
   control: socketPath.default('control.sock').describe('Control socket; a relative path starts in the runtime directory.'),
+  console: z
+    .string()
+    .regex(loopbackPattern)
+    .optional()
+    .describe('Loopback address at which the web console is served, such as 127.0.0.1:7788. Default: on the control socket only.'),
 })
 
 export const guestSchema = z.strictObject({

@@ -1,0 +1,176 @@
+// The policies of a port: forms for the usual ones, JSON for the others. What is saved takes effect on the next frame.
+import { useCallback, useEffect, useId, useState } from 'preact/hooks'
+import type { PropertyStatus } from '../../../src/manage/host.ts'
+import { Switch } from '../house/stack.tsx'
+import { call, textOf } from '../state/api.ts'
+import { refresh } from '../state/live.ts'
+import { tell, useStore } from '../state/store.ts'
+import { type Field, forms, type PolicyForm, policyValue, problemsOf, shownFields, type Typed, typedOf } from './policy-forms.ts'
+
+type Value = Readonly<Record<string, unknown>>
+
+export function PolicyPane({ port }: { readonly port: string }) {
+  const [properties, setProperties] = useState<readonly PropertyStatus[] | null>(null)
+  const changes = useStore(
+    ({ events }) => events.find(({ kind, source }) => kind === 'policy' && source === `port ${port}`)?.number,
+  )
+  const look = useCallback(() => {
+    call<PropertyStatus[]>('GET', `/v1/properties?port=${encodeURIComponent(port)}`).then(setProperties, (error: unknown) =>
+      tell('bad', textOf(error)),
+    )
+  }, [port])
+  useEffect(look, [port, changes])
+  if (properties === null) return <p class="empty">Reading policies …</p>
+  const others = properties.filter(({ type }) => !forms.some((form) => form.type === type))
+  return (
+    <div class="policies">
+      {forms.map((form) => {
+        const has = properties.find(({ type }) => type === form.type)
+        return <Policy key={`${form.type} ${JSON.stringify(has?.value)}`} port={port} form={form} has={has} onSaved={look} />
+      })}
+      {others.length > 0 && <h3>Other properties</h3>}
+      {others.map((property) => (
+        <details key={property.instance} class="other">
+          <summary>
+            {property.name === '' ? property.type : property.name} <small>{property.id ?? property.type}</small>
+          </summary>
+          <pre>{JSON.stringify(property.value, null, 2)}</pre>
+        </details>
+      ))}
+    </div>
+  )
+}
+
+interface PolicyProps {
+  readonly port: string
+  readonly form: PolicyForm
+  readonly has: PropertyStatus | undefined
+  readonly onSaved: () => void
+}
+
+function Policy({ port, form, has, onSaved }: PolicyProps) {
+  const readOnly = useStore((state) => state.readOnly)
+  const [typed, setTyped] = useState<Typed>(() => typedOf(form, has?.value as Value | undefined))
+  const [changed, setChanged] = useState(false)
+  const [refused, setRefused] = useState('')
+  const id = useId()
+  const problems = problemsOf(form, typed)
+  const wrong = Object.keys(problems).length > 0
+  const type = (key: string, text: string): void => {
+    setTyped({ ...typed, [key]: text })
+    setChanged(true)
+    setRefused('')
+  }
+  const carryOut = async (work: () => Promise<unknown>, done: string): Promise<void> => {
+    try {
+      await work()
+      setChanged(false)
+      tell('good', `${port}: ${done}`)
+      onSaved()
+      await refresh()
+    } catch (error) {
+      setRefused(textOf(error))
+    }
+  }
+  const save = (event: Event): void => {
+    event.preventDefault()
+    if (wrong) return
+    const property = { port, type: form.type, value: policyValue(form, typed, has?.value as Value | undefined) }
+    void carryOut(() => call(has === undefined ? 'POST' : 'PUT', '/v1/properties', property), `${form.title} saved`)
+  }
+  const remove = (): void =>
+    void carryOut(() => call('POST', '/v1/properties/remove', { port, type: form.type }), `${form.title} removed`)
+  return (
+    <form class="policy" onSubmit={save} data-policy={form.type} aria-labelledby={`${id}-title`}>
+      <h3 id={`${id}-title`}>
+        {form.title} {has === undefined && <span class="badge">not set</span>}
+      </h3>
+      <p class="hint">{form.about}</p>
+      <fieldset disabled={readOnly}>
+        <legend class="unseen">{form.title}</legend>
+        {shownFields(form, typed).map((field) => (
+          <Input
+            key={field.key}
+            id={`${id}-${field.key}`}
+            field={field}
+            text={typed[field.key] ?? ''}
+            problem={changed ? problems[field.key] : undefined}
+            onType={(text) => type(field.key, text)}
+          />
+        ))}
+        {refused !== '' && (
+          <p class="problem" role="alert">
+            {refused}
+          </p>
+        )}
+        <div class="form-actions">
+          <button type="submit" class="primary" disabled={!changed || wrong}>
+            Save
+          </button>
+          {has !== undefined && (
+            <button type="button" onClick={remove}>
+              Remove
+            </button>
+          )}
+        </div>
+      </fieldset>
+    </form>
+  )
+}
+
+interface InputProps {
+  readonly id: string
+  readonly field: Field
+  readonly text: string
+  readonly problem: string | undefined
+  readonly onType: (text: string) => void
+}
+
+export function Input({ id, field: { key, kind, label, hint, choices }, text, problem, onType }: InputProps) {
+  const typed = (event: Event): void => onType((event.currentTarget as HTMLInputElement | HTMLSelectElement).value)
+  const described = problem !== undefined ? `${id}-problem` : hint !== undefined ? `${id}-hint` : undefined
+  if (kind === 'flag')
+    return (
+      <div class="flag">
+        <Switch on={text === 'true'} disabled={false} label={label} onChange={(on) => onType(on ? 'true' : '')} />
+        <span aria-hidden="true">{label}</span>
+      </div>
+    )
+  return (
+    <div class="field">
+      <label for={id}>{label}</label>
+      {kind === 'choice' ? (
+        <select id={id} name={key} value={text} onChange={typed}>
+          {choices?.map((choice) => (
+            <option key={choice} value={choice}>
+              {choice}
+            </option>
+          ))}
+        </select>
+      ) : (
+        <input
+          id={id}
+          name={key}
+          value={text}
+          inputMode={kind === 'number' ? 'numeric' : 'text'}
+          onInput={typed}
+          aria-invalid={problem !== undefined}
+          aria-describedby={described}
+          autoComplete="off"
+          spellcheck={false}
+        />
+      )}
+      {problem !== undefined ? (
+        <p class="problem" id={`${id}-problem`}>
+          {problem}
+        </p>
+      ) : (
+        hint !== undefined && (
+          <p class="hint" id={`${id}-hint`}>
+            {hint}
+          </p>
+        )
+      )}
+    </div>
+  )
+}

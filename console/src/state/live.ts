@@ -1,0 +1,115 @@
+// Keeps the page's picture of the switch fresh: one aggregated route once a second, events by their stream.
+//
+// The rule it must not break: one question at a time, and none while nobody looks at the page.
+import type { NumberedEvent } from '../../../src/manage/events/event-bus.ts'
+import type { LiveView } from '../../../src/manage/live/live-view.ts'
+import { ApiError, call, open, textOf } from './api.ts'
+import { ratesOf, remember } from './rates.ts'
+import { current, update } from './store.ts'
+
+const PERIOD_MS = 1000
+const RETRY_MS = 3000
+const EVENTS_KEPT = 1000
+
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
+
+let asking: Promise<void> | null = null
+
+/** Asks now, and not only when the second is over: after a change. */
+export function refresh(): Promise<void> {
+  asking ??= ask().finally(() => {
+    asking = null
+  })
+  return asking
+}
+
+async function ask(): Promise<void> {
+  try {
+    const view = await call<LiveView>('GET', '/v1/live')
+    const before = current().view
+    // Views that are close together, after a change, would give wild rates.
+    const apart = before === null ? 0 : Date.parse(view.takenAt) - Date.parse(before.takenAt)
+    const rates = before === null || apart < PERIOD_MS / 2 ? current().rates : ratesOf(before, view)
+    if (rates !== null && rates !== current().rates) remember(rates, Date.parse(view.takenAt) / 1000)
+    const kept = before !== null && apart < PERIOD_MS / 2 ? withOldCounters(view, before) : view
+    update({ view: kept, rates, trouble: null })
+  } catch (error) {
+    const code = error instanceof ApiError ? error.code : 'internal'
+    update({ trouble: { code, message: textOf(error) }, ...(code === 'no-switch' ? { view: null, rates: null } : {}) })
+  }
+}
+
+/** A new picture whose counters are those of the last one, so that the next rates are right. */
+function withOldCounters(view: LiveView, { takenAt, ports, processors, drops, adapters }: LiveView): LiveView {
+  const counters = new Map(ports.map((port) => [port.name, port.counters]))
+  const old = new Map(adapters.map((adapter) => [adapter.name, adapter]))
+  return {
+    ...view,
+    takenAt,
+    processors,
+    drops,
+    ports: view.ports.map((port) => ({ ...port, counters: counters.get(port.name) ?? port.counters })),
+    adapters: view.adapters.map((adapter) => {
+      const was = old.get(adapter.name)
+      const vports = new Map(was?.vports.map((vport) => [vport.id, vport.counters]))
+      return {
+        ...adapter,
+        wire: was?.wire ?? adapter.wire,
+        vports: adapter.vports.map((vport) => ({ ...vport, counters: vports.get(vport.id) ?? vport.counters })),
+      }
+    }),
+  }
+}
+
+/** Starts asking and listening, for as long as the page is open. */
+export function start(): void {
+  void call<{ access: string }>('GET', '/v1/access').then(
+    ({ access }) => {
+      if (access === 'read') update({ readOnly: true })
+    },
+    () => undefined,
+  )
+  void refresh()
+  setInterval(() => {
+    if (document.visibilityState === 'visible') void refresh()
+  }, PERIOD_MS)
+  document.addEventListener('visibilitychange', () => {
+    if (document.visibilityState === 'visible') void refresh()
+  })
+  void follow()
+}
+
+async function follow(): Promise<never> {
+  let after = 0
+  for (;;) {
+    try {
+      const answer = await open('GET', `/v1/events?after=${after}`, undefined, { headers: { accept: 'application/x-ndjson' } })
+      for await (const events of batches(answer.body!)) {
+        const fresh = events.filter(({ number }) => number > after)
+        after = Math.max(after, ...fresh.map(({ number }) => number))
+        update({ events: [...fresh.reverse(), ...current().events].slice(0, EVENTS_KEPT) })
+        void refresh()
+      }
+    } catch {
+      // The service is gone, or has another start: its numbers begin anew.
+      after = 0
+      if (current().events.length > 0) update({ events: [] })
+    }
+    await pause(RETRY_MS)
+  }
+}
+
+/** The events of each piece that arrives, together. */
+async function* batches(body: ReadableStream<Uint8Array>): AsyncGenerator<NumberedEvent[]> {
+  const reader = body.getReader()
+  const decoder = new TextDecoder()
+  let text = ''
+  for (;;) {
+    const { done, value } = await reader.read()
+    if (done) return
+    const lines = (text + decoder.decode(value, { stream: true })).split('\n')
+    text = lines.pop() ?? ''
+    const events = lines.filter((line) => line !== '').map((line) => JSON.parse(line) as NumberedEvent)
+    if (events.length > 0) yield events
+  }
+}

@@ -1,0 +1,96 @@
+// What the page shows, in one place. Parts of the page take what they need of it and are drawn anew when that part changes.
+import { useEffect, useState } from 'preact/hooks'
+import type { TraceReport } from '../../../src/manage/diagnosis-calls.ts'
+import type { NumberedEvent } from '../../../src/manage/events/event-bus.ts'
+import type { LiveView } from '../../../src/manage/live/live-view.ts'
+import type { Rates } from './rates.ts'
+
+/** What the side panel is about. */
+export type Selection =
+  | { readonly kind: 'port'; readonly name: string }
+  | { readonly kind: 'extension'; readonly name: string }
+  | { readonly kind: 'adapter'; readonly name: string }
+  | { readonly kind: 'explain'; readonly port: string | null }
+
+export interface Toast {
+  readonly id: number
+  readonly tone: 'good' | 'bad'
+  readonly text: string
+}
+
+export interface State {
+  readonly view: LiveView | null
+  readonly rates: Rates | null
+  /** Why there is no view, or it is an old one; null: all is well. */
+  readonly trouble: { readonly code: string; readonly message: string } | null
+  readonly readOnly: boolean
+  readonly selection: Selection | null
+  /** What a trace told; its steps are shown along the path. */
+  readonly trace: TraceReport | null
+  /** Newest first. */
+  readonly events: readonly NumberedEvent[]
+  readonly toasts: readonly Toast[]
+  /** What the list of ports is filtered by. */
+  readonly portFilter: string
+}
+
+const state: { now: State } = {
+  now: {
+    view: null,
+    rates: null,
+    trouble: null,
+    readOnly: new URLSearchParams(location.search).has('readonly'),
+    selection: null,
+    trace: null,
+    events: [],
+    toasts: [],
+    portFilter: '',
+  },
+}
+
+const listeners = new Set<() => void>()
+
+export const current = (): State => state.now
+
+export function update(change: Partial<State>): void {
+  state.now = { ...state.now, ...change }
+  for (const listener of listeners) listener()
+}
+
+/** A part of the state; the component is drawn anew when it is another one. */
+export function useStore<T>(select: (of: State) => T): T {
+  const selected = select(state.now)
+  const [, draw] = useState<unknown>(selected)
+  useEffect(() => {
+    let last = selected
+    const look = (): void => {
+      const next = select(state.now)
+      if (Object.is(next, last)) return
+      last = next
+      draw({})
+    }
+    look()
+    listeners.add(look)
+    return () => {
+      listeners.delete(look)
+    }
+  }, [])
+  return selected
+}
+
+let toasts = 0
+const TOAST_MS = 7000
+
+/** Tells the person what happened; screen readers say it. */
+export function tell(tone: Toast['tone'], text: string): void {
+  const id = ++toasts
+  update({ toasts: [...state.now.toasts.slice(-3), { id, tone, text }] })
+  setTimeout(() => dismiss(id), TOAST_MS)
+}
+
+export const dismiss = (id: number): void => update({ toasts: state.now.toasts.filter((one) => one.id !== id) })
+
+/** Opens the side panel, or closes it. */
+export function select(selection: Selection | null): void {
+  update({ selection, ...(selection?.kind === 'explain' ? {} : { trace: null }) })
+}
