@@ -1,6 +1,6 @@
 // The properties of a running switch: connects their provisioning with the control side, the port table and the loaded extensions.
 import { randomUUID } from 'node:crypto'
-import type { InnerStatusIndication, OidRequest } from '../ndis/oids.ts'
+import { type InnerStatusIndication, type OidRequest, PortType } from '../ndis/oids.ts'
 import type { PortOptions, SwitchControl } from '../switch/control.ts'
 import { type AdapterCompletion, answerGuest, ISOLATION_PARAMETERS_CHANGE } from '../switch/policies/isolation-parameters.ts'
 import { applyPolicy } from '../switch/policies/port-effects.ts'
@@ -8,6 +8,7 @@ import type { DefinedProperty, PropertyInput, PropertyInstance, PropertySelector
 import { type FeatureStatusReport, PropertyControl } from '../switch/policies/property-control.ts'
 import { SWITCH_SCOPE } from '../switch/policies/property-store.ts'
 import type { PortTable } from '../switch/port-table.ts'
+import { linkSpeedOf } from './link-speed.ts'
 import { SwitchAcls, type SwitchAclsComponents } from './switch-acls.ts'
 import type { SwitchConnections } from './switch-connections.ts'
 
@@ -80,7 +81,9 @@ export class SwitchPolicies {
   }
 
   /** The port of this name was created: downloads its properties. A veto undoes the port. */
-  async portCreated(portId: number, { name, macSpoofing }: Pick<PortOptions, 'name' | 'macSpoofing'>): Promise<void> {
+  async portCreated(portId: number, options: PortOptions): Promise<void> {
+    const { name, macSpoofing, type, physicalNics, isValidationPort } = options
+    if (type === PortType.external && !isValidationPort) this.#table.bandwidth.setUplink(portId, linkSpeedOf(physicalNics ?? []))
     this.#macSpoofing.set(portId, macSpoofing)
     for (const property of this.#download.get(name) ?? []) await this.properties.addWithin(portId, property)
   }

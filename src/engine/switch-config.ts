@@ -1,5 +1,6 @@
 // What a running switch is made from, and what it tells of its ports.
 import { createHash } from 'node:crypto'
+import type { BandwidthStatus } from '../switch/bandwidth/bandwidth-status.ts'
 import { type ControlLimits, type EdgeComponents, NicType, PortType } from '../switch/control.ts'
 import type { PortCounter } from '../switch/counters.ts'
 import type { PropertyInput } from '../switch/policies/property.ts'
@@ -112,6 +113,7 @@ export interface PortStatus extends Required<Omit<PortSettings, 'mtu'>> {
   readonly queues: number
   readonly endpoint: EndpointConfig
   readonly detail: Record<string, unknown>
+  readonly bandwidth: BandwidthStatus
   readonly counters: Record<keyof typeof PortCounter, number>
 }
 

@@ -4,6 +4,16 @@ import { fakeAdapters } from './fake-adapters.ts'
 import { fakeDiagnosis } from './fake-diagnosis.ts'
 import type { ExtensionStatus, PortCounters, PortStatus, PropertyStatus, SwitchHost } from './host.ts'
 
+const noBandwidth = {
+  maximum: null,
+  maximumReceive: null,
+  minimum: null,
+  weight: null,
+  pacedBytes: 0,
+  waitedSeconds: 0,
+  uplinkBytes: 0,
+}
+
 const counters: PortCounters = {
   receivedFrames: 1_234_567,
   receivedBytes: 98_765_432,
@@ -80,6 +90,7 @@ export function fakeHost(): FakeHost {
       engine: 'wasm',
       endpoint: { kind: 'vhost-user', path: '/run/l/alpha.sock', mode: 'server', queuePairs: 1, mtu: 1500, requireSeals: true },
       detail: { engine: 'wasm' },
+      bandwidth: noBandwidth,
       counters,
     },
     {
@@ -102,6 +113,7 @@ export function fakeHost(): FakeHost {
       engine: null,
       endpoint: { kind: 'tap', interface: 'vsw0', mtu: 1500, queues: 1 },
       detail: {},
+      bandwidth: noBandwidth,
       counters: { ...counters, receivedFrames: 0, receivedBytes: 0 },
     },
   ]

@@ -2,6 +2,7 @@
 // and command line, which use it. This file holds types only.
 //
 // The rule it must not break: everything here survives JSON, but for the stream of a capture. Counters are numbers (exact up to 2^53), times ISO 8601 in UTC.
+import type { BandwidthStatus } from '../switch/bandwidth/bandwidth-status.ts'
 import type { PropertyTypeName } from '../switch/policies/property.ts'
 import type { AdapterCalls } from './adapter-calls.ts'
 import type { EndpointConfig, PortChange, PortInput, ResolvedIov } from './config/types.ts'
@@ -95,6 +96,7 @@ export interface PortStatus {
   readonly endpoint: EndpointConfig
   /** What the endpoint tells of itself: negotiated features, memory, rings. */
   readonly detail: Readonly<Record<string, unknown>>
+  readonly bandwidth: BandwidthStatus
   readonly counters: PortCounters
 }
 

@@ -67,3 +67,20 @@ test('a property that no port could have is refused before anything starts', () 
   complaint('properties: [{ id: x, instance: y, value: 1 }]', /a GUID/)
   complaint('properties: [{ id: x, version: "one", value: 1 }]', /a version in quotes/)
 })
+
+test('the bandwidth of a port and of the switch is checked value by value, and becomes a property that no extension sees', () => {
+  const { ports, properties } = load(
+    'bandwidth: { maximumBandwidth: 100mbit, minimumBandwidthWeight: 5 }',
+    '  bandwidth: { capacity: 10gbit, minimumBandwidthMode: weight, defaultFlowMinimumBandwidthWeight: 20 }\n',
+  )
+  assert.deepEqual(ports[0]!.properties, [
+    { type: 'bandwidth', value: { maximumBandwidth: '100mbit', minimumBandwidthWeight: 5 } },
+  ])
+  assert.deepEqual(properties, [
+    { type: 'bandwidth', value: { capacity: '10gbit', minimumBandwidthMode: 'weight', defaultFlowMinimumBandwidthWeight: 20 } },
+  ])
+  complaint('bandwidth: { maximumBandwidth: 10mb }', /lab\.yaml:4:77: switch\.ports\[0\]\.bandwidth\.maximumBandwidth: expected bits per second/)
+  complaint('bandwidth: { minimumBandwidthWeight: 101 }', /lab\.yaml:4:\d+/)
+  complaint('bandwidth: { maximum: 1mbit }', /maximum/)
+  complaint('bandwidth: { maximumBandwidth: 1mbit, minimumBandwidthAbsolute: 2mbit }', /above maximumBandwidth/)
+})

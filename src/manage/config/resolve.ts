@@ -63,13 +63,14 @@ function resolveEndpoint<T extends EndpointConfig>(endpoint: T, directory: strin
   return resolved as unknown as T
 }
 
-function portProperties({ vlan, security, properties = [] }: z.output<typeof portSchema>): PropertyInput[] {
+function portProperties({ vlan, security, bandwidth, properties = [] }: z.output<typeof portSchema>): PropertyInput[] {
   const access = typeof vlan === 'number' ? { mode: 'access', accessVlanId: vlan } : vlan
   const { security: standard, protection } = splitSecurity(security ?? {})
   return [
     ...(access === undefined ? [] : [{ type: 'vlan' as const, value: access }]),
     ...(security === undefined || standard === undefined ? [] : [{ type: 'security' as const, value: standard }]),
     ...(protection === undefined ? [] : [{ type: 'protection' as const, value: protection }]),
+    ...(bandwidth === undefined ? [] : [{ type: 'bandwidth' as const, value: bandwidth }]),
     ...properties,
   ]
 }
@@ -161,15 +162,17 @@ export function resolveConfig(
 ): ResolvedConfig {
   const beside = dirname(file)
   const { directory: written, control, console } = config.runtime
-  const { properties, ...ofSwitch } = config.switch
+  const { properties: custom = [], bandwidth, ...ofSwitch } = config.switch
+  const properties: PropertyInput[] = [
+    ...(bandwidth === undefined ? [] : [{ type: 'bandwidth' as const, value: bandwidth }]),
+    ...custom.map((property) => ({ type: 'custom' as const, ...property })),
+  ]
   const directory = written === undefined ? runtimeDirectory(config.switch.name, components) : resolve(beside, written)
   return {
     file,
     switch: {
       ...ofSwitch,
-      ...(properties === undefined
-        ? {}
-        : { properties: properties.map((property) => ({ type: 'custom' as const, ...property })) }),
+      ...(properties.length > 0 ? { properties } : {}),
       extensions: config.switch.extensions.map((extension) => ({
         ...extension,
         name: extensionName(extension.use),

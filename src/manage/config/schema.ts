@@ -6,6 +6,7 @@ import { z } from 'zod'
 import { mirrorDirections, mirrorModes } from '../../engine/port-settings.ts'
 import { propertyTypes } from '../../switch/policies/property.ts'
 import { adapterSchema, iovSchema } from './adapter-schema.ts'
+import { portBandwidthSchema, switchBandwidthSchema } from './bandwidth-schema.ts'
 import { endpointSchema, mtu, name, queueCount, socketPath, wireSchema } from './endpoint-schema.ts'
 import { failoverSchema } from './failover-schema.ts'
 import {
@@ -99,6 +100,7 @@ export const portSchema = z.strictObject({
     .record(z.string(), z.unknown())
     .optional()
     .describe('Security property and guards of the port, such as { allowMacSpoofing: true, dhcpGuard: true }.'),
+  bandwidth: portBandwidthSchema.optional().describe('What the VM may send and get, and its part of the uplink.'),
   properties: z
     .array(portPropertySchema)
     .max(PROPERTIES_MAX)
@@ -178,6 +180,7 @@ export const switchSchema = z.strictObject({
     .default([])
     .describe('The extension stack. Within a class, the order is that in which an incoming packet meets them.'),
   ports: z.array(portSchema).max(PORTS_MAX).default([]).describe('The ports of the switch.'),
+  bandwidth: switchBandwidthSchema.optional().describe('How the uplink is shared.'),
   properties: z.array(switchPropertySchema).max(PROPERTIES_MAX).optional().describe('Custom properties of the switch.'),
   macTable: z
     .strictObject({

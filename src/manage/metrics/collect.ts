@@ -62,7 +62,7 @@ function collectConnections(writer: MetricsWriter, running: RunningSwitch): void
 }
 
 function collectPorts(writer: MetricsWriter, running: RunningSwitch): void {
-  for (const { name, connected, link, counters } of running.ports()) {
+  for (const { name, connected, link, counters, bandwidth } of running.ports()) {
     const labels = [name]
     writer.sample('vmswitch_port_connected', labels, flag(connected))
     writer.sample('vmswitch_port_link_up', labels, flag(link === 'up'))
@@ -72,6 +72,9 @@ function collectPorts(writer: MetricsWriter, running: RunningSwitch): void {
     writer.sample('vmswitch_port_sent_bytes', labels, counters.sentBytes)
     writer.sample('vmswitch_port_received_dropped_frames', labels, counters.receivedDropped)
     writer.sample('vmswitch_port_send_dropped_frames', labels, counters.sendDropped)
+    writer.sample('vmswitch_port_paced_bytes', labels, bandwidth.pacedBytes)
+    writer.sample('vmswitch_port_bandwidth_wait_seconds', labels, bandwidth.waitedSeconds)
+    writer.sample('vmswitch_port_uplink_bytes', labels, bandwidth.uplinkBytes)
     writer.sample('vmswitch_port_received_multicast_frames', labels, counters.receivedMulticast)
     writer.sample('vmswitch_port_flooded_frames', labels, counters.floodedFrames)
   }

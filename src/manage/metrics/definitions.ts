@@ -37,6 +37,15 @@ export const metrics = {
   vmswitch_port_send_dropped_frames: counter('Frames on their way to the port that were dropped.', 'port'),
   vmswitch_port_received_multicast_frames: counter('Multicast and broadcast frames from the port.', 'port'),
   vmswitch_port_flooded_frames: counter('Frames from the port that went to all ports.', 'port'),
+  vmswitch_port_paced_bytes: { ...counter('Bytes taken from the port against its maximum bandwidth.', 'port'), unit: 'bytes' },
+  vmswitch_port_bandwidth_wait_seconds: {
+    ...counter('Time that rings of the port waited for bandwidth, summed over them.', 'port'),
+    unit: 'seconds',
+  },
+  vmswitch_port_uplink_bytes: {
+    ...counter('Bytes that the port sent to the uplink against its share of it.', 'port'),
+    unit: 'bytes',
+  },
   vmswitch_dropped_frames: counter('Frames dropped, by port and reason.', 'port', 'reason'),
   vmswitch_extension_up: gauge('1: the extension is enabled and runs.', 'extension', 'class'),
   vmswitch_extension_faults: counter('Times that the extension threw.', 'extension'),
