@@ -39,6 +39,15 @@ export interface QueuePlan {
   readonly [detail: string]: unknown
 }
 
+/**
+ * Which of `plans` frames may be delivered to: not those whose driver sends on them and does not receive (`receives: false`), unless there is
+ * no other.
+ */
+export function receiving(plans: readonly QueuePlan[]): (plan: QueuePlan) => boolean {
+  const some = plans.some((plan) => plan.receives !== false)
+  return (plan) => !some || plan.receives !== false
+}
+
 /** Windows of guest memory outside linear memory: index in the twin's table, native address, length. */
 export interface WindowPlan {
   readonly index: number

@@ -19,7 +19,7 @@ import { readKernels } from './kernels-file.ts'
 import { SwitchPolicies } from './policies.ts'
 import { PortMoves } from './port-moves.ts'
 import { portOptionsOf, portStatusOf } from './port-options.ts'
-import { type PortEvent, PortRunner, type PortRunnerOptions } from './port-runner.ts'
+import { PortRunner, type PortRunnerOptions } from './port-runner.ts'
 import { enforcePortSettings, type PortSettings } from './port-settings.ts'
 import { ProcessorSet } from './processor-set.ts'
 import { AdaptersWithQueues } from './queues/adapters-with-queues.ts'
@@ -163,7 +163,8 @@ export class RunningSwitch {
       encapsulate: (request, sourcePortId) => this.#control.nicRequest(request, sourcePortId),
       hasPort: (name) => this.#ports.has(name),
       unknownPort: (name) => this.#unknownPort(name),
-      polledFrom: (name, processor) => this.#ports.get(name)?.runner.polledFrom(processor),
+      polledFrom: (name, processor, among) => this.#ports.get(name)?.runner.polledFrom(processor, among),
+      rss: config.rss,
       plug: components.plug,
     })
     this.#saver = new SwitchSaver({
@@ -257,9 +258,8 @@ export class RunningSwitch {
       windows: this.#windows,
       processors: this.#processors,
       control: this.#control,
-      adapterPort: (name, place, parts) => this.adapters.portOf(name, place, parts),
-      event: (event: PortEvent) =>
-        this.#components.log({ source: `port ${event.port}`, code: event.code, message: event.message }),
+      ...this.adapters.forPorts,
+      event: ({ port, code, message }) => this.#components.log({ source: `port ${port}`, code, message }),
       connected: () => this.#saver.connected(options.id),
       stopping: () => this.#saver.stopping(options.id),
     })

@@ -111,6 +111,8 @@ export type Request =
   /** The switch's external port stands above the adapter's default VPort, or (port 0) no more. */
   | { readonly kind: 'adapter-host'; readonly adapter: number; readonly port: number; readonly nicIndex: number }
   | { readonly kind: 'adapter-gone'; readonly adapter: number }
+  /** Queue pairs of a port are chosen by its indirection table. Linear addresses: of the table (0: no more), and of this processor's counters. */
+  | { readonly kind: 'queue-pairs'; readonly port: number; readonly table: number; readonly counters: number }
   | { readonly kind: 'queue-adapter'; readonly plan: QueueAdapterPlan }
   | { readonly kind: 'queue-adapter-gone'; readonly adapter: number }
   /** The ACLs of a port are these from the next burst on; undefined: it has none. */

@@ -17,12 +17,14 @@ export interface ServedQueuesComponents {
 export class ServedQueues {
   readonly #target: QueueTarget
   #first: number
+  /** Processors that pairs are spread over; none: all. */
+  #among: readonly number[] = []
   #steps: Promise<unknown> = Promise.resolve()
   readonly #components: ServedQueuesComponents
   #plans: readonly QueuePlan[] = []
   #locks: readonly number[] = []
 
-  /** Queue pair N is polled by processor (`first` + N) mod processors: a target's pairs are spread, and so are targets. */
+  /** Queue pair N is polled by processor (`first` + N) mod processors: a target's pairs are spread, and so are targets. See `polledFrom`. */
   constructor(target: QueueTarget, first: number, components: ServedQueuesComponents) {
     this.#target = target
     this.#first = first
@@ -39,13 +41,14 @@ export class ServedQueues {
   }
 
   /**
-   * Queue pair 0 is polled by `processor` from now on, the others by those that follow. Nobody polls a pair while it changes hands, so its
-   * frames keep their order; the guest's wait in its ring meanwhile.
+   * Queue pair 0 is polled by `processor` from now on, the others by those of `among` that follow (none: of all). Nobody polls a pair while
+   * it changes hands, so its frames keep their order; the guest's wait in its ring meanwhile.
    */
-  polledFrom(processor: number): Promise<void> {
+  polledFrom(processor: number, among: readonly number[] = []): Promise<void> {
     return this.#inOrder(async () => {
       const before = this.#owners()
       this.#first = processor
+      this.#among = among
       const after = this.#owners()
       const { processors, failed } = this.#components
       const tell = (changed: (own: readonly number[], next: readonly number[]) => readonly number[] | undefined) =>
@@ -64,11 +67,17 @@ export class ServedQueues {
     })
   }
 
+  /** The processor that polls a queue pair. */
+  processorOf(queuePair: number): number {
+    const { length } = this.#components.processors.clients
+    const place = this.#among.indexOf(this.#first)
+    return place < 0 ? (this.#first + queuePair) % length : this.#among[(place + queuePair) % this.#among.length]!
+  }
+
   // For each processor the indices of the plans that it polls.
   #owners(): number[][] {
-    const { length } = this.#components.processors.clients
-    return Array.from({ length }, (_, processor) =>
-      this.#plans.map((_, i) => i).filter((i) => (this.#first + this.#plans[i]!.index) % length === processor),
+    return this.#components.processors.clients.map((_, processor) =>
+      this.#plans.map((_, i) => i).filter((i) => this.processorOf(this.#plans[i]!.index) === processor),
     )
   }
 

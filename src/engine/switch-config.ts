@@ -9,6 +9,7 @@ import type { VfPlug } from './adapters/switch-adapters.ts'
 import type { EndpointConfig } from './endpoint-factory.ts'
 import type { ExtensionEntry } from './extension-manager.ts'
 import type { PortSettings } from './port-settings.ts'
+import type { RssConfig } from './rss/rss-config.ts'
 
 /** A port to create. */
 export interface PortConfig extends PortSettings {
@@ -32,6 +33,10 @@ export interface PortConfig extends PortSettings {
   readonly iov?: IovConfig
   /** 0: no receive queue; 1…100: one where an adapter in VMQ mode has one left, the highest weights first. 100 without it. */
   readonly vmqWeight?: number
+  /** False: a guest with several queue pairs gets its frames by the first one alone. */
+  readonly vmmqEnabled?: boolean
+  /** Queue pairs that frames are spread over at the most; all that the guest receives on without it. */
+  readonly vmmqQueuePairs?: number
   /** Downloaded between PORT_CREATE and NIC_CREATE. */
   readonly properties?: readonly PropertyInput[]
 }
@@ -78,6 +83,8 @@ export interface SwitchConfig {
   /** SR-IOV adapters; one of them may be the external connection. */
   readonly adapters?: readonly AdapterConfig[]
   readonly macTable: { readonly entries: number; readonly ageingSeconds: number }
+  /** Guests with several queue pairs. */
+  readonly rss?: RssConfig | undefined
   /** Directory in which relative sink paths start. */
   readonly directory: string
   /** Custom properties of the switch. */

@@ -6,6 +6,7 @@ import { describeError } from '../switch/describe-error.ts'
 import type { FromProcessor, ProcessorStart, Question, Request, ToProcessor } from './messages.ts'
 import { ModuleHost } from './module-host.ts'
 import { Processor } from './processor.ts'
+import { choiceOf } from './rss/queue-pair-plan.ts'
 import { watchModules } from './watch-modules.ts'
 
 const start = workerData as ProcessorStart
@@ -57,6 +58,8 @@ async function answer(request: Request): Promise<unknown> {
       return processor.setQueues(request)
     case 'acls':
       return processor.acls.set(request.port, request.plan)
+    case 'queue-pairs':
+      return processor.setChoice(request.port, choiceOf(request, processor))
     case 'adapter':
       return processor.adapters.open(request.plan)
     case 'adapter-host':

@@ -39,6 +39,14 @@ export interface SinkQueue {
   readonly offloads: number
   deliver(list: number, count: number): number
   readonly refusal: number
+  /** Whether the other side has taken all that was delivered; false where that can't be told. Without it: delivered is taken. */
+  drained?(): boolean
+}
+
+/** Chooses among the queues of a port. */
+export interface QueueChoice {
+  /** Writes to `chosen`, for each of `count` packets whose slots stand in `lists` from `first` on, the index of its queue. */
+  choose(lists: Uint16Array, first: number, count: number, queues: readonly SinkQueue[], chosen: Uint8Array): void
 }
 
 /** What delivery works with. */
@@ -76,6 +84,8 @@ export class Delivery {
   // Queues of the physical adapters of an external port, by NIC index, where there are any.
   private readonly teams: (readonly (readonly SinkQueue[])[] | undefined)[]
   private readonly flat: SinkQueue[] = new Array(QUEUES_MAX)
+  private readonly choices: (QueueChoice | undefined)[]
+  private readonly chosen = new Uint8Array(BURST_SLOTS)
   /** What makes packets fit their destinations; set by the data path. */
   forms: DeliveryForms | undefined
   /** Chooses members of the switch's team; set by the data path. */
@@ -110,6 +120,7 @@ export class Delivery {
     this.touched = new Uint16Array(buffer, this.touchedAt, all)
     this.queues = Array.from({ length: ports }, () => [])
     this.teams = new Array(ports).fill(undefined)
+    this.choices = new Array(ports).fill(undefined)
     this.spreadFirst = ports
   }
 
@@ -126,6 +137,11 @@ export class Delivery {
     for (let n = team.length; n <= nicIndex; n++) team.push([])
     team[nicIndex] = queues.slice(0, QUEUES_MAX)
     this.teams[port] = team.some((adapter) => adapter.length > 0) ? team : undefined
+  }
+
+  /** Who chooses where `port` has several queues; undefined: a hash of delivery's own. */
+  setChoice(port: number, choice: QueueChoice | undefined): void {
+    this.choices[port] = choice
   }
 
   /** True if `port` has a queue. */
@@ -283,9 +299,13 @@ export class Delivery {
   private spread(queues: readonly SinkQueue[], port: number, count: number, seen: number): void {
     const { fill, lists } = this
     const first = this.spreadFirst
+    const { length } = queues
+    const { chosen } = this
+    const choice = this.choices[port]
+    choice?.choose(lists, port * BURST_SLOTS, count, queues, chosen)
     for (let i = 0; i < count; i++) {
       const slot = lists[port * BURST_SLOTS + i]!
-      const index = first + (this.flowHash(slot) % queues.length)
+      const index = first + ((choice === undefined ? this.flowHash(slot) : chosen[i]!) % length)
       lists[index * BURST_SLOTS + fill[index]!] = slot
       fill[index] = fill[index]! + 1
     }

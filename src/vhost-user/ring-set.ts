@@ -18,6 +18,8 @@ export interface QueuePair {
   readonly tx: number
   /** Differs whenever the pair's rings or descriptors changed. */
   readonly generation: number
+  /** Whether the driver receives on it: false of a pair that it has not enabled. */
+  readonly receives: boolean
 }
 
 export interface RingSetOptions {
@@ -114,7 +116,13 @@ export class RingSet {
     for (let i = 0; i < this.all.length; i += 2) {
       const [rx, tx] = [this.all[i]!, this.all[i + 1]!]
       if (rx.isRunning || tx.isRunning)
-        pairs.push({ index: i >> 1, rx: rx.queue, tx: tx.queue, generation: (rx.generation + tx.generation) >>> 0 })
+        pairs.push({
+          index: i >> 1,
+          rx: rx.queue,
+          tx: tx.queue,
+          generation: (rx.generation + tx.generation) >>> 0,
+          receives: rx.isRunning,
+        })
     }
     return pairs
   }

@@ -6,7 +6,7 @@ import { PACKED_START } from '../../src/virtio/ring-layout.ts'
 
 const DRIVER_OFFSET = 0x8_0000n // descriptors: 32768 × 16 bytes at the most
 const DEVICE_OFFSET = 0xa_0000n
-const BUFFERS_OFFSET = 0x40_0000n // from the first ring's area on
+const BUFFERS_OFFSET = 0x80_0000n // from the first ring's area on: room for the rings of four queue pairs
 const BUFFER_AREA = 0x100_0000n
 
 export interface DriverRingOptions {

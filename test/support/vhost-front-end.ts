@@ -254,6 +254,11 @@ export class FrontEnd {
     await this.tell('SET_VRING_KICK', encode.u64(BigInt(ring.index)), [ring.kick])
   }
 
+  /** SET_VRING_ENABLE of one ring. */
+  async enable(index: number, enabled: boolean): Promise<void> {
+    await this.tell('SET_VRING_ENABLE', encode.vringState(index, enabled ? 1 : 0))
+  }
+
   /** Payload of SET_VRING_ADDR. */
   addresses(ring: DriverRing, flags = 0, log = 0n): Buffer {
     const payload = Buffer.alloc(40)

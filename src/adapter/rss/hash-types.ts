@@ -14,6 +14,9 @@ export const HashType = {
   tcpIpv6Ex: 0x2000,
 } as const
 
+/** NDIS_HASH_UDP_*: ports of UDP count too. An adapter's VPorts do not offer them; queue pairs of guests are chosen by them. */
+export const UdpHashType = { udpIpv4: 0x4000, udpIpv6: 0x8000 } as const
+
 export const HASH_TYPES_ALL = Object.values(HashType).reduce((sum, type) => sum | type, 0)
 
 /** What an adapter hashes under where its VPorts have no hash of their own: Toeplitz over everything. */

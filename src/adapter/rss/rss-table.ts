@@ -11,6 +11,7 @@ import { type RssState, TABLE_ENTRIES_MAX } from './vport-rss.ts'
 const HEADER_WORDS = 16
 const GENERATION = 0
 const ENCAPSULATION = 1
+const VERSION = 2
 // Words of an entry. The mode holds the enabled hash types, and ENABLED.
 const MODE = 0
 const MASK = 1
@@ -45,6 +46,11 @@ export class RssTable {
     return Atomics.load(this.words, GENERATION)
   }
 
+  /** Changes whenever anything of any VPort does, after it did. */
+  get version(): number {
+    return Atomics.load(this.words, VERSION)
+  }
+
   /** True while task offload of encapsulated packets is on (VQ-159). */
   get encapsulation(): boolean {
     return this.words[ENCAPSULATION] !== 0
@@ -60,6 +66,11 @@ export class RssTable {
   entry(vport: number, hash: number): number {
     const at = HEADER_WORDS + vport * VPORT_WORDS
     return this.words[at + ENTRIES + (hash & this.words[at + MASK]!)]!
+  }
+
+  /** Entries of a VPort's table: a power of two. */
+  entries(vport: number): number {
+    return this.words[HEADER_WORDS + vport * VPORT_WORDS + MASK]! + 1
   }
 
   /** The processor of packets without a hash, while RSS is on (VQ-208). */
@@ -108,6 +119,7 @@ export class RssTable {
     this.store(at + PRIMARY, state.primary + 1)
     this.store(at + MODE, mode)
     if (announced) Atomics.add(words, GENERATION, 1)
+    Atomics.add(words, VERSION, 1)
   }
 
   setModerationUs(vport: number, moderationUs: number): void {

@@ -42,6 +42,8 @@ export interface VPortRssOptions {
   readonly restricted?: boolean
   /** The adapter's RSS processors (NdisGetRssProcessorInformation). */
   readonly processors: ReadonlySet<number>
+  /** Hash types that it may have on; default HASH_TYPES_ALL. */
+  readonly hashTypes?: number
 }
 
 /** One step of a group of moves. */
@@ -74,12 +76,14 @@ export class VPortRss {
   readonly #queuesMax: number
   readonly #entriesMax: number
   readonly #restricted: boolean
+  readonly #hashTypes: number
   #state: RssState
 
-  constructor({ affinity, queues, queuesMax, processors, entriesMax, restricted }: VPortRssOptions) {
+  constructor({ affinity, queues, queuesMax, processors, entriesMax, restricted, hashTypes }: VPortRssOptions) {
     const first = Math.min(...affinity)
     this.#entriesMax = entriesMax ?? TABLE_ENTRIES_MAX
     this.#restricted = restricted ?? false
+    this.#hashTypes = hashTypes ?? HASH_TYPES_ALL
     this.#processors = processors
     this.#queuesMax = queuesMax
     // VQ-217
@@ -171,7 +175,7 @@ export class VPortRss {
     const secret = (wanted.flags & RssV2Flag.hashKeyChanged) !== 0 ? wanted.hashSecretKey : key
     const types = information & ~HASH_FUNCTION_MASK
     if ((information & HASH_FUNCTION_MASK) !== HASH_FUNCTION_TOEPLITZ || types === 0) return NdisStatus.invalidParameter
-    if ((types & ~HASH_TYPES_ALL) !== 0 || secret.length !== HASH_KEY_BYTES) return NdisStatus.invalidParameter
+    if ((types & ~this.#hashTypes) !== 0 || secret.length !== HASH_KEY_BYTES) return NdisStatus.invalidParameter
     const changed = information !== now || secret.some((octet, i) => octet !== key[i])
     if (now !== 0 && changed) return NdisStatus.invalidParameter
     return { hashInformation: information, hashSecretKey: Uint8Array.from(secret) }

@@ -21,10 +21,12 @@ import {
   Q_LAST,
   Q_NO_BUFFER,
   Q_OFFLOADS,
+  Q_SIZE,
   Q_STATE,
   Q_TOO_BIG,
   Q_USED,
   Q_WRAP,
+  QF_EVENT_INDEX,
   QF_FOREIGN,
   QF_PACKED,
   QS_BROKEN,
@@ -40,6 +42,8 @@ import type { EndpointQueue, QueueContext, QueuePlan } from '../endpoint.ts'
 /** Longest wait for a receive ring that another processor delivers into, or that the control half changes. */
 const DELIVER_LOCK_MS = 100
 const NEVER = 0xffff_ffff
+const INDEX_MASK = 0xffff // of free running indices of split rings
+const AVAILABLE_HEADER_WORDS = 2 // flags and index, before the entries
 const { nothing, begun, refused } = DirectStart
 
 /** The plan of one queue pair: linear addresses of its two queue blocks. */
@@ -48,6 +52,8 @@ export interface VhostUserPlan extends QueuePlan {
   readonly rx: number
   readonly tx: number
   readonly generation: number
+  /** False: the driver does not receive on this pair, though it may send. */
+  readonly receives: boolean
 }
 
 /** The data half of `plan`, which a vhost-user control half made, in the calling processor's thread. */
@@ -77,6 +83,9 @@ class VhostUserQueue implements EndpointQueue, DirectQueue {
   /** The head of the transmit ring's driver part, and its linear address: an idle ring is known by it. */
   private offered: Uint16Array = new Uint16Array(2)
   private offeredAt = 0
+  /** The receive ring's driver part, and its linear address: who moves flows looks there. */
+  private lent: Uint16Array = new Uint16Array(0)
+  private lentAt = 0
   private readonly buffer: ArrayBufferLike
   private readonly txRecord: UsedRecord
   private readonly rxRecord: UsedRecord
@@ -160,6 +169,28 @@ class VhostUserQueue implements EndpointQueue, DirectQueue {
               : DropReason.receiveBufferFull
     unlockQueue(i32, rx)
     return delivered
+  }
+
+  /**
+   * Read without the lock: a driver may lie about its own ring, and harms nobody. It has taken all if every buffer is ours again, or if it
+   * asks to be told of the next one. Of packed rings, and those whose memory is elsewhere, nothing is known.
+   */
+  drained(): boolean {
+    const { rx, u32 } = this
+    if (u32[(rx + Q_STATE) >> 2] !== QS_RUNNING) return true
+    const flags = u32[(rx + Q_FLAGS) >> 2]!
+    if ((flags & (QF_PACKED | QF_FOREIGN)) !== 0) return false
+    const size = u32[(rx + Q_SIZE) >> 2]!
+    const at = u32[(rx + Q_DRIVER) >> 2]!
+    if (at !== this.lentAt || this.lent.length !== AVAILABLE_HEADER_WORDS + size + 1) {
+      this.lentAt = at
+      this.lent = new Uint16Array(this.buffer, at, AVAILABLE_HEADER_WORDS + size + 1)
+    }
+    const used = u32[(rx + Q_USED) >> 2]! & INDEX_MASK
+    if (((Atomics.load(this.lent, 1) - used) & INDEX_MASK) === size) return true
+    // 0 is what a driver writes there while it wants to hear nothing.
+    const wanted = Atomics.load(this.lent, AVAILABLE_HEADER_WORDS + size)
+    return (flags & QF_EVENT_INDEX) !== 0 && used !== 0 && wanted === used
   }
 
   get transmitRing(): number {

@@ -1,14 +1,19 @@
 // All adapters of a running switch: those in SR-IOV mode, and those in VMQ mode beside them. A call goes to whoever has the adapter.
 //
 // The rule it must not break: an adapter is in one mode (SR-129); what belongs to the other one is refused by name.
+import { randomBytes } from 'node:crypto'
 import type { AdapterIndication } from '../../adapter/adapter.ts'
 import type { VfShown, VfWords } from '../../adapter/linux-words.ts'
 import type { AdapterRequest } from '../../adapter/requests.ts'
+import { HASH_KEY_BYTES } from '../../adapter/rss/toeplitz.ts'
 import type { EndpointComponents, EndpointControl } from '../../endpoints/endpoint.ts'
 import type { OidCompletion, OidRequest } from '../../ndis/oids.ts'
 import type { AdapterConfig, AdapterStatus, VPortCounters } from '../adapter-config.ts'
 import type { PortPlace } from '../adapters/adapter-port.ts'
 import { RunningAdapters, type SwitchAdaptersComponents } from '../adapters/switch-adapters.ts'
+import type { PortRunnerComponents } from '../port-runner.ts'
+import type { RssConfig } from '../rss/rss-config.ts'
+import { RunningRss } from '../rss/running-rss.ts'
 import type { PortConfig } from '../switch-config.ts'
 import { RunningQueues, type RunningQueuesComponents, type VmqAdapterConfig } from './running-queues.ts'
 
@@ -43,10 +48,16 @@ const noCounters: VPortCounters = {
   receivedMulticast: 0,
 }
 
-type AdaptersComponents = SwitchAdaptersComponents & Pick<RunningQueuesComponents, 'polledFrom'>
+const hashKeyOf = ({ hashKey }: RssConfig): Uint8Array =>
+  hashKey === undefined ? randomBytes(HASH_KEY_BYTES) : Buffer.from(hashKey, 'hex')
+
+type AdaptersComponents = SwitchAdaptersComponents &
+  Pick<RunningQueuesComponents, 'polledFrom'> & { readonly rss?: RssConfig | undefined }
 
 export class AdaptersWithQueues extends RunningAdapters {
   readonly queues: RunningQueues
+  /** Guests with several queue pairs. */
+  readonly rss: RunningRss
   readonly #queueObservers = new Set<(adapter: string, indication: AdapterIndication) => void>()
 
   constructor(configs: readonly AdapterConfig[], components: AdaptersComponents) {
@@ -54,6 +65,8 @@ export class AdaptersWithQueues extends RunningAdapters {
       configs.filter((config) => !isVmq(config)),
       components,
     )
+    const { rss = {} } = components
+    this.rss = new RunningRss(rss, { ...components, hashKey: hashKeyOf(rss) })
     this.queues = new RunningQueues(configs.filter(isVmq).map(withDefaults), {
       ...components,
       indicate: (adapter, indication) => {
@@ -70,10 +83,19 @@ export class AdaptersWithQueues extends RunningAdapters {
   override async started(): Promise<void> {
     await super.started()
     await this.queues.started()
+    this.rss.started()
   }
 
   override portOf(name: string, place: PortPlace, components: EndpointComponents): EndpointControl {
     return this.queues.portOf(name, place, components) ?? super.portOf(name, place, components)
+  }
+
+  /** What ports ask of adapters, and tell of their queues. */
+  get forPorts(): Pick<PortRunnerComponents, 'adapterPort' | 'pairsChanged'> {
+    return {
+      adapterPort: (name, place, components) => this.portOf(name, place, components),
+      pairsChanged: (served) => this.rss.serve(served),
+    }
   }
 
   override uplink(name: string): EndpointControl | null {
@@ -88,6 +110,7 @@ export class AdaptersWithQueues extends RunningAdapters {
   override async addPort(id: number, config: PortConfig, arriving = false): Promise<void> {
     await super.addPort(id, config, arriving)
     this.queues.addPort(id, config)
+    await this.rss.configure(config.name, config)
   }
 
   override async removePort(name: string): Promise<void> {
@@ -101,6 +124,7 @@ export class AdaptersWithQueues extends RunningAdapters {
   }
 
   override async close(): Promise<void> {
+    this.rss.close()
     await this.queues.close()
     await super.close()
   }

@@ -56,7 +56,7 @@ export interface RunningQueuesComponents {
   readonly unknownPort: (name: string) => Error
   readonly indicate: (adapter: string, indication: AdapterIndication) => void
   /** Has a port's queue pairs polled by a processor, and those that follow. */
-  readonly polledFrom: (port: string, processor: number) => Promise<void> | undefined
+  readonly polledFrom: (port: string, processor: number, among: readonly number[]) => Promise<void> | undefined
 }
 
 /** An adapter with what the virtualization stack does on it. */
@@ -280,7 +280,7 @@ export class RunningQueues implements SwitchQueues {
     port.framesBefore = 0
     for (const block of adapter.counters) block.clearPort(given.queueId)
     await adapter.steer(stack.list(), adapter.served[0]!, processor)
-    await this.#components.polledFrom(port.name, processor)
+    await this.#components.polledFrom(port.name, processor, adapter.served)
   }
 
   // The processor that serves the fewest queues, the lowest of several.
@@ -320,7 +320,7 @@ export class RunningQueues implements SwitchQueues {
     if (status !== NdisStatus.success)
       throw new SwitchQueueError('NO_SUCH_PROCESSOR', `the queue of port "${port.name}" stays: ${ndisStatusName(status)}`)
     await adapter.steer(stack.list(), from, to)
-    await this.#components.polledFrom(port.name, to)
+    await this.#components.polledFrom(port.name, to, adapter.served)
   }
 
   async setProcessor(name: string, processor: number | null): Promise<QueueStatus> {
