@@ -34,6 +34,9 @@ export function addPortCommands(program: Command, asks: Asks, run: Run): void {
     )
     .option('--session <number>', 'session that joins mirrored ports with their destinations', whole(0, SESSION_MAX))
     .addOption(new Option('--direction <which>', 'what of a mirrored port is copied').choices(['both', 'sent', 'received']))
+    .option('--tenant <name>', "tenant whose port it is; '' for none")
+    .addOption(new Option('--load-balancing <how>', 'of a team of uplinks').choices(['HyperVPort', 'Dynamic']))
+    .option('--standby <interfaces...>', 'members of a team that wait until no other one is up')
     .option('--mirror-vlan <id>', 'VLAN that copies for the port are tagged with; 0: none', whole(0, VLAN_MAX))
     .action((name: string, options: PortOptions, command: Command) =>
       run(command, async (context) => (await commands()).setPort(context, name, options)),

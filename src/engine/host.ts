@@ -17,15 +17,16 @@ import { type ProcessorFigures, processorFigures } from './figures.ts'
 import { ageRegularly, fdbOf } from './forwarding-database.ts'
 import { readKernels } from './kernels-file.ts'
 import { SwitchPolicies } from './policies.ts'
+import { PortEffects } from './port-effects.ts'
 import { PortMoves } from './port-moves.ts'
-import { portOptionsOf, portStatusOf } from './port-options.ts'
+import { endpointsOf, portOptionsOf, portStatusOf } from './port-options.ts'
 import { PortRunner, type PortRunnerOptions } from './port-runner.ts'
-import { enforcePortSettings, type PortSettings } from './port-settings.ts'
+import { PortSet } from './port-set.ts'
+import type { PortSettings } from './port-settings.ts'
 import { ProcessorSet } from './processor-set.ts'
 import { AdaptersWithQueues } from './queues/adapters-with-queues.ts'
 import { SwitchSaver } from './saving.ts'
 import { createSharedTables } from './shared-tables.ts'
-import { SwitchConnections } from './switch-connections.ts'
 import {
   attachmentOf,
   type PortConfig,
@@ -33,21 +34,14 @@ import {
   type PortStatus,
   type SwitchComponents,
   type SwitchConfig,
-  UnknownPortError,
 } from './switch-config.ts'
+import { SwitchConnections } from './switch-connections.ts'
 
 export type { PortConfig, PortDrops, PortStatus, SwitchComponents, SwitchConfig } from './switch-config.ts'
 export { UnknownPortError } from './switch-config.ts'
 
 /** Port ids of a switch are below this unless the options say otherwise. */
 export const DEFAULT_PORT_LIMIT = 1025
-
-/** A port with its endpoint, and those of further physical adapters. */
-interface PortWithRunners {
-  readonly runner: PortRunner
-  readonly team: readonly PortRunner[]
-  readonly config: PortConfig
-}
 
 /** A running switch. */
 export class RunningSwitch {
@@ -70,7 +64,9 @@ export class RunningSwitch {
   readonly diagnosis: SwitchDiagnosis
   /** SR-IOV adapters and the VFs of VMs. */
   readonly adapters: AdaptersWithQueues
-  readonly #ports = new Map<string, PortWithRunners>()
+  /** What settings of ports do, and the team of uplinks. */
+  readonly effects: PortEffects
+  readonly #ports: PortSet
   readonly #startedMs = systemMonotonicMs()
   #ageing: NodeJS.Timeout | undefined
   #closing: Promise<void> | undefined
@@ -87,6 +83,14 @@ export class RunningSwitch {
     this.#table = tables.table
     this.#macs = tables.macs
     this.#reasons = tables.reasons
+    this.#ports = new PortSet(config.name)
+    this.effects = new PortEffects(config, {
+      ...tables,
+      control: () => this.#control,
+      processors: () => this.#processors,
+      nowSeconds: () => this.#nowSeconds(),
+      log: components.log,
+    })
     this.#processors = new ProcessorSet(
       {
         processors: config.processors,
@@ -162,9 +166,8 @@ export class RunningSwitch {
       isConnected: (portId) => this.#table.connected(portId),
       encapsulate: (request, sourcePortId) => this.#control.nicRequest(request, sourcePortId),
       hasPort: (name) => this.#ports.has(name),
-      unknownPort: (name) => this.#unknownPort(name),
-      polledFrom: (name, processor, among) => this.#ports.get(name)?.runner.polledFrom(processor, among),
-      rss: config.rss,
+      unknownPort: (name) => this.#ports.unknown(name),
+      polledFrom: (name, processor) => this.#ports.get(name)?.runner.polledFrom(processor),
       plug: components.plug,
     })
     this.#saver = new SwitchSaver({
@@ -180,7 +183,7 @@ export class RunningSwitch {
       control: this.#control,
       policies: this.policies,
       saver: this.#saver,
-      find: (name) => this.#find(name),
+      find: (name) => this.#ports.find(name),
       names: () => [...this.#ports.keys()],
       add: (port, prepared) => this.addPort(port, prepared),
       createValidationPort: (port) => this.#createPort({ ...port, name: `${port.name}*` }, true),
@@ -231,10 +234,8 @@ export class RunningSwitch {
     await this.moves.endValidation(config.name) // ES-147
     const id = await this.#createPort(config, false, prepared)
     const mtu = this.#control.mtu(id) // extensions may have reduced it
-    enforcePortSettings(this.#table, id, config, mtu)
-    const endpoints = [config.endpoint, ...(config.adapters ?? [])].map((endpoint) =>
-      'mtu' in endpoint ? { ...endpoint, mtu } : endpoint,
-    )
+    this.effects.enforce(id, config)
+    const endpoints = endpointsOf(config, mtu)
     const common = { id, name: config.name, team: endpoints.length > 1, ownMtu: config.mtu !== undefined }
     const first = attachmentOf(config).type === PortType.external ? 1 : 0
     const runners = endpoints.map((endpoint, i) => this.#runner({ ...common, endpoint, nicIndex: first + i }))
@@ -258,38 +259,31 @@ export class RunningSwitch {
       windows: this.#windows,
       processors: this.#processors,
       control: this.#control,
-      ...this.adapters.forPorts,
+      adapterPort: (name, place, parts) => this.adapters.portOf(name, place, parts),
       event: ({ port, code, message }) => this.#components.log({ source: `port ${port}`, code, message }),
-      connected: () => this.#saver.connected(options.id),
+      connected: () => {
+        this.effects.team.settle()
+        return this.#saver.connected(options.id)
+      },
+      linked: (up, address) => this.effects.team.linked(options.id, options.nicIndex ?? 0, up, address),
       stopping: () => this.#saver.stopping(options.id),
     })
   }
 
   /** Removes a port: its guest loses the connection, its counters go. */
   async removePort(name: string): Promise<void> {
-    const { runner, team } = this.#find(name)
+    const { runner, team } = this.#ports.find(name)
     this.#ports.delete(name)
+    this.effects.team.forget(runner.id)
     await this.adapters.removePort(name)
     for (const each of [runner, ...team]) await each.close()
     await this.#control.deletePort(runner.id)
     for (const counters of this.#processors.counters) counters.clearPort(runner.id)
   }
 
-  #find(name: string): PortWithRunners {
-    const port = this.#ports.get(name)
-    if (port) return port
-    throw this.#unknownPort(name)
-  }
-
-  #unknownPort(name: string): UnknownPortError {
-    return new UnknownPortError(
-      `switch "${this.config.name}" has no port "${name}" (it has: ${[...this.#ports.keys()].join(', ') || 'none'})`,
-    )
-  }
-
   /** Takes a port's link down or up. */
   setLink(name: string, up: boolean): Promise<void> {
-    return this.#control.setLink(this.#find(name).runner.id, up)
+    return this.#control.setLink(this.#ports.find(name).runner.id, up)
   }
 
   updatePort(name: string, friendlyName: string): Promise<void> {
@@ -298,19 +292,19 @@ export class RunningSwitch {
 
   /** Changes settings of a port, those that are named: PORT_UPDATED where its name for people changes, NIC_UPDATED where its MTU does. */
   async setPort(name: string, change: PortSettings): Promise<void> {
-    const { id } = this.#find(name).runner
+    const { id } = this.#ports.find(name).runner
     if (change.friendlyName !== undefined) await this.#control.updatePort(id, change.friendlyName)
     if (change.mtu !== undefined) await this.#control.updateNic(id, { mtu: change.mtu })
-    const port = this.#find(name)
+    const port = this.#ports.find(name)
     const config = { ...port.config, ...change }
-    enforcePortSettings(this.#table, id, config, this.#control.mtu(id))
+    this.effects.enforce(id, config)
     this.#ports.set(name, { ...port, config })
-    if (change.portMirroring !== undefined) this.adapters.policiesChanged(id)
+    this.adapters.policiesChanged(id)
   }
 
   /** What changed of a port's adapter, by its guest or by configuration: NIC_UPDATED. */
   async updateNic(name: string, update: NicUpdate): Promise<void> {
-    return this.#control.updateNic(this.#find(name).runner.id, update)
+    return this.#control.updateNic(this.#ports.find(name).runner.id, update)
   }
 
   /**
@@ -318,7 +312,7 @@ export class RunningSwitch {
    * extensions. Completes with the status of the request. ES-255, ES-257
    */
   async nicRequest(request: OidRequest, port?: string): Promise<OidCompletion> {
-    return this.#control.nicRequest(request, port === undefined ? 0 : this.#find(port).runner.id)
+    return this.#control.nicRequest(request, port === undefined ? 0 : this.#ports.find(port).runner.id)
   }
 
   /** A physical adapter of the external connection indicates a status. ES-281 */
@@ -348,7 +342,7 @@ export class RunningSwitch {
 
   /** The forwarding database, with port names. */
   fdb(filter: { port?: string | undefined; vlan?: number | undefined } = {}): (Omit<FdbEntry, 'port'> & { port: string })[] {
-    const port = filter.port === undefined ? undefined : this.#find(filter.port).runner.id
+    const port = filter.port === undefined ? undefined : this.#ports.find(filter.port).runner.id
     return fdbOf(this.#macs.entries(this.#nowSeconds()), { port, vlan: filter.vlan }, (id) => this.#control.portName(id))
   }
 
@@ -360,7 +354,7 @@ export class RunningSwitch {
   /** Forgets learned addresses; returns how many. */
   flushFdb(filter: { port?: string | undefined; vlan?: number | undefined } = {}): number {
     return this.#macs.flush({
-      ...(filter.port === undefined ? {} : { port: this.#find(filter.port).runner.id }),
+      ...(filter.port === undefined ? {} : { port: this.#ports.find(filter.port).runner.id }),
       ...(filter.vlan === undefined ? {} : { vlan: filter.vlan }),
     })
   }
@@ -413,7 +407,7 @@ export class RunningSwitch {
 
   /** Port id of a port, for tests and tools. */
   portId(name: string): number {
-    return this.#find(name).runner.id
+    return this.#ports.find(name).runner.id
   }
 
   /** The shared memory, for endpoints of the memory kind. */
@@ -423,7 +417,7 @@ export class RunningSwitch {
 
   /** The control half of a port's endpoint; of an external port that of a physical adapter. */
   endpoint(name: string, adapter = 1): PortRunner['endpoint'] {
-    const { runner, team } = this.#find(name)
+    const { runner, team } = this.#ports.find(name)
     return (team[adapter - 2] ?? runner).endpoint
   }
 

@@ -1,9 +1,8 @@
 // A port of the configuration as the control side of the switch creates it, and as people see it.
-import { bandwidthStatusOf } from '../switch/bandwidth/bandwidth-status.ts'
 import type { PortOptions, SwitchControl } from '../switch/control.ts'
 import { type PortCounter, portCounterNames } from '../switch/counters.ts'
 import type { PortTable } from '../switch/port-table.ts'
-import { mtuOf } from './endpoint-factory.ts'
+import { type EndpointConfig, mtuOf } from './endpoint-factory.ts'
 import type { PortRunner } from './port-runner.ts'
 import { attachmentOf, hostAdapters, type PortConfig, type PortStatus, type SwitchConfig } from './switch-config.ts'
 
@@ -12,6 +11,10 @@ function mtuOfPort({ endpoint }: PortConfig, { adapters }: SwitchConfig): number
   if (endpoint.kind !== 'adapter') return mtuOf(endpoint)
   return adapters?.find(({ name }) => name === endpoint.adapter)?.mtu ?? mtuOf(endpoint)
 }
+
+/** The endpoints of a port, that of each physical adapter, with the port's MTU. */
+export const endpointsOf = ({ endpoint, adapters = [] }: PortConfig, mtu: number): EndpointConfig[] =>
+  [endpoint, ...adapters].map((each) => ('mtu' in each ? { ...each, mtu } : each))
 
 /** PORT_CREATE and NIC_CREATE for `config`. */
 export const portOptionsOf = (
@@ -46,6 +49,8 @@ export const portStatusOf = (
   monitorSession: config.monitorSession ?? 0,
   monitorDirection: config.monitorDirection ?? 'both',
   monitorVlan: config.monitorVlan ?? 0,
+  tenant: config.tenant ?? '',
+  teaming: config.teaming ?? null,
   kind: config.endpoint.kind,
   mac: config.mac,
   connected: table.connected(runner.id),
@@ -53,6 +58,5 @@ export const portStatusOf = (
   queues: runner.queues,
   endpoint: config.endpoint,
   detail: runner.endpoint.describe(),
-  bandwidth: bandwidthStatusOf(table.bandwidth, runner.id),
   counters: Object.fromEntries(portCounterNames.map((name) => [name, counter(name)])) as PortStatus['counters'],
 })

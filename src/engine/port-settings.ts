@@ -1,10 +1,16 @@
 // Settings of a port that the switch itself acts on and that may change while it runs: its name for people, its MTU, mirroring.
+
 import { MonitorDirection, MonitorMode, type PortTable } from '../switch/port-table.ts'
+import type { TeamingConfig } from './team/switch-team.ts'
 
 export const mirrorModes = ['none', 'source', 'destination', 'all'] as const
 export const mirrorDirections = ['both', 'sent', 'received'] as const
 
 export interface PortSettings {
+  /** Name of the tenant whose port it is; '' or none: nobody's. */
+  readonly tenant?: string
+  /** Of an external port with several physical adapters. */
+  readonly teaming?: TeamingConfig
   /** The port's name for people, which extensions see; its name without one. */
   readonly friendlyName?: string
   /** Bytes of payload that frames to the port may have; any without it. Of endpoints that have no MTU of their own. */

@@ -1,6 +1,5 @@
 // What a running switch is made from, and what it tells of its ports.
 import { createHash } from 'node:crypto'
-import type { BandwidthStatus } from '../switch/bandwidth/bandwidth-status.ts'
 import { type ControlLimits, type EdgeComponents, NicType, PortType } from '../switch/control.ts'
 import type { PortCounter } from '../switch/counters.ts'
 import type { PropertyInput } from '../switch/policies/property.ts'
@@ -9,7 +8,7 @@ import type { VfPlug } from './adapters/switch-adapters.ts'
 import type { EndpointConfig } from './endpoint-factory.ts'
 import type { ExtensionEntry } from './extension-manager.ts'
 import type { PortSettings } from './port-settings.ts'
-import type { RssConfig } from './rss/rss-config.ts'
+import type { TeamingConfig } from './team/switch-team.ts'
 
 /** A port to create. */
 export interface PortConfig extends PortSettings {
@@ -33,10 +32,6 @@ export interface PortConfig extends PortSettings {
   readonly iov?: IovConfig
   /** 0: no receive queue; 1…100: one where an adapter in VMQ mode has one left, the highest weights first. 100 without it. */
   readonly vmqWeight?: number
-  /** False: a guest with several queue pairs gets its frames by the first one alone. */
-  readonly vmmqEnabled?: boolean
-  /** Queue pairs that frames are spread over at the most; all that the guest receives on without it. */
-  readonly vmmqQueuePairs?: number
   /** Downloaded between PORT_CREATE and NIC_CREATE. */
   readonly properties?: readonly PropertyInput[]
 }
@@ -83,10 +78,10 @@ export interface SwitchConfig {
   /** SR-IOV adapters; one of them may be the external connection. */
   readonly adapters?: readonly AdapterConfig[]
   readonly macTable: { readonly entries: number; readonly ageingSeconds: number }
-  /** Guests with several queue pairs. */
-  readonly rss?: RssConfig | undefined
   /** Directory in which relative sink paths start. */
   readonly directory: string
+  /** Ports of different tenants do not exchange frames. */
+  readonly isolateTenants?: boolean
   /** Custom properties of the switch. */
   readonly properties?: readonly PropertyInput[]
   /** The checking mode: every breach of the contract by an extension is logged by its rule number. Costs throughput; default off. */
@@ -108,7 +103,9 @@ export interface SwitchComponents {
   readonly fatal?: (error: Error) => void
 }
 
-export interface PortStatus extends Required<Omit<PortSettings, 'mtu'>> {
+export interface PortStatus extends Required<Omit<PortSettings, 'mtu' | 'teaming'>> {
+  /** null: as it is without settings. */
+  readonly teaming: TeamingConfig | null
   readonly id: number
   readonly name: string
   /** Bytes. */
@@ -120,7 +117,6 @@ export interface PortStatus extends Required<Omit<PortSettings, 'mtu'>> {
   readonly queues: number
   readonly endpoint: EndpointConfig
   readonly detail: Record<string, unknown>
-  readonly bandwidth: BandwidthStatus
   readonly counters: Record<keyof typeof PortCounter, number>
 }
 

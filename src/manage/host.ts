@@ -2,12 +2,13 @@
 // and command line, which use it. This file holds types only.
 //
 // The rule it must not break: everything here survives JSON, but for the stream of a capture. Counters are numbers (exact up to 2^53), times ISO 8601 in UTC.
-import type { BandwidthStatus } from '../switch/bandwidth/bandwidth-status.ts'
+
+import type { TeamingConfig } from '../engine/team/switch-team.ts'
 import type { PropertyTypeName } from '../switch/policies/property.ts'
 import type { AdapterCalls } from './adapter-calls.ts'
 import type { EndpointConfig, PortChange, PortInput, ResolvedIov } from './config/types.ts'
 import type { DiagnosisCalls } from './diagnosis-calls.ts'
-import type { LiveCalls } from './live/live-view.ts'
+import type { TeamCalls } from './team-calls.ts'
 
 type Answer<T> = T | Promise<T>
 
@@ -80,6 +81,10 @@ export interface PortStatus {
   readonly monitorDirection: 'both' | 'sent' | 'received'
   /** VLAN that mirrored copies for the port are tagged with; 0: they keep what they have. */
   readonly monitorVlan: number
+  /** Name of the tenant whose port it is; '': nobody's. */
+  readonly tenant: string
+  /** Settings of a team; null: as it is without. */
+  readonly teaming: TeamingConfig | null
   /** Further physical adapters of an external port, which form a team with the endpoint. */
   readonly uplinks: readonly EndpointConfig[]
   /** What the port wants of SR-IOV; null: nothing. */
@@ -96,7 +101,6 @@ export interface PortStatus {
   readonly endpoint: EndpointConfig
   /** What the endpoint tells of itself: negotiated features, memory, rings. */
   readonly detail: Readonly<Record<string, unknown>>
-  readonly bandwidth: BandwidthStatus
   readonly counters: PortCounters
 }
 
@@ -217,7 +221,7 @@ export interface RestoreReport {
  * A running switch. Every call may fail with an error that has a stable `code`; those named here have their own HTTP status, see
  * control-errors.ts, such as no-such-port, no-such-extension, port-exists, bad-request, refused.
  */
-export interface SwitchHost extends AdapterCalls, DiagnosisCalls, LiveCalls {
+export interface SwitchHost extends AdapterCalls, DiagnosisCalls, TeamCalls {
   status(): Answer<SwitchStatus>
   ports(): Answer<readonly PortStatus[]>
   fdb(filter: FdbFilter): Answer<readonly FdbEntry[]>

@@ -16,17 +16,17 @@ import type { ResolvedConfig, ResolvedExtension, ResolvedPort } from './config/t
 import { ControlError } from './control-errors.ts'
 import { diagnosisHost } from './diagnosis-host.ts'
 import type { ExtensionStatus, FdbFilter, PortStatus, ProcessorStatus, SwitchHost } from './host.ts'
-import { liveHost } from './live/live-host.ts'
 import { policyHost } from './policy-host.ts'
 
 /** What the engine is told to build. */
 export function engineConfig(config: ResolvedConfig): ConstructorParameters<typeof RunningSwitch>[0] {
-  const { name, type, processors, verify, ports, macTable, extensions, limits } = config.switch
+  const { name, type, processors, verify, isolateTenants, ports, macTable, extensions, limits } = config.switch
   return {
     name,
     type,
     processors,
     verify: verify === true,
+    isolateTenants: isolateTenants === true,
     ports,
     macTable,
     ...(config.switch.properties === undefined ? {} : { properties: config.switch.properties }),
@@ -113,10 +113,8 @@ export function manageSwitch(
     return added
   }
 
-  const adapters = adapterHost({ adapters: running.adapters, switchName: config.switch.name, translated })
   return {
-    ...adapters,
-    ...liveHost({ running, config, settings, version, startedAt, queues: adapters.queues }),
+    ...adapterHost({ adapters: running.adapters, switchName: config.switch.name, translated }),
     ...diagnosisHost({ running, port, translated }),
     ...policyHost({
       running,
@@ -154,6 +152,7 @@ export function manageSwitch(
       }
     },
     ports,
+    team: () => running.effects.team.status() ?? null,
     fdb: (filter) => {
       knownPort(filter)
       return running.fdb(filter).map(({ vlan, mac, port: owner, static: isStatic, ageSeconds }) => ({

@@ -13,6 +13,9 @@ export interface PortOptions {
   readonly session?: number
   readonly direction?: PortStatus['monitorDirection']
   readonly mirrorVlan?: number
+  readonly tenant?: string
+  readonly loadBalancing?: 'HyperVPort' | 'Dynamic'
+  readonly standby?: string[]
 }
 
 function mirrorText({ portMirroring, monitorSession, monitorDirection, monitorVlan }: PortStatus): string {
@@ -32,6 +35,7 @@ function show(terminal: Terminal, port: PortStatus): void {
     ['address', port.mac ?? 'learns'],
     ['MTU', String(port.mtu)],
     ['mirroring', mirrorText(port)],
+    ...(port.tenant === '' ? [] : [['tenant', port.tenant]]),
     ...(iov === null ? [] : [['SR-IOV', `weight ${iov.weight}, ${iov.form} at ${iov.path}`]]),
     ['received', `${count(counters.receivedFrames)} frames, ${bytes(counters.receivedBytes)}`],
     ['sent', `${count(counters.sentFrames)} frames, ${bytes(counters.sentBytes)}`],
@@ -54,13 +58,19 @@ export async function showPort({ terminal, connect }: CommandContext, name: stri
 }
 
 export async function setPort({ terminal, connect }: CommandContext, name: string, options: PortOptions): Promise<void> {
-  const { link, mtu, mirror, session, direction, mirrorVlan } = options
+  const { link, mtu, mirror, session, direction, mirrorVlan, tenant, loadBalancing, standby } = options
   const change = {
     ...(mtu === undefined ? {} : { mtu }),
     ...(mirror === undefined ? {} : { portMirroring: mirror }),
     ...(session === undefined ? {} : { monitorSession: session }),
     ...(direction === undefined ? {} : { monitorDirection: direction }),
     ...(mirrorVlan === undefined ? {} : { monitorVlan: mirrorVlan }),
+    ...(tenant === undefined ? {} : { tenant }),
+    ...(loadBalancing === undefined && standby === undefined
+      ? {}
+      : {
+          teaming: { ...(loadBalancing === undefined ? {} : { loadBalancing }), ...(standby === undefined ? {} : { standby }) },
+        }),
   }
   const changes = Object.keys(change).length > 0
   if (link === undefined && !changes)

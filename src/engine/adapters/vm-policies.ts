@@ -13,9 +13,9 @@ export type PropertiesOf = (portId: number) => readonly PropertyInstance[]
 
 export class VmPolicies {
   readonly #propertiesOf: PropertiesOf
-  readonly #table: Pick<PortTable, 'monitorMode'>
+  readonly #table: Pick<PortTable, 'monitorMode' | 'tenants'>
 
-  constructor(propertiesOf: PropertiesOf, table: Pick<PortTable, 'monitorMode'>) {
+  constructor(propertiesOf: PropertiesOf, table: Pick<PortTable, 'monitorMode' | 'tenants'>) {
     this.#propertiesOf = propertiesOf
     this.#table = table
   }
@@ -44,6 +44,7 @@ export class VmPolicies {
     const isolation = this.#property<IsolationProperty>(portId, 'isolation')
     if (isolation !== undefined && isolation.mode !== 'none') return `its isolation mode is ${isolation.mode}`
     if (this.#property(portId, 'routing-domain') !== undefined) return 'it is in a routing domain'
+    if (this.#table.tenants[portId]! !== 0) return 'tenants are isolated'
     if (this.#table.monitorMode(portId) !== MonitorMode.none) return 'it takes part in port mirroring'
     return undefined
   }

@@ -100,6 +100,8 @@ const settingsOf = ({
   monitorSession,
   monitorDirection,
   monitorVlan,
+  tenant,
+  teaming,
   mtu,
 }: ResolvedPort): Required<Omit<PortSettings, 'mtu'>> & PortSettings => ({
   friendlyName: friendlyName ?? name,
@@ -107,6 +109,8 @@ const settingsOf = ({
   monitorSession: monitorSession ?? 0,
   monitorDirection: monitorDirection ?? 'both',
   monitorVlan: monitorVlan ?? 0,
+  tenant: tenant ?? '',
+  teaming: teaming ?? {},
   ...(mtu === undefined ? {} : { mtu }),
 })
 

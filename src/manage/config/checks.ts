@@ -1,5 +1,6 @@
 // What depends on several values of a configuration at once: duplicates, references, addresses, lengths of resolved paths.
 import { existsSync } from 'node:fs'
+import { hostAdapters } from '../../engine/switch-config.ts'
 import { inBoxExtensionNames } from '../../extensions/catalog.ts'
 import { isSingle, type PropertyInput } from '../../switch/policies/property.ts'
 import { parseStandardProperty } from '../../switch/policies/standard-properties.ts'
@@ -94,6 +95,13 @@ export function checkConfig(config: ResolvedConfig): Finding[] {
     if (port.endpoint.kind === 'vf') checkFunction(port.endpoint, port, config.switch.ports, path, report)
     if (isExternalPort(port)) checkExternal(port, path, config.switch, report)
     checkMtu(port, path, report)
+    if (port.teaming !== undefined && port.adapters === undefined)
+      report(
+        'no-team',
+        [...path, 'teaming'],
+        'this port has no further uplinks to team',
+        'name them under uplinks, or remove teaming',
+      )
   }
   checkAdapters(config, shared)
 
@@ -189,6 +197,15 @@ function checkExternal(port: ResolvedPort, path: Path, { type, ports }: Resolved
   if (port.mac !== null)
     report('uplink-mac', [...path, 'mac'], `behind an ${what} there are many addresses`, 'leave mac out at this port')
   if (port.adapters === undefined) return
+  const { physicalNics } = hostAdapters('', port)
+  for (const [i, standby] of (port.teaming?.standby ?? []).entries())
+    if (!physicalNics.includes(standby))
+      report(
+        'no-such-member',
+        [...path, 'teaming', 'standby', i],
+        `"${standby}" is no member of the team`,
+        `its members are ${physicalNics.join(', ')}`,
+      )
   if (port.endpoint.kind === 'adapter')
     report('no-team', [...path, 'uplinks'], 'an SR-IOV adapter is no member of a team', 'remove uplinks, or the adapter')
   else if (port.endpoint.kind === 'vhost-user' || port.endpoint.kind === 'vf')

@@ -4,9 +4,9 @@
 // references, lengths of resolved paths) is in checks.ts.
 import { z } from 'zod'
 import { mirrorDirections, mirrorModes } from '../../engine/port-settings.ts'
+import { loadBalancingAlgorithms } from '../../engine/team/switch-team.ts'
 import { propertyTypes } from '../../switch/policies/property.ts'
 import { adapterSchema, iovSchema } from './adapter-schema.ts'
-import { portBandwidthSchema, switchBandwidthSchema } from './bandwidth-schema.ts'
 import { endpointSchema, mtu, name, queueCount, socketPath, wireSchema } from './endpoint-schema.ts'
 import { failoverSchema } from './failover-schema.ts'
 import {
@@ -28,7 +28,7 @@ import {
   VMQ_WEIGHT_MAX,
   WAIT_MS_MAX,
 } from './limits.ts'
-import { friendlyNamePattern, guidPattern, ipv4Pattern, loopbackPattern, macPattern, versionPattern } from './patterns.ts'
+import { friendlyNamePattern, guidPattern, ipv4Pattern, macPattern, versionPattern } from './patterns.ts'
 
 const propertyId = z.string().min(1).describe('GUID of a custom property, or the name that an extension gave it.')
 const propertyRest = {
@@ -77,6 +77,24 @@ export const portChangeSchema = z.strictObject({
     .max(VLAN_MAX)
     .optional()
     .describe('Of a destination of mirroring: VLAN that the copies are tagged with in place of their own. 0, the default: none.'),
+  tenant: z
+    .union([name, z.literal('')])
+    .optional()
+    .describe('Tenant whose port this is. Matters on a switch with isolateTenants: true.'),
+  teaming: z
+    .strictObject({
+      loadBalancing: z
+        .enum(loadBalancingAlgorithms)
+        .optional()
+        .describe('HyperVPort: each port has one member; Dynamic: flows are spread over all members. Default: HyperVPort.'),
+      standby: z
+        .array(z.string().min(1))
+        .max(TEAM_UPLINKS_MAX)
+        .optional()
+        .describe('Interfaces of members that carry traffic only while no other one can. Default: none.'),
+    })
+    .optional()
+    .describe('How an external port with further uplinks uses them.'),
 })
 
 export const portSchema = z.strictObject({
@@ -100,7 +118,6 @@ export const portSchema = z.strictObject({
     .record(z.string(), z.unknown())
     .optional()
     .describe('Security property and guards of the port, such as { allowMacSpoofing: true, dhcpGuard: true }.'),
-  bandwidth: portBandwidthSchema.optional().describe('What the VM may send and get, and its part of the uplink.'),
   properties: z
     .array(portPropertySchema)
     .max(PROPERTIES_MAX)
@@ -170,6 +187,10 @@ export const switchSchema = z.strictObject({
     .optional()
     .describe('external switches: give the host an adapter of its own on the switch, a TAP interface called vsw-NAME.'),
   processors: z.number().int().min(1).max(PROCESSORS_MAX).default(1).describe('Threads that move packets.'),
+  isolateTenants: z
+    .boolean()
+    .optional()
+    .describe('Ports of different tenants, and guests without a tenant, exchange no frames. Default: false.'),
   verify: z
     .boolean()
     .optional()
@@ -180,7 +201,6 @@ export const switchSchema = z.strictObject({
     .default([])
     .describe('The extension stack. Within a class, the order is that in which an incoming packet meets them.'),
   ports: z.array(portSchema).max(PORTS_MAX).default([]).describe('The ports of the switch.'),
-  bandwidth: switchBandwidthSchema.optional().describe('How the uplink is shared.'),
   properties: z.array(switchPropertySchema).max(PROPERTIES_MAX).optional().describe('Custom properties of the switch.'),
   macTable: z
     .strictObject({
@@ -213,11 +233,6 @@ export const runtimeSchema = z.strictObject({
       'Directory of sockets and captures. Default: $XDG_RUNTIME_DIR/vmswitch/NAME, else /run/vmswitch/NAME, else .vmswitch/NAME here.',
     ),
   control: socketPath.default('control.sock').describe('Control socket; a relative path starts in the runtime directory.'),
-  console: z
-    .string()
-    .regex(loopbackPattern)
-    .optional()
-    .describe('Loopback address at which the web console is served, such as 127.0.0.1:7788. Default: on the control socket only.'),
 })
 
 export const guestSchema = z.strictObject({

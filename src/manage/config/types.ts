@@ -2,6 +2,7 @@
 // only, so that the engine and the lab, which stand below this layer, may name them without importing anything from it.
 import type { z } from 'zod'
 import type { AdapterMode, QueueModeConfig } from '../../engine/queue-config.ts'
+import type { TeamingConfig } from '../../engine/team/switch-team.ts'
 import type { PropertyInput } from '../../switch/policies/property.ts'
 import type { adapterSchema, iovSchema } from './adapter-schema.ts'
 import type { endpointSchema, wireSchema } from './endpoint-schema.ts'
@@ -73,6 +74,9 @@ export interface ResolvedPort {
   readonly monitorSession?: number
   readonly monitorDirection?: NonNullable<z.output<typeof portSchema>['monitorDirection']>
   readonly monitorVlan?: number
+  /** Absent or '': nobody's. */
+  readonly tenant?: string
+  readonly teaming?: TeamingConfig
   /** Absent: 100. */
   readonly vmqWeight?: number
   /** Absent: the port wants nothing of SR-IOV. */
@@ -101,6 +105,8 @@ export interface ResolvedSwitch {
   /** The host has an adapter of its own on the switch. */
   readonly allowManagementOS?: boolean | undefined
   readonly processors: number
+  /** Ports of different tenants exchange no frames; off if left out. */
+  readonly isolateTenants?: boolean | undefined
   /** Checking mode; off if left out. */
   readonly verify?: boolean | undefined
   readonly extensions: readonly ResolvedExtension[]
@@ -119,12 +125,7 @@ export interface ResolvedConfig {
   readonly switch: ResolvedSwitch
   /** SR-IOV adapters; absent without any. */
   readonly adapters?: readonly ResolvedAdapter[]
-  readonly runtime: {
-    readonly directory: string
-    readonly control: string
-    /** HOST:PORT of the console; absent: it is served on the control socket only. */
-    readonly console?: string | undefined
-  }
+  readonly runtime: { readonly directory: string; readonly control: string }
   readonly guests: readonly GuestConfig[]
   /** Absent without a failover lab. */
   readonly failover?: FailoverConfig

@@ -36,8 +36,6 @@ const remove = operation('delete')
 
 export const operations: readonly Operation[] = [
   get('/v1/status', 'The switch at a glance.', 'SwitchStatus'),
-  get('/v1/live', 'What passes, now: the switch in one answer, to be asked for once a second.', 'LiveView'),
-  get('/v1/access', 'What the caller may do.', "{ access: 'change' | 'read' }"),
   get(
     '/v1/ports',
     'Ports with state, endpoint and counters. With offset or limit: a part of them.',
@@ -49,6 +47,7 @@ export const operations: readonly Operation[] = [
   post('/v1/ports', 'Adds a port.', 'PortStatus', { body: portSchema, status: 201 }),
   patch('/v1/ports/:name', 'Changes a port.', 'PortStatus', { body: portChange }),
   remove('/v1/ports/:name', 'Removes a port: its guest loses the connection.', '{}'),
+  get('/v1/team', 'The team of uplinks with its members; null: there is none.', 'TeamStatus | null'),
   get('/v1/fdb', 'The MAC table. With offset or limit: a part of it.', 'FdbEntry[], or Paged<FdbEntry>', {
     query: [filterSchema, pageSchema],
   }),
