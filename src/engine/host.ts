@@ -167,7 +167,8 @@ export class RunningSwitch {
       encapsulate: (request, sourcePortId) => this.#control.nicRequest(request, sourcePortId),
       hasPort: (name) => this.#ports.has(name),
       unknownPort: (name) => this.#ports.unknown(name),
-      polledFrom: (name, processor) => this.#ports.get(name)?.runner.polledFrom(processor),
+      polledFrom: (name, processor, among) => this.#ports.get(name)?.runner.polledFrom(processor, among),
+      rss: config.rss,
       plug: components.plug,
     })
     this.#saver = new SwitchSaver({
@@ -259,7 +260,7 @@ export class RunningSwitch {
       windows: this.#windows,
       processors: this.#processors,
       control: this.#control,
-      adapterPort: (name, place, parts) => this.adapters.portOf(name, place, parts),
+      ...this.adapters.forPorts,
       event: ({ port, code, message }) => this.#components.log({ source: `port ${port}`, code, message }),
       connected: () => {
         this.effects.team.settle()

@@ -5,7 +5,7 @@
 // The rule it must not break: a slice is bounded, and between two bursts the configuration may change but never within one.
 
 import type { MayBeDirect } from '../adapter/direct-path.ts'
-import { type EndpointQueue, type QueueContext, type QueuePlan, ringKinds } from '../endpoints/endpoint.ts'
+import { type EndpointQueue, type QueueContext, type QueuePlan, receiving, ringKinds } from '../endpoints/endpoint.ts'
 import { openQueue } from '../endpoints/open-queue.ts'
 import { kernelsByPacket, type PacketKernels } from '../kernels/by-packet.ts'
 import { BURST_MAX, HEADER_COPY, PF_OWNED, PF_SAFE } from '../kernels/layout.ts'
@@ -24,7 +24,7 @@ import { ReferenceTable } from '../switch/control/references.ts'
 import { ConfigurationView } from '../switch/control/view.ts'
 import { Counters, PortCounter, ProcessorCounter } from '../switch/counters.ts'
 import { DataPath } from '../switch/data-path.ts'
-import { Delivery, type SinkQueue } from '../switch/delivery.ts'
+import { Delivery, type QueueChoice, type SinkQueue } from '../switch/delivery.ts'
 import { describeError } from '../switch/describe-error.ts'
 import { DropRing } from '../switch/drop-ring.ts'
 import { type DryRunOptions, dryRun } from '../switch/dry-run.ts'
@@ -267,7 +267,7 @@ export class Processor {
         parking = queue
         continue
       }
-      sinks.push(queue)
+      if (receiving(plans)(plan)) sinks.push(queue)
       if (!owned.includes(i)) continue
       const ofQueues = queueAdapterOf(plan)
       this.#sources.add({
@@ -289,6 +289,11 @@ export class Processor {
     const place = parking
     const rings = sinks.length === 0 ? [null] : sinks // the driver of a virtio-net device has stopped all its rings
     this.#deliverTo(target, place === undefined ? sinks : rings.map((ring) => new ParkingSink(ring, place)))
+  }
+
+  /** Who chooses where a port has several queue pairs; undefined: a hash of delivery's own. */
+  setChoice(port: number, choice: QueueChoice | undefined): void {
+    this.#delivery.setChoice(port, choice)
   }
 
   // What other processors leave for the queues of this one.

@@ -56,10 +56,10 @@ async function answer(request: Request): Promise<unknown> {
       return modules.abandon(request.keys)
     case 'queues':
       return processor.setQueues(request)
-    case 'acls':
-      return processor.acls.set(request.port, request.plan)
     case 'queue-pairs':
       return processor.setChoice(request.port, choiceOf(request, processor))
+    case 'acls':
+      return processor.acls.set(request.port, request.plan)
     case 'adapter':
       return processor.adapters.open(request.plan)
     case 'adapter-host':
