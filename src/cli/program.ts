@@ -2,10 +2,11 @@
 import { Argument, Command, CommanderError, Option } from 'commander'
 import { addAdapterCommands } from './adapter-commands.ts'
 import { type CommandContext, type CommonOptions, processContext } from './command-context.ts'
+import type { UpOptions } from './commands/up.ts'
 import type { VerifyArguments } from './commands/verify.ts'
 import { addConnectionCommands } from './connection-commands.ts'
 import { addDiagnosisCommands } from './diagnosis-commands.ts'
-import { whole } from './grammar.ts'
+import { consoleOption, whole } from './grammar.ts'
 import { addLabCommands } from './lab-commands.ts'
 import { addPolicyCommands } from './policy-commands.ts'
 import { addPortCommands } from './port-commands.ts'
@@ -56,10 +57,12 @@ export function createProgram(version: string, finish: (exitCode: number) => voi
     .argument('<file>', 'configuration, YAML or TypeScript')
     .option('--once', 'stop when the guests have shown that they reach each other')
     .option('--no-guests', 'start the switch only')
+    .addOption(consoleOption())
+    .option('--console-read-only', 'who opens the console at --console may look, and change nothing')
     .addOption(json())
-    .action(async (file: string, options: { once?: boolean; guests: boolean }, command: Command) =>
+    .action(async (file: string, options: Partial<UpOptions> & { guests: boolean }, command: Command) =>
       run(command, async (context) =>
-        (await import('./commands/up.ts')).up(context, file, { once: options.once === true, guests: options.guests }),
+        (await import('./commands/up.ts')).up(context, file, { ...options, once: options.once === true }),
       ),
     )
 

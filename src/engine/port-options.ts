@@ -1,4 +1,5 @@
 // A port of the configuration as the control side of the switch creates it, and as people see it.
+import { bandwidthStatusOf } from '../switch/bandwidth/bandwidth-status.ts'
 import type { PortOptions, SwitchControl } from '../switch/control.ts'
 import { type PortCounter, portCounterNames } from '../switch/counters.ts'
 import type { PortTable } from '../switch/port-table.ts'
@@ -58,5 +59,6 @@ export const portStatusOf = (
   queues: runner.queues,
   endpoint: config.endpoint,
   detail: runner.endpoint.describe(),
+  bandwidth: bandwidthStatusOf(table.bandwidth, runner.id),
   counters: Object.fromEntries(portCounterNames.map((name) => [name, counter(name)])) as PortStatus['counters'],
 })

@@ -9,6 +9,7 @@ import type { SwitchControl } from '../switch/control.ts'
 import type { WindowAllocator } from '../vhost-user/window-allocator.ts'
 import { createEndpoint, type EndpointConfig } from './endpoint-factory.ts'
 import type { ProcessorSet } from './processor-set.ts'
+import type { ServedPairs } from './rss/running-rss.ts'
 import { ServedQueues } from './served-queues.ts'
 
 /** Something that happened on a port. */
@@ -48,6 +49,8 @@ export interface PortRunnerComponents {
   readonly connected?: () => Promise<void>
   /** The link of the endpoint, before anything follows it; `address`: of its interface, where it has one. */
   readonly linked?: (up: boolean, address: unknown) => void
+  /** The queue pairs of a guest have changed. */
+  readonly pairsChanged?: (served: ServedPairs) => Promise<void>
 }
 
 /** A port and its endpoint. */
@@ -120,9 +123,9 @@ export class PortRunner {
     })
   }
 
-  /** Has the port's queue pairs polled by `processor` and those that follow. */
-  polledFrom(processor: number): Promise<void> {
-    return this.#served.polledFrom(processor)
+  /** Has the port's queue pairs polled by `processor` and those of `among` that follow. */
+  polledFrom(processor: number, among?: readonly number[]): Promise<void> {
+    return this.#served.polledFrom(processor, among)
   }
 
   get linkUp(): boolean {
@@ -135,7 +138,17 @@ export class PortRunner {
 
   async #setPlans(plans: readonly QueuePlan[], windows: readonly WindowPlan[]): Promise<void> {
     await this.#served.set(plans, windows)
+    await this.#pairsChanged(plans.filter(({ receives }) => receives !== false).length)
     this.#follow()
+  }
+
+  // Frames to the wire, or to a team, are spread by the switch itself. A guest that is gone for a while finds its table as it was.
+  async #pairsChanged(count: number, isGone = false): Promise<void> {
+    const { id: port, name, config } = this
+    if (this.#nicIndex !== 0 || (config.kind !== 'vhost-user' && config.kind !== 'tap')) return
+    if (count === 0 && !isGone) return
+    const processorOf = (queuePair: number): number => this.#served.processorOf(queuePair)
+    await this.#components.pairsChanged?.({ port, name, receiving: count, processorOf })
   }
 
   // The connection is connected while the link is up and there are queues.
@@ -212,5 +225,6 @@ export class PortRunner {
     this.#closed = true
     await this.#steps
     await this.endpoint.close()
+    await this.#pairsChanged(0, true)
   }
 }

@@ -51,6 +51,8 @@ const written = ({ type, propertyId, propertyInstanceId, propertyVersion, value 
   value,
 })
 
+const NO_CONNECTIONS = new Uint8Array(0)
+
 export class SwitchSaver {
   readonly #components: SavingComponents
   readonly #save: SaveControl
@@ -114,6 +116,7 @@ export class SwitchSaver {
       ),
       addresses,
       blocks: blocks ?? this.#waiting.get(port.id) ?? [],
+      connections: policies.connections.save(port.id),
     }
   }
 
@@ -135,13 +138,14 @@ export class SwitchSaver {
    * port's connection is connected.
    */
   async restore(portId: number, saved: SavedPort): Promise<RestoredPort> {
-    const { macs, nowSeconds } = this.#components
+    const { macs, nowSeconds, policies } = this.#components
     this.#counted.set(portId, saved.counters)
     for (const { mac, vlan, ageSeconds } of saved.addresses) {
       const { low, high } = macKey(mac)
       // Another thread may hold the table's lock for a moment.
       for (let i = 0; i < LEARN_ATTEMPTS && !macs.learn(low, high, vlan, portId, nowSeconds() - ageSeconds); i++);
     }
+    policies.connections.restore(portId, saved.connections ?? NO_CONNECTIONS)
     if (saved.blocks.length === 0) return { name: saved.name, data: 'none', orphans: 0 }
     // In the order of the port's other operations: one restore of a connection at a time (ES-490), and no connect between look and note.
     return this.#components.control.during([portId], async () => {

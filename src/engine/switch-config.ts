@@ -1,5 +1,6 @@
 // What a running switch is made from, and what it tells of its ports.
 import { createHash } from 'node:crypto'
+import type { BandwidthStatus } from '../switch/bandwidth/bandwidth-status.ts'
 import { type ControlLimits, type EdgeComponents, NicType, PortType } from '../switch/control.ts'
 import type { PortCounter } from '../switch/counters.ts'
 import type { PropertyInput } from '../switch/policies/property.ts'
@@ -8,6 +9,7 @@ import type { VfPlug } from './adapters/switch-adapters.ts'
 import type { EndpointConfig } from './endpoint-factory.ts'
 import type { ExtensionEntry } from './extension-manager.ts'
 import type { PortSettings } from './port-settings.ts'
+import type { RssConfig } from './rss/rss-config.ts'
 import type { TeamingConfig } from './team/switch-team.ts'
 
 /** A port to create. */
@@ -32,6 +34,10 @@ export interface PortConfig extends PortSettings {
   readonly iov?: IovConfig
   /** 0: no receive queue; 1…100: one where an adapter in VMQ mode has one left, the highest weights first. 100 without it. */
   readonly vmqWeight?: number
+  /** False: a guest with several queue pairs gets its frames by the first one alone. */
+  readonly vmmqEnabled?: boolean
+  /** Queue pairs that frames are spread over at the most; all that the guest receives on without it. */
+  readonly vmmqQueuePairs?: number
   /** Downloaded between PORT_CREATE and NIC_CREATE. */
   readonly properties?: readonly PropertyInput[]
 }
@@ -78,6 +84,8 @@ export interface SwitchConfig {
   /** SR-IOV adapters; one of them may be the external connection. */
   readonly adapters?: readonly AdapterConfig[]
   readonly macTable: { readonly entries: number; readonly ageingSeconds: number }
+  /** Guests with several queue pairs. */
+  readonly rss?: RssConfig | undefined
   /** Directory in which relative sink paths start. */
   readonly directory: string
   /** Ports of different tenants do not exchange frames. */
@@ -117,6 +125,7 @@ export interface PortStatus extends Required<Omit<PortSettings, 'mtu' | 'teaming
   readonly queues: number
   readonly endpoint: EndpointConfig
   readonly detail: Record<string, unknown>
+  readonly bandwidth: BandwidthStatus
   readonly counters: Record<keyof typeof PortCounter, number>
 }
 

@@ -43,6 +43,7 @@ export function connectControl(path: string, timeoutMs = TIMEOUT_MS): RemoteSwit
     ...adapterClient(call),
     ...diagnosisClient({ path, call, unreached }),
     status: () => call('GET', '/v1/status'),
+    live: () => call('GET', '/v1/live'),
     ports: () => call('GET', '/v1/ports'),
     team: () => call('GET', '/v1/team'),
     fdb: ({ vlan, port }) => {

@@ -7,10 +7,13 @@ import { getRequestListener } from '@hono/node-server'
 import { type Context, Hono } from 'hono'
 import { bodyLimit } from 'hono/body-limit'
 import type { z } from 'zod'
+import { type Access, accessGuard } from './access.ts'
 import { addAdapterRoutes } from './adapter-routes.ts'
 import { pathText } from './config/diagnostics.ts'
 import { explainIssues } from './config/explain.ts'
 import { portSchema } from './config/schema.ts'
+import { addConsoleRoutes } from './console/console-files.ts'
+import { foreignRequest, refusedResponse } from './console/local-browser.ts'
 import { ControlError, problemOf } from './control-errors.ts'
 import { addDiagnosisRoutes } from './diagnosis-routes.ts'
 import type { EventBus } from './events/event-bus.ts'
@@ -40,16 +43,22 @@ export interface ControlComponents {
   readonly events?: EventBus | undefined
   /** Text for those who collect metrics. */
   readonly metrics?: ((format: MetricsFormat) => Promise<string>) | undefined
+  /** What callers may do; change without it. */
+  readonly access?: Access | undefined
+  /** Directory of the console's files; without it there is no console. */
+  readonly console?: string | undefined
 }
 
 /** The routes, apart from any socket. */
-export function controlRoutes({ host, log, service, events, metrics }: ControlComponents): Hono {
+export function controlRoutes(components: ControlComponents): Hono {
+  const { host, log, service, events, metrics, access = 'change', console } = components
   const app = new Hono()
   const limit = (maxSize: number) =>
     bodyLimit({ maxSize, onError: () => refuse('too-large', `a request has at most ${maxSize} bytes`) })
   const usual = limit(BODY_MAX_BYTES)
   const large = limit(SAVED_BODY_MAX_BYTES)
   app.use((context, next) => (SAVED_ROUTES.has(context.req.path) ? large : usual)(context, next))
+  app.use(accessGuard(access))
   app.onError((error, context) => {
     const { problem, status } = problemOf(error)
     if (status === 500)
@@ -65,6 +74,8 @@ export function controlRoutes({ host, log, service, events, metrics }: ControlCo
   )
 
   app.get('/v1/status', async (context) => context.json(await host.status()))
+  app.get('/v1/live', async (context) => context.json(await host.live()))
+  app.get('/v1/access', (context) => context.json({ access }))
   app.get('/v1/ports', async (context) => {
     const page = pageOf(context)
     const ports = await host.ports()
@@ -123,6 +134,7 @@ export function controlRoutes({ host, log, service, events, metrics }: ControlCo
       return context.body(await metrics(format), 200, { 'content-type': metricsFormats[format] })
     })
   addDiagnosisRoutes(app, host, body)
+  if (console !== undefined) addConsoleRoutes(app, console)
   return app
 }
 
@@ -182,7 +194,13 @@ export async function startControlServer(
 ): Promise<ControlServer> {
   const { path } = options
   await claimSocketPath(path)
-  const server = createServer(getRequestListener(controlRoutes(components).fetch))
+  const app = controlRoutes(components)
+  // The socket may be forwarded to a port of this machine, which web pages reach.
+  const answer = (asked: Request): Response | Promise<Response> => {
+    const foreign = foreignRequest(asked.headers)
+    return foreign === null ? app.fetch(asked) : refusedResponse(foreign)
+  }
+  const server = createServer(getRequestListener(answer))
   server.requestTimeout = REQUEST_TIMEOUT_MS
   server.headersTimeout = REQUEST_TIMEOUT_MS
   await listen(server, path)

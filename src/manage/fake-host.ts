@@ -4,6 +4,16 @@ import { fakeAdapters } from './fake-adapters.ts'
 import { fakeDiagnosis } from './fake-diagnosis.ts'
 import type { ExtensionStatus, PortCounters, PortStatus, PropertyStatus, SwitchHost } from './host.ts'
 
+const noBandwidth = {
+  maximum: null,
+  maximumReceive: null,
+  minimum: null,
+  weight: null,
+  pacedBytes: 0,
+  waitedSeconds: 0,
+  uplinkBytes: 0,
+}
+
 const counters: PortCounters = {
   receivedFrames: 1_234_567,
   receivedBytes: 98_765_432,
@@ -82,6 +92,7 @@ export function fakeHost(): FakeHost {
       engine: 'wasm',
       endpoint: { kind: 'vhost-user', path: '/run/l/alpha.sock', mode: 'server', queuePairs: 1, mtu: 1500, requireSeals: true },
       detail: { engine: 'wasm' },
+      bandwidth: noBandwidth,
       counters,
     },
     {
@@ -106,6 +117,7 @@ export function fakeHost(): FakeHost {
       engine: null,
       endpoint: { kind: 'tap', interface: 'vsw0', mtu: 1500, queues: 1 },
       detail: {},
+      bandwidth: noBandwidth,
       counters: { ...counters, receivedFrames: 0, receivedBytes: 0 },
     },
   ]
@@ -140,6 +152,24 @@ export function fakeHost(): FakeHost {
       memory: { residentBytes: 123_000_000, guestBytesAvailable: 4_000_000_000 },
     }),
     ports: () => ports,
+    live: () => ({
+      takenAt: '2026-01-02T03:04:05.000Z',
+      switch: { name: 'lab0', type: 'private', version: '0.1.0', startedAt: '2026-01-02T03:04:05.000Z', uptimeSeconds: 3723 },
+      ports: ports.map(({ endpoint, iov, ...port }) => ({
+        ...port,
+        kind: endpoint.kind,
+        place: 'path' in endpoint ? endpoint.path : '',
+        vlan: null,
+        wantsVf: (iov?.weight ?? 0) > 0,
+      })),
+      extensions,
+      drops: [{ port: 'alpha', reason: 'mac-spoofing', frames: 3 }],
+      processors: [{ id: 0, latencyNs: { p50: 1100, p99: 4200, p999: 16_000 }, latencyCounts: [0, 12], counters: { busyNs: 5 } }],
+      adapters: [],
+      queues: [],
+      macTable: { used: 2, capacity: 8192, ageingSeconds: 300 },
+      memory: { residentBytes: 123_000_000, guestBytesAvailable: 4_000_000_000 },
+    }),
     team: () => ({
       port: 'uplink',
       teamingMode: 'SwitchIndependent',

@@ -4,10 +4,12 @@
 // The rule it must not break: everything here survives JSON, but for the stream of a capture. Counters are numbers (exact up to 2^53), times ISO 8601 in UTC.
 
 import type { TeamingConfig } from '../engine/team/switch-team.ts'
+import type { BandwidthStatus } from '../switch/bandwidth/bandwidth-status.ts'
 import type { PropertyTypeName } from '../switch/policies/property.ts'
 import type { AdapterCalls } from './adapter-calls.ts'
 import type { EndpointConfig, PortChange, PortInput, ResolvedIov } from './config/types.ts'
 import type { DiagnosisCalls } from './diagnosis-calls.ts'
+import type { LiveCalls } from './live/live-view.ts'
 import type { TeamCalls } from './team-calls.ts'
 
 type Answer<T> = T | Promise<T>
@@ -101,6 +103,8 @@ export interface PortStatus {
   readonly endpoint: EndpointConfig
   /** What the endpoint tells of itself: negotiated features, memory, rings. */
   readonly detail: Readonly<Record<string, unknown>>
+  /** What it may send and get, and its part of the uplink. */
+  readonly bandwidth: BandwidthStatus
   readonly counters: PortCounters
 }
 
@@ -221,7 +225,7 @@ export interface RestoreReport {
  * A running switch. Every call may fail with an error that has a stable `code`; those named here have their own HTTP status, see
  * control-errors.ts, such as no-such-port, no-such-extension, port-exists, bad-request, refused.
  */
-export interface SwitchHost extends AdapterCalls, DiagnosisCalls, TeamCalls {
+export interface SwitchHost extends AdapterCalls, DiagnosisCalls, LiveCalls, TeamCalls {
   status(): Answer<SwitchStatus>
   ports(): Answer<readonly PortStatus[]>
   fdb(filter: FdbFilter): Answer<readonly FdbEntry[]>

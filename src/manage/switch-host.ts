@@ -16,6 +16,7 @@ import type { ResolvedConfig, ResolvedExtension, ResolvedPort } from './config/t
 import { ControlError } from './control-errors.ts'
 import { diagnosisHost } from './diagnosis-host.ts'
 import type { ExtensionStatus, FdbFilter, PortStatus, ProcessorStatus, SwitchHost } from './host.ts'
+import { liveHost } from './live/live-host.ts'
 import { policyHost } from './policy-host.ts'
 
 /** What the engine is told to build. */
@@ -113,8 +114,10 @@ export function manageSwitch(
     return added
   }
 
+  const adapters = adapterHost({ adapters: running.adapters, switchName: config.switch.name, translated })
   return {
-    ...adapterHost({ adapters: running.adapters, switchName: config.switch.name, translated }),
+    ...adapters,
+    ...liveHost({ running, config, settings, version, startedAt, queues: adapters.queues }),
     ...diagnosisHost({ running, port, translated }),
     ...policyHost({
       running,

@@ -63,13 +63,14 @@ function resolveEndpoint<T extends EndpointConfig>(endpoint: T, directory: strin
   return resolved as unknown as T
 }
 
-function portProperties({ vlan, security, properties = [] }: z.output<typeof portSchema>): PropertyInput[] {
+function portProperties({ vlan, security, bandwidth, properties = [] }: z.output<typeof portSchema>): PropertyInput[] {
   const access = typeof vlan === 'number' ? { mode: 'access', accessVlanId: vlan } : vlan
   const { security: standard, protection } = splitSecurity(security ?? {})
   return [
     ...(access === undefined ? [] : [{ type: 'vlan' as const, value: access }]),
     ...(security === undefined || standard === undefined ? [] : [{ type: 'security' as const, value: standard }]),
     ...(protection === undefined ? [] : [{ type: 'protection' as const, value: protection }]),
+    ...(bandwidth === undefined ? [] : [{ type: 'bandwidth' as const, value: bandwidth }]),
     ...properties,
   ]
 }
@@ -162,16 +163,18 @@ export function resolveConfig(
   components: ResolveComponents,
 ): ResolvedConfig {
   const beside = dirname(file)
-  const { directory: written, control } = config.runtime
-  const { properties, ...ofSwitch } = config.switch
+  const { directory: written, control, console } = config.runtime
+  const { properties: custom = [], bandwidth, ...ofSwitch } = config.switch
+  const properties: PropertyInput[] = [
+    ...(bandwidth === undefined ? [] : [{ type: 'bandwidth' as const, value: bandwidth }]),
+    ...custom.map((property) => ({ type: 'custom' as const, ...property })),
+  ]
   const directory = written === undefined ? runtimeDirectory(config.switch.name, components) : resolve(beside, written)
   return {
     file,
     switch: {
       ...ofSwitch,
-      ...(properties === undefined
-        ? {}
-        : { properties: properties.map((property) => ({ type: 'custom' as const, ...property })) }),
+      ...(properties.length > 0 ? { properties } : {}),
       extensions: config.switch.extensions.map((extension) => ({
         ...extension,
         name: extensionName(extension.use),
@@ -185,7 +188,7 @@ export function resolveConfig(
     ...(config.adapters === undefined
       ? {}
       : { adapters: config.adapters.map((adapter) => resolveAdapter(adapter, config.switch.name, directory)) }),
-    runtime: { directory, control: resolve(directory, control) },
+    runtime: { directory, control: resolve(directory, control), ...(console === undefined ? {} : { console }) },
     guests: config.guests,
     ...(config.failover === undefined ? {} : { failover: config.failover }),
   }

@@ -7,6 +7,7 @@ import { mirrorDirections, mirrorModes } from '../../engine/port-settings.ts'
 import { loadBalancingAlgorithms } from '../../engine/team/switch-team.ts'
 import { propertyTypes } from '../../switch/policies/property.ts'
 import { adapterSchema, iovSchema } from './adapter-schema.ts'
+import { portBandwidthSchema, switchBandwidthSchema } from './bandwidth-schema.ts'
 import { endpointSchema, mtu, name, queueCount, socketPath, wireSchema } from './endpoint-schema.ts'
 import { failoverSchema } from './failover-schema.ts'
 import {
@@ -28,7 +29,7 @@ import {
   VMQ_WEIGHT_MAX,
   WAIT_MS_MAX,
 } from './limits.ts'
-import { friendlyNamePattern, guidPattern, ipv4Pattern, macPattern, versionPattern } from './patterns.ts'
+import { friendlyNamePattern, guidPattern, ipv4Pattern, loopbackPattern, macPattern, versionPattern } from './patterns.ts'
 
 const propertyId = z.string().min(1).describe('GUID of a custom property, or the name that an extension gave it.')
 const propertyRest = {
@@ -118,6 +119,7 @@ export const portSchema = z.strictObject({
     .record(z.string(), z.unknown())
     .optional()
     .describe('Security property and guards of the port, such as { allowMacSpoofing: true, dhcpGuard: true }.'),
+  bandwidth: portBandwidthSchema.optional().describe('What the VM may send and get, and its part of the uplink.'),
   properties: z
     .array(portPropertySchema)
     .max(PROPERTIES_MAX)
@@ -201,6 +203,7 @@ export const switchSchema = z.strictObject({
     .default([])
     .describe('The extension stack. Within a class, the order is that in which an incoming packet meets them.'),
   ports: z.array(portSchema).max(PORTS_MAX).default([]).describe('The ports of the switch.'),
+  bandwidth: switchBandwidthSchema.optional().describe('How the uplink is shared.'),
   properties: z.array(switchPropertySchema).max(PROPERTIES_MAX).optional().describe('Custom properties of the switch.'),
   macTable: z
     .strictObject({
@@ -233,6 +236,13 @@ export const runtimeSchema = z.strictObject({
       'Directory of sockets and captures. Default: $XDG_RUNTIME_DIR/vmswitch/NAME, else /run/vmswitch/NAME, else .vmswitch/NAME here.',
     ),
   control: socketPath.default('control.sock').describe('Control socket; a relative path starts in the runtime directory.'),
+  console: z
+    .string()
+    .regex(loopbackPattern)
+    .optional()
+    .describe(
+      'Loopback address at which the web console is served, such as 127.0.0.1:7788. Default: on the control socket only.',
+    ),
 })
 
 export const guestSchema = z.strictObject({

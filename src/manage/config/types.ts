@@ -125,7 +125,12 @@ export interface ResolvedConfig {
   readonly switch: ResolvedSwitch
   /** SR-IOV adapters; absent without any. */
   readonly adapters?: readonly ResolvedAdapter[]
-  readonly runtime: { readonly directory: string; readonly control: string }
+  readonly runtime: {
+    readonly directory: string
+    readonly control: string
+    /** HOST:PORT of the console; absent: it is served on the control socket only. */
+    readonly console?: string | undefined
+  }
   readonly guests: readonly GuestConfig[]
   /** Absent without a failover lab. */
   readonly failover?: FailoverConfig

@@ -36,6 +36,8 @@ const remove = operation('delete')
 
 export const operations: readonly Operation[] = [
   get('/v1/status', 'The switch at a glance.', 'SwitchStatus'),
+  get('/v1/live', 'What passes, now: the switch in one answer, to be asked for once a second.', 'LiveView'),
+  get('/v1/access', 'What the caller may do.', "{ access: 'change' | 'read' }"),
   get(
     '/v1/ports',
     'Ports with state, endpoint and counters. With offset or limit: a part of them.',

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
+import { datagram, packet, TrackingHarness } from '../../../test/support/tracked-frames.ts'
 import { NO_GUID } from '../../ndis/properties.ts'
 import { SAVE_DATA_MAX } from '../../ndis/save-state.ts'
+import { saveConnections } from '../conntrack/connection-records.ts'
 import { decodeBase64, encodeBase64 } from './base64.ts'
 import { readSavedSwitch, SavedStateError, type SavedSwitch, writeSavedSwitch } from './saved-switch.ts'
 
@@ -124,4 +126,27 @@ test('whatever the text, it is read whole or refused with its place', () => {
     { numRuns: 500 },
   )
   fc.assert(fc.property(fc.json(), (json) => refusal(json) instanceof SavedStateError))
+})
+
+test('connections of a port are read as they were written, and refused if they are none', () => {
+  const harness = new TrackingHarness()
+  harness.open(packet(4, true, 17, datagram(1000, 53)), false)
+  const connections = saveConnections(harness.table.store, 1, harness.nowMs)
+  const [alpha, beta] = saved.ports
+  const withSome = {
+    ...saved,
+    ports: [
+      { ...alpha!, connections },
+      { ...beta!, connections: new Uint8Array(0) },
+    ],
+  }
+  const text = writeSavedSwitch(withSome)
+  assert.deepEqual(readSavedSwitch(text), { ...withSome, ports: [withSome.ports[0], beta] })
+  for (const [bad, message] of [
+    ['AAAA', /ports\[0\]\.connections: has 3 bytes/],
+    ['?', /ports\[0\]\.connections: base64/],
+    [5, /ports\[0\]\.connections: base64/],
+    [Buffer.alloc(connections.length).toString('base64'), /ports\[0\]\.connections: its connection 1 is none/],
+  ] as const)
+    assert.match(refusal(changed((_, first) => (first.connections = bad))).message, message)
 })

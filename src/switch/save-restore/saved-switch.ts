@@ -4,6 +4,7 @@
 // refused with its place. A member that is not known is refused too: a newer version has another number.
 import { normalizeGuid } from '../../ndis/properties.ts'
 import { type NicSaveBlock, SAVE_DATA_MAX } from '../../ndis/save-state.ts'
+import { savedConnectionsError } from '../conntrack/connection-records.ts'
 import { type PropertyInput, propertyTypes } from '../policies/property.ts'
 import { PROPERTIES_MAX } from '../policies/property-store.ts'
 import { decodeBase64, encodeBase64 } from './base64.ts'
@@ -40,6 +41,8 @@ export interface SavedPort {
   readonly addresses: readonly SavedAddress[]
   /** Run-time data of extensions, in the order in which they were saved. */
   readonly blocks: readonly NicSaveBlock[]
+  /** Connections that its stateful rules follow, if there are any: see conntrack/connection-records.ts. */
+  readonly connections?: Uint8Array
 }
 
 export interface SavedSwitch {
@@ -72,8 +75,9 @@ export function writeSavedSwitch({ name, savedAt, properties, ports }: SavedSwit
     name,
     savedAt,
     properties,
-    ports: ports.map((port) => ({
+    ports: ports.map(({ connections, ...port }) => ({
       ...port,
+      ...(connections === undefined || connections.length === 0 ? {} : { connections: encodeBase64(connections) }),
       blocks: port.blocks.map(({ saveData, ...block }) => ({ ...block, saveData: encodeBase64(saveData) })),
     })),
   })
@@ -191,7 +195,18 @@ function savedProperty(value: unknown, path: Path): PropertyInput {
 }
 
 function savedPort(value: unknown, path: Path): SavedPort {
-  const members = object(value, path, 'name', 'connected', 'config', 'properties', 'counters', 'addresses', 'blocks')
+  const members = object(
+    value,
+    path,
+    'name',
+    'connected',
+    'config',
+    'properties',
+    'counters',
+    'addresses',
+    'blocks',
+    'connections?',
+  )
   if (!isObject(members.config)) throw new Refusal([...path, 'config'], 'an object is expected')
   if (!isObject(members.counters)) throw new Refusal([...path, 'counters'], 'an object is expected')
   if (typeof members.connected !== 'boolean') throw new Refusal([...path, 'connected'], 'true or false is expected')
@@ -214,7 +229,18 @@ function savedPort(value: unknown, path: Path): SavedPort {
     ),
     addresses: list(members.addresses, [...path, 'addresses'], ADDRESSES_PER_PORT_MAX, savedAddress),
     blocks,
+    ...(members.connections === undefined
+      ? {}
+      : { connections: savedConnections(members.connections, [...path, 'connections']) }),
   }
+}
+
+function savedConnections(value: unknown, path: Path): Uint8Array {
+  const bytes = typeof value === 'string' ? decodeBase64(value) : undefined
+  if (bytes === undefined) throw new Refusal(path, 'base64 is expected')
+  const wrong = savedConnectionsError(bytes)
+  if (wrong !== undefined) throw new Refusal(path, wrong)
+  return bytes
 }
 
 function savedAddress(value: unknown, path: Path): SavedAddress {
