@@ -14,7 +14,7 @@ import { Namespace, run } from '../support/veth.ts'
 const PYTHON = '/usr/bin/python3'
 const script = fileURLToPath(new URL('../support/tracked-peer.py', import.meta.url))
 const MAC = '02:00:00:00:79:0'
-const IDLE_SECONDS = 3
+const IDLE_SECONDS = 5
 const addresses = { 4: ['10.79.0.1', '10.79.0.2'], 6: ['fd00:79::1', 'fd00:79::2'] } as const
 const PORT = 7000
 
@@ -31,37 +31,53 @@ interface World {
   readonly interfaces: readonly string[]
 }
 
-// Two TAP ports, each in a namespace of its own; the first one is behind stateful rules.
-async function world(t: TestContext): Promise<World> {
-  const sides = [new Namespace(), new Namespace()]
-  const interfaces = [1, 2].map((side) => `vs${process.pid % 100000}x${side}`)
-  const ports = interfaces.map(
-    (name, i): PortConfig => ({
-      name: `p${i + 1}`,
-      mac: `${MAC}${i + 1}`,
-      macSpoofing: i === 0 ? 'off' : 'on',
-      learning: i !== 0,
-      link: 'up',
-      endpoint: { kind: 'tap', interface: name, mtu: 1500, queues: 1 },
-    }),
-  )
+// A switch with two TAP ports, each in one of two namespaces.
+async function joined(t: TestContext, sides: readonly Namespace[], letter: string, names: readonly string[]): Promise<World> {
+  const interfaces = names.map((_, side) => interfaceOf(letter, side))
+  const ports = names.map((name, i) => portOf(name, i, interfaces[i]!))
   const macTable = { entries: 64, ageingSeconds: 0 }
   const vmswitch = await createSwitch(
     { name: 'tracking', type: 'private', processors: 2, extensions: [], ports, macTable, directory: temporaryDirectory() },
     { log: () => {} },
   )
-  t.after(async () => {
-    await vmswitch.close()
+  t.after(() => vmswitch.close())
+  return { vmswitch, sides, interfaces }
+}
+
+const interfaceOf = (letter: string, side: number): string => `v${letter}${process.pid % 100000}x${side + 1}`
+
+const portOf = (name: string, side: number, tap: string): PortConfig => ({
+  name,
+  mac: `${MAC}${side + 1}`,
+  macSpoofing: side === 0 ? 'off' : 'on',
+  learning: side !== 0,
+  link: 'up',
+  endpoint: { kind: 'tap', interface: tap, mtu: 1500, queues: 1 },
+})
+
+// Gives the namespace of a side its interface.
+function equip(side: Namespace, i: number, name: string): void {
+  run('ip', 'link', 'set', name, 'netns', side.name)
+  side.ip('link', 'set', name, 'address', `${MAC}${i + 1}`)
+  side.ip('link', 'set', name, 'up')
+  side.ip('address', 'add', `${addresses[4][i]}/24`, 'dev', name)
+  side.ip('address', 'add', `${addresses[6][i]}/64`, 'dev', name, 'nodad')
+}
+
+async function connected(vmswitch: RunningSwitch): Promise<void> {
+  for (let i = 0; i < 500 && !vmswitch.ports().every((port) => port.connected); i++) await sleep(10)
+}
+
+// The first port is behind stateful rules.
+async function world(t: TestContext): Promise<World> {
+  const sides = [new Namespace(), new Namespace()]
+  const made = await joined(t, sides, 's', ['p1', 'p2'])
+  const { vmswitch } = made
+  t.after(() => {
     for (const side of sides) side.delete()
   })
-  for (const [i, side] of sides.entries()) {
-    run('ip', 'link', 'set', interfaces[i]!, 'netns', side.name)
-    side.ip('link', 'set', interfaces[i]!, 'address', `${MAC}${i + 1}`)
-    side.ip('link', 'set', interfaces[i]!, 'up')
-    side.ip('address', 'add', `${addresses[4][i]}/24`, 'dev', interfaces[i]!)
-    side.ip('address', 'add', `${addresses[6][i]}/64`, 'dev', interfaces[i]!, 'nodad')
-  }
-  for (let i = 0; i < 500 && !vmswitch.ports().every(({ connected }) => connected); i++) await sleep(10)
+  for (const [i, side] of sides.entries()) equip(side, i, made.interfaces[i]!)
+  await connected(vmswitch)
   const rules = [
     {
       name: 'out',
@@ -75,7 +91,7 @@ async function world(t: TestContext): Promise<World> {
     { name: 'in', action: 'deny', direction: 'inbound', protocol: 'tcp', weight: 1 },
   ]
   await vmswitch.policies.add(vmswitch.portId('p1'), { type: 'extended-acl', value: { rules } })
-  return { vmswitch, sides, interfaces }
+  return made
 }
 
 /** A program in a namespace that answers lines with lines. */
@@ -161,3 +177,36 @@ for (const family of [4, 6] as const)
     assert.equal(await client.ask('hear'), 'nothing')
     assert.ok((drops()['extended-acl'] ?? 0) > before, 'what came after it was dropped')
   })
+
+test('a TCP connection goes on where its port is moved to, and the other side may speak first', {
+  skip,
+  timeout: 60_000,
+}, async (t) => {
+  const { vmswitch, sides, interfaces } = await world(t)
+  const [inside, outside] = sides as [Namespace, Namespace]
+  const [, remote] = addresses[4]
+  const server = new Peer(t, outside, 'serve', remote, String(PORT))
+  assert.equal(await server.hear(), 'ready')
+  const client = new Peer(t, inside, 'talk', remote, String(PORT))
+  assert.match(await client.hear(), /^connected/)
+  server.tell('answer')
+  assert.equal(await client.ask('hello'), 'hello')
+
+  const saved = await vmswitch.moves.save('p1')
+  const there = await joined(t, sides, 't', ['p1', 'p2'])
+  for (const [i, side] of sides.entries()) {
+    side.ip('link', 'set', interfaces[i]!, 'down')
+    side.ip('address', 'flush', 'dev', interfaces[i]!)
+    equip(side, i, there.interfaces[i]!)
+  }
+  await connected(there.vmswitch)
+  await there.vmswitch.moves.restore(saved.ports[0]!, undefined)
+  const listed = there.vmswitch.policies.connections.list(there.vmswitch.portId('p1')).connections
+  assert.deepEqual(
+    listed.map(({ state, remotePort }) => [state, remotePort]),
+    [['established', PORT]],
+  )
+  assert.equal(await server.hear(), 'hello')
+  assert.equal(await server.ask('news'), 'sent')
+  assert.equal(await client.ask('hear'), 'news')
+})
