@@ -1,0 +1,120 @@
+// The bandwidth of ports against a real TCP (iperf3), from one network namespace to another. Needs root.
+import assert from 'node:assert/strict'
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
+import { type TestContext, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { createSwitch, type PortConfig, type RunningSwitch } from '../../src/engine/host.ts'
+import { whyNoTap } from '../support/machine.ts'
+import { temporaryDirectory } from '../support/temp-dir.ts'
+import { Namespace, run } from '../support/veth.ts'
+
+const MAC = '02:00:00:00:79:0'
+const MBIT = 1e6
+/** Bytes that a bucket holds at these rates, and those of the longest frame. */
+const DEPTH = 20e-3
+const FRAME = 65_562
+
+const whyNoIperf = (): string | undefined =>
+  spawnSync('iperf3', ['--version']).status === 0 ? undefined : 'this machine has no iperf3'
+const skip = whyNoTap() ?? whyNoIperf() ?? false
+
+interface World {
+  readonly vmswitch: RunningSwitch
+  readonly sides: readonly Namespace[]
+}
+
+// Two TAP ports on two processors, each in a namespace of its own.
+async function world(t: TestContext): Promise<World> {
+  const sides = [new Namespace(), new Namespace()]
+  const interfaces = [1, 2].map((side) => `vb${process.pid % 100000}x${side}`)
+  const ports = interfaces.map(
+    (name, i): PortConfig => ({
+      name: `p${i + 1}`,
+      mac: `${MAC}${i + 1}`,
+      macSpoofing: 'off',
+      learning: false,
+      link: 'up',
+      endpoint: { kind: 'tap', interface: name, mtu: 1500, queues: 1 },
+    }),
+  )
+  const macTable = { entries: 64, ageingSeconds: 0 }
+  const vmswitch = await createSwitch(
+    { name: 'paced', type: 'private', processors: 2, extensions: [], ports, macTable, directory: temporaryDirectory() },
+    { log: () => {} },
+  )
+  t.after(async () => {
+    await vmswitch.close()
+    for (const side of sides) side.delete()
+  })
+  for (const [i, side] of sides.entries()) {
+    run('ip', 'link', 'set', interfaces[i]!, 'netns', side.name)
+    side.ip('link', 'set', interfaces[i]!, 'address', `${MAC}${i + 1}`)
+    side.ip('addr', 'add', `10.79.0.${i + 1}/24`, 'dev', interfaces[i]!)
+    side.ip('link', 'set', interfaces[i]!, 'up')
+  }
+  for (let i = 0; i < 500 && !vmswitch.ports().every(({ connected }) => connected); i++) await sleep(10)
+  return { vmswitch, sides }
+}
+
+async function iperf(t: TestContext, { sides }: World, ...words: string[]): Promise<void> {
+  const start = (side: Namespace, ...rest: string[]): ChildProcess => {
+    const child = spawn('ip', ['netns', 'exec', side.name, 'iperf3', ...rest], { stdio: 'ignore' })
+    t.after(() => child.kill('SIGKILL'))
+    return child
+  }
+  start(sides[1]!, '-s', '-1')
+  await sleep(300)
+  start(sides[0]!, '-c', '10.79.0.2', '-t', '60', ...words)
+}
+
+const paced = (vmswitch: RunningSwitch): number => vmswitch.ports()[0]!.bandwidth.pacedBytes
+
+// Waits until bytes flow, then counts them over a time that is measured.
+async function count(vmswitch: RunningSwitch, ms: number): Promise<{ bytes: number; seconds: number }> {
+  const first = paced(vmswitch)
+  for (let i = 0; i < 1000 && paced(vmswitch) === first; i++) await sleep(10)
+  await sleep(500)
+  const began = performance.now()
+  const before = paced(vmswitch)
+  await sleep(ms)
+  return { bytes: paced(vmswitch) - before, seconds: (performance.now() - began) / 1000 }
+}
+
+test("a sender's TCP gets the maximum of its port, and another one from the moment on at which it is set", {
+  skip,
+  timeout: 60_000,
+}, async (t) => {
+  const one = await world(t)
+  const { vmswitch } = one
+  const id = vmswitch.portId('p1')
+  await vmswitch.policies.add(id, { type: 'bandwidth', value: { maximumBandwidth: '200mbit' } })
+  await iperf(t, one)
+  for (const rate of [200 * MBIT, 50 * MBIT]) {
+    await vmswitch.policies.update(id, { type: 'bandwidth', value: { maximumBandwidth: rate } })
+    const { bytes, seconds } = await count(vmswitch, 1500)
+    const inflow = (rate / 8) * seconds
+    // However busy the machine is, no more than what flowed in and what had been saved up; how much less, it says itself.
+    assert.ok(bytes <= inflow + (rate / 8) * DEPTH + 3 * FRAME, `${bytes} bytes in ${seconds} s`)
+    assert.ok(bytes >= inflow * 0.5, `${bytes} of ${inflow} bytes`)
+  }
+  const { bandwidth } = vmswitch.ports()[0]!
+  assert.equal(bandwidth.maximum, 50 * MBIT)
+  assert.ok(bandwidth.waitedSeconds > 0.5)
+  const reasons = vmswitch.drops().flatMap((drops) => Object.keys(drops.reasons))
+  for (const lost of ['bandwidth-limit', 'receive-ring-full', 'receive-buffer-full']) assert.ok(!reasons.includes(lost), lost)
+})
+
+test('frames beyond what a receiver may get are dropped and counted', { skip, timeout: 60_000 }, async (t) => {
+  const one = await world(t)
+  const { vmswitch } = one
+  await vmswitch.policies.add(vmswitch.portId('p2'), { type: 'bandwidth', value: { maximumReceiveBandwidth: '20mbit' } })
+  await iperf(t, one, '-u', '-b', '60M')
+  const dropped = (): number => vmswitch.drops().find(({ port }) => port === 'p2')?.reasons['bandwidth-limit'] ?? 0
+  for (let i = 0; i < 1000 && dropped() === 0; i++) await sleep(10)
+  const [before, began] = [vmswitch.ports()[1]!.counters.sentBytes, performance.now()]
+  await sleep(1000)
+  const seconds = (performance.now() - began) / 1000
+  const bytes = vmswitch.ports()[1]!.counters.sentBytes - before
+  assert.ok(bytes <= (20 * MBIT * seconds) / 8 + 4 * FRAME, `${bytes} bytes in ${seconds} s`)
+  assert.ok(dropped() > 0)
+})
