@@ -24,6 +24,8 @@ export interface SwitchProcessOptions {
   readonly directory: string
   /** Source addresses that mac-guard allows at the two ports; without them GENERATOR_MAC at both. */
   readonly macs?: readonly [string, string]
+  /** The left port has stateful rules, which let everything through and follow it. */
+  readonly stateful?: boolean
 }
 
 const options = JSON.parse(process.argv[2] ?? '{}') as SwitchProcessOptions
@@ -104,6 +106,10 @@ const running = await createSwitch(
     fatal: () => process.exit(1),
   },
 )
+if (options.stateful) {
+  const rules = ['outbound', 'inbound'].map((direction) => ({ name: direction, action: 'allow', direction, stateful: true }))
+  await running.policies.add(running.portId('left'), { type: 'extended-acl', value: { rules } })
+}
 const say = (answer: Record<string, unknown>): boolean => process.stdout.write(`${JSON.stringify(answer)}\n`)
 
 say({ listening: options.sockets })
@@ -114,6 +120,7 @@ for await (const line of createInterface({ input: process.stdin })) {
       counters: {
         ports: running.ports().map(({ name, queues, detail, counters }) => ({ name, queues, detail, ...counters })),
         drops: running.drops(),
+        connections: running.policies.connections.figures(),
         processors: running.processors(),
         extensions: await running.extensions(),
       },

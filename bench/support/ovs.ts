@@ -38,6 +38,8 @@ export interface OvsOptions {
   readonly processors: ProcessorPair
   /** Frames to unknown addresses go to the bridge's own interface too, as by default: a system call for each. */
   readonly floodsItself: boolean
+  /** OpenFlow rules; without them all frames are NORMAL. */
+  readonly flows?: readonly string[]
   /** The ports; without them two vhost-user ports, p0 and p1, with sockets in the directory. */
   readonly ports?: readonly OvsPort[]
 }
@@ -56,7 +58,7 @@ function lastOf(log: string): string {
 }
 
 /** Starts one with a bridge and the action NORMAL. */
-export async function startOvs({ directory, processors, floodsItself, ports }: OvsOptions, scope: Scope): Promise<Ovs> {
+export async function startOvs({ directory, processors, floodsItself, ports, flows }: OvsOptions, scope: Scope): Promise<Ovs> {
   mkdirSync(directory, { recursive: true })
   const at = (name: string): string => join(directory, name)
   const env = { ...process.env, OVS_RUNDIR: directory, OVS_DBDIR: directory, OVS_LOGDIR: directory, OVS_SYSCONFDIR: directory }
@@ -134,7 +136,7 @@ export async function startOvs({ directory, processors, floodsItself, ports }: O
     ]),
   )
   const control = `unix:${at(`${BRIDGE}.mgmt`)}`
-  run('ovs-ofctl', ['add-flow', control, 'actions=NORMAL'])
+  for (const flow of flows ?? ['actions=NORMAL']) run('ovs-ofctl', ['add-flow', control, flow])
   if (!floodsItself) run('ovs-ofctl', ['mod-port', control, BRIDGE, 'no-flood'])
   return { daemon, sockets }
 }

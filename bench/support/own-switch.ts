@@ -19,6 +19,8 @@ export interface OwnSwitchOptions {
   readonly processors: ProcessorPair
   /** Addresses that the ports' guests send from; without them, that of the generator's made-up frames. */
   readonly macs?: readonly [string, string] | undefined
+  /** The left port follows connections, both ways. */
+  readonly stateful?: boolean
   /** For the runtime, before the program. */
   readonly nodeArguments?: readonly string[]
   /** Directory that captures and the like are written to. */
@@ -34,6 +36,7 @@ export async function startOwnSwitch(options: OwnSwitchOptions, scope: Scope): P
     directory: options.directory,
     ...(options.uplink ? { uplink: options.uplink } : {}),
     ...(options.macs ? { macs: options.macs } : {}),
+    ...(options.stateful ? { stateful: true } : {}),
   }
   const child = new Child(
     {

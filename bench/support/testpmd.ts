@@ -64,6 +64,8 @@ export interface GeneratorOptions {
    * address that both ports share to one that nobody has.
    */
   readonly macs?: MacPair | undefined
+  /** Destination addresses that frames of its own go to, from each port; testpmd's number without it. */
+  readonly flows?: number | undefined
 }
 
 /** MAC addresses of a generator's ports, lower case. */
@@ -100,6 +102,7 @@ export class Generator {
           '--',
           '--interactive',
           ...forwardingArguments(macs ? 'io' : 'flowgen'),
+          ...(options.flows === undefined ? [] : [`--flowgen-flows=${options.flows}`]),
           ...(macs ? [`--eth-peer=0,${macs[1]}`, `--eth-peer=1,${macs[0]}`] : []),
         ]),
       },
