@@ -123,6 +123,35 @@ test('a port is shown, set, renamed and removed', async () => {
   assert.match((await vmswitch('port', 'show', 'alpho')).stderr, /did you mean "alpha"\?/)
 })
 
+test('a port is mirrored in one direction, given a tenant and, as a team, another balance; the team is shown', async () => {
+  const set = [
+    '--mirror',
+    'all',
+    '--direction',
+    'sent',
+    '--mirror-vlan',
+    '900',
+    '--tenant',
+    'shop',
+    '--load-balancing',
+    'Dynamic',
+  ]
+  const answer = await vmswitch('port', 'set', 'beta', ...set, '--standby', 'eth2', 'eth3')
+  assert.equal(answer.code, 0, answer.stderr)
+  assert.deepEqual(JSON.parse(fake.calls.at(-1)!.replace('setPort ', '')), {
+    name: 'beta',
+    portMirroring: 'all',
+    monitorDirection: 'sent',
+    monitorVlan: 900,
+    tenant: 'shop',
+    teaming: { loadBalancing: 'Dynamic', standby: ['eth2', 'eth3'] },
+  })
+  const { stdout } = await vmswitch('team')
+  assert.match(stdout, /^uplink: switch-independent, HyperVPort; 1 changes, 2 addresses announced$/m)
+  assert.match(stdout, /^eth1 +active +up +active, designated +1 ?500 /m)
+  assert.equal(JSON.parse((await vmswitch('team', '--json')).stdout).members[0].counters.duplicates, 3)
+})
+
 test('an extension is paused at its place and restarted', async () => {
   assert.equal((await vmswitch('ext', 'pause', 'acl')).stdout, 'acl is paused\n')
   assert.equal(fake.calls.at(-1), 'pauseExtension {"name":"acl","paused":true}')

@@ -45,6 +45,7 @@ export interface UnderTestOptions {
   readonly extensions?: readonly ExtensionEntry[]
   readonly ports?: number
   readonly processors?: number
+  readonly isolateTenants?: boolean
   /** The checking mode. */
   readonly verify?: boolean
 }
@@ -88,6 +89,7 @@ export class SwitchUnderTest {
   /** A running switch whose ports are connected; closed when the test ends. */
   static async start(t: TestContext, options: UnderTestOptions = {}): Promise<SwitchUnderTest> {
     const { extensions = [], ports = 2, processors = 1, verify = false, type = 'private', limits = {}, edge = {} } = options
+    const { isolateTenants = false } = options
     const log: SwitchUnderTest['log'] = []
     const running = await createSwitch(
       {
@@ -96,6 +98,7 @@ export class SwitchUnderTest {
         limits,
         processors,
         verify,
+        isolateTenants,
         extensions,
         ports: Array.from({ length: ports }, (_, i) => portConfig(i + 1)),
         macTable: { entries: 1024, ageingSeconds: 300 },

@@ -121,6 +121,17 @@ test('a team is an uplink with further ones, on an external switch', () => {
   assert.match(complaint(team('{ kind: uplink, interface: eth3 }')), /uplinks\[1\]\.interface: the interface "eth3" is taken/)
   assert.match(complaint(team('{ kind: uplink, interface: eth1 }', 'internal')), /a switch of type internal has no uplink/)
   assert.match(complaint(team('{ kind: vhost-user, path: a.sock }')), /behind a port of kind vhost-user is a guest/)
+  const [teamed] = load(team('{ kind: uplink, interface: eth1 }\n      teaming: { loadBalancing: Dynamic, standby: [eth3] }'))
+    .switch.ports
+  assert.deepEqual(teamed?.teaming, { loadBalancing: 'Dynamic', standby: ['eth3'] })
+  assert.match(
+    complaint(team('{ kind: uplink, interface: eth1 }\n      teaming: { standby: [eth4] }')),
+    /standby\[0\]: "eth4" is no member of the team/,
+  )
+  assert.match(
+    complaint('switch: { name: lan, ports: [{ name: a, endpoint: { kind: memory }, teaming: {} }] }'),
+    /this port has no further uplinks to team/,
+  )
   const adapter = lab([], '', '{ name: x, endpoint: { kind: adapter, adapter: nic0 }, uplinks: [{ kind: tap, interface: t }] }')
   assert.match(complaint(adapter), /no member of a team/)
 })
