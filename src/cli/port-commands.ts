@@ -10,6 +10,7 @@ type Run = (command: Command, work: (context: CommandContext) => Promise<unknown
 const MTU_MIN = 68
 const MTU_MAX = 65_535
 const SESSION_MAX = 255
+const WEIGHT_MAX = 100
 const VLAN_MAX = 4094
 
 export function addPortCommands(program: Command, asks: Asks, run: Run): void {
@@ -34,6 +35,14 @@ export function addPortCommands(program: Command, asks: Asks, run: Run): void {
     )
     .option('--session <number>', 'session that joins mirrored ports with their destinations', whole(0, SESSION_MAX))
     .addOption(new Option('--direction <which>', 'what of a mirrored port is copied').choices(['both', 'sent', 'received']))
+    .option('--maximum-bandwidth <rate>', 'what its VM may send, such as 100mbit; 0: no limit')
+    .option('--maximum-receive-bandwidth <rate>', 'what its VM may get; 0: no limit')
+    .option('--minimum-bandwidth-absolute <rate>', 'what its VM has of the uplink in any case; 0: nothing')
+    .option(
+      '--minimum-bandwidth-weight <weight>',
+      'its part of what is left of the uplink; 0: none of its own',
+      whole(0, WEIGHT_MAX),
+    )
     .option('--tenant <name>', "tenant whose port it is; '' for none")
     .addOption(new Option('--load-balancing <how>', 'of a team of uplinks').choices(['HyperVPort', 'Dynamic']))
     .option('--standby <interfaces...>', 'members of a team that wait until no other one is up')

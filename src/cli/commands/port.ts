@@ -4,9 +4,10 @@ import type { CommandContext } from '../command-context.ts'
 import { CliError, ExitCode } from '../exit.ts'
 import type { Terminal } from '../terminal.ts'
 import { bytes, count } from '../units.ts'
+import { type BandwidthOptions, bandwidthChange, bandwidthText, changeBandwidth } from './bandwidth.ts'
 import { portPlace } from './ports.ts'
 
-export interface PortOptions {
+export interface PortOptions extends BandwidthOptions {
   readonly link?: 'up' | 'down'
   readonly mtu?: number
   readonly mirror?: PortStatus['portMirroring']
@@ -37,6 +38,7 @@ function show(terminal: Terminal, port: PortStatus): void {
     ['mirroring', mirrorText(port)],
     ...(port.tenant === '' ? [] : [['tenant', port.tenant]]),
     ...(iov === null ? [] : [['SR-IOV', `weight ${iov.weight}, ${iov.form} at ${iov.path}`]]),
+    ['bandwidth', bandwidthText(port)],
     ['received', `${count(counters.receivedFrames)} frames, ${bytes(counters.receivedBytes)}`],
     ['sent', `${count(counters.sentFrames)} frames, ${bytes(counters.sentBytes)}`],
     ['dropped', `${count(counters.receivedDropped + counters.sendDropped)} frames`],
@@ -57,7 +59,8 @@ export async function showPort({ terminal, connect }: CommandContext, name: stri
   show(terminal, port)
 }
 
-export async function setPort({ terminal, connect }: CommandContext, name: string, options: PortOptions): Promise<void> {
+export async function setPort(context: CommandContext, name: string, options: PortOptions): Promise<void> {
+  const { terminal, connect } = context
   const { link, mtu, mirror, session, direction, mirrorVlan, tenant, loadBalancing, standby } = options
   const change = {
     ...(mtu === undefined ? {} : { mtu }),
@@ -73,9 +76,14 @@ export async function setPort({ terminal, connect }: CommandContext, name: strin
         }),
   }
   const changes = Object.keys(change).length > 0
-  if (link === undefined && !changes)
+  const bandwidth = bandwidthChange(options)
+  if (link === undefined && !changes && bandwidth === undefined)
     throw new CliError('usage', 'nothing is named that could be changed', 'see vmswitch help port set', ExitCode.usage)
   const host = await connect()
+  if (bandwidth !== undefined) {
+    await changeBandwidth(host, name, bandwidth)
+    if (link === undefined && !changes) return showPort(context, name)
+  }
   const changed = changes ? await host.setPort(name, change) : undefined
   const port = link === undefined ? changed! : await host.setLink(name, link === 'up')
   if (terminal.json) return terminal.data(port)

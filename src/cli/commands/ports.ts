@@ -2,6 +2,7 @@
 import type { EndpointConfig } from '../../manage/config/types.ts'
 import type { CommandContext } from '../command-context.ts'
 import { count } from '../units.ts'
+import { limitText } from './bandwidth.ts'
 
 /** Where the endpoint is, in one word: a path or an interface. */
 export function endpointPlace(endpoint: EndpointConfig): string {
@@ -29,6 +30,7 @@ export const portPlace = (endpoint: EndpointConfig, uplinks: readonly EndpointCo
 export async function ports({ terminal, connect }: CommandContext): Promise<void> {
   const answer = await (await connect()).ports()
   if (terminal.json) return terminal.data(answer)
+  const isLimited = answer.some((port) => limitText(port) !== '')
   terminal.table(
     [
       { title: 'ID', align: 'right' },
@@ -42,6 +44,7 @@ export async function ports({ terminal, connect }: CommandContext): Promise<void
       { title: 'RECEIVED', align: 'right' },
       { title: 'SENT', align: 'right' },
       { title: 'DROPPED', align: 'right' },
+      ...(isLimited ? [{ title: 'BANDWIDTH' }] : []),
       { title: 'ENDPOINT', flexible: true },
     ],
     answer.map((port) => [
@@ -56,6 +59,7 @@ export async function ports({ terminal, connect }: CommandContext): Promise<void
       count(port.counters.receivedFrames),
       count(port.counters.sentFrames),
       count(port.counters.receivedDropped + port.counters.sendDropped),
+      ...(isLimited ? [limitText(port) || '-'] : []),
       portPlace(port.endpoint, port.uplinks),
     ]),
     'the switch has no ports',
