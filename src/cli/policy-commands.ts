@@ -1,5 +1,6 @@
 // The command line's grammar for properties, feature status, save, restore and migration. program.ts has the rest.
 import type { Command } from 'commander'
+import { addAclCommands } from './acl-commands.ts'
 import type { CommandContext } from './command-context.ts'
 import type { PropertyWords } from './commands/property.ts'
 
@@ -7,6 +8,7 @@ type Asks = (parent: Command, usage: string, description: string) => Command
 type Run = (command: Command, work: (context: CommandContext) => Promise<unknown>) => Promise<void>
 
 export function addPolicyCommands(program: Command, asks: Asks, run: Run): void {
+  addAclCommands(program, asks, run)
   const property = asks(program, 'property', 'show the properties of ports and of the switch')
     .option('--port <name>', 'of this port only')
     .action((options: PropertyWords, command: Command) => run(command, (context) => list(context, options.port)))
@@ -20,7 +22,7 @@ export function addPolicyCommands(program: Command, asks: Asks, run: Run): void 
     command
       .argument(
         '<property>',
-        'security, protection, vlan, profile, isolation, routing-domain, bandwidth, or name or GUID of a custom property',
+        'security, protection, acl, extended-acl, vlan, profile, isolation, routing-domain, bandwidth, or name or GUID of a custom property',
       )
       .option('--port <name>', 'of this port; without it, of the switch')
       .option('--instance <guid>', 'this instance, where there are several')

@@ -68,6 +68,7 @@ export function connectControl(path: string, timeoutMs = TIMEOUT_MS): RemoteSwit
     setPort: (name, change) => call('PATCH', `/v1/ports/${segment(name)}`, change),
     properties: ({ port }) => call('GET', port === undefined ? '/v1/properties' : `/v1/properties?port=${segment(port)}`),
     addProperty: (change) => call('POST', '/v1/properties', change),
+    acls: ({ port }) => call('GET', port === undefined ? '/v1/acls' : `/v1/acls?port=${segment(port)}`),
     setProperty: (change) => call('PUT', '/v1/properties', change),
     removeProperty: async (filter) => {
       await call('POST', '/v1/properties/remove', filter)

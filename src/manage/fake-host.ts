@@ -1,4 +1,5 @@
 // A SwitchHost without a switch: two ports, two extensions, everything answered from memory. For tests of what stands on SwitchHost.
+import type { AclStatus } from './acl-calls.ts'
 import { ControlError } from './control-errors.ts'
 import { fakeAdapters } from './fake-adapters.ts'
 import { fakeDiagnosis } from './fake-diagnosis.ts'
@@ -26,6 +27,17 @@ const counters: PortCounters = {
 }
 
 const SAVED = '{"format":"vmswitch-save","version":1}'
+
+const meter: AclStatus = {
+  port: 'alpha',
+  vm: 'alpha',
+  extended: false,
+  index: 0,
+  name: '10.0.0.0/8',
+  entry: { action: 'meter', direction: 'both', remoteIPAddress: '10.0.0.0/8' },
+  packets: 3,
+  bytes: 180,
+}
 
 const property: PropertyStatus = {
   port: 'alpha',
@@ -243,6 +255,7 @@ export function fakeHost(): FakeHost {
       note('setPort', { name, ...change })
       return { ...port(name), ...change } as PortStatus
     },
+    acls: () => [meter],
     properties: (filter) => {
       note('properties', filter)
       return [property]

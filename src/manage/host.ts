@@ -6,6 +6,7 @@
 import type { TeamingConfig } from '../engine/team/switch-team.ts'
 import type { BandwidthStatus } from '../switch/bandwidth/bandwidth-status.ts'
 import type { PropertyTypeName } from '../switch/policies/property.ts'
+import type { AclCalls } from './acl-calls.ts'
 import type { AdapterCalls } from './adapter-calls.ts'
 import type { EndpointConfig, PortChange, PortInput, ResolvedIov } from './config/types.ts'
 import type { DiagnosisCalls } from './diagnosis-calls.ts'
@@ -225,7 +226,7 @@ export interface RestoreReport {
  * A running switch. Every call may fail with an error that has a stable `code`; those named here have their own HTTP status, see
  * control-errors.ts, such as no-such-port, no-such-extension, port-exists, bad-request, refused.
  */
-export interface SwitchHost extends AdapterCalls, DiagnosisCalls, LiveCalls, TeamCalls {
+export interface SwitchHost extends AclCalls, AdapterCalls, DiagnosisCalls, LiveCalls, TeamCalls {
   status(): Answer<SwitchStatus>
   ports(): Answer<readonly PortStatus[]>
   fdb(filter: FdbFilter): Answer<readonly FdbEntry[]>

@@ -2,6 +2,7 @@
 import type { Context, Hono } from 'hono'
 import { z } from 'zod'
 import { propertyTypes } from '../switch/policies/property.ts'
+import { addAclRoutes } from './acl-routes.ts'
 import type { SwitchHost } from './host.ts'
 
 /** How long a client may wait for a guest to stop, in milliseconds, before it asks again. */
@@ -23,6 +24,7 @@ type ReadBody = <T extends z.ZodType>(context: Context, schema: T) => Promise<z.
 
 export function addPolicyRoutes(app: Hono, host: SwitchHost, body: ReadBody): void {
   const saved = async (context: Context): Promise<string> => (await body(context, savedSchema)).saved
+  addAclRoutes(app, host)
   app.get('/v1/properties', async (context) => context.json(await host.properties({ port: context.req.query('port') })))
   app.post('/v1/properties', async (context) => context.json(await host.addProperty(await body(context, propertyChange)), 201))
   app.put('/v1/properties', async (context) => context.json(await host.setProperty(await body(context, propertyChange))))

@@ -6,6 +6,7 @@ import type { ExtensionEntry } from '../engine/extension-manager.ts'
 import type { RunningSwitch } from '../engine/host.ts'
 import type { PortSettings } from '../engine/port-settings.ts'
 import { type InBoxExtensionName, inBoxExtensionUrls } from '../extensions/catalog.ts'
+import { aclHost } from './acl-host.ts'
 import { adapterHost } from './adapter-host.ts'
 import { checkConfig } from './config/checks.ts'
 import { pathText } from './config/diagnostics.ts'
@@ -119,6 +120,7 @@ export function manageSwitch(
     ...adapters,
     ...liveHost({ running, config, settings, version, startedAt, queues: adapters.queues }),
     ...diagnosisHost({ running, port, translated }),
+    ...aclHost({ running, port, settings }),
     ...policyHost({
       running,
       runtimeDirectory: config.runtime.directory,

@@ -20,7 +20,7 @@ function named(name: string, { port, instance }: PropertyWords): PropertyFilter 
 }
 
 /** JSON, or `name=value` pairs, or plain text. */
-function parseValue(words: readonly string[]): unknown {
+export function parseValue(words: readonly string[]): unknown {
   const [only] = words
   const json = (text: string): unknown => {
     try {

@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs'
 import { hostAdapters } from '../../engine/switch-config.ts'
 import { inBoxExtensionNames } from '../../extensions/catalog.ts'
+import { OptionError } from '../../ndis/module-options.ts'
 import { isSingle, type PropertyInput } from '../../switch/policies/property.ts'
 import { parseStandardProperty } from '../../switch/policies/standard-properties.ts'
 import { checkAdapters, checkEndpointPlaces, isExternalPort, type SharedChecks } from './adapter-checks.ts'
@@ -134,6 +135,14 @@ export function checkConfig(config: ResolvedConfig): Finding[] {
 
 export type Report = (code: string, path: Path, message: string, hint?: string) => void
 
+// Where in a port's configuration an ACL is wrong: `rules[3].protocol` stands under extendedAcls.
+function placeIn(type: string, error: unknown): Path {
+  const key = type === 'acl' ? 'acls' : type === 'extended-acl' ? 'extendedAcls' : undefined
+  const place = key !== undefined && error instanceof OptionError ? /^\w+\[(\d+)\](?:\.(\w+))?/.exec(error.option) : null
+  if (key === undefined || place === null) return []
+  return place[2] === undefined ? [key, Number(place[1])] : [key, Number(place[1]), place[2]]
+}
+
 /** Standard properties: their values, and that a port has one of a type. Custom ones are checked when their extension is loaded. */
 function checkProperties(properties: readonly PropertyInput[], path: Path, report: Report): void {
   const seen = new Set<string>()
@@ -149,7 +158,7 @@ function checkProperties(properties: readonly PropertyInput[], path: Path, repor
     try {
       parseStandardProperty(type, value)
     } catch (error) {
-      report('bad-value', path, `property ${type}: ${(error as Error).message}`)
+      report('bad-value', [...path, ...placeIn(type, error)], `property ${type}: ${(error as Error).message}`)
     }
   }
 }

@@ -63,7 +63,14 @@ function resolveEndpoint<T extends EndpointConfig>(endpoint: T, directory: strin
   return resolved as unknown as T
 }
 
-function portProperties({ vlan, security, bandwidth, properties = [] }: z.output<typeof portSchema>): PropertyInput[] {
+function portProperties({
+  vlan,
+  security,
+  bandwidth,
+  acls,
+  extendedAcls,
+  properties = [],
+}: z.output<typeof portSchema>): PropertyInput[] {
   const access = typeof vlan === 'number' ? { mode: 'access', accessVlanId: vlan } : vlan
   const { security: standard, protection } = splitSecurity(security ?? {})
   return [
@@ -71,6 +78,8 @@ function portProperties({ vlan, security, bandwidth, properties = [] }: z.output
     ...(security === undefined || standard === undefined ? [] : [{ type: 'security' as const, value: standard }]),
     ...(protection === undefined ? [] : [{ type: 'protection' as const, value: protection }]),
     ...(bandwidth === undefined ? [] : [{ type: 'bandwidth' as const, value: bandwidth }]),
+    ...(acls === undefined ? [] : [{ type: 'acl' as const, value: { entries: acls } }]),
+    ...(extendedAcls === undefined ? [] : [{ type: 'extended-acl' as const, value: { rules: extendedAcls } }]),
     ...properties,
   ]
 }

@@ -6,6 +6,7 @@ import { z } from 'zod'
 import { mirrorDirections, mirrorModes } from '../../engine/port-settings.ts'
 import { loadBalancingAlgorithms } from '../../engine/team/switch-team.ts'
 import { propertyTypes } from '../../switch/policies/property.ts'
+import { aclsSchema, extendedAclsSchema } from './acl-schema.ts'
 import { adapterSchema, iovSchema } from './adapter-schema.ts'
 import { portBandwidthSchema, switchBandwidthSchema } from './bandwidth-schema.ts'
 import { endpointSchema, mtu, name, queueCount, socketPath, wireSchema } from './endpoint-schema.ts'
@@ -120,6 +121,8 @@ export const portSchema = z.strictObject({
     .optional()
     .describe('Security property and guards of the port, such as { allowMacSpoofing: true, dhcpGuard: true }.'),
   bandwidth: portBandwidthSchema.optional().describe('What the VM may send and get, and its part of the uplink.'),
+  acls: aclsSchema.optional().describe('ACL of the port: by prefix or MAC address; the longest prefix wins.'),
+  extendedAcls: extendedAclsSchema.optional().describe('Extended ACL of the port: weighted rules by address, port and protocol.'),
   properties: z
     .array(portPropertySchema)
     .max(PROPERTIES_MAX)

@@ -76,6 +76,9 @@ export const operations: readonly Operation[] = [
     body: traceSchema,
   }),
   remove('/v1/captures/:id', 'Ends a capture.', 'what it saw and lost'),
+  get('/v1/acls', 'ACLs of a port with what each entry counted; without one, of all ports.', 'AclStatus[]', {
+    query: [portFilter],
+  }),
   get('/v1/properties', 'Properties of a port; without one, of the switch and all ports.', 'PropertyStatus[]', {
     query: [portFilter],
   }),

@@ -1,0 +1,142 @@
+// `vmswitch acl list|add|remove|meter`: the ACLs of ports and what they count.
+import type { AclStatus } from '../../manage/acl-calls.ts'
+import type { CommandContext } from '../command-context.ts'
+import { CliError, ExitCode } from '../exit.ts'
+import { parseValue } from './property.ts'
+
+export interface AclWords {
+  readonly extended?: boolean | undefined
+}
+
+type Entry = Readonly<Record<string, unknown>>
+
+const typeOf = (extended: boolean): 'acl' | 'extended-acl' => (extended ? 'extended-acl' : 'acl')
+const listOf = (extended: boolean): 'entries' | 'rules' => (extended ? 'rules' : 'entries')
+
+const condition = (entry: Entry): string =>
+  Object.entries(entry)
+    .filter(([name]) => !['action', 'direction', 'name', 'weight'].includes(name))
+    .map(([name, value]) => `${name}=${String(value)}`)
+    .join(' ') || 'ANY'
+
+export async function listAcls({ terminal, connect }: CommandContext, port: string | undefined): Promise<void> {
+  const answer = await (await connect()).acls({ port })
+  if (terminal.json) return terminal.data(answer)
+  terminal.table(
+    [
+      { title: 'PORT', flexible: true },
+      { title: 'LIST' },
+      { title: '#' },
+      { title: 'NAME', flexible: true },
+      { title: 'DIRECTION' },
+      { title: 'ACTION' },
+      { title: 'WEIGHT' },
+      { title: 'MATCH', flexible: true },
+      { title: 'PACKETS' },
+      { title: 'BYTES' },
+    ],
+    answer.map(({ port: of, extended, index, name, entry, packets, bytes }) => [
+      of,
+      extended ? 'extended' : 'acl',
+      String(index),
+      name,
+      String(entry.direction),
+      String(entry.action),
+      extended ? String(entry.weight ?? 0) : '',
+      condition(entry),
+      String(packets),
+      String(bytes),
+    ]),
+    'there are no ACLs',
+  )
+}
+
+/** What was metered, by VM, port, prefix and direction. */
+export async function meterAcls({ terminal, connect }: CommandContext, port: string | undefined): Promise<void> {
+  const answer = (await (await connect()).acls({ port })).filter(({ entry }) => entry.action === 'meter')
+  const side = ({ entry }: AclStatus): string =>
+    entry.localIPAddress !== undefined || entry.localMacAddress !== undefined ? 'local' : 'remote'
+  const report = answer.map((one) => ({
+    vm: one.vm,
+    port: one.port,
+    direction: one.entry.direction,
+    side: side(one),
+    prefix: one.name,
+    packets: one.packets,
+    bytes: one.bytes,
+  }))
+  if (terminal.json) return terminal.data(report)
+  terminal.table(
+    [
+      { title: 'VM', flexible: true },
+      { title: 'PORT', flexible: true },
+      { title: 'DIRECTION' },
+      { title: 'SIDE' },
+      { title: 'PREFIX', flexible: true },
+      { title: 'PACKETS' },
+      { title: 'BYTES' },
+    ],
+    report.map((row) => Object.values(row).map(String)),
+    'nothing is metered',
+  )
+}
+
+// The entries of a port's list as they are written.
+async function entriesOf({ connect }: CommandContext, port: string, extended: boolean): Promise<readonly Entry[]> {
+  return (await (await connect()).acls({ port })).filter((one) => one.extended === extended).map(({ entry }) => entry)
+}
+
+async function put(
+  { connect }: CommandContext,
+  port: string,
+  extended: boolean,
+  entries: readonly Entry[],
+  isNew: boolean,
+): Promise<void> {
+  const client = await connect()
+  const type = typeOf(extended)
+  const value = { [listOf(extended)]: entries }
+  if (entries.length === 0) await client.removeProperty({ port, type })
+  else if (isNew) await client.addProperty({ port, type, value })
+  else await client.setProperty({ port, type, value })
+}
+
+export async function addAcl(
+  context: CommandContext,
+  port: string,
+  words: readonly string[],
+  { extended = false }: AclWords,
+): Promise<void> {
+  const entry = parseValue(words)
+  if (typeof entry !== 'object' || entry === null || Array.isArray(entry))
+    throw new CliError(
+      'usage',
+      `"${words.join(' ')}" is no entry`,
+      'write NAME=VALUE pairs: action=deny direction=outbound remoteIPAddress=10.0.0.0/8',
+      ExitCode.usage,
+    )
+  const before = await entriesOf(context, port, extended)
+  await put(context, port, extended, [...before, entry as Entry], before.length === 0)
+  return listAcls(context, port)
+}
+
+/** `which`: place in its list, or name. */
+export async function removeAcl(
+  context: CommandContext,
+  port: string,
+  which: string,
+  { extended = false }: AclWords,
+): Promise<void> {
+  const all = (await (await context.connect()).acls({ port })).filter((one) => one.extended === extended)
+  const found = all.find(({ index, name }) => name === which || String(index) === which)
+  if (found === undefined)
+    throw new CliError(
+      'no-such-acl',
+      `port "${port}" has no ${extended ? 'extended rule' : 'entry'} ${which}`,
+      `vmswitch acl list ${port} shows them`,
+      ExitCode.failed,
+    )
+  const left = all.filter((one) => one !== found).map(({ entry }) => entry)
+  await put(context, port, extended, left, false)
+  return listAcls(context, port)
+}
