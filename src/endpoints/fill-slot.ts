@@ -50,6 +50,7 @@ import {
 } from '../kernels/layout.ts'
 import type { SharedMemory } from '../linux/shared-memory.ts'
 
+const VNET_WORDS = VNET_STRIDE >> 2
 const CHECKSUM_BYTES = 2
 const PORTS_BYTES = 4
 const IPV4_HEADER = 20
@@ -92,7 +93,9 @@ export class SlotFiller {
 
   /** Clears the virtio-net header of a slot whose frame came without one. */
   clearVnet(slot: number): void {
-    this.u32.fill(0, this.vnetAddress(slot) >> 2, (this.vnetAddress(slot) + VNET_STRIDE) >> 2)
+    const { u32 } = this
+    const at = this.vnetAddress(slot) >> 2
+    for (let i = 0; i < VNET_WORDS; i++) u32[at + i] = 0
   }
 
   /** Copies the first bytes of a frame that lies in one piece at linear address `from`, then describes it like `describe`. */

@@ -190,7 +190,7 @@ export class Processor {
       nowMs: this.nowMs,
     })
     const { dataPath, pool, counters, nowMs } = this
-    this.queues = new ProcessorQueues({ memory, pool, kernels, dataPath, macs, counters, processor: start.index, nowMs })
+    this.queues = new ProcessorQueues({ memory, pool, kernels, linear, dataPath, macs, counters, processor: start.index, nowMs })
     this.#paced = new PacedRings({ table: this.ports.bandwidth, pool, dataPath, nowMs })
     this.#delivery.limits = new DeliveryLimits(this.ports.bandwidth, pool, nowMs)
     this.#epoll.add(this.#paced.timer)

@@ -72,6 +72,18 @@ export interface DirectKernels {
   direct(block: number, queue: number, vport: number, max: number): number
 }
 
+/** Short cuts for bursts that an adapter's receive ring brought, in slots 0, 1, 2…; the twin is createQueueTwin. */
+export interface QueueKernels {
+  /**
+   * How many of slots 0…count-1 (count 1 to BURST_MAX), from the first on, are plain frames to one address: whole, untagged, no group
+   * address. Returns ALIKE_COUNT of them, ALIKE_ONE_SENDER if their source addresses are one as well, and from bit ALIKE_BYTES_SHIFT on
+   * their bytes.
+   */
+  alike(pool: number, count: number): number
+  /** Gives slots 0…count-1 the one destination `entry` (DE_*), in place of all that they had. */
+  aim(pool: number, count: number, entry: number): void
+}
+
 /** Memory as the TypeScript twin sees it: linear memory, and windows of at most WINDOW_BYTES for what lies outside it. */
 export interface TwinMemory {
   readonly linear: ArrayBufferLike

@@ -238,6 +238,11 @@ export const MAC_KEY_MASK = 0x1fffffff
 export const MAC_HASH_HIGH = 0x85ebca6b
 export const MAC_HASH_MIX = 0x9e3779b1
 
+// What QueueKernels.alike returns: the frames that are alike, whether they have one sender, and their bytes.
+export const ALIKE_COUNT = 0x7f
+export const ALIKE_ONE_SENDER = 0x80
+export const ALIKE_BYTES_SHIFT = 8
+
 // ---- switching block: what the switching kernels are told and tell, one per processor -------------------------------------------
 export const SWITCHING_BYTES = 128
 export const S_PORTS = 0 // u32: linear address of the port table

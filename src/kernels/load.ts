@@ -1,5 +1,5 @@
 // Instantiates the wasm burst kernels over the process's linear memory. Reading the file is the caller's job: this folder is pure.
-import type { DirectKernels, Kernels, SwitchingKernels } from './kernels.ts'
+import type { DirectKernels, Kernels, QueueKernels, SwitchingKernels } from './kernels.ts'
 
 const FUNCTIONS = [
   'dequeue',
@@ -15,7 +15,12 @@ const FUNCTIONS = [
   'forward',
   'sort',
   'direct',
+  'alike',
+  'aim',
 ] as const
+
+/** All that the module has. */
+export type AllKernels = Kernels & SwitchingKernels & DirectKernels & QueueKernels
 
 /** The wasm module is not the one that this source tree builds. */
 export class KernelsError extends Error {
@@ -26,7 +31,7 @@ export class KernelsError extends Error {
  * Kernels from the bytes of kernels.wasm over `memory` (shared, at most 65536 pages). Each thread makes its own instance: what a
  * kernel notes down between calls belongs to the instance. Throws KernelsError if the module does not export them all.
  */
-export function instantiateKernels(bytes: Uint8Array, memory: WebAssembly.Memory): Kernels & SwitchingKernels & DirectKernels {
+export function instantiateKernels(bytes: Uint8Array, memory: WebAssembly.Memory): AllKernels {
   let exports: Record<string, unknown>
   try {
     exports = new WebAssembly.Instance(new WebAssembly.Module(bytes), { env: { memory } }).exports
@@ -38,5 +43,5 @@ export function instantiateKernels(bytes: Uint8Array, memory: WebAssembly.Memory
     throw new KernelsError(
       `the wasm kernels lack ${missing.join(', ')}: they are older than the source; run "npm run build:kernels"`,
     )
-  return exports as unknown as Kernels & SwitchingKernels & DirectKernels
+  return exports as unknown as AllKernels
 }

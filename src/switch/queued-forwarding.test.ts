@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { DataPathHarness, frame, mac } from '../../test/support/data-path-harness.ts'
+import { createQueueTwin } from '../kernels/twin-queued.ts'
 import { DROP_REASONS_MAX } from '../ndis/drop-reasons.ts'
 import { portCounterNames } from './counters.ts'
 import { PortFlag, type VlanEntry, VlanMode } from './port-table.ts'
@@ -71,6 +72,7 @@ function play({ bursts, down, vlan, rewrites }: Scene, withQueues: boolean): { s
     owners: { generation: 1, port: (queue) => (VMS.includes(queue) ? queue : 0) },
     state: dataPath.forwarding,
     isUnseen: () => dataPath.stack.modules.length === 0,
+    bursts: createQueueTwin(harness.buffer),
   })
   if (withQueues) dataPath.choice.queued = queued
   let number = 0
@@ -80,6 +82,7 @@ function play({ bursts, down, vlan, rewrites }: Scene, withQueues: boolean): { s
     const queues = frames.map(({ to }) => (VMS.includes(to) ? to : 0))
     pool.receiveQueue.set(queues)
     queued.verified = queues.every((queue) => queue === queues[0]) ? queues[0]! : -1
+    queued.oneSender = frames.every(({ from, tag }) => from === frames[0]!.from && tag < 0)
     harness.send(EXTERNAL, ...frames.map(({ to, from, tag }) => bytes(to, from, tag, number++)))
     left += frames.length
   }

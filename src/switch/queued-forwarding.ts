@@ -3,6 +3,7 @@
 //
 // The rule it must not break: a packet gets the destination here that the switch's own forwarding would give it, or none; nothing is
 // allocated.
+import type { QueueKernels } from '../kernels/kernels.ts'
 import * as layout from '../kernels/layout.ts'
 import type { Batch } from '../ndis/batch.ts'
 import type { PacketPool } from '../ndis/pool.ts'
@@ -40,8 +41,11 @@ export class QueuedForwarding {
   private readonly state: ForwardingState
   private readonly vlans: VlanPolicy
   private readonly isUnseen: () => boolean
+  private readonly bursts: QueueKernels | undefined
   /** The queue of all packets of a burst in slots 0, 1, 2…, as their headers said a moment ago; -1: of several, or not known. */
   verified = -1
+  /** The packets of such a burst come from one address. */
+  oneSender = false
   // As of the two generations: port of each queue (0: none that gets frames), and the first words of a header to its address.
   private portGeneration = -1
   private queueGeneration = -1
@@ -62,6 +66,8 @@ export class QueuedForwarding {
       readonly macs: MacTable
       readonly owners: QueueOwners
       readonly state: ForwardingState
+      /** A short cut for whole bursts of one queue. */
+      readonly bursts?: QueueKernels
       /** True if no module has had the packets in its hands. */
       readonly isUnseen: () => boolean
     },
@@ -73,6 +79,7 @@ export class QueuedForwarding {
     this.owners = components.owners
     this.state = components.state
     this.isUnseen = components.isUnseen
+    this.bursts = components.bursts
     this.vlans = new VlanPolicy(components.pool, components.ports)
   }
 
@@ -132,13 +139,17 @@ export class QueuedForwarding {
   // All packets are of one queue, and their headers are what they were when that was found.
   private directAll(batch: Batch, entry: number, learns: boolean): void {
     const { slots, length } = batch
-    const { header32, headerOffset, flags, vlan, destination, destinationCount, destinationRoom } = this.pool
+    const { base, header32, headerOffset, flags, vlan, destination, destinationCount, destinationRoom } = this.pool
     const own = this.ports.vlan(this.source)
-    destination.fill(entry, 0, BURST_MAX)
-    destinationCount.fill(1, 0, BURST_MAX)
-    destinationRoom.fill(0, 0, BURST_MAX)
+    if (this.bursts !== undefined) this.bursts.aim(base, BURST_MAX, entry)
+    else {
+      destination.fill(entry, 0, BURST_MAX)
+      destinationCount.fill(1, 0, BURST_MAX)
+      destinationRoom.fill(0, 0, BURST_MAX)
+    }
     if (!learns) return
-    for (let i = 0; i < length; i++) {
+    const senders = this.oneSender ? 1 : length
+    for (let i = 0; i < senders; i++) {
       const slot = slots[i]!
       const at = (slot * HEADER_STRIDE + headerOffset[slot]!) >> 2
       const member = own === 0 && (flags[slot]! & PF_TAGGED) !== 0 ? vlan[slot]! & 0xfff : own

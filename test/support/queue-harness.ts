@@ -23,6 +23,7 @@ import { adapterTablesBytes, SoftwareAdapter } from '../../src/adapter/software-
 import { vportStatistics } from '../../src/adapter/statistics.ts'
 import { HEADER_COPY, HEADER_START, HEADER_STRIDE, SEGMENTS_MAX, VNET_STRIDE } from '../../src/kernels/layout.ts'
 import { createTwin, linearWindows } from '../../src/kernels/twin.ts'
+import { createQueueTwin } from '../../src/kernels/twin-queued.ts'
 import { DropReason, dropReasonNames } from '../../src/ndis/drop-reasons.ts'
 import { PacketPool, POOL_TOTAL_BYTES } from '../../src/ndis/pool.ts'
 import { NdisStatus } from '../../src/ndis/status.ts'
@@ -73,6 +74,8 @@ export interface QueueHarnessOptions {
   /** Bytes of shared memory for queues (default 16 MiB). */
   readonly memoryBytes?: number
   readonly moderationUs?: number
+  /** Paths take whole bursts at once where they can (default), or look at each packet. */
+  readonly bursts?: boolean
   /** Called in each indication, while its packets are out. */
   readonly onIndicate?: (indication: Indication) => void
 }
@@ -179,6 +182,7 @@ export class QueueHarness {
         list: lists[processor]!,
         sourcePort: 1,
         processor,
+        ...(options.bursts === false ? {} : { bursts: createQueueTwin(this.buffer) }),
         indicate: (slots, _list, count, queue, flags) => {
           const indication = this.#describe(processor, slots, count, queue, flags)
           this.indications.push(indication)

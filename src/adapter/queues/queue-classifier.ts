@@ -89,6 +89,11 @@ export class QueueClassifier {
     return common
   }
 
+  /** Packets are looked into for an inner header: those to one address may be of several queues. */
+  get looksInside(): boolean {
+    return this.encapsulation
+  }
+
   private refresh(): void {
     this.generation = this.queues.generation
     this.encapsulation = this.queues.encapsulation

@@ -3,6 +3,7 @@
 //
 // The rule it must not break: every packet taken is indicated, appended, or counted as dropped with a reason; packets of one queue keep
 // their order (VQ-114); a queue that is full loses its own packets only; nothing is allocated.
+import type { QueueKernels } from '../../kernels/kernels.ts'
 import * as layout from '../../kernels/layout.ts'
 import { DropReason } from '../../ndis/drop-reasons.ts'
 import { ReceiveFlag } from '../../ndis/list-flags.ts'
@@ -15,7 +16,7 @@ import { PROCESSORS_MAX, QUEUES_MAX } from './queue-words.ts'
 import { WakeModeration } from './wake-moderation.ts'
 
 // V8 folds a module's own constants into the code and loads imported ones at each use: these are per packet.
-const { BURST_MAX, PF_DROPPED } = layout
+const { ALIKE_BYTES_SHIFT, ALIKE_COUNT, ALIKE_ONE_SENDER, BURST_MAX, PF_DROPPED } = layout
 const { receivedFrames, receivedBytes, receivedDropped, sendDropped } = PortCounter
 const { dispatchLevel, singleQueue, sharedMemoryInfoValid } = ReceiveFlag
 const { receiveBufferFull, paused } = DropReason
@@ -43,6 +44,8 @@ export interface QueuePathComponents extends Omit<QueueMemoryComponents, 'queues
   /** Linear address of QUEUE_PATH_LIST_BYTES. */
   readonly list: number
   readonly processor: number
+  /** Short cuts over the pool's memory; without them each packet is looked at by itself. */
+  readonly bursts?: QueueKernels
   readonly indicate: Indicate
   readonly wake: (processor: number) => void
   /** Microseconds, monotonic. */
@@ -76,6 +79,8 @@ export class QueuePath {
   private readonly framesOf = new Uint32Array(QUEUE_COUNT)
   private readonly bytesOf = new Uint32Array(QUEUE_COUNT)
   private readonly nextOf = new Uint16Array(BURST_MAX)
+  /** The packets of the list that goes out come from one address; false: not known. */
+  oneSender = false
   // Found for a list that goes out.
   private info = false
 
@@ -174,6 +179,8 @@ export class QueuePath {
     const { pool } = this.components
     const { flags } = pool
     if (this.components.tables.queues.generation !== this.generation) this.refresh()
+    this.oneSender = false
+    if (this.isOneRun(taken)) return
     const common = this.classifier.classify(0, taken)
     let count = 0
     let bytes = 0
@@ -190,6 +197,27 @@ export class QueuePath {
       this.components.counters.port(common, receivedBytes, bytes)
       this.route(common, count)
     }
+  }
+
+  // Plain frames to one address, as bursts mostly are: what is decided about the first holds for all. Returns false if they are not.
+  private isOneRun(taken: number): boolean {
+    const { bursts, pool, counters } = this.components
+    if (bursts === undefined) return false
+    const found = bursts.alike(pool.base, taken)
+    if ((found & ALIKE_COUNT) !== taken) return false
+    const queue = this.classifier.classify(0, 1)
+    if (this.classifier.looksInside || (pool.flags[0]! & PF_DROPPED) !== 0) return false
+    const { slots } = this
+    const { receiveQueue } = pool
+    for (let slot = 0; slot < taken; slot++) {
+      slots[slot] = slot
+      receiveQueue[slot] = queue // VQ-108
+    }
+    this.oneSender = (found & ALIKE_ONE_SENDER) !== 0
+    counters.port(queue, receivedFrames, taken)
+    counters.port(queue, receivedBytes, found >>> ALIKE_BYTES_SHIFT)
+    this.route(queue, taken)
+    return true
   }
 
   // All of one queue: the list is complete already.

@@ -7,6 +7,7 @@ import { QueuePath } from '../../adapter/queues/queue-path.ts'
 import { viewQueueTables } from '../../adapter/queues/queue-tables.ts'
 import type { EndpointQueue } from '../../endpoints/endpoint.ts'
 import type { PacketKernels } from '../../kernels/by-packet.ts'
+import type { QueueKernels } from '../../kernels/kernels.ts'
 import { signalEventFd } from '../../linux/files.ts'
 import type { SharedMemory } from '../../linux/shared-memory.ts'
 import { DropReason } from '../../ndis/drop-reasons.ts'
@@ -29,6 +30,7 @@ export interface ProcessorQueuesComponents {
   readonly memory: SharedMemory
   readonly pool: PacketPool
   readonly kernels: PacketKernels
+  readonly linear: QueueKernels
   readonly dataPath: DataPath
   readonly macs: MacTable
   /** This processor's counters of the switch. */
@@ -99,7 +101,7 @@ export class ServedQueueAdapter {
   readonly serving: BurstTaker
 
   constructor(plan: QueueAdapterPlan, components: ProcessorQueuesComponents) {
-    const { memory, pool, kernels, dataPath, macs, processor, nowMs } = components
+    const { memory, pool, kernels, linear, dataPath, macs, processor, nowMs } = components
     const { buffer } = memory
     const tables = viewQueueTables(buffer, plan.tables, plan.sizes)
     const own = new Counters(buffer, plan.counters, plan.sizes.queues)
@@ -116,6 +118,7 @@ export class ServedQueueAdapter {
       list: plan.list,
       sourcePort: plan.port,
       processor,
+      bursts: linear,
       indicate: (slots, _list, count, queue) => {
         if (this.fromMemory) {
           this.counters.processor(handedOver, count)
@@ -133,6 +136,7 @@ export class ServedQueueAdapter {
       macs,
       owners: tables.queues,
       state: dataPath.forwarding,
+      bursts: linear,
       isUnseen: () => dataPath.stack.modules.length === 0,
     })
     dataPath.choice.queued = this.forwarding
@@ -146,6 +150,7 @@ export class ServedQueueAdapter {
     const isWhole = !this.fromMemory && count === this.burst.taken
     if (isWhole && plan.nicIndex !== 0) pool.sourceNic.fill(plan.nicIndex, 0, count) // ES-300
     forwarding.verified = isWhole ? queue : -1
+    forwarding.oneSender = this.path.oneSender
     dataPath.takeOver(isWhole ? undefined : slots, count, plan.port, plan.nicIndex)
     forwarding.verified = -1
   }
