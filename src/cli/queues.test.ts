@@ -54,3 +54,26 @@ test('the processor of a queue is chosen, or left to the load again', async () =
   assert.equal(refused.code, 1)
   assert.match(refused.stderr, /port "beta" has no queue of its own: its vmqWeight is 0/)
 })
+
+test('the queue pairs of guests are shown with their entries and frames, and the table of one guest', async () => {
+  const { stdout, stderr } = await vmswitch('queue', 'rss', 'alpha')
+  assert.match(stdout, /^alpha +on +0 +0 +64 +1 000 000$/m)
+  assert.match(stdout, /^alpha +on +1 +1 +64 +234 567$/m)
+  assert.match(stdout, /^ {2}112: {3}0 {2}1 {2}0/m)
+  assert.match(stderr, /alpha: 3 moves done, 0 of them forced, 1 waiting/)
+  assert.equal((await vmswitch('queue', 'rss', 'beta')).code, 1)
+})
+
+test('entries of a table are moved, and the number of queue pairs is chosen', async () => {
+  const moved = await vmswitch('queue', 'move', 'alpha', '--entries', '1,4-6', '--from', '0', '--to', '1')
+  assert.equal(moved.stdout, '4 entries of alpha move from queue pair 0 to 1\n')
+  assert.equal(fake.calls.at(-1), 'moveRss {"port":"alpha","entries":[1,4,5,6],"from":0,"to":1}')
+  for (const bad of ['128', '6-4', 'x', ''])
+    assert.equal((await vmswitch('queue', 'move', 'alpha', '--entries', bad, '--from', '0', '--to', '1')).code, 2, bad)
+  await vmswitch('queue', 'vmmq', 'alpha', '--no-enabled')
+  assert.equal(fake.calls.at(-1), 'setVmmq {"port":"alpha","vmmqEnabled":false}')
+  await vmswitch('queue', 'vmmq', 'alpha', '--queue-pairs', 'all')
+  assert.equal(fake.calls.at(-1), 'setVmmq {"port":"alpha","vmmqQueuePairs":null}')
+  assert.equal((await vmswitch('queue', 'vmmq', 'alpha')).code, 1)
+  assert.match((await vmswitch('queue', 'vmmq', 'beta', '--enabled')).stderr, /receives on one/)
+})

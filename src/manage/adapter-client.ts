@@ -16,6 +16,9 @@ type RemoteAdapterCalls = Pick<
   | 'resetVf'
   | 'queues'
   | 'setQueue'
+  | 'rss'
+  | 'setVmmq'
+  | 'moveRss'
 >
 
 export function adapterClient(call: Call): RemoteAdapterCalls {
@@ -34,6 +37,9 @@ export function adapterClient(call: Call): RemoteAdapterCalls {
     },
     resetVf: (port) => call('POST', '/v1/vfs/reset', { port }),
     queues: () => call('GET', '/v1/queues'),
+    rss: () => call('GET', '/v1/rss'),
+    setVmmq: ({ port, ...change }) => call('PATCH', `/v1/rss/${encodeURIComponent(port)}`, change),
+    moveRss: ({ port, ...move }) => call('POST', `/v1/rss/${encodeURIComponent(port)}/moves`, move),
     setQueue: ({ port, processor }) => call('PATCH', `/v1/queues/${encodeURIComponent(port)}`, { processor }),
   }
 }

@@ -2,12 +2,13 @@
 import { AdapterOid, adapterOidName } from '../adapter/oids.ts'
 import type { SwitchAdapters } from '../engine/adapter-config.ts'
 import type { SwitchQueues } from '../engine/queue-config.ts'
+import type { SwitchRss } from '../engine/rss/rss-config.ts'
 import { ndisStatusName } from '../ndis/status.ts'
 import type { AdapterCalls, AdapterStatus, AssignedVfStatus } from './adapter-calls.ts'
 import { ControlError } from './control-errors.ts'
 
 export interface AdapterHostComponents {
-  readonly adapters: SwitchAdapters & { readonly queues?: SwitchQueues }
+  readonly adapters: SwitchAdapters & { readonly queues?: SwitchQueues; readonly rss?: SwitchRss }
   readonly switchName: string
   readonly translated: <T>(work: () => Promise<T>) => Promise<T>
 }
@@ -22,6 +23,10 @@ export function adapterHost({ adapters, switchName, translated }: AdapterHostCom
     const names = adapters.list().map((one) => one.name)
     const known = names.length === 0 ? 'it has none' : `it has: ${names.join(', ')}`
     throw new ControlError('no-such-adapter', `switch "${switchName}" has no adapter "${name}" (${known})`)
+  }
+  const rss = (port: string): SwitchRss => {
+    if (adapters.rss) return adapters.rss
+    throw new ControlError('no-queue-pairs', `the guest behind port "${port}" receives on one queue pair`)
   }
   const vfs = (): AssignedVfStatus[] => adapters.list().flatMap(({ assigned }) => assigned)
   return {
@@ -75,6 +80,15 @@ export function adapterHost({ adapters, switchName, translated }: AdapterHostCom
           throw new ControlError('no-queue', `port "${port}" has no queue: the switch has no adapter in VMQ mode`)
         return adapters.queues.setProcessor(port, processor)
       }),
+    rss: () => adapters.rss?.list() ?? [],
+    setVmmq: ({ port, vmmqEnabled, vmmqQueuePairs }) =>
+      translated(async () =>
+        rss(port).set(port, {
+          ...(vmmqEnabled === undefined ? {} : { vmmqEnabled }),
+          ...(vmmqQueuePairs === undefined ? {} : { vmmqQueuePairs: vmmqQueuePairs ?? undefined }),
+        }),
+      ),
+    moveRss: ({ port, entries, from, to }) => translated(async () => rss(port).move(port, { entries, from, to })),
     assignVf: (port) => translated(() => adapters.assign(port)),
     removeVf: ({ port, surprise }) => translated(() => adapters.remove(port, surprise)),
     resetVf: (port) =>

@@ -1,6 +1,6 @@
 // Queue calls without a switch: the default queue, and one that port alpha has. For tests of what stands on SwitchHost.
 import { ControlError } from './control-errors.ts'
-import type { QueueCalls, QueueStatus } from './queue-calls.ts'
+import type { QueueCalls, QueueStatus, RssStatus } from './queue-calls.ts'
 
 const common = {
   adapter: 'nic1',
@@ -38,9 +38,37 @@ const queues: readonly QueueStatus[] = [
   },
 ]
 
+const guest: RssStatus = {
+  port: 'alpha',
+  vmmqEnabled: true,
+  vmmqQueuePairs: null,
+  receiving: 2,
+  queuePairs: [
+    { queuePair: 0, processor: 0, entries: 64, frames: 1_000_000 },
+    { queuePair: 1, processor: 1, entries: 64, frames: 234_567 },
+  ],
+  indirectionTable: Array.from({ length: 128 }, (_, entry) => entry % 2),
+  entryFrames: Array.from({ length: 128 }, (_, entry) => 1000 * entry),
+  framesWithoutHash: 12,
+  moves: { done: 3, forced: 0, waiting: 1 },
+}
+
 /** `note` is told of every call that changes something. */
 export const fakeQueues = (note: (call: string, argument?: unknown) => void): QueueCalls => ({
   queues: () => queues,
+  rss: () => [guest],
+  setVmmq: (change) => {
+    note('setVmmq', change)
+    if (change.port !== guest.port)
+      throw new ControlError('no-queue-pairs', `the guest behind port "${change.port}" receives on one`)
+    const { vmmqEnabled = guest.vmmqEnabled, vmmqQueuePairs = guest.vmmqQueuePairs } = change
+    return { ...guest, vmmqEnabled, vmmqQueuePairs }
+  },
+  moveRss: (move) => {
+    note('moveRss', move)
+    const table = guest.indirectionTable.map((pair, entry) => (move.entries.includes(entry) ? move.to : pair))
+    return { ...guest, indirectionTable: table }
+  },
   setQueue: (change) => {
     note('setQueue', change)
     const found = queues.find(({ port }) => port === change.port)

@@ -34,6 +34,7 @@ export function engineConfig(config: ResolvedConfig): ConstructorParameters<type
     ...(config.switch.properties === undefined ? {} : { properties: config.switch.properties }),
     ...(config.adapters === undefined ? {} : { adapters: config.adapters }),
     ...(limits === undefined ? {} : { limits: defined(limits) }),
+    ...(config.switch.rss === undefined ? {} : { rss: config.switch.rss }),
     extensions: extensions.map(extensionEntry),
     directory: config.runtime.directory,
   }

@@ -10,6 +10,8 @@ export const guidPattern = /^\{?[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{1
 export const ipv4Pattern = /^(25[0-5]|2[0-4]\d|1?\d?\d)(\.(25[0-5]|2[0-4]\d|1?\d?\d)){3}\/(3[0-2]|[12]?\d)$/
 /** Loopback address and port: 127.0.0.1:7788, [::1]:7788, localhost:7788. */
 export const loopbackPattern = /^(127(\.\d{1,3}){3}|\[::1\]|localhost):\d{1,5}$/
+/** Secret key of the Toeplitz hash. */
+export const hashKeyPattern = /^[0-9a-fA-F]{80}$/
 /** Bits per second with a unit. */
 export const bitRatePattern = /^(0|\d{1,15}(\.\d{1,9})?[kmg]?bit)$/
 
@@ -21,6 +23,7 @@ export const patternMeanings: ReadonlyMap<string, string> = new Map([
   [String(interfacePattern), `an interface name of at most ${INTERFACE_NAME_MAX} characters without spaces and slashes`],
   [String(versionPattern), 'a version in quotes, such as "1.0"'],
   [String(guidPattern), 'a GUID such as 0d3c1f9f-0001-4c56-9b7e-7b0b6d0e5f0c'],
+  [String(hashKeyPattern), 'a hash key in quotes: 80 hexadecimal digits'],
   [String(bitRatePattern), 'bits per second, such as 100mbit (64kbit to 400gbit)'],
   [String(ipv4Pattern), 'an IPv4 address with its prefix length, such as 10.77.0.1/24'],
   [String(loopbackPattern), 'a loopback address with its port, such as 127.0.0.1:7788'],

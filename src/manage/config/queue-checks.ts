@@ -14,7 +14,31 @@ export function checkQueues(config: ResolvedConfig, report: Report): void {
   const below = adapters.find(({ name }) =>
     config.switch.ports.some(({ endpoint }) => endpoint.kind === 'adapter' && endpoint.adapter === name),
   )
-  for (const [index, port] of config.switch.ports.entries()) checkPort(port, ['switch', 'ports', index], below, report)
+  for (const [index, port] of config.switch.ports.entries()) {
+    checkPort(port, ['switch', 'ports', index], below, report)
+    checkPairs(port, ['switch', 'ports', index], report)
+  }
+}
+
+// Frames are spread over what the endpoint has.
+function checkPairs({ name, endpoint, vmmqEnabled, vmmqQueuePairs }: ResolvedPort, path: Path, report: Report): void {
+  const key = vmmqQueuePairs === undefined ? 'vmmqEnabled' : 'vmmqQueuePairs'
+  if (vmmqQueuePairs === undefined && vmmqEnabled === undefined) return
+  const has = endpoint.kind === 'vhost-user' ? endpoint.queuePairs : endpoint.kind === 'tap' ? endpoint.queues : 0
+  if (has === 0)
+    report(
+      'wrong-endpoint',
+      [...path, key],
+      `port "${name}" has no queue pairs to spread frames over: only guests on vhost-user and tap have`,
+      'use another endpoint, or remove it',
+    )
+  else if (vmmqQueuePairs !== undefined && vmmqQueuePairs > has)
+    report(
+      'too-many-queue-pairs',
+      [...path, key],
+      `port "${name}" can use ${has} queue ${has === 1 ? 'pair' : 'pairs'}, not ${vmmqQueuePairs}`,
+      `set ${endpoint.kind === 'tap' ? 'queues' : 'queuePairs'} of its endpoint, or less here`,
+    )
 }
 
 function checkMode(adapter: ResolvedAdapter, path: Path, processors: number, report: Report): void {

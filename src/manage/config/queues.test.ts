@@ -64,3 +64,23 @@ test('the example is a good configuration', () => {
   const file = new URL('../../../examples/vmq.yaml', import.meta.url)
   assert.equal(load(readFileSync(file, 'utf8')).adapters![0]!.mode, 'vmq')
 })
+
+test('queue pairs of guests are taken as they are written, and what an endpoint does not have is refused', () => {
+  const pairs = 'mac: 52:54:00:77:00:01, endpoint: { kind: vhost-user, path: a.sock, queuePairs: 4 }'
+  const plain = (port: string, rss = ''): string => `switch:\n  name: lan\n${rss}  ports:\n    - ${port}\n`
+  const key = '0123456789'.repeat(8)
+  const config = load(
+    plain(
+      `{ name: alpha, vmmqEnabled: true, vmmqQueuePairs: 2, ${pairs} }`,
+      `  rss: { rebalanceSeconds: 0, hashKey: "${key}" }\n`,
+    ),
+  )
+  const [port] = config.switch.ports
+  assert.deepEqual([port!.vmmqEnabled, port!.vmmqQueuePairs, config.switch.rss], [true, 2, { rebalanceSeconds: 0, hashKey: key }])
+  assert.match(complaint(plain(`{ name: alpha, vmmqQueuePairs: 5, ${pairs} }`)), /port "alpha" can use 4 queue pairs, not 5/)
+  assert.match(
+    complaint(plain('{ name: alpha, vmmqEnabled: false, endpoint: { kind: memory } }')),
+    /no queue pairs to spread frames/,
+  )
+  assert.match(complaint(plain(`{ name: alpha, ${pairs} }`, '  rss: { hashKey: "12" }\n')), /80 hexadecimal digits/)
+})

@@ -134,6 +134,8 @@ export function resolvePort(port: z.output<typeof portSchema>, directory: string
     ...(port.teaming === undefined ? {} : { teaming: port.teaming }),
     ...(port.monitorVlan === undefined ? {} : { monitorVlan: port.monitorVlan }),
     ...(port.vmqWeight === undefined ? {} : { vmqWeight: port.vmqWeight }),
+    ...(port.vmmqEnabled === undefined ? {} : { vmmqEnabled: port.vmmqEnabled }),
+    ...(port.vmmqQueuePairs === undefined ? {} : { vmmqQueuePairs: port.vmmqQueuePairs }),
     ...resolveIov(port, directory),
     ...(properties.length > 0 ? { properties } : {}),
   }

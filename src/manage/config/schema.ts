@@ -25,12 +25,21 @@ import {
   PORTS_MAX,
   PROCESSORS_MAX,
   PROPERTIES_MAX,
+  REBALANCE_SECONDS_MAX,
   TEAM_UPLINKS_MAX,
   VLAN_MAX,
   VMQ_WEIGHT_MAX,
   WAIT_MS_MAX,
 } from './limits.ts'
-import { friendlyNamePattern, guidPattern, ipv4Pattern, loopbackPattern, macPattern, versionPattern } from './patterns.ts'
+import {
+  friendlyNamePattern,
+  guidPattern,
+  hashKeyPattern,
+  ipv4Pattern,
+  loopbackPattern,
+  macPattern,
+  versionPattern,
+} from './patterns.ts'
 
 const propertyId = z.string().min(1).describe('GUID of a custom property, or the name that an extension gave it.')
 const propertyRest = {
@@ -143,6 +152,13 @@ export const portSchema = z.strictObject({
     .max(VMQ_WEIGHT_MAX)
     .optional()
     .describe('0: no receive queue; else one where the adapter has one left, the highest weights first. Default: 100.'),
+  vmmqEnabled: z
+    .boolean()
+    .optional()
+    .describe('Spread the frames to a guest with several queue pairs over them; false: they come by the first. Default: true.'),
+  vmmqQueuePairs: queueCount
+    .optional()
+    .describe('Queue pairs that frames to the guest are spread over at the most. Default: all that it receives on.'),
   iov: iovSchema.optional().describe('SR-IOV: a virtual function for the guest behind this port, beside its synthetic card.'),
 })
 
@@ -227,6 +243,25 @@ export const switchSchema = z.strictObject({
     })
     .prefault({})
     .describe('The table of MAC addresses.'),
+  rss: z
+    .strictObject({
+      rebalanceSeconds: z
+        .number()
+        .int()
+        .min(0)
+        .max(REBALANCE_SECONDS_MAX)
+        .optional()
+        .describe(
+          "Seconds between two looks at the load of guests' queue pairs, after which flows may move; 0: never. Default: 10.",
+        ),
+      hashKey: z
+        .string()
+        .regex(hashKeyPattern)
+        .optional()
+        .describe('Secret key of the Toeplitz hash, 80 hexadecimal digits. Default: a new one with every start.'),
+    })
+    .optional()
+    .describe('How frames are spread over the queue pairs of guests.'),
   limits: limitsSchema.optional().describe('How long the switch waits for extensions.'),
 })
 

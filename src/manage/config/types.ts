@@ -2,6 +2,7 @@
 // only, so that the engine and the lab, which stand below this layer, may name them without importing anything from it.
 import type { z } from 'zod'
 import type { AdapterMode, QueueModeConfig } from '../../engine/queue-config.ts'
+import type { RssConfig } from '../../engine/rss/rss-config.ts'
 import type { TeamingConfig } from '../../engine/team/switch-team.ts'
 import type { PropertyInput } from '../../switch/policies/property.ts'
 import type { adapterSchema, iovSchema } from './adapter-schema.ts'
@@ -79,6 +80,10 @@ export interface ResolvedPort {
   readonly teaming?: TeamingConfig
   /** Absent: 100. */
   readonly vmqWeight?: number
+  /** Absent: true. */
+  readonly vmmqEnabled?: boolean
+  /** Absent: all that the guest receives on. */
+  readonly vmmqQueuePairs?: number
   /** Absent: the port wants nothing of SR-IOV. */
   readonly iov?: ResolvedIov
   /** Properties, those of the shorthands `vlan` and `security` first; absent without any. */
@@ -112,6 +117,8 @@ export interface ResolvedSwitch {
   readonly extensions: readonly ResolvedExtension[]
   readonly ports: readonly ResolvedPort[]
   readonly macTable: { readonly entries: number; readonly ageingSeconds: number }
+  /** Guests with several queue pairs. */
+  readonly rss?: RssConfig | undefined
   /** Custom properties of the switch; absent without any. */
   readonly properties?: readonly PropertyInput[]
   /** How long the switch waits for extensions; the engine's own limits for what is absent. */

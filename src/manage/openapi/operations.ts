@@ -6,7 +6,7 @@ import { ofPort, oidRequest, removal, vfWords } from '../adapter-routes.ts'
 import { portSchema } from '../config/schema.ts'
 import { captureSchema, connectionsFilter, dropsFilter, traceSchema } from '../diagnosis-routes.ts'
 import { awaitSchema, featureFilter, portFilter, propertyChange, propertyFilter, savedSchema } from '../policy-routes.ts'
-import { queueChange } from '../queue-routes.ts'
+import { queueChange, rssMove, vmmqChange } from '../queue-routes.ts'
 import { extensionChange, filterSchema, orderSchema, pageSchema, portChange } from '../request-schemas.ts'
 import { applySchema } from '../service/service-routes.ts'
 
@@ -109,6 +109,9 @@ export const operations: readonly Operation[] = [
   post('/v1/vfs/reset', 'Resets it.', 'AssignedVfStatus', { body: ofPort }),
   get('/v1/queues', 'Receive queues of adapters in VMQ mode.', 'QueueStatus[]'),
   patch('/v1/queues/:port', 'Has another processor serve the queue of a port.', 'QueueStatus', { body: queueChange }),
+  get('/v1/rss', 'Guests with several queue pairs: indirection tables, counters, moves.', 'RssStatus[]'),
+  patch('/v1/rss/:port', 'Changes how many queue pairs of a guest are used.', 'RssStatus', { body: vmmqChange }),
+  post('/v1/rss/:port/moves', 'Moves entries of an indirection table to another queue pair.', 'RssStatus', { body: rssMove }),
   get('/v1/service', 'The service: its state directory and revision.', 'ServiceStatus'),
   get('/v1/config', 'The stored configuration; null: none.', 'ResolvedConfig'),
   post('/v1/apply', 'Makes the switch what a configuration says: all of it, or nothing.', 'ApplyReport', { body: applySchema }),
