@@ -79,8 +79,30 @@ test('the bandwidth of a port and of the switch is checked value by value, and b
   assert.deepEqual(properties, [
     { type: 'bandwidth', value: { capacity: '10gbit', minimumBandwidthMode: 'weight', defaultFlowMinimumBandwidthWeight: 20 } },
   ])
-  complaint('bandwidth: { maximumBandwidth: 10mb }', /lab\.yaml:4:77: switch\.ports\[0\]\.bandwidth\.maximumBandwidth: expected bits per second/)
+  complaint(
+    'bandwidth: { maximumBandwidth: 10mb }',
+    /lab\.yaml:4:77: switch\.ports\[0\]\.bandwidth\.maximumBandwidth: expected bits per second/,
+  )
   complaint('bandwidth: { minimumBandwidthWeight: 101 }', /lab\.yaml:4:\d+/)
   complaint('bandwidth: { maximum: 1mbit }', /maximum/)
   complaint('bandwidth: { maximumBandwidth: 1mbit, minimumBandwidthAbsolute: 2mbit }', /above maximumBandwidth/)
+})
+
+test('ACLs of a port become properties, and what is wrong is shown at its line', () => {
+  const entry = '{ action: meter, direction: both, remoteIPAddress: 10.0.0.0/8 }'
+  const rule = '{ name: dns, action: allow, direction: outbound, protocol: udp, remotePort: 53, weight: 10 }'
+  assert.deepEqual(load(`acls: [${entry}], extendedAcls: [${rule}]`).ports[0]!.properties, [
+    { type: 'acl', value: { entries: [{ action: 'meter', direction: 'both', remoteIPAddress: '10.0.0.0/8' }] } },
+    {
+      type: 'extended-acl',
+      value: {
+        rules: [{ name: 'dns', action: 'allow', direction: 'outbound', protocol: 'udp', remotePort: 53, weight: 10 }],
+      },
+    },
+  ])
+  complaint('acls: [{ action: drop, direction: both, remoteIPAddress: ANY }]', /lab\.yaml:4:\d+.*action/s)
+  complaint(
+    `extendedAcls: [${rule}, { action: deny, direction: inbound, remoteIPAddress: 10.0.0.1/8 }]`,
+    /lab\.yaml:4:\d+.*extendedAcls\[1\]\.remoteIPAddress.*bits beyond the first 8.*\^/s,
+  )
 })
