@@ -22,6 +22,8 @@ export interface LoadOptions {
   readonly guest: { readonly path: string; readonly listens: boolean } | null
   /** Further guests, to which the switch listens: a few bursts go to each of them in turn. */
   readonly others?: readonly { readonly mac: string; readonly path: string }[]
+  /** How many of the guests get frames; all without it. The others have rings of 256 entries. */
+  readonly addressed?: number
   /** Entries of a guest's ring, a power of two; 1024 without it. */
   readonly ringSize?: number
   /** Memory of a guest; 128 without it. */
@@ -49,9 +51,12 @@ const ACKNOWLEDGE = 1n << 3n
 const BURSTS_PER_LOOK = 64
 /** Bursts in a row for one guest, where there are several. */
 const BURSTS_PER_GUEST = 4
+/** Entries of the ring of a guest that gets nothing. */
+const IDLE_RING_SIZE = 256
 
 const options = JSON.parse(process.argv[2] ?? '{}') as LoadOptions
 const ringSize = options.ringSize ?? RING_SIZE_DEFAULT
+const ADDRESS_BYTES = 6
 
 function checksumOf(header: Buffer): number {
   let sum = 0
@@ -59,7 +64,7 @@ function checksumOf(header: Buffer): number {
   return ~((sum & 0xffff) + (sum >> 16)) & 0xffff
 }
 
-/** Frames ready to be sent, as the kernel's structures. */
+/** Frames ready to be sent, as the kernel's structures: the same memory for any number of guests. */
 class Sender {
   readonly #frames = Buffer.alloc(BURST * FRAME_MAX)
   readonly #messages = new Uint32Array((BURST * (MMSGHDR_BYTES + IOVEC_BYTES)) >> 2)
@@ -97,6 +102,11 @@ class Sender {
     }
   }
 
+  /** The frames are for `mac` from now on. */
+  address(mac: Uint8Array): void {
+    for (let i = 0; i < BURST; i++) for (let k = 0; k < ADDRESS_BYTES; k++) this.#frames[i * FRAME_MAX + k] = mac[k]!
+  }
+
   send(): void {
     sys.sendmmsg(this.#fd, this.#at, BURST, MSG_DONTWAIT)
   }
@@ -111,36 +121,38 @@ class Guest {
   readonly front: FrontEnd
   readonly #used: Int32Array
   readonly #lent: Int32Array
+  readonly #size: number
   #seen = 0
   received = 0
 
-  private constructor(front: FrontEnd) {
+  private constructor(front: FrontEnd, size: number) {
     this.front = front
+    this.#size = size
     const ring = front.rings[0]!
     const words = (address: bigint): Int32Array => {
-      const { buffer, byteOffset } = front.view(address, 4 + 8 * ringSize)
-      return new Int32Array(buffer as ArrayBuffer, byteOffset, 1 + 2 * ringSize)
+      const { buffer, byteOffset } = front.view(address, 4 + 8 * size)
+      return new Int32Array(buffer as ArrayBuffer, byteOffset, 1 + 2 * size)
     }
     this.#used = words(ring.device)
     this.#lent = words(ring.driver)
     Atomics.or(this.#lent, 0, NO_INTERRUPT)
   }
 
-  static async open({ path, listens }: NonNullable<LoadOptions['guest']>, mac: string): Promise<Guest> {
+  static async open({ path, listens }: NonNullable<LoadOptions['guest']>, mac: string, size = ringSize): Promise<Guest> {
     const front = listens ? await FrontEnd.listen(path) : FrontEnd.connect(path)
     front.addMemory((options.guestMiB ?? GUEST_MIB_DEFAULT) << 20)
     const features = featureMask('version1', 'protocolFeatures')
     await front.setUp({
       features,
       protocolFeatures: ACKNOWLEDGE,
-      size: ringSize,
+      size,
       bufferBytes: options.bufferBytes ?? BUFFER_BYTES_DEFAULT,
     })
     // A first frame, so that the switch knows where the address is.
     const hello = Buffer.alloc(60)
     hello.set([0xff, 0xff, 0xff, 0xff, 0xff, 0xff, ...parseMac(mac), 0x88, 0xb5])
     front.send(hello)
-    return new Guest(front)
+    return new Guest(front, size)
   }
 
   /** Takes what came and lends the buffers again. */
@@ -156,14 +168,17 @@ class Guest {
 
   /** Bytes of the frame that came last. */
   lastBytes(): number {
-    return this.#used[1 + 2 * ((this.#seen - 1) & (ringSize - 1)) + 1]! - VNET_HEADER
+    return this.#used[1 + 2 * ((this.#seen - 1) & (this.#size - 1)) + 1]! - VNET_HEADER
   }
 }
 
 const others = options.others ?? []
-const senders = [options.mac, ...others.map(({ mac }) => mac)].map((mac) => new Sender(options.interface, mac))
+const addressed = options.addressed ?? 1 + others.length
+const addresses = [options.mac, ...others.map(({ mac }) => mac)].slice(0, addressed).map(parseMac)
+const sender = new Sender(options.interface, options.mac)
 const guests = options.guest === null ? [] : [await Guest.open(options.guest, options.mac)]
-for (const { mac, path } of others) guests.push(await Guest.open({ path, listens: false }, mac))
+for (const [i, { mac, path }] of others.entries())
+  guests.push(await Guest.open({ path, listens: false }, mac, i + 1 < addressed ? ringSize : IDLE_RING_SIZE))
 let turn = 0
 let burst = 0
 const state = { sending: false, bytes: 0, ended: false }
@@ -174,7 +189,7 @@ createInterface({ input: process.stdin })
     const [command, bytes] = line.split(' ')
     if (command === 'start') {
       state.bytes = Number(bytes)
-      for (const sender of senders) sender.prepare(state.bytes)
+      sender.prepare(state.bytes)
       state.sending = true
     } else if (command === 'stop') state.sending = false
     else if (command === 'count')
@@ -193,13 +208,15 @@ say({ ready: true })
 
 while (!state.ended) {
   for (let i = 0; i < BURSTS_PER_LOOK && state.sending; i++) {
-    senders[turn]!.send()
+    sender.send()
     guests[turn]?.take()
-    if (++burst % BURSTS_PER_GUEST === 0) turn = turn + 1 === senders.length ? 0 : turn + 1
+    if (++burst % BURSTS_PER_GUEST !== 0 || addressed === 1) continue
+    turn = turn + 1 === addressed ? 0 : turn + 1
+    sender.address(addresses[turn]!)
   }
   for (const guest of guests) guest.take()
   await immediate()
   if (!state.sending) await new Promise((resolve) => setTimeout(resolve, 1))
 }
-for (const sender of senders) sender.close()
+sender.close()
 for (const guest of guests) guest.front.close()
