@@ -2,6 +2,7 @@
 import type { Command } from 'commander'
 import type { CommandContext } from './command-context.ts'
 import type { AclWords } from './commands/acl.ts'
+import { addConnectionCommands } from './connection-commands.ts'
 
 type Asks = (parent: Command, usage: string, description: string) => Command
 type Run = (command: Command, work: (context: CommandContext) => Promise<unknown>) => Promise<void>
@@ -14,6 +15,7 @@ export function addAclCommands(program: Command, asks: Asks, run: Run): void {
     .action((port: string | undefined, _: unknown, command: Command) =>
       run(command, async (context) => (await commands()).listAcls(context, port)),
     )
+  addConnectionCommands(acl, asks, run)
   asks(acl, 'meter', 'show what was metered, by VM and prefix')
     .argument('[port]', 'of this port only')
     .action((port: string | undefined, _: unknown, command: Command) =>

@@ -4,7 +4,6 @@ import { addAdapterCommands } from './adapter-commands.ts'
 import { type CommandContext, type CommonOptions, processContext } from './command-context.ts'
 import type { UpOptions } from './commands/up.ts'
 import type { VerifyArguments } from './commands/verify.ts'
-import { addConnectionCommands } from './connection-commands.ts'
 import { addDiagnosisCommands } from './diagnosis-commands.ts'
 import { consoleOption, whole } from './grammar.ts'
 import { addLabCommands } from './lab-commands.ts'
@@ -133,11 +132,6 @@ export function createProgram(version: string, finish: (exitCode: number) => voi
   addPolicyCommands(program, asks, run)
   addAdapterCommands(program, asks, run)
   addDiagnosisCommands(program, asks, run)
-  addConnectionCommands(
-    program.commands.find((command) => command.name() === 'acl') ?? asks(program, 'acl', 'look into the access lists of ports'),
-    asks,
-    run,
-  )
   addServiceCommands(program, asks, run)
   addLabCommands(program, run)
 

@@ -84,6 +84,8 @@ export interface SwitchConfig {
   /** SR-IOV adapters; one of them may be the external connection. */
   readonly adapters?: readonly AdapterConfig[]
   readonly macTable: { readonly entries: number; readonly ageingSeconds: number }
+  /** Connections that stateful rules follow at the most, rounded up to a power of two; CONNECTIONS_DEFAULT without it. */
+  readonly connectionTable?: { readonly entries: number }
   /** Guests with several queue pairs. */
   readonly rss?: RssConfig | undefined
   /** Directory in which relative sink paths start. */

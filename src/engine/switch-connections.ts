@@ -21,7 +21,7 @@ const SWEEP_ENTRIES = 4096
 export interface SwitchConnectionsOptions {
   /** Port ids are below. */
   readonly ports: number
-  /** A power of two. */
+  /** Rounded up to a power of two; CONNECTIONS_DEFAULT without it. */
   readonly connections?: number | undefined
 }
 
@@ -44,7 +44,8 @@ export interface ConnectionFigures {
 const NO_BYTES = new Uint8Array(0)
 
 export class SwitchConnections {
-  readonly #options: SwitchConnectionsOptions
+  readonly #ports: number
+  readonly #capacity: number
   readonly #components: SwitchConnectionsComponents
   #memory: ConnectionMemory | undefined
   #store: ConnectionStore | undefined
@@ -52,14 +53,16 @@ export class SwitchConnections {
   readonly #pickedUp = new Set<number>()
   #swept = 0
 
-  constructor(options: SwitchConnectionsOptions, components: SwitchConnectionsComponents) {
-    this.#options = options
+  constructor({ ports, connections = CONNECTIONS_DEFAULT }: SwitchConnectionsOptions, components: SwitchConnectionsComponents) {
+    this.#ports = ports
+    this.#capacity = 2 ** Math.ceil(Math.log2(connections))
     this.#components = components
   }
 
   /** The memory for a port with stateful rules, which processors see too. */
   memoryFor(port: number): ConnectionMemory {
-    const { ports, connections = CONNECTIONS_DEFAULT } = this.#options
+    const ports = this.#ports
+    const connections = this.#capacity
     this.#memory ??= { buffer: new SharedArrayBuffer(connectionTableBytes(connections, ports)), ports, connections }
     if (this.#store === undefined) {
       this.#store = new ConnectionStore(this.#memory.buffer, 0, this.#memory)
@@ -86,7 +89,7 @@ export class SwitchConnections {
     const count = (name: keyof typeof ConnectionCounter): number => store?.counter(ConnectionCounter[name]) ?? 0
     return {
       used: store?.used ?? 0,
-      capacity: this.#options.connections ?? CONNECTIONS_DEFAULT,
+      capacity: this.#capacity,
       opened: count('opened'),
       evicted: count('evicted'),
       refusedByShare: count('refusedByShare'),

@@ -22,7 +22,7 @@ import { policyHost } from './policy-host.ts'
 
 /** What the engine is told to build. */
 export function engineConfig(config: ResolvedConfig): ConstructorParameters<typeof RunningSwitch>[0] {
-  const { name, type, processors, verify, isolateTenants, ports, macTable, extensions, limits } = config.switch
+  const { name, type, processors, verify, isolateTenants, ports, macTable, connectionTable, extensions, limits } = config.switch
   return {
     name,
     type,
@@ -31,6 +31,7 @@ export function engineConfig(config: ResolvedConfig): ConstructorParameters<type
     isolateTenants: isolateTenants === true,
     ports,
     macTable,
+    ...(connectionTable === undefined ? {} : { connectionTable }),
     ...(config.switch.properties === undefined ? {} : { properties: config.switch.properties }),
     ...(config.adapters === undefined ? {} : { adapters: config.adapters }),
     ...(limits === undefined ? {} : { limits: defined(limits) }),

@@ -48,7 +48,7 @@ export interface Plan {
 }
 
 /** Settings of the switch that it has from its start to its end. */
-const fixedSettings = ['name', 'type', 'processors', 'verify', 'isolateTenants', 'macTable', 'limits'] as const
+const fixedSettings = ['name', 'type', 'processors', 'verify', 'isolateTenants', 'macTable', 'connectionTable', 'limits'] as const
 /** What of a port can change while it runs; the MTU only from one to another. */
 const livePortKeys: ReadonlySet<string> = new Set([
   'link',

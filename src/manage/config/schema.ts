@@ -5,6 +5,7 @@
 import { z } from 'zod'
 import { mirrorDirections, mirrorModes } from '../../engine/port-settings.ts'
 import { loadBalancingAlgorithms } from '../../engine/team/switch-team.ts'
+import { CONNECTIONS_DEFAULT, CONNECTIONS_MAX, CONNECTIONS_MIN } from '../../switch/conntrack/connection-layout.ts'
 import { propertyTypes } from '../../switch/policies/property.ts'
 import { aclsSchema, extendedAclsSchema } from './acl-schema.ts'
 import { adapterSchema, iovSchema } from './adapter-schema.ts'
@@ -224,6 +225,18 @@ export const switchSchema = z.strictObject({
   ports: z.array(portSchema).max(PORTS_MAX).default([]).describe('The ports of the switch.'),
   bandwidth: switchBandwidthSchema.optional().describe('How the uplink is shared.'),
   properties: z.array(switchPropertySchema).max(PROPERTIES_MAX).optional().describe('Custom properties of the switch.'),
+  connectionTable: z
+    .strictObject({
+      entries: z
+        .number()
+        .int()
+        .min(CONNECTIONS_MIN)
+        .max(CONNECTIONS_MAX)
+        .default(CONNECTIONS_DEFAULT)
+        .describe('Connections that are followed at the most; rounded up to a power of two.'),
+    })
+    .optional()
+    .describe('The table of connections that stateful rules follow.'),
   macTable: z
     .strictObject({
       entries: z

@@ -117,6 +117,8 @@ export interface ResolvedSwitch {
   readonly extensions: readonly ResolvedExtension[]
   readonly ports: readonly ResolvedPort[]
   readonly macTable: { readonly entries: number; readonly ageingSeconds: number }
+  /** Connections that stateful rules follow; the engine's own number without it. */
+  readonly connectionTable?: { readonly entries: number } | undefined
   /** Guests with several queue pairs. */
   readonly rss?: RssConfig | undefined
   /** Custom properties of the switch; absent without any. */
