@@ -3,6 +3,7 @@
 // The rule it must not break: with --json exactly one JSON object goes to standard output; progress goes to standard error.
 import { parseArgs } from 'node:util'
 import { allocBenchmark } from './alloc.ts'
+import { bandwidthBenchmark } from './bandwidth.ts'
 import type { Benchmark, BenchOptions } from './benchmark.ts'
 import { igbvfBenchmark } from './igbvf.ts'
 import { policyBenchmark } from './policy.ts'
@@ -23,6 +24,7 @@ const benchmarks: readonly Benchmark[] = [
   allocBenchmark,
   portsBenchmark,
   policyBenchmark,
+  bandwidthBenchmark,
 ]
 
 const USAGE = `npm run bench -- NAME [--json] [--quick] [--first] [--seconds N] [--rounds N]
