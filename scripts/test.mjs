@@ -1,5 +1,5 @@
 // `npm test`: runs the suite group by group with Node's own test runner and says at the end what passed, failed and was skipped.
-//   node scripts/test.mjs [--only GROUP]… [FILE…]     GROUP: unit, conformance, fuzz, peers, guests
+//   node scripts/test.mjs [--only GROUP]… [FILE…]     GROUP: unit, conformance, fuzz, peers, console, guests
 //
 // The rule it must not break: nothing is passed over in silence, and nothing hangs. What a machine can't run is a skipped test
 // with a reason; every file has a time limit, and so has the whole suite.
@@ -25,6 +25,7 @@ const groups = [
   { name: 'conformance', patterns: ['test/conformance/**/*.test.ts'], concurrency: 2, limitSeconds: 120, packages: false },
   { name: 'fuzz', patterns: ['test/fuzz/**/*.test.ts'], concurrency: 2, limitSeconds: 180, packages: false },
   { name: 'peers', patterns: ['test/peers/**/*.test.ts'], concurrency: 1, limitSeconds: 300, packages: true },
+  { name: 'console', patterns: ['test/console/**/*.test.ts'], concurrency: 1, limitSeconds: 120, packages: true },
   { name: 'guests', patterns: ['test/guests/**/*.test.ts'], concurrency: 1, limitSeconds: 300, packages: true },
 ]
 

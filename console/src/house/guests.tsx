@@ -111,17 +111,14 @@ function GuestCard({ card, chosen }: { readonly card: Card; readonly chosen: boo
       <span class="card-head">
         <Dot tone={tone} />
         <strong>{single ? card.title : `${card.ports.length} ports`}</strong>
-        {single ? <VfBadge port={port} /> : null}
+        {single && <VfBadge port={port} />}
+        {single && port.vlan !== null && <span class="badge vlan">VLAN {port.vlan}</span>}
       </span>
       <span class="card-line">
         {single ? (
           <>
             <code>{port.mac ?? 'learns'}</code>
-            {port.vlan === null ? (
-              <span class="kind">{icons[port.kind] ?? 'guest'}</span>
-            ) : (
-              <span class="badge">VLAN {port.vlan}</span>
-            )}
+            <span class="kind">{icons[port.kind] ?? 'guest'}</span>
           </>
         ) : (
           card.title
