@@ -1,4 +1,6 @@
-# The other end of a team of uplinks: counts numbered frames on an interface, or sends broadcast ones. Plain sockets, no scapy.
+# The other end of a cable: hears numbered frames on an interface, sends broadcast ones, or counts pings. Plain sockets, no scapy.
+import json
+import signal
 import socket
 import sys
 import time
@@ -34,7 +36,29 @@ def call(interface, count):
         time.sleep(0.002)
 
 
-if sys.argv[1] == "hear":
+# Counts pings and their answers, those of other hosts too, until SIGTERM.
+def count(interface):
+    sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+    sock.bind((interface, 3))
+    sock.setsockopt(263, 1, bytes(socket.if_nametoindex(interface).to_bytes(4, sys.byteorder)) + b"\x01\0\0\0" + b"\0" * 8)
+    found = {}
+
+    def end(*_):
+        print(json.dumps(found), flush=True)
+        sys.exit(0)
+
+    signal.signal(signal.SIGTERM, end)
+    print("ready", flush=True)
+    while True:
+        frame = sock.recv(2048)
+        if frame[12:14] == b"\x08\x00" and frame[23] == 1:
+            kind = {8: "request", 0: "reply"}.get(frame[34])
+            found[kind] = found.get(kind, 0) + 1
+
+
+if sys.argv[1] == "count":
+    count(sys.argv[2])
+elif sys.argv[1] == "hear":
     hear(sys.argv[2])
 else:
     call(sys.argv[2], int(sys.argv[3]))
