@@ -1,0 +1,105 @@
+// What policies of a port mean for each other: each is tried alone beside its source.
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import { DataPathHarness, frame, textOf } from '../../test/support/data-path-harness.ts'
+import { ipv4, udp } from '../../test/support/guard-frames.ts'
+import { MonitorMode, PortFlag, VlanMode } from './port-table.ts'
+
+const OFFER = ipv4({ from: 1 }, udp(67, 68, 2))
+const guards = { dhcpGuard: true, routerGuard: false, stormLimit: [] }
+const tagOf = (bytes: Buffer): number => (bytes.readUInt16BE(12) === 0x8100 ? bytes.readUInt16BE(14) & 0xfff : 0)
+const from = (bytes: Buffer, source: string): Buffer => {
+  const copy = Buffer.from(bytes)
+  copy.write(source.replaceAll(':', ''), 6, 'hex')
+  return copy
+}
+
+for (const shortCut of [false, true])
+  describe(`policies together ${shortCut ? 'with' : 'without'} short cuts`, () => {
+    const connected = (ports: number): DataPathHarness => new DataPathHarness({ shortCut }).connect(ports)
+    const textsAt = (harness: DataPathHarness, port: number): string[] => harness.sink(port).frames.splice(0).map(textOf)
+
+    test('a guard holds on a port that may use any address, from all of its addresses', () => {
+      const harness = connected(3)
+      harness.connectPort(1, PortFlag.learn | PortFlag.unknownUnicast)
+      harness.ports.setGuards(1, guards)
+      for (const source of ['02:00:00:00:00:01', '02:00:00:00:00:77']) harness.send(1, from(OFFER, source))
+      assert.deepEqual(harness.drops(1), { 'dhcp-guard': 2 })
+      assert.equal(harness.sink(2).frames.length, 0)
+      assert.equal(
+        harness.macs.entries(0).some(({ mac }) => mac.endsWith('77')),
+        false,
+        'nothing is learned of it',
+      )
+    })
+
+    test('a guarded frame in a VLAN is dropped before it is mirrored, an honest one is mirrored with its VLAN', () => {
+      const harness = connected(4)
+      for (const port of [1, 2]) harness.ports.setVlan(port, { mode: VlanMode.access, primary: 7 })
+      harness.ports.setGuards(1, guards)
+      harness.ports.setMonitor(1, MonitorMode.source)
+      harness.ports.setMonitor(4, MonitorMode.destination)
+      harness.send(1, OFFER)
+      assert.equal(harness.sink(4).frames.length, 0)
+      harness.send(1, ipv4({ from: 1 }, udp(68, 67, 1)))
+      assert.deepEqual(
+        [2, 3, 4].map((port) => harness.sink(port).frames.map(tagOf)),
+        [[0], [], [7]],
+      )
+    })
+
+    test('a trunk takes copies for its guest in any VLAN, and gets other frames of its own VLANs only', () => {
+      const harness = connected(4)
+      harness.ports.setVlan(1, { mode: VlanMode.access, primary: 7 })
+      harness.ports.setVlan(2, { mode: VlanMode.access, primary: 7 })
+      harness.ports.setVlan(4, { mode: VlanMode.trunk, primary: 0, set: [8, 9] })
+      harness.send(1, frame(0xff, 1, 'not mirrored'))
+      assert.deepEqual(textsAt(harness, 4), [])
+      harness.ports.setMonitor(1, MonitorMode.source)
+      harness.ports.setMonitor(4, MonitorMode.destination)
+      harness.send(1, frame(0xff, 1, 'mirrored'))
+      assert.deepEqual(harness.sink(4).frames.map(tagOf), [7])
+    })
+
+    test('tenants are apart within one VLAN, and VLANs within one tenant', () => {
+      const harness = connected(4)
+      for (const port of [1, 2, 3]) harness.ports.setVlan(port, { mode: VlanMode.access, primary: 7 })
+      harness.ports.setVlan(4, { mode: VlanMode.access, primary: 8 })
+      for (const [port, group] of [1, 1, 2, 1].entries()) harness.ports.tenants[port + 1] = group
+      harness.ports.changed()
+      harness.send(1, frame(0xff, 1, 'all'))
+      assert.deepEqual(
+        [2, 3, 4].map((port) => textsAt(harness, port)),
+        [['all'], [], []],
+      )
+    })
+
+    test('an isolated port of a private VLAN reaches the promiscuous one of its tenant only', () => {
+      const harness = connected(3)
+      harness.ports.setVlan(1, { mode: VlanMode.isolated, primary: 10, secondary: 11 })
+      for (const port of [2, 3]) harness.ports.setVlan(port, { mode: VlanMode.promiscuous, primary: 10, set: [11] })
+      for (const [port, group] of [1, 1, 2].entries()) harness.ports.tenants[port + 1] = group
+      harness.ports.changed()
+      harness.send(1, frame(0xff, 1, 'x'))
+      assert.deepEqual(
+        [2, 3].map((port) => textsAt(harness, port)),
+        [['x'], []],
+      )
+    })
+
+    test('addresses are learned up to the limit of a port that is mirrored, and none of its monitor', () => {
+      const harness = connected(3)
+      harness.ports.setIpLimit(1, 1)
+      harness.ports.setIpLimit(3, 4)
+      harness.ports.setMonitor(1, MonitorMode.source)
+      harness.ports.setMonitor(3, MonitorMode.destination)
+      const arp = (last: number): Buffer => {
+        const bytes = frame(0xff, 1, '', 0x0806)
+        bytes.set([0, 1, 8, 0, 6, 4, 0, 1, 2, 0, 0, 0, 0, 1, 10, 0, 0, last, 0, 0, 0, 0, 0, 0, 10, 0, 0, 9], 14)
+        return bytes
+      }
+      harness.send(1, arp(1), arp(2))
+      assert.deepEqual([harness.ports.ipAddresses(1).length, harness.ports.ipAddresses(3).length], [1, 0])
+      assert.equal(harness.sink(3).frames.length, 2)
+    })
+  })
