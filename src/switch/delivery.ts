@@ -31,6 +31,8 @@ import type { TeamSender } from './team/team-sender.ts'
 const SEGMENTATION = OFFLOAD_TSO4 | OFFLOAD_TSO6 | OFFLOAD_USO | OFFLOAD_ECN
 /** Queue pairs of one port that delivery spreads flows over. */
 export const QUEUES_MAX = 16
+/** Queues of all physical adapters of an external port together. */
+const TEAM_QUEUES_MAX = 64
 // In place of a NIC index where no member of a team is up.
 const NO_MEMBER = 255
 
@@ -59,7 +61,7 @@ export interface DeliveryComponents {
 
 /** Bytes of list memory for port ids below `ports`. */
 export const deliveryListBytes = (ports: number): number => {
-  const lists = ports + QUEUES_MAX
+  const lists = ports + TEAM_QUEUES_MAX
   return (lists + 1) * BURST_SLOTS * 2 + lists * (2 + 4 + 2) + 3 * 64
 }
 
@@ -83,7 +85,7 @@ export class Delivery {
   private readonly queues: (readonly SinkQueue[])[]
   // Queues of the physical adapters of an external port, by NIC index, where there are any.
   private readonly teams: (readonly (readonly SinkQueue[])[] | undefined)[]
-  private readonly flat: SinkQueue[] = new Array(QUEUES_MAX)
+  private readonly flat: SinkQueue[] = new Array(TEAM_QUEUES_MAX)
   private readonly choices: (QueueChoice | undefined)[]
   private readonly chosen = new Uint8Array(BURST_SLOTS)
   /** What makes packets fit their destinations; set by the data path. */
@@ -108,10 +110,10 @@ export class Delivery {
     this.counters = components.counters
     this.reasonName = components.reasonName
     this.listsAt = listsAt
-    this.lists = new Uint16Array(buffer, listsAt, (ports + QUEUES_MAX) * BURST_SLOTS)
-    this.scratchAt = listsAt + (ports + QUEUES_MAX) * BURST_SLOTS * 2
+    this.lists = new Uint16Array(buffer, listsAt, (ports + TEAM_QUEUES_MAX) * BURST_SLOTS)
+    this.scratchAt = listsAt + (ports + TEAM_QUEUES_MAX) * BURST_SLOTS * 2
     this.scratch = new Uint16Array(buffer, this.scratchAt, BURST_SLOTS)
-    const all = ports + QUEUES_MAX
+    const all = ports + TEAM_QUEUES_MAX
     this.fillAt = aligned(this.scratchAt + BURST_SLOTS * 2)
     this.bytesAt = aligned(this.fillAt + all * 2)
     this.touchedAt = aligned(this.bytesAt + all * 4)
@@ -126,7 +128,7 @@ export class Delivery {
 
   /**
    * Sets the queues that frames for `port` go to; none: they are dropped as not connected. `nicIndex` ≥ 1: those of one physical
-   * adapter of an external port; all of them together have at most QUEUES_MAX.
+   * adapter of an external port; all of them together have at most TEAM_QUEUES_MAX.
    */
   setQueues(port: number, queues: readonly SinkQueue[], nicIndex = 0): void {
     if (nicIndex === 0) {
@@ -247,7 +249,7 @@ export class Delivery {
     const { fill, lists, flat, balance } = this
     const balanced = balance?.begin(port) ?? false
     let filled = 0
-    for (const adapter of team) for (const queue of adapter) if (filled < QUEUES_MAX) flat[filled++] = queue
+    for (const adapter of team) for (const queue of adapter) if (filled < TEAM_QUEUES_MAX) flat[filled++] = queue
     for (let i = 0; i < count; i++) {
       const slot = lists[port * BURST_SLOTS + i]!
       let nic = forms.nicIndex(slot, port)

@@ -174,6 +174,22 @@ for (const shortCut of [false, true])
     })
   })
 
+test('all 32 members of a team carry traffic, each that of its own ports', () => {
+  const harness = new DataPathHarness().connect(8)
+  harness.connectPort(UPLINK, PortFlag.external | PortFlag.learn | PortFlag.unknownUnicast)
+  const members = harness.spareSinks(32)
+  const indices = members.map((_, i) => i + 1)
+  for (const nicIndex of indices) harness.delivery.setQueues(UPLINK, [members[nicIndex - 1]!], nicIndex)
+  harness.ports.setAdapters(UPLINK, indices)
+  const settings = { port: UPLINK, loadBalancing: LoadBalancing.hyperVPort, standby: indices.slice(0, 24) }
+  harness.ports.uplinks.set({ ...settings, members: indices })
+  for (const nicIndex of indices) harness.ports.uplinks.setLink(nicIndex, true, 0, 0)
+  harness.ports.changed()
+  for (let port = 1; port <= 8; port++) harness.send(port, frame(OUTSIDE, port, String(port)))
+  const out = members.map(({ frames }) => frames.map(textOf).join())
+  assert.deepEqual(out.slice(24), ['8', '1', '2', '3', '4', '5', '6', '7'])
+})
+
 describe('dynamic load balancing', () => {
   const flow = (port: number, number: number): Buffer => {
     const bytes = Buffer.from(ipv4({}, udp(1000 + number, 2000, 1)))
