@@ -99,6 +99,37 @@ test('queues go by weight; the others are served by the default queue, and get o
   })
 })
 
+test('a port of higher weight that comes later takes the queue of the one of the lowest weight, and no frame of either is lost', async () => {
+  const two = [
+    { name: 'low', mac: A, vmqWeight: 10 },
+    { name: 'middle', mac: B, vmqWeight: 50 },
+  ]
+  await inVmqMode({ vms: two, adapter: vmq({ queues: 2 }) }, async (lab) => {
+    const [low, middle, wire] = [lab.synthetic('low'), lab.synthetic('middle'), lab.wire()]
+    const plain = { macSpoofing: 'off', learning: false, link: 'up', endpoint: { kind: 'memory' } } as const
+    const has = (port: string): boolean => lab.running.adapters.queues.list().some((queue) => queue.port === port)
+    const send = async (text: string): Promise<void> => {
+      for (const mac of [A, B]) await lab.until(() => wire.send(wireFrame(mac, PEER, text)), 'room on the wire')
+    }
+    assert.ok(has('low') && has('middle'))
+    for (let i = 0; i < 50; i++) await send(`${i}`)
+    await lab.running.addPort({ ...plain, name: 'high', mac: C, vmqWeight: 90 })
+    for (let i = 50; i < 200; i++) await send(`${i}`)
+    await lab.until(() => has('high'), 'the queue of the higher weight')
+    for (let i = 200; i < 250; i++) await send(`${i}`)
+    assert.deepEqual([has('low'), has('middle')], [false, true])
+    assert.match(queueOf(lab, null).serves.find(({ port }) => port === 'low')!.reason, /NDIS_STATUS_RESOURCES/)
+    const all = Array.from({ length: 250 }, (_, i) => `${i}`)
+    assert.deepEqual([await lab.texts(low, 250), await lab.texts(middle, 250)], [all, all])
+    wire.send(wireFrame(C, PEER, 'by its own'))
+    assert.deepEqual(await lab.texts(lab.synthetic('high'), 1), ['by its own'])
+    assert.equal(queueOf(lab, 'high').counters.receivedFrames, 1)
+    await lab.running.addPort({ ...plain, name: 'equal', mac: '02:00:00:00:00:0d', vmqWeight: 50 })
+    await lab.until(() => queueOf(lab, null).serves.some(({ port, reason }) => port === 'equal' && reason !== ''), 'its refusal')
+    assert.deepEqual([has('middle'), has('high'), has('equal')], [true, true, false])
+  })
+})
+
 test('a queue on another processor than the one that polls gets its frames in order, also while it moves (VQ-029, VQ-031, VQ-114)', async () => {
   await inVmqMode({ processors: 2 }, async (lab) => {
     const { queues } = lab.running.adapters

@@ -31,6 +31,8 @@ export type VmqAdapterConfig = AdapterConfig & QueueModeConfig & { readonly mode
 
 /** Rings of an uplink at the most. */
 const RINGS_MAX = 16
+/** In the reason of a port that has no queue: there is none left. */
+const OUT_OF_QUEUES = ndisStatusName(NdisStatus.resources)
 
 export class SwitchQueueError extends Error {
   override readonly name = 'SwitchQueueError'
@@ -250,13 +252,16 @@ export class RunningQueues implements SwitchQueues {
     return this.#runs.find(({ adapter }) => adapter.hostPort !== 0)
   }
 
-  // Ports that want a queue and have none get what is left, the highest weights first; one that has a queue keeps it.
+  // Ports that want a queue and have none get what is left, the highest weights first; where nothing is left, that of a port of lower weight.
   #distribute(): Promise<void> {
     return this.#inOrder(async () => {
       const run = this.#joined()
       if (!run || !this.#isStarted) return
       const wanting = [...this.#ports.values()].filter(({ given, weight }) => given === null && weight > 0)
-      for (const port of wanting.sort((a, b) => b.weight - a.weight)) await this.#assign(run, port)
+      for (const port of wanting.sort((a, b) => b.weight - a.weight)) {
+        await this.#assign(run, port)
+        if (port.given === null && port.reason?.includes(OUT_OF_QUEUES)) await this.#takeFor(run, port)
+      }
     }).catch((error: Error) => this.#log('queues', 'queue-not-assigned', error.message))
   }
 
@@ -281,6 +286,18 @@ export class RunningQueues implements SwitchQueues {
     for (const block of adapter.counters) block.clearPort(given.queueId)
     await adapter.steer(stack.list(), adapter.served[0]!, processor)
     await this.#components.polledFrom(port.name, processor, adapter.served)
+  }
+
+  // As vmqWeight says: the port of the lowest weight, if that is below this one's, gives its queue away. Nobody loses it for nothing: if
+  // the other can't have it (an extension may refuse), it comes back.
+  async #takeFor(run: Run, port: QueuedPort): Promise<void> {
+    const list = run.stack.list()
+    const holders = [...this.#ports.values()].filter(({ given, weight }) => given && list.includes(given) && weight < port.weight)
+    if (holders.length === 0) return
+    const holder = holders.reduce((lowest, one) => (one.weight < lowest.weight ? one : lowest))
+    await this.#release(holder)
+    await this.#assign(run, port)
+    await this.#assign(run, holder)
   }
 
   // The processor that serves the fewest queues, the lowest of several.
