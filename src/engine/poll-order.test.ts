@@ -85,3 +85,21 @@ test('whatever comes and goes, frames are found within a bounded number of round
     }),
   )
 })
+
+test('a queue that is promoted is looked at in the next round, however quiet it was', () => {
+  const looks: string[] = []
+  const order = new PollOrder<Polled & { readonly name: string }>(({ name }) => {
+    looks.push(name)
+    return 0
+  })
+  const queues = ['a', 'b', 'c'].map((name) => ({ name, passes: 3, skip: 0, backOff: 0 }))
+  for (const queue of queues) order.add(queue)
+  for (let i = 0; i < 200; i++) order.round()
+  looks.length = 0
+  order.promote(queues[1]!)
+  order.round()
+  assert.equal(looks[0], 'b')
+  order.promote(queues[1]!) // of one that is among the busy it changes nothing else
+  for (let i = 0; i < 200; i++) order.round()
+  assert.deepEqual([...new Set(looks)].sort(), ['a', 'b', 'c'])
+})
