@@ -15,6 +15,8 @@ export interface GuestShape {
   readonly memoryMiB?: number
   readonly processors?: number
   readonly nic?: Partial<Pick<NicOptions, 'queues' | 'mtu' | 'properties'>>
+  /** QEMU to start; the machine's own without it. */
+  readonly program?: string | undefined
 }
 
 export class QemuLab {
@@ -65,6 +67,7 @@ export class QemuLab {
       image,
       runDirectory: this.#directory,
       accelerator: choice.accelerator,
+      ...(shape.program === undefined ? {} : { program: shape.program }),
       memoryMiB: shape.memoryMiB ?? 192,
       processors: shape.processors ?? 1,
       nics: [
