@@ -37,6 +37,7 @@ export async function collectMetrics(
   const { used, capacity } = running.fdbStatistics()
   writer.sample('vmswitch_mac_table_entries', [], used)
   writer.sample('vmswitch_mac_table_capacity', [], capacity)
+  collectTeam(writer, running)
   collectConnections(writer, running)
   collectPorts(writer, running)
   collectProcessors(writer, running)
@@ -48,6 +49,15 @@ export async function collectMetrics(
   }
   await collectExtensions(writer, running)
   return writer.text(format)
+}
+
+function collectTeam(writer: MetricsWriter, running: RunningSwitch): void {
+  for (const { name, active, counters } of running.effects.team.status()?.members ?? []) {
+    writer.sample('vmswitch_team_member_active', [name], active ? 1 : 0)
+    writer.sample('vmswitch_team_member_sent_frames', [name], counters.sentFrames)
+    writer.sample('vmswitch_team_member_received_frames', [name], counters.receivedFrames)
+    writer.sample('vmswitch_team_member_refused_frames', [name], counters.duplicates + counters.reflections)
+  }
 }
 
 function collectConnections(writer: MetricsWriter, running: RunningSwitch): void {
