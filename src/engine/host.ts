@@ -151,10 +151,7 @@ export class RunningSwitch {
       indicated: (portId, status) => components.edge?.adapterIndicated?.(portId, status),
       enforced: (portId) => this.adapters.policiesChanged(portId),
       processors: this.#processors,
-      connections: new SwitchConnections(
-        { ports, connections: config.connectionTable?.entries },
-        { nowMs: () => systemMonotonicMs() - this.#startedMs },
-      ),
+      connections: new SwitchConnections({ ports, ...config.connectionTable }, { nowMs: () => this.uptimeMs }),
     })
     this.adapters = new AdaptersWithQueues(config.adapters ?? [], {
       memory,

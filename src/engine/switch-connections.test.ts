@@ -8,7 +8,7 @@ import { SwitchConnections } from './switch-connections.ts'
 /** A switch's connections, and a processor that uses them. */
 function joined(port = 1): { connections: SwitchConnections; harness: TrackingHarness } {
   const harness = new TrackingHarness(16)
-  const connections = new SwitchConnections({ ports: 16, connections: 1500 }, { nowMs: () => harness.nowMs })
+  const connections = new SwitchConnections({ ports: 16, entries: 1500 }, { nowMs: () => harness.nowMs })
   const memory = connections.memoryFor(port)
   harness.table = new ConnectionTable(memory.buffer, 0, memory)
   return { connections, harness }

@@ -22,7 +22,7 @@ export interface SwitchConnectionsOptions {
   /** Port ids are below. */
   readonly ports: number
   /** Rounded up to a power of two; CONNECTIONS_DEFAULT without it. */
-  readonly connections?: number | undefined
+  readonly entries?: number
 }
 
 export interface SwitchConnectionsComponents {
@@ -53,9 +53,9 @@ export class SwitchConnections {
   readonly #pickedUp = new Set<number>()
   #swept = 0
 
-  constructor({ ports, connections = CONNECTIONS_DEFAULT }: SwitchConnectionsOptions, components: SwitchConnectionsComponents) {
+  constructor({ ports, entries = CONNECTIONS_DEFAULT }: SwitchConnectionsOptions, components: SwitchConnectionsComponents) {
     this.#ports = ports
-    this.#capacity = 2 ** Math.ceil(Math.log2(connections))
+    this.#capacity = 2 ** Math.ceil(Math.log2(entries))
     this.#components = components
   }
 
