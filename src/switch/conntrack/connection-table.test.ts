@@ -2,11 +2,22 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { extension, fragment, icmp, ipv4, ipv6 } from '../../../test/support/guard-frames.ts'
-import { datagram, echo, type Family, LOCAL, packet, REMOTE, TrackingHarness, tcp } from '../../../test/support/tracked-frames.ts'
+import {
+  datagram,
+  echo,
+  type Family,
+  LOCAL,
+  packet,
+  REMOTE,
+  TEST_PORTS,
+  TrackingHarness,
+  tcp,
+} from '../../../test/support/tracked-frames.ts'
 import { DropReason } from '../../ndis/drop-reasons.ts'
 import { ConnectionCounter } from './connection-layout.ts'
+import { listConnections } from './connection-records.ts'
 import { POOL_FACTOR } from './connection-store.ts'
-import { UNTRACKED } from './connection-table.ts'
+import { ConnectionTable, UNTRACKED } from './connection-table.ts'
 import { ECHO_MS, UNREPLIED_MS } from './time-outs.ts'
 
 const families: readonly Family[] = [4, 6]
@@ -193,4 +204,19 @@ test('the table says what a map of its connections says, whatever packets come',
     }),
     { numRuns: 300 },
   )
+})
+
+test('a dry look says what a packet would meet, and leaves everything as it is', () => {
+  const harness = new TrackingHarness(1024)
+  const real = harness.table
+  harness.open(packet(4, true, 6, tcp({ flags: 'S', seq: 9 })), false)
+  harness.find(packet(4, false, 6, tcp({ flags: 'SA', seq: 99, ack: 10, ports: [80, 1000] })), true)
+  harness.table = new ConnectionTable(harness.memory, 0, { connections: 1024, ports: TEST_PORTS }, true)
+  harness.nowMs += 100
+  assert.equal(harness.find(packet(4, true, 6, tcp({ flags: 'A', seq: 10, ack: 100 })), false), 0)
+  assert.ok(harness.find(packet(4, false, 6, tcp({ flags: 'R', seq: 0x70000000, ports: [80, 1000] })), true) > 0)
+  assert.equal(harness.open(udpOut(4, 5), false), 0)
+  assert.equal(harness.find(udpIn(4, 5), true), UNTRACKED)
+  const [one] = listConnections(real.store, 1, harness.nowMs).connections
+  assert.deepEqual([one?.state, one?.sentPackets, one?.receivedPackets, real.store.used], ['synReceived', 1, 1, 1])
 })
