@@ -355,7 +355,8 @@ export class Processor {
       if (served !== 0) empty = 0
       else if (++empty >= spin) break
       if (++rounds % TURNS_PER_LOOK !== 0) continue
-      if (this.timers.runExact() && this.dataPath.flushInjections()) {
+      this.timers.runExact()
+      if (this.dataPath.flushInjections()) {
         bursts++
         empty = 0
       }

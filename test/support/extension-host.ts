@@ -263,7 +263,7 @@ export class ExtensionHost {
       this.#references.set(module, held)
       return { module, counters, shared, sinks }
     })
-    for (const { module } of this.modules) void module.restart()
+    for (const { module } of this.modules) void Promise.resolve(module.restart()).then(() => this.dataPath.stack.compile()) // it may take until the ports are there
     this.dataPath.stack.set(this.modules.map(({ module }) => module))
   }
 
@@ -376,9 +376,9 @@ export class ExtensionHost {
       this.nowMs = Math.max(this.nowMs, due.next)
       due.next += due.every
       due.callback()
-      this.dataPath.flushInjections()
+      while (this.dataPath.flushInjections());
     }
     this.nowMs = end
-    this.dataPath.flushInjections()
+    while (this.dataPath.flushInjections());
   }
 }

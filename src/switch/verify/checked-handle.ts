@@ -13,9 +13,9 @@ export function checkHandle(real: SwitchHandle, watch: ModuleWatch): SwitchHandl
     else if (watch.state === 'detached') watch.breach('ES-055', `${call}() after the module was detached`)
   }
   const giveAway =
-    (name: 'send' | 'forward' | 'release') =>
+    (name: 'send' | 'indicate' | 'forward' | 'release') =>
     (packet: PacketHandle, reason?: number | string): number => {
-      if (name === 'send') mayOriginate(name)
+      if (name === 'send' || name === 'indicate') mayOriginate(name)
       const status = name === 'release' ? real.release(packet, reason) : real[name](packet)
       watch.gaveAway(packet, name, status)
       return status
@@ -40,6 +40,7 @@ export function checkHandle(real: SwitchHandle, watch: ModuleWatch): SwitchHandl
       return status
     },
     send: giveAway('send'),
+    indicate: giveAway('indicate'),
     forward: giveAway('forward'),
     release: giveAway('release'),
     every(intervalMs: number, callback: () => void): () => void {
