@@ -165,6 +165,24 @@ describe('the console', { skip: noBrowser }, () => {
     assert.equal(await passed(), 5)
   })
 
+  test('adds a rule to the ACL of a port, counts what it met, and takes it away', async () => {
+    await openPort('beta', 'Policies')
+    const acl = page.getByRole('region', { name: 'ACL' })
+    await acl.getByText('Add a rule').click()
+    await acl.locator('[name=protocol]').selectOption('udp')
+    await acl.locator('[name=localPort]').fill('9')
+    await acl.getByRole('button', { name: 'Add the rule' }).click()
+    await acl.getByRole('button', { name: 'Remove rule 1' }).waitFor()
+    assert.equal(await passed(), 0)
+    await acl
+      .locator('li')
+      .filter({ hasText: /rule 1.*5 packets/ })
+      .waitFor()
+    await acl.getByRole('button', { name: 'Remove rule 1' }).click()
+    await until(async () => (await lab.control.acls({ port: 'beta' })).length === 0, 'the end of the rule')
+    assert.equal(await passed(), 5)
+  })
+
   test('shows why frames were dropped', async () => {
     await openPort('beta', 'Overview')
     await page
@@ -210,6 +228,7 @@ describe('the console', { skip: noBrowser }, () => {
     await page.waitForSelector('.frames .frame')
     assert.match(await page.textContent('.frames .summary').then(String), /UDP 10\.0\.0\.1\.7 > 10\.0\.0\.2\.9, 842 bytes/)
     await page.locator('.frames button').first().click()
+    assert.match(await page.textContent('.headers').then(String), /IPv4.*10\.0\.0\.1 to 10\.0\.0\.2, TTL 64.*UDP.*7 to 9/)
     assert.match(await page.textContent('.hex').then(String), /^0000 {2}52 54 00 00 00 0b/)
     const [download] = await Promise.all([page.waitForEvent('download'), page.getByRole('button', { name: 'Download' }).click()])
     assert.equal(download.suggestedFilename(), 'alpha.pcapng')

@@ -16,8 +16,8 @@ test('a VF is torn out and given again, and its time line shows when traffic cha
     await lab.startLoad(UDP_PPS)
     await page.waitForSelector('[data-port=alpha] .badge.vf')
     assert.equal(await page.textContent('[data-port=alpha] .badge.vf'), 'VF 0 active')
-    await page.waitForSelector('.direct-path', { state: 'attached' })
-    await until(rate('[data-vf="0"] small:last-child'), 'a rate of the VF')
+    await page.waitForSelector('.direct-path .flow:not(.level0)', { state: 'attached' })
+    await until(rate('[data-function="nic0 0"] small:last-child'), 'a rate of the VF')
 
     await page.click('[data-port=alpha]')
     await page.getByRole('tab', { name: 'Virtual function' }).click()

@@ -129,7 +129,7 @@ function GuestCard({ card, chosen }: { readonly card: Card; readonly chosen: boo
         <span class="out">▼ {bitRate(outBits)}</span>
         {drops > 0 && <span class="dropping">✕ {Math.round(drops)}/s</span>}
       </span>
-      {steps.length > 0 && <span class="steps">{steps.join(' ')}</span>}
+      {steps.length > 0 && <span class="steps">{steps.join(', ')}</span>}
       <span class={`plug ${tone}`} aria-hidden="true" />
     </button>
   )

@@ -1,5 +1,6 @@
 // The host as a house: guests upstairs, the extensible switch in the middle, the adapter and its cables below.
 import { select, useStore } from '../state/store.ts'
+import { DirectPaths } from './direct-paths.tsx'
 import { Guests } from './guests.tsx'
 import { Outside } from './outside.tsx'
 import { Stack } from './stack.tsx'
@@ -46,7 +47,7 @@ export function House() {
           </h2>
           <Outside />
         </div>
-        {direct === true && <div class="direct-path" aria-hidden="true" title="Virtual functions pass the switch by" />}
+        <DirectPaths />
       </div>
     </section>
   )

@@ -120,7 +120,7 @@ function VirtualFunction({ adapter, vf, given, vport }: VirtualFunctionProps) {
       </li>
     )
   return (
-    <li class={`function given ${given.state}`} data-vf={vf}>
+    <li class={`function given ${given.state}`} data-function={`${adapter} ${vf}`}>
       <button type="button" onClick={() => select({ kind: 'port', name: given.port })}>
         <strong>VF {vf}</strong>
         <small>{given.port}</small>
@@ -165,7 +165,7 @@ function Uplink({ port }: { readonly port: LivePort }) {
           <span class="in">▲ {bitRate(rate.inBits)}</span>
           <span class="out">▼ {bitRate(rate.outBits)}</span>
         </span>
-        {steps.length > 0 && <span class="steps">{steps.join(' ')}</span>}
+        {steps.length > 0 && <span class="steps">{steps.join(', ')}</span>}
       </button>
       <Street rate={rate} tone={tone} label="network" />
     </div>

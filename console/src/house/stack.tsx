@@ -207,10 +207,13 @@ function Chip({ extension, place, total, moving, wrong, readOnly, onDrag, onKey,
       <button type="button" class="chip-name" onClick={() => select({ kind: 'extension', name })}>
         <Dot tone={extensionTone(extension)} />
         <strong>{name}</strong>
-        <small>{enabled ? (state === 'running' ? `${nanoseconds(nsPerPacket)}/packet` : state) : 'off'}</small>
+        <small>
+          {enabled && state === 'running' ? nanoseconds(nsPerPacket) : enabled ? state : 'off'}
+          {enabled && state === 'running' && <span class="unit">/packet</span>}
+        </small>
         {breaches > 0 && <span class="badge bad">{count(breaches)} breaches</span>}
       </button>
-      {steps.length > 0 && <span class="steps">{steps.join(' ')}</span>}
+      {steps.length > 0 && <span class="steps">{steps.join(', ')}</span>}
       <Switch
         on={enabled}
         disabled={readOnly}
@@ -254,7 +257,7 @@ function BuiltIn({ replaced }: { readonly replaced: boolean }) {
           ? 'replaced by the extension above'
           : `MAC table: ${exact(table?.used ?? 0)} of ${exact(table?.capacity ?? 0)} addresses`}
       </small>
-      {steps.length > 0 && <span class="steps">{steps.join(' ')}</span>}
+      {steps.length > 0 && <span class="steps">{steps.join(', ')}</span>}
     </div>
   )
 }

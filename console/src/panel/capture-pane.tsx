@@ -2,6 +2,7 @@
 import { useEffect, useRef, useState } from 'preact/hooks'
 import { open, textOf } from '../state/api.ts'
 import { type CapturedFrame, CaptureReader } from './capture-reader.ts'
+import { headersOf } from './decode.ts'
 
 const SHOWN_MAX = 500
 const SNAP_BYTES = 256
@@ -137,7 +138,19 @@ function Frame({
         <span class="summary">{frame.summary}</span>
       </button>
       {dropped !== undefined && <span class="badge bad">{dropped}</span>}
-      {isOpen && <pre class="hex">{hex(frame.data)}</pre>}
+      {isOpen && (
+        <>
+          <dl class="headers">
+            {headersOf(frame.data, frame.length).map(([name, text]) => (
+              <div key={name + text}>
+                <dt>{name}</dt>
+                <dd>{text}</dd>
+              </div>
+            ))}
+          </dl>
+          <pre class="hex">{hex(frame.data)}</pre>
+        </>
+      )}
     </li>
   )
 }

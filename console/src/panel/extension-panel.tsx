@@ -6,7 +6,7 @@ import { Dot } from '../parts/state-dot.tsx'
 import { call, segment, textOf } from '../state/api.ts'
 import { refresh } from '../state/live.ts'
 import { tell, useStore } from '../state/store.ts'
-import { exact } from '../units.ts'
+import { exact, nanoseconds } from '../units.ts'
 import { Facts, PanelHead } from './panel.tsx'
 
 export function ExtensionPanel({ name }: { readonly name: string }) {
@@ -45,7 +45,7 @@ export function ExtensionPanel({ name }: { readonly name: string }) {
         <Facts
           facts={[
             ['Place', `${stack.indexOf(extension) + 1} of ${stack.length}`],
-            ['Time per packet', `${extension.nsPerPacket.toFixed(1)} ns, sampled`],
+            ['Time per packet', `${nanoseconds(extension.nsPerPacket)}, sampled`],
             ['If it fails', extension.onFailure === 'closed' ? 'its packets are dropped' : 'its packets pass by it'],
             ['Faults', exact(extension.faults)],
             ['Breaches of the contract', exact(extension.breaches)],
@@ -93,18 +93,20 @@ function Actions({ extension, stack, readOnly }: ActionsProps) {
       <button
         type="button"
         class="small"
+        aria-label={`Move ${name} up`}
         disabled={readOnly || earlier === undefined}
         onClick={() => void reorder(moved(stack, name, earlier?.name ?? null))}
       >
-        Move up
+        ▲
       </button>
       <button
         type="button"
         class="small"
+        aria-label={`Move ${name} down`}
         disabled={readOnly || at === stack.length - 1}
         onClick={() => void reorder(moved(stack, name, later?.name ?? null))}
       >
-        Move down
+        ▼
       </button>
       <button
         type="button"

@@ -5,6 +5,7 @@ import { Switch } from '../house/stack.tsx'
 import { call, textOf } from '../state/api.ts'
 import { refresh } from '../state/live.ts'
 import { tell, useStore } from '../state/store.ts'
+import { AclSection } from './acl-section.tsx'
 import { type Field, forms, type PolicyForm, policyValue, problemsOf, shownFields, type Typed, typedOf } from './policy-forms.ts'
 
 type Value = Readonly<Record<string, unknown>>
@@ -21,13 +22,14 @@ export function PolicyPane({ port }: { readonly port: string }) {
   }, [port])
   useEffect(look, [port, changes])
   if (properties === null) return <p class="empty">Reading policies …</p>
-  const others = properties.filter(({ type }) => !forms.some((form) => form.type === type))
+  const others = properties.filter(({ type }) => !type.endsWith('acl') && !forms.some((form) => form.type === type))
   return (
     <div class="policies">
       {forms.map((form) => {
         const has = properties.find(({ type }) => type === form.type)
         return <Policy key={`${form.type} ${JSON.stringify(has?.value)}`} port={port} form={form} has={has} onSaved={look} />
       })}
+      <AclSection port={port} />
       {others.length > 0 && <h3>Other properties</h3>}
       {others.map((property) => (
         <details key={property.instance} class="other">
