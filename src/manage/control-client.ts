@@ -57,6 +57,10 @@ export function connectControl(path: string, timeoutMs = TIMEOUT_MS): RemoteSwit
     setExtension: ({ name, enabled }) => call('PATCH', `/v1/extensions/${segment(name)}`, { enabled }),
     pauseExtension: ({ name, paused }) => call('PATCH', `/v1/extensions/${segment(name)}`, { paused }),
     reorderExtensions: (names) => call('PUT', '/v1/extensions', { names }),
+    installExtension: (extension) => call('POST', '/v1/extensions', extension),
+    uninstallExtension: async (name) => {
+      await call('DELETE', `/v1/extensions/${segment(name)}`)
+    },
     replaceExtension: (name) => call('POST', `/v1/extensions/${segment(name)}/reload`, {}),
     counters: () => call('GET', '/v1/counters'),
     drops: () => call('GET', '/v1/drops'),

@@ -19,6 +19,7 @@ import { addDiagnosisRoutes } from './diagnosis-routes.ts'
 import type { EventBus } from './events/event-bus.ts'
 import { addEventRoutes } from './events/event-routes.ts'
 import type { EventLog, SwitchHost } from './host.ts'
+import { installSchema } from './installed-extension.ts'
 import { acceptedFormat, type MetricsFormat, metricsFormats } from './metrics/open-metrics.ts'
 import { addPolicyRoutes } from './policy-routes.ts'
 import { extensionChange, filterSchema, orderSchema, type Page, type Paged, pageSchema, portChange } from './request-schemas.ts'
@@ -107,6 +108,13 @@ export function controlRoutes(components: ControlComponents): Hono {
   app.put('/v1/extensions', async (context) =>
     context.json(await host.reorderExtensions((await body(context, orderSchema)).names)),
   )
+  app.post('/v1/extensions', async (context) =>
+    context.json(await host.installExtension(await body(context, installSchema)), 201),
+  )
+  app.delete('/v1/extensions/:name', async (context) => {
+    await host.uninstallExtension(context.req.param('name'))
+    return context.json({})
+  })
   app.patch('/v1/extensions/:name', async (context) => {
     const name = context.req.param('name')
     const { enabled, paused } = await body(context, extensionChange)

@@ -78,6 +78,7 @@ export function fakeHost(): FakeHost {
     {
       name: 'alpha',
       friendlyName: 'alpha',
+      vm: 'alpha',
       mtu: 1500,
       portMirroring: 'none',
       monitorSession: 0,
@@ -110,6 +111,7 @@ export function fakeHost(): FakeHost {
     {
       name: 'beta',
       friendlyName: 'Reception desk',
+      vm: 'web',
       mtu: 1500,
       portMirroring: 'destination',
       monitorSession: 2,
@@ -228,6 +230,11 @@ export function fakeHost(): FakeHost {
       note('reorderExtensions', names)
       throw new ControlError('refused', 'capturing extensions stand above filtering ones')
     },
+    installExtension: (extension) => {
+      note('installExtension', extension)
+      return { ...extensionOf('guard', 'filtering'), enabled: extension.enabled === true }
+    },
+    uninstallExtension: (name) => note('uninstallExtension', name),
     replaceExtension: (name) => {
       note('replaceExtension', name)
       throw new TypeError('a defect')

@@ -74,6 +74,8 @@ export interface PortStatus {
   readonly id: number
   /** Its name for people; the name without one. */
   readonly friendlyName: string
+  /** VM behind it; called like the port if nothing else was said. */
+  readonly vm: string
   readonly mac: string | null
   readonly macSpoofing: 'on' | 'off'
   readonly learning: boolean
@@ -143,6 +145,17 @@ export interface ExtensionStatus {
   readonly counters: Readonly<Record<string, number>>
   /** Files that it writes, and the writes lost because the disk was behind. */
   readonly sinks: readonly { readonly name: string; readonly path: string; readonly lost: number }[]
+}
+
+/** An extension to install on a running switch: at the top of its class, and disabled unless it says otherwise. ES-017, ES-032 */
+export interface ExtensionInput {
+  /** Name of an in-box extension, or absolute path of a module. */
+  readonly use: string
+  /** Default: false. */
+  readonly enabled?: boolean | undefined
+  readonly onFailure?: 'open' | 'closed' | undefined
+  readonly required?: boolean | undefined
+  readonly options?: Readonly<Record<string, unknown>> | undefined
 }
 
 export interface CountersReport {
@@ -238,6 +251,10 @@ export interface SwitchHost extends AclCalls, AdapterCalls, DiagnosisCalls, Live
   pauseExtension(change: { readonly name: string; readonly paused: boolean }): Answer<ExtensionStatus>
   /** The new order of all extensions; must only permute extensions of one class. ES-018 */
   reorderExtensions(names: readonly string[]): Answer<readonly ExtensionStatus[]>
+  /** Installs an extension; fails with bad-request, refused, or what its module says. */
+  installExtension(extension: ExtensionInput): Answer<ExtensionStatus>
+  /** Takes an extension off the switch. */
+  uninstallExtension(name: string): Answer<void>
   /** Loads the extension's module anew and puts it in the place of the running one, without losing a frame. */
   replaceExtension(name: string): Answer<ExtensionStatus>
   counters(): Answer<CountersReport>

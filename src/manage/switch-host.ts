@@ -17,6 +17,7 @@ import type { ResolvedConfig, ResolvedExtension, ResolvedPort } from './config/t
 import { ControlError } from './control-errors.ts'
 import { diagnosisHost } from './diagnosis-host.ts'
 import type { ExtensionStatus, FdbFilter, PortStatus, ProcessorStatus, SwitchHost } from './host.ts'
+import { installedExtension } from './installed-extension.ts'
 import { liveHost } from './live/live-host.ts'
 import { policyHost } from './policy-host.ts'
 
@@ -193,6 +194,17 @@ export function manageSwitch(
         await running.reorderExtensions(names)
         return running.extensions()
       }),
+    installExtension: (input) =>
+      translated(async () => {
+        const entry = installedExtension(input)
+        await running.installExtension(extensionEntry(entry))
+        return extension(entry.name)
+      }),
+    uninstallExtension: (name) =>
+      translated(async () => {
+        await extension(name)
+        await running.uninstallExtension(name)
+      }),
     replaceExtension: (name) =>
       translated(async () => {
         await extension(name)
@@ -256,6 +268,7 @@ function portStatus(port: EnginePort, settings: ResolvedPort | undefined): PortS
   const { kind: _, ...shown } = port
   return {
     ...shown,
+    vm: settings?.vm ?? port.name,
     macSpoofing: settings?.macSpoofing ?? 'off',
     learning: settings?.learning ?? port.mac === null,
     uplinks: settings?.adapters ?? [],

@@ -10,8 +10,8 @@ import { splitSecurity } from '../../switch/policies/protection.ts'
 import type { adapterSchema } from './adapter-schema.ts'
 import { INTERFACE_NAME_MAX } from './limits.ts'
 import { normalizeMac } from './mac.ts'
-import type { configSchema, portSchema } from './schema.ts'
-import type { EndpointConfig, ResolvedAdapter, ResolvedConfig, ResolvedPort } from './types.ts'
+import type { configSchema, extensionSchema, portSchema } from './schema.ts'
+import type { EndpointConfig, ResolvedAdapter, ResolvedConfig, ResolvedExtension, ResolvedPort } from './types.ts'
 
 /** What resolving asks of the machine. */
 export interface ResolveComponents {
@@ -167,6 +167,13 @@ function extensionName(use: string): string {
   return name === 'index' && basename(dir) !== '' && !/^\.+$/.test(basename(dir)) ? basename(dir) : name
 }
 
+/** An extension with its name and the path of its module, which starts in `directory` if it is relative. */
+export const resolveExtension = (extension: z.output<typeof extensionSchema>, directory: string): ResolvedExtension => ({
+  ...extension,
+  name: extensionName(extension.use),
+  file: isModulePath(extension.use) ? resolve(directory, extension.use) : null,
+})
+
 /** `file` is the absolute path of the configuration: module paths and a relative runtime directory start beside it. */
 export function resolveConfig(
   config: z.output<typeof configSchema>,
@@ -186,11 +193,7 @@ export function resolveConfig(
     switch: {
       ...ofSwitch,
       ...(properties.length > 0 ? { properties } : {}),
-      extensions: config.switch.extensions.map((extension) => ({
-        ...extension,
-        name: extensionName(extension.use),
-        file: isModulePath(extension.use) ? resolve(beside, extension.use) : null,
-      })),
+      extensions: config.switch.extensions.map((extension) => resolveExtension(extension, beside)),
       ports: [
         ...config.switch.ports.map((port) => resolvePort(port, directory)),
         ...(config.switch.allowManagementOS === true ? [managementPort(config.switch.name)] : []),

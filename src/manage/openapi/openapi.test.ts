@@ -11,6 +11,7 @@ const service: ServiceCalls = {
   service: () => assert.fail('nobody asks'),
   configuration: () => assert.fail('nobody asks'),
   apply: () => assert.fail('nobody asks'),
+  removeSwitch: () => assert.fail('nobody asks'),
 }
 const app = controlRoutes({
   host: fakeHost().host,

@@ -5,6 +5,7 @@ import type { z } from 'zod'
 import { ofPort, oidRequest, removal, vfWords } from '../adapter-routes.ts'
 import { portSchema } from '../config/schema.ts'
 import { captureSchema, connectionsFilter, dropsFilter, traceSchema } from '../diagnosis-routes.ts'
+import { installSchema } from '../installed-extension.ts'
 import { awaitSchema, featureFilter, portFilter, propertyChange, propertyFilter, savedSchema } from '../policy-routes.ts'
 import { queueChange, rssMove, vmmqChange } from '../queue-routes.ts'
 import { extensionChange, filterSchema, orderSchema, pageSchema, portChange } from '../request-schemas.ts'
@@ -58,6 +59,11 @@ export const operations: readonly Operation[] = [
   put('/v1/extensions', 'Puts the extensions into another order, each class in itself.', 'ExtensionStatus[]', {
     body: orderSchema,
   }),
+  post('/v1/extensions', 'Installs an extension, at the top of its class.', 'ExtensionStatus', {
+    body: installSchema,
+    status: 201,
+  }),
+  remove('/v1/extensions/:name', 'Takes an extension off the switch.', '{}'),
   patch('/v1/extensions/:name', 'Enables, disables, pauses or restarts an extension.', 'ExtensionStatus', {
     body: extensionChange,
   }),
@@ -114,6 +120,11 @@ export const operations: readonly Operation[] = [
   post('/v1/rss/:port/moves', 'Moves entries of an indirection table to another queue pair.', 'RssStatus', { body: rssMove }),
   get('/v1/service', 'The service: its state directory and revision.', 'ServiceStatus'),
   get('/v1/config', 'The stored configuration; null: none.', 'ResolvedConfig'),
+  remove(
+    '/v1/config',
+    'Stops the switch and forgets its configuration: the service is as empty as at first.',
+    '{ revision: number }',
+  ),
   post('/v1/apply', 'Makes the switch what a configuration says: all of it, or nothing.', 'ApplyReport', { body: applySchema }),
   get(
     '/v1/events',

@@ -5,7 +5,7 @@ import type { RunningSwitch } from '../../engine/host.ts'
 import { formatPropertyVersion } from '../../ndis/properties.ts'
 import type { PropertyInput, PropertyInstance } from '../../switch/policies/property.ts'
 import type { VfChange } from '../adapter-calls.ts'
-import type { ResolvedConfig, ResolvedPort } from '../config/types.ts'
+import type { ResolvedConfig, ResolvedExtension, ResolvedPort } from '../config/types.ts'
 import { plain, type StoredState, type StoredVf, withPorts } from '../store/state.ts'
 
 const inputOf = ({ type, propertyId, propertyInstanceId, propertyVersion, value }: PropertyInstance): PropertyInput => ({
@@ -65,6 +65,17 @@ export const withOrder = (state: StoredState, names: readonly string[]): StoredS
   withExtensions(
     state,
     state.config.switch.extensions.toSorted((a, b) => names.indexOf(a.name) - names.indexOf(b.name)),
+  )
+
+/** The state with one extension more, in the order of `names`. */
+export const withInstalled = (state: StoredState, extension: ResolvedExtension, names: readonly string[]): StoredState =>
+  withOrder(withExtensions(state, [...state.config.switch.extensions, extension]), names)
+
+/** The state without an extension. */
+export const withoutExtension = (state: StoredState, name: string): StoredState =>
+  withExtensions(
+    state,
+    state.config.switch.extensions.filter((one) => one.name !== name),
   )
 
 const withExtensions = (state: StoredState, extensions: ResolvedConfig['switch']['extensions']): StoredState => ({

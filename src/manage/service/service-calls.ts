@@ -45,4 +45,9 @@ export interface ServiceCalls {
    * `needs-restart`, `not-stored`, or the code of the step that failed.
    */
   apply(request: ApplyRequest): Promise<ApplyReport>
+  /**
+   * Stops the switch and forgets its configuration: the service is as empty as at first. Throws `no-switch`, `not-stored`; then the
+   * switch goes on.
+   */
+  removeSwitch(): Promise<{ readonly revision: number }>
 }

@@ -11,6 +11,7 @@ export function connectService(path: string): ServiceCalls {
   return {
     service: () => call('GET', '/v1/service'),
     configuration: () => call('GET', '/v1/config'),
+    removeSwitch: () => call('DELETE', '/v1/config'),
     apply: (request) => call('POST', '/v1/apply', request),
   }
 }

@@ -16,5 +16,6 @@ type ReadBody = <T extends z.ZodType>(context: Context, schema: T) => Promise<z.
 export function addServiceRoutes(app: Hono, service: ServiceCalls, body: ReadBody): void {
   app.get('/v1/service', async (context) => context.json(await service.service()))
   app.get('/v1/config', async (context) => context.json(await service.configuration()))
+  app.delete('/v1/config', async (context) => context.json(await service.removeSwitch()))
   app.post('/v1/apply', async (context) => context.json(await service.apply(await body(context, applySchema))))
 }

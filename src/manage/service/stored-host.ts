@@ -3,13 +3,16 @@
 //
 // The rule it must not break: a change that is not stored is taken back, and who asked for it is told so.
 import type { RemoteSwitchHost, SwitchHost } from '../host.ts'
+import { installedExtension } from '../installed-extension.ts'
 import type { StartedSwitch } from '../start-switch.ts'
 import type { StoredState } from '../store/state.ts'
 import {
   capturedConfig,
   capturedPort,
   withExtension,
+  withInstalled,
   withOrder,
+  withoutExtension,
   withoutPort,
   withPort,
   withSwitchProperties,
@@ -53,6 +56,21 @@ export function storedHost({ current, change }: StoredHostComponents): RemoteSwi
       change(
         async () => host().setExtension(wanted),
         (state) => withExtension(state, wanted.name, wanted.enabled),
+      ),
+    installExtension: async (input) => {
+      const { status } = await change(
+        async () => {
+          const installed = await host().installExtension(input)
+          return { status: installed, order: (await host().extensions()).map(({ name }) => name) }
+        },
+        (state, { order }) => withInstalled(state, installedExtension(input), order),
+      )
+      return status
+    },
+    uninstallExtension: (name) =>
+      change(
+        async () => host().uninstallExtension(name),
+        (state) => withoutExtension(state, name),
       ),
     reorderExtensions: (names) =>
       change(

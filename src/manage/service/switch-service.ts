@@ -117,6 +117,20 @@ export class SwitchService implements ServiceCalls {
     })
   }
 
+  removeSwitch(): Promise<{ readonly revision: number }> {
+    return this.#inOrder(async () => {
+      this.#current()
+      const { name } = this.#state!.config.switch
+      this.#components.store.commit(null)
+      this.#state = null
+      const started = this.#started
+      this.#started = null
+      await started?.close()
+      this.#log('switch-removed', `switch ${name} is removed`)
+      return { revision: this.#components.store.revision }
+    })
+  }
+
   /** Stops the switch. The store keeps what it has. */
   close(): Promise<void> {
     return this.#inOrder(async () => {

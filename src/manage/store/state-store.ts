@@ -105,9 +105,9 @@ export class StateStore {
     return { config, vfs: of('vf') as StoredVf[] }
   }
 
-  /** Stores `state` in place of what there was, in one transaction. Throws StoreError `not-stored`; then nothing has changed. */
-  commit(state: StoredState): void {
-    const next = new Map(rowsOf(state).map((row) => [keyOf(row), row]))
+  /** Stores `state` in place of what there was, null for nothing, in one transaction. Throws StoreError `not-stored`; then nothing has changed. */
+  commit(state: StoredState | null): void {
+    const next = new Map((state === null ? [] : rowsOf(state)).map((row) => [keyOf(row), row]))
     const gone = [...this.#rows.values()].filter((row) => !next.has(keyOf(row)))
     const changed = [...next].flatMap(([key, row]) => {
       const before = this.#rows.get(key)
