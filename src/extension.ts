@@ -77,6 +77,23 @@ export {
   parseMac,
   parsePrefix,
 } from './packet/addresses.ts'
+export {
+  type DnsAnswer,
+  DnsClass,
+  DnsCode,
+  DnsFlag,
+  type DnsMessage,
+  type DnsName,
+  type DnsQuestion,
+  type DnsRecord,
+  type DnsReply,
+  DnsType,
+  dnsNameBytes,
+  dnsTarget,
+  readDnsMessage,
+  readDnsName,
+  writeDnsReply,
+} from './packet/dns.ts'
 export { EtherType } from './packet/ethernet.ts'
 export { compileFilter, FilterError, type FrameFilter } from './packet/filter/filter.ts'
 export { PacketDirection, PacketVerdict, ReceptionType } from './packet/pcapng.ts'
@@ -107,6 +124,17 @@ export interface Timer {
   at(dueMs: number): void
   /** It does not call back, until it is set again. */
   stop(): void
+}
+
+/** Frames and bytes of one port. "Received" is from its connection into the switch, "sent" is delivered to the connection. */
+export interface PortCounters {
+  readonly receivedFrames: number
+  readonly receivedBytes: number
+  readonly receivedMulticast: number
+  readonly receivedDropped: number
+  readonly sentFrames: number
+  readonly sentBytes: number
+  readonly sendDropped: number
 }
 
 /** What a module does on the control path: references, requests and indications of its own. */
@@ -147,6 +175,10 @@ export interface SwitchHandle extends ControlHandle, PacketOperations {
   nics(): readonly NicParameters[]
   /** The number under which `batch.drop` counts `reason`; cheaper than the name. Call it in attach. */
   registerReason(reason: string): number
+  /** The name of a drop reason by its number, such as `batch.pool.reason[slot]` of a dropped packet in `sendComplete`. Allocates. */
+  reasonName(reason: number): string
+  /** What the switch has counted for a port, on this processor, since the port came. For timers: it allocates. */
+  portCounters(portId: number): PortCounters
   /** Shared counters declared by the extension, one number each, in that order; of this processor. */
   readonly counters: Float64Array
   /** Memory declared by the extension under `shared`, common to all processors' instances. Use Atomics where they race. */
