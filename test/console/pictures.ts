@@ -1,5 +1,6 @@
 // Makes the pictures of the console that the documents show: `node test/console/pictures.ts [DIRECTORY]`, docs/images without it.
 import { mkdirSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
@@ -48,7 +49,9 @@ function traffic(lab: VfConsole): () => void {
   return () => clearInterval(timer)
 }
 
-const lab = await vfConsole(ports, extensions)
+const place = join(tmpdir(), 'lab0')
+mkdirSync(place)
+const lab = await vfConsole(ports, extensions, place)
 const stop = traffic(lab)
 await lab.startLoad(4000)
 mkdirSync(directory, { recursive: true })

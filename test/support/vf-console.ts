@@ -30,8 +30,11 @@ export interface VfConsole {
 }
 
 /** alpha wants a virtual function, beta is its peer; `ports`, `extensions`: more of them, as a configuration has them. */
-export async function vfConsole(ports: readonly object[] = [], extensions: readonly object[] = []): Promise<VfConsole> {
-  const directory = mkdtempSync(join(tmpdir(), 'vmswitch-vf-'))
+export async function vfConsole(
+  ports: readonly object[] = [],
+  extensions: readonly object[] = [],
+  directory = mkdtempSync(join(tmpdir(), 'vmswitch-vf-')),
+): Promise<VfConsole> {
   const file = join(directory, 'lab.json')
   const written = {
     adapters: [{ name: 'nic0', vfs: 4 }],

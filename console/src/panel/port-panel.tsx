@@ -78,7 +78,7 @@ function Overview({ port }: { readonly port: LivePort }) {
           ['VLAN', port.vlan ?? 'none'],
           ['MTU', `${port.mtu} bytes`],
           ['Queues', port.queues],
-          ['Engine', port.engine ?? 'copies'],
+          ['Engine', port.engine ?? 'none, frames are copied'],
           ['Endpoint', <code key="place">{port.place === '' ? port.kind : port.place}</code>],
         ]}
       />
