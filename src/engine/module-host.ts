@@ -32,6 +32,7 @@ export type ModuleSurroundings = Pick<
   | 'injections'
   | 'ports'
   | 'reasons'
+  | 'counters'
   | 'view'
   | 'references'
   | 'wallClock'
@@ -161,6 +162,7 @@ export class ModuleHost {
         injections: processor.injections,
         ports: processor.ports,
         reasons: processor.reasons,
+        counters: processor.counters,
         view: processor.view,
         control,
         wallClock: processor.wallClock,

@@ -38,6 +38,8 @@ export interface BatchOwner {
   ownPacket(packet: PacketHandle): number
   /** Source or destinations of a module's own packet, in `slot`, are others now. */
   packetChanged(slot: number): void
+  /** Completes in software the checksum that the packet in a slot has open. False if the request for it is no sound one. */
+  checksum(slot: number): boolean
   /** Parses the header copy of a slot anew. */
   parse(slot: number): void
   /**

@@ -26,6 +26,7 @@ function world(rights: number, ingress: boolean, ...frames: Uint8Array[]): World
     ownPacket: () => -1,
     packetChanged: () => {},
     parse: (slot) => harness.kernels.parse(harness.pool.base, slot, 1),
+    checksum: () => true,
     copyFrame: () => 0,
   }
   const batch = new Batch(new Uint16Array(512), 0, harness.pool, owner)

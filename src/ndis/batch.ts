@@ -12,7 +12,18 @@ export { type BatchOwner, Keep, type PacketHandle, Right } from './batch-owner.t
 export { PROTOCOL_ICMP, PROTOCOL_ICMP6, PROTOCOL_TCP, PROTOCOL_UDP } from './protocols.ts'
 
 // V8 folds constants of a module, not imported ones.
-const { DE_EXCLUDED, DE_PENDING, HEADER_STRIDE, PF_DROPPED, PF_TAGGED, PF_VLAN_OOB } = layout
+const {
+  DE_EXCLUDED,
+  DE_PENDING,
+  HEADER_STRIDE,
+  PF_DATA_VALID,
+  PF_DROPPED,
+  PF_TAGGED,
+  PF_VLAN_OOB,
+  VNET_DATA_VALID,
+  VNET_NEEDS_CSUM,
+  VNET_STRIDE,
+} = layout
 
 const VLAN_MAX = 4095
 const PRIORITY_MAX = 7
@@ -95,6 +106,24 @@ export class Batch extends ForwardingBatch {
    */
   makeSafe(i: number): boolean {
     return i >= 0 && i < this.length && this.pool.makeSafe(this.slots[i]!)
+  }
+
+  /**
+   * Writes the transport checksum that the packet's sender left to an offload, and takes the request away: whoever changes the packet
+   * afterwards changes it under a checksum that tells. True if there is no open one now; false for super-frames, whose segments get
+   * theirs when they are cut, and for unsound requests. `makeSafe` first, or a guest may change what was summed. Ingress only, as setU8.
+   */
+  completeChecksum(i: number): boolean {
+    const { ingress, pool } = this
+    const breach = 'packet data may be changed by filtering and forwarding extensions on ingress only'
+    if (!this.may(i, ingress ? Right.modify : Right.none, ingress ? 'ES-307' : 'ES-347', breach)) return false
+    const slot = this.slots[i]!
+    const vnet = slot * VNET_STRIDE
+    // Nor is it to be believed unchecked, where the sender's device found it right.
+    pool.flags[slot] = pool.flags[slot]! & ~PF_DATA_VALID
+    pool.vnet[vnet] = pool.vnet[vnet]! & ~VNET_DATA_VALID
+    if ((pool.vnet[vnet]! & VNET_NEEDS_CSUM) === 0) return true
+    return pool.vnet[vnet + 1] === 0 && this.owner.checksum(slot)
   }
 
   /**

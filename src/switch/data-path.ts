@@ -372,6 +372,10 @@ export class DataPath implements DropLogOwner, InjectionsOwner, AdmissionOwner {
     return this.copier.payload(slot, from, length, target, at)
   }
 
+  checksum(slot: number): boolean {
+    return this.components.kernels.checksum(this.pool.base, slot) === 1
+  }
+
   parse(slot: number): void {
     const { pool } = this
     const tci = pool.vlan[slot]!

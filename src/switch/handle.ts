@@ -1,9 +1,10 @@
 // The handle through which an extension uses its switch, on one processor: the optional handlers of the contract, and what replaces
 // the rest of a kernel driver's surroundings (memory, counters, timers, sinks).
-import type { ControlHandle, ExtensionClass, Sink, SwitchHandle, Timer } from '../extension.ts'
+import type { ControlHandle, ExtensionClass, PortCounters, Sink, SwitchHandle, Timer } from '../extension.ts'
 import type { PacketKernels } from '../kernels/by-packet.ts'
 import type { NicParameters, PortParameters, SwitchParameters } from '../ndis/oids.ts'
 import type { PacketPool } from '../ndis/pool.ts'
+import { type Counters, PortCounter } from './counters.ts'
 import type { Injections } from './injections.ts'
 import { createPacketOperations } from './packet-handle.ts'
 import type { PortTable } from './port-table.ts'
@@ -23,6 +24,8 @@ export interface HandleComponents {
   readonly injections: Injections
   readonly ports: PortTable
   readonly reasons: ReasonRegistry
+  /** Of this processor. */
+  readonly counters: Counters
   readonly view: SwitchView
   /** The module's references, requests and indications. */
   readonly control: ControlHandle
@@ -46,6 +49,21 @@ export interface HandleOptions {
   readonly sinks: ReadonlyMap<string, Sink>
 }
 
+// Zeros for what is no port.
+function readPort(counters: Counters, portId: number): PortCounters {
+  const isPort = Number.isInteger(portId) && portId >= 0 && portId < counters.ports
+  const read = (counter: number): number => (isPort ? counters.readPort(portId, counter) : 0)
+  return {
+    receivedFrames: read(PortCounter.receivedFrames),
+    receivedBytes: read(PortCounter.receivedBytes),
+    receivedMulticast: read(PortCounter.receivedMulticast),
+    receivedDropped: read(PortCounter.receivedDropped),
+    sentFrames: read(PortCounter.sentFrames),
+    sentBytes: read(PortCounter.sentBytes),
+    sendDropped: read(PortCounter.sendDropped),
+  }
+}
+
 /** Makes the handle of one module. `position` returns its present index in the stack, -1 once it has left. */
 export function createSwitchHandle(options: HandleOptions, components: HandleComponents, position: () => number): SwitchHandle {
   const { reasons, view, control } = components
@@ -56,6 +74,8 @@ export function createSwitchHandle(options: HandleOptions, components: HandleCom
     ports: () => view.ports,
     nics: () => view.nics,
     registerReason: (reason) => reasons.number(reason),
+    reasonName: (reason) => reasons.name(reason),
+    portCounters: (portId) => readPort(components.counters, portId),
     counters: options.counters,
     shared(name) {
       const found = options.shared.get(name)

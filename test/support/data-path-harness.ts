@@ -299,6 +299,7 @@ export class DataPathHarness {
         injections: this.injections,
         ports: this.ports,
         reasons: this.reasons,
+        counters: this.counters,
         view: this.view,
         control: refusingControl,
         wallClock: { seconds: 0, nanoseconds: 0 },

@@ -234,6 +234,7 @@ export class ExtensionHost {
           injections,
           ports,
           reasons: this.reasons,
+          counters: this.counters,
           view: this.control.view,
           control,
           wallClock: this.wallClock,

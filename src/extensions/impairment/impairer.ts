@@ -117,9 +117,10 @@ export class Impairer {
     this.keep(clone, kind, line, line.due(nowMs, length), length, batch.sourcePortId(i), target, nowMs)
   }
 
-  // Turns one bit round. Behind the header copy that takes a copy of all the frame; without room for it, a bit of the header is taken.
+  // Turns one bit round, under a checksum that tells: one that the guest left open is completed first. Behind the header copy that takes a copy of all the frame; without room for it, a bit of the header is taken.
   private corrupt(batch: Batch, i: number, line: Line): void {
     const length = batch.makeSafe(i) ? batch.frameLength(i) : batch.headerLength(i)
+    batch.completeChecksum(i)
     const at = line.pick(length)
     const byte = at < batch.headerLength(i) ? batch.u8(i, at) : this.payloadByte(batch, i, at)
     if (batch.setU8(i, at, byte ^ (1 << line.pick(BITS)))) this.count(ImpairmentCounter.corrupted)

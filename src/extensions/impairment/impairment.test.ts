@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { ExtensionHost } from '../../../test/support/extension-host.ts'
+import { OFFLOAD_CHECKSUM } from '../../kernels/layout.ts'
 import { HELD_SLOTS } from '../../ndis/pool.ts'
 import { udpFrame } from '../../packet/build.ts'
+import { foldSum, pseudoSumIpv4 } from '../../packet/checksum.ts'
 import impairment, { ImpairmentCounter } from './index.ts'
 import { parseImpairmentProperty } from './options.ts'
 
@@ -255,4 +257,32 @@ test('options that cannot be are refused with what would be right', () => {
   assert.throws(parse({ rules: [{ latency: 5 }] }), /no such option/)
   assert.throws(() => parseImpairmentProperty({ ports: ['a'] }), /no such option/)
   assert.equal(parseImpairmentProperty([{ delay: 1, direction: 'both' }]).length, 2)
+})
+
+test('a checksum that the guest left open is completed before corruption, so that the receiver finds it wrong', async () => {
+  const { host } = await lab({ corrupt: '100%', direction: 'ingress', ports: 'a' })
+  let seen = 0
+  for (const length of [40, 1400])
+    for (let n = 0; n < 50; n++) {
+      const whole = numbered(n, length)
+      const open = whole.slice()
+      const pseudo = ~foldSum(pseudoSumIpv4(open, 14, 17, length + 8)) & 0xffff
+      open.set([pseudo >> 8, pseudo & 0xff], 40)
+      const source = host.source('a', [open])
+      const { pool } = host
+      const receive = (): number => {
+        const taken = source.receive(0, 1)
+        pool.vnet.set([1, 0, 0, 0, 0, 0, 34, 0, 6, 0], 0) // VIRTIO_NET_HDR_F_NEEDS_CSUM, from 34, at 6 behind
+        pool.needs[0] = OFFLOAD_CHECKSUM
+        return taken
+      }
+      host.dataPath.turn({ receive, complete() {} }, host.id('a'))
+      const [got] = [...host.delivered('b'), ...host.delivered('c')]
+      if (got === undefined) continue // the bit was one of the address
+      seen++
+      const wrong = [...whole.keys()].filter((at) => got[at] !== whole[at])
+      assert.equal(wrong.length, 1, 'all but the one bit is as it would be with a checksum from the start')
+      assert.deepEqual([pool.vnet[0], pool.needs[0]], [0, 0], 'nothing is left for an offload to make right')
+    }
+  assert.ok(seen > 80, `${seen}`)
 })

@@ -23,6 +23,7 @@ const actions = new Set([
   'setU8',
   'setU16',
   'setU32',
+  'completeChecksum',
   'hold',
   'clone',
 ])
