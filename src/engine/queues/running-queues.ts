@@ -20,6 +20,7 @@ import type { EndpointConfig } from '../endpoint-factory.ts'
 import type { ProcessorSet } from '../processor-set.ts'
 import { type QueueModeConfig, type QueueStatus, type SwitchQueues, VMQ_WEIGHT_DEFAULT } from '../queue-config.ts'
 import type { PortConfig } from '../switch-config.ts'
+import { LoadLook } from './load-look.ts'
 import { QUEUE_BUFFERS, QueueAdapter, type Steer } from './queue-adapter.ts'
 import { QueuePort } from './queue-port.ts'
 import { carryOutForQueue, issueForQueue } from './queue-requests.ts'
@@ -67,9 +68,7 @@ interface Run {
   readonly stack: VmQueues
   port: QueuePort | null
   timer: NodeJS.Timeout | undefined
-  /** Busy nanoseconds of each processor, and the time, at the last look at the load. */
-  busyBefore: readonly number[]
-  lookedAtMs: number
+  readonly load: LoadLook
 }
 
 export class RunningQueues implements SwitchQueues {
@@ -99,7 +98,7 @@ export class RunningQueues implements SwitchQueues {
     const stack = new VmQueues({
       request: (request) => issueForQueue(adapter.software.adapter, request, this.#above(adapter, request)),
     })
-    return { adapter, stack, port: null, timer: undefined, busyBefore: [], lookedAtMs: 0 }
+    return { adapter, stack, port: null, timer: undefined, load: new LoadLook() }
   }
 
   #log(source: string, code: string, message: string): void {
@@ -148,7 +147,8 @@ export class RunningQueues implements SwitchQueues {
       const { rebalanceSeconds } = run.adapter.config
       if (rebalanceSeconds === 0) continue
       this.#look(run)
-      run.timer = setInterval(() => this.#inOrder(() => this.#rebalance(run)).catch(() => undefined), rebalanceSeconds * 1000)
+      const failed = (error: Error): void => this.#log(`adapter ${run.adapter.name}`, 'queue-not-moved', error.message)
+      run.timer = setInterval(() => this.#inOrder(() => this.#rebalance(run)).catch(failed), rebalanceSeconds * 1000)
       run.timer.unref()
     }
   }
@@ -362,37 +362,24 @@ export class RunningQueues implements SwitchQueues {
   }
 
   // Takes down what processors and queues have done, and returns what they did since the last look.
-  #look(run: Run) {
-    const { adapter } = run
+  #look({ adapter, stack, load }: Run) {
     const { nowMs, processors } = this.#components
-    const now = nowMs()
-    const passed = Math.max(1, now - run.lookedAtMs)
-    const busy = processors.counters.map((counters) => counters.readProcessor(ProcessorCounter.busyNs))
-    const loads = adapter.served.map((processor) => ({
-      processor,
-      busy: Math.min(1, (busy[processor]! - (run.busyBefore[processor] ?? 0)) / 1e6 / passed),
-    }))
-    run.busyBefore = busy
-    run.lookedAtMs = now
-    const own = [...this.#ports.values()].filter((port) => port.given !== null && run.stack.list().includes(port.given))
-    const queues = own.map((port) => {
-      const { queueId } = port.given!
-      const frames = framesOf(adapter, queueId)
-      const since = frames - port.framesBefore
-      port.framesBefore = frames
-      port.resting = Math.max(0, port.resting - 1)
-      const mayMove = !port.pinned && port.resting === 0
-      return { queue: queueId, processor: adapter.tables.queues.processor(queueId), frames: since, mayMove }
+    const busyNs = processors.counters.map((counters) => counters.readProcessor(ProcessorCounter.busyNs))
+    const own = [...this.#ports.values()].flatMap((port) => {
+      if (port.given === null || !stack.list().includes(port.given)) return []
+      const { queueId: queue } = port.given
+      return [{ port, queue, processor: adapter.tables.queues.processor(queue), frames: framesOf(adapter, queue) }]
     })
-    return { loads, queues }
+    return load.take(nowMs(), busyNs, adapter.served, own)
   }
 
   async #rebalance(run: Run): Promise<void> {
     const { loads, queues } = this.#look(run)
     const move = chooseMove(loads, queues)
-    const port = move && [...this.#ports.values()].find(({ given }) => given?.queueId === move.queue)
-    if (!port?.given) return
-    await this.#move(run, port, port.given, move!.to)
+    const given = move && run.stack.list().find(({ queueId }) => queueId === move.queue)
+    const port = given && [...this.#ports.values()].find((one) => one.given === given)
+    if (!port) return
+    await this.#move(run, port, given, move!.to)
     port.resting = RESTING_LOOKS
     this.#log(`port ${port.name}`, 'queue-moved', `processor ${move!.to} serves queue ${move!.queue} now, which has less to do`)
   }
