@@ -12,6 +12,13 @@ export interface ConsoleWish {
   readonly consoleReadOnly?: boolean
 }
 
+/** Checks where the console is to be served before anything is started. Throws ControlError `bad-listen`, `console-not-local`. */
+export async function checkConsole({ console: wanted }: ConsoleWish): Promise<void> {
+  if (typeof wanted !== 'string') return
+  const { consoleAddress } = await import('../manage/console/console-server.ts')
+  consoleAddress(wanted)
+}
+
 /** Starts the listener that is asked for; `configured`: if nothing is said. Null: none is. */
 export async function startConsole(
   { console: wanted, consoleReadOnly = false }: ConsoleWish,

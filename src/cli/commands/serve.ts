@@ -41,6 +41,8 @@ export async function serve({ terminal, env, cwd }: CommandContext, options: Ser
   const { SwitchService } = await import('../../manage/service/switch-service.ts')
   const { serviceManager } = await import('../../linux/service-manager.ts')
   const { startControlServer } = await import('../../manage/control-server.ts')
+  const { checkConsole, consoleDirectory, startConsole } = await import('../console.ts')
+  await checkConsole(options)
   const network = await networkOptions(options, cwd)
   const first = options.apply === undefined ? undefined : await readRequest(options.apply, cwd)
 
@@ -67,7 +69,6 @@ export async function serve({ terminal, env, cwd }: CommandContext, options: Ser
     else await service.startWith(first)
     const version = packageVersion()
     const metrics = (format: MetricsFormat) => collectMetrics(service.started, { version, revision: store.revision }, format)
-    const { consoleDirectory, startConsole } = await import('../console.ts')
     const components = { host: announcedHost(service.host, log), log, service, events, metrics, console: consoleDirectory }
     stops.unshift(watchSwitch(() => service.started?.running ?? null, log))
     const server = await startControlServer({ path: control }, components)

@@ -31,6 +31,8 @@ const cacheDirectory = fileURLToPath(new URL('../../../.cache', import.meta.url)
 /** Returns the exit code. */
 export async function up(context: CommandContext, file: string, options: UpOptions): Promise<number> {
   const { terminal } = context
+  const { checkConsole } = await import('../console.ts')
+  await checkConsole(options)
   const written = await loadConfig(file)
   await claimSocketPath(written.runtime.control)
   const { catchInterrupts, processInterrupts } = await import('../../lab/interrupt.ts')

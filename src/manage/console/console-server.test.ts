@@ -130,7 +130,7 @@ describe('the console on a loopback address', () => {
     const headers = { authorization: `Bearer ${server.token}`, 'content-type': 'application/json' }
     const status = async (method: string, path: string, body?: string) =>
       (await ask(to, path, { method, headers, ...(body === undefined ? {} : { body }) })).status
-    assert.deepEqual(JSON.parse((await ask(to, '/v1/access', { headers })).body.toString()), { access: 'read' })
+    assert.equal(JSON.parse((await ask(to, '/v1/access', { headers })).body.toString()).access, 'read')
     assert.equal(await status('PUT', '/v1/extensions', '{"names":["acl"]}'), 403)
     assert.equal(await status('PATCH', '/v1/ports/alpha', '{"link":"down"}'), 403)
     assert.equal(await status('DELETE', '/v1/ports/alpha'), 403)
