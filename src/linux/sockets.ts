@@ -125,11 +125,15 @@ export function listenAt(path: string, backlog = 8): number {
 }
 
 /** The process at the other end of a Unix stream socket, when it connected; 0 if it can't be seen from here. */
-export function peerProcess(fd: number): number {
+export const peerProcess = (fd: number): number => peerCredentials(fd)?.pid ?? 0
+
+/** Process and user at the other end of a Unix stream socket, when it connected; null if they can't be told. */
+export function peerCredentials(fd: number): { readonly pid: number; readonly uid: number } | null {
   const credentials = Buffer.alloc(12)
   const length = Buffer.alloc(4)
   length.writeUInt32LE(credentials.length, 0)
-  return sys.getsockopt(fd, SOL_SOCKET, SO_PEERCRED, credentials, length) < 0 ? 0 : credentials.readInt32LE(0)
+  if (sys.getsockopt(fd, SOL_SOCKET, SO_PEERCRED, credentials, length) < 0) return null
+  return { pid: credentials.readInt32LE(0), uid: credentials.readUInt32LE(4) }
 }
 
 /** Accepts one connection, or returns -1 if none waits. */

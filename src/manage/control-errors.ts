@@ -20,6 +20,8 @@ const statusByCode = {
   'no-such-processor': 404,
   'needs-restart': 409,
   'read-only': 403,
+  'role-needed': 403,
+  'too-many-attempts': 429,
   refused: 409,
   'too-large': 413,
   internal: 500,

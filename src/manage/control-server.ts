@@ -1,13 +1,14 @@
-// The control API: HTTP with JSON on a unix socket of mode 0600, a thin coat over SwitchHost. docs/configuration.md lists the routes.
+// The control API: HTTP with JSON on a unix socket, a thin coat over SwitchHost. docs/configuration.md lists the routes.
 //
-// The rule it must not break: whoever can open the socket owns the switch, so nobody but its owner can.
+// The rule it must not break: whoever is an admin at the socket owns the switch, so nobody is but root and its owner; others can't open it,
+// or, where a group may look, are readers.
 import { chmodSync } from 'node:fs'
 import { createServer, type Server } from 'node:http'
 import { getRequestListener } from '@hono/node-server'
 import { type Context, Hono } from 'hono'
 import { bodyLimit } from 'hono/body-limit'
 import type { z } from 'zod'
-import { type Access, accessGuard } from './access.ts'
+import { type Access, type AuditRecord, accessGuard, callerOf } from './access.ts'
 import { addAdapterRoutes } from './adapter-routes.ts'
 import { pathText } from './config/diagnostics.ts'
 import { explainIssues } from './config/explain.ts'
@@ -21,10 +22,12 @@ import { addEventRoutes } from './events/event-routes.ts'
 import type { EventLog, SwitchHost } from './host.ts'
 import { installSchema } from './installed-extension.ts'
 import { acceptedFormat, type MetricsFormat, metricsFormats } from './metrics/open-metrics.ts'
+import { operations } from './openapi/operations.ts'
 import { addPolicyRoutes } from './policy-routes.ts'
 import { extensionChange, filterSchema, orderSchema, type Page, type Paged, pageSchema, portChange } from './request-schemas.ts'
 import type { ServiceCalls } from './service/service-calls.ts'
 import { addServiceRoutes } from './service/service-routes.ts'
+import { groupId, OWNER_MODE, openToGroup, socketCaller } from './socket-access.ts'
 import { claimSocketPath } from './socket-path.ts'
 
 const BODY_MAX_BYTES = 1024 * 1024
@@ -32,7 +35,6 @@ const BODY_MAX_BYTES = 1024 * 1024
 const SAVED_ROUTES = new Set(['/v1/restore', '/v1/migration/prepare', '/v1/migration/take-over', '/v1/apply'])
 const SAVED_BODY_MAX_BYTES = 128 * 1024 * 1024
 const REQUEST_TIMEOUT_MS = 10_000
-const SOCKET_MODE = 0o600
 
 /** What the routes lead to. */
 export interface ControlComponents {
@@ -44,22 +46,24 @@ export interface ControlComponents {
   readonly events?: EventBus | undefined
   /** Text for those who collect metrics. */
   readonly metrics?: ((format: MetricsFormat) => Promise<string>) | undefined
-  /** What callers may do; change without it. */
+  /** What callers may do at the most; change without it. */
   readonly access?: Access | undefined
+  /** Told of each request that is more than looking. */
+  readonly audit?: ((record: AuditRecord) => void) | undefined
   /** Directory of the console's files; without it there is no console. */
   readonly console?: string | undefined
 }
 
 /** The routes, apart from any socket. */
 export function controlRoutes(components: ControlComponents): Hono {
-  const { host, log, service, events, metrics, access = 'change', console } = components
+  const { host, log, service, events, metrics, access = 'change', audit, console } = components
   const app = new Hono()
   const limit = (maxSize: number) =>
     bodyLimit({ maxSize, onError: () => refuse('too-large', `a request has at most ${maxSize} bytes`) })
   const usual = limit(BODY_MAX_BYTES)
   const large = limit(SAVED_BODY_MAX_BYTES)
   app.use((context, next) => (SAVED_ROUTES.has(context.req.path) ? large : usual)(context, next))
-  app.use(accessGuard(access))
+  app.use(accessGuard({ access, operations, audit }))
   app.onError((error, context) => {
     const { problem, status } = problemOf(error)
     if (status === 500)
@@ -76,7 +80,10 @@ export function controlRoutes(components: ControlComponents): Hono {
 
   app.get('/v1/status', async (context) => context.json(await host.status()))
   app.get('/v1/live', async (context) => context.json(await host.live()))
-  app.get('/v1/access', (context) => context.json({ access }))
+  app.get('/v1/access', (context) => {
+    const { name, role } = callerOf(context, access)
+    return context.json({ access: role === 'reader' ? 'read' : 'change', role, name })
+  })
   app.get('/v1/ports', async (context) => {
     const page = pageOf(context)
     const ports = await host.ports()
@@ -185,6 +192,12 @@ function check<T extends z.ZodType>(schema: T, data: unknown): z.output<T> {
   return refuse('bad-request', first?.hint ? `${text}; ${first.hint}` : text)
 }
 
+export interface ControlServerOptions {
+  readonly path: string
+  /** Name or number of a group whose members may look; without it, the socket is its owner's. */
+  readonly readerGroup?: string | undefined
+}
+
 /** A control server that listens. */
 export interface ControlServer {
   readonly path: string
@@ -194,24 +207,32 @@ export interface ControlServer {
 
 /**
  * Serves `host` at the unix socket `path`. Throws ControlError `socket-in-use` if another process listens there, `socket-blocked`
- * if the path is something else, `socket-path-too-long`; a socket that a killed process left behind is replaced.
+ * if the path is something else, `socket-path-too-long`, `no-such-group`, `group-can-not-reach`; a socket that a killed process left behind
+ * is replaced.
  */
 export async function startControlServer(
-  options: { readonly path: string },
+  { path, readerGroup }: ControlServerOptions,
   components: ControlComponents,
 ): Promise<ControlServer> {
-  const { path } = options
-  await claimSocketPath(path)
+  const group = readerGroup === undefined ? undefined : groupId(readerGroup)
+  const made = await claimSocketPath(path)
   const app = controlRoutes(components)
   // The socket may be forwarded to a port of this machine, which web pages reach.
-  const answer = (asked: Request): Response | Promise<Response> => {
-    const foreign = foreignRequest(asked.headers)
-    return foreign === null ? app.fetch(asked) : refusedResponse(foreign)
-  }
-  const server = createServer(getRequestListener(answer))
+  const server = createServer(
+    getRequestListener((asked, { incoming }) => {
+      const foreign = foreignRequest(asked.headers)
+      return foreign === null ? app.fetch(asked, { caller: socketCaller(incoming.socket) }) : refusedResponse(foreign)
+    }),
+  )
   server.requestTimeout = REQUEST_TIMEOUT_MS
   server.headersTimeout = REQUEST_TIMEOUT_MS
   await listen(server, path)
+  try {
+    if (group !== undefined) openToGroup(path, group, made)
+  } catch (error) {
+    server.close()
+    throw error
+  }
   return {
     path,
     close: () =>
@@ -228,12 +249,12 @@ function listen(server: Server, path: string): Promise<void> {
     server.once('error', (error) =>
       reject(new ControlError('socket-failed', `the control socket can't be opened: ${error.message}`)),
     )
-    const mask = process.umask(0o777 & ~SOCKET_MODE)
+    const mask = process.umask(0o777 & ~OWNER_MODE)
     try {
       server.listen(path, () => resolve())
     } finally {
       process.umask(mask)
     }
-    if (server.listening) chmodSync(path, SOCKET_MODE)
+    if (server.listening) chmodSync(path, OWNER_MODE)
   })
 }

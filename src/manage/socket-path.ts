@@ -9,17 +9,17 @@ import { ControlError } from './control-errors.ts'
 
 const DIRECTORY_MODE = 0o700
 
-/** Makes the directory and removes a socket that nobody listens on. Throws if `path` can't be used. */
-export async function claimSocketPath(path: string): Promise<void> {
+/** Makes the directory and removes a socket that nobody listens on; answers whether it made it. Throws if `path` can't be used. */
+export async function claimSocketPath(path: string): Promise<boolean> {
   const length = Buffer.byteLength(path)
   if (length > SOCKET_PATH_MAX_BYTES)
     throw new ControlError(
       'socket-path-too-long',
       `${path} has ${length} bytes, a socket's path at most ${SOCKET_PATH_MAX_BYTES}: choose a shorter runtime.directory`,
     )
-  mkdirSync(dirname(path), { recursive: true, mode: DIRECTORY_MODE })
+  const made = mkdirSync(dirname(path), { recursive: true, mode: DIRECTORY_MODE }) !== undefined
   const facts = lstatSync(path, { throwIfNoEntry: false })
-  if (facts === undefined) return
+  if (facts === undefined) return made
   if (!facts.isSocket())
     throw new ControlError('socket-blocked', `${path} exists and is no socket: remove it or choose another runtime.control`)
   if (await isAnswered(path))
@@ -28,6 +28,7 @@ export async function claimSocketPath(path: string): Promise<void> {
       `a switch already runs at ${path}: stop it (Ctrl-C where it runs), or give this one another switch.name`,
     )
   unlinkSync(path)
+  return made
 }
 
 /** Whether a process accepts connections at the unix socket `path`. */

@@ -7,6 +7,7 @@ import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
+import type { Caller } from '../access.ts'
 import { ControlError } from '../control-errors.ts'
 import { type ControlComponents, controlRoutes } from '../control-server.ts'
 import { foreignRequest, isLoopback, refusedResponse } from './local-browser.ts'
@@ -30,6 +31,8 @@ export interface ConsoleServer {
   readonly token: string
   close(): Promise<void>
 }
+
+const CALLER: Caller = { name: 'console', role: 'admin', from: 'loopback' }
 
 const digest = (text: string): Buffer => createHash('sha256').update(text).digest()
 
@@ -65,7 +68,7 @@ export async function startConsoleServer(
     const given = url.searchParams.get('token')
     if (given !== null && right(given)) return withCookie(url, `${cookie}=${token}`)
     const bearer = /^Bearer (.+)$/.exec(request.headers.get('authorization') ?? '')?.[1]
-    if (right(bearer ?? cookieOf(request.headers.get('cookie'), cookie))) return app.fetch(request)
+    if (right(bearer ?? cookieOf(request.headers.get('cookie'), cookie))) return app.fetch(request, { caller: CALLER })
     return withoutToken(request)
   }
   const server = createServer(getRequestListener(answer))

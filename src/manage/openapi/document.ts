@@ -48,6 +48,7 @@ function describe(operation: Operation): Json {
     operationId: idOf(operation),
     summary,
     tags: [words(operation.path)[0] ?? 'switch'],
+    'x-required-role': operation.role,
     ...(parameters.length === 0 ? {} : { parameters }),
     ...(body === undefined
       ? {}

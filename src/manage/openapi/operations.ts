@@ -2,6 +2,7 @@
 //
 // The rule it must not break: each route stands here, and nothing stands here that is no route; a test compares them.
 import type { z } from 'zod'
+import type { Role } from '../access.ts'
 import { ofPort, oidRequest, removal, vfWords } from '../adapter-routes.ts'
 import { portSchema } from '../config/schema.ts'
 import { captureSchema, connectionsFilter, dropsFilter, traceSchema } from '../diagnosis-routes.ts'
@@ -10,11 +11,14 @@ import { awaitSchema, featureFilter, portFilter, propertyChange, propertyFilter,
 import { queueChange, rssMove, vmmqChange } from '../queue-routes.ts'
 import { extensionChange, filterSchema, orderSchema, pageSchema, portChange } from '../request-schemas.ts'
 import { applySchema } from '../service/service-routes.ts'
+import { operationRole } from './operation-roles.ts'
 
 export interface Operation {
   readonly method: 'get' | 'post' | 'put' | 'patch' | 'delete'
   /** As the router has it: `:name` is a parameter. */
   readonly path: string
+  /** The least that a caller must be. */
+  readonly role: Role
   readonly summary: string
   /** What is answered: a type of src/manage, or what it is. */
   readonly answer: string
@@ -28,7 +32,14 @@ export interface Operation {
 type More = Partial<Pick<Operation, 'status' | 'body' | 'query' | 'content'>>
 const operation =
   (method: Operation['method']) =>
-  (path: string, summary: string, answer: string, more: More = {}): Operation => ({ method, path, summary, answer, ...more })
+  (path: string, summary: string, answer: string, more: More = {}): Operation => ({
+    method,
+    path,
+    role: operationRole(method, path),
+    summary,
+    answer,
+    ...more,
+  })
 const get = operation('get')
 const post = operation('post')
 const put = operation('put')
@@ -38,7 +49,7 @@ const remove = operation('delete')
 export const operations: readonly Operation[] = [
   get('/v1/status', 'The switch at a glance.', 'SwitchStatus'),
   get('/v1/live', 'What passes, now: the switch in one answer, to be asked for once a second.', 'LiveView'),
-  get('/v1/access', 'What the caller may do.', "{ access: 'change' | 'read' }"),
+  get('/v1/access', 'Who the caller is, and what they may do.', 'AccessReport'),
   get(
     '/v1/ports',
     'Ports with state, endpoint and counters. With offset or limit: a part of them.',
