@@ -1,7 +1,10 @@
 // The command line's grammar for changes of one port. program.ts has the rest.
 import { type Command, Option } from 'commander'
+import { QUEUE_PAIRS_MAX } from '../manage/config/limits.ts'
 import type { CommandContext } from './command-context.ts'
 import type { PortOptions } from './commands/port.ts'
+import type { PortWish } from './commands/port-add.ts'
+import { simpleKinds } from './endpoint-kinds.ts'
 import { whole } from './grammar.ts'
 
 type Asks = (parent: Command, usage: string, description: string) => Command
@@ -15,7 +18,33 @@ const VLAN_MAX = 4094
 
 export function addPortCommands(program: Command, asks: Asks, run: Run): void {
   const commands = () => import('./commands/port.ts')
-  const port = program.command('port').description('show or change one port').enablePositionalOptions()
+  const port = program.command('port').description('show, add or change ports').enablePositionalOptions()
+  asks(port, 'list', 'show all ports, as vmswitch ports does').action((_: unknown, command: Command) =>
+    run(command, async (context) => (await import('./commands/ports.ts')).ports(context)),
+  )
+  asks(port, 'add', 'add a port')
+    .argument('<port>')
+    .addOption(new Option('--kind <kind>', 'what it is connected to').choices(simpleKinds).default('vhost-user'))
+    .option('--path <socket>', 'its socket; a plain name stands in the runtime directory. Default: NAME.sock')
+    .option('--interface <name>', 'of a tap or an uplink: interface of the host')
+    .option('--queues <number>', 'queue pairs', whole(1, QUEUE_PAIRS_MAX))
+    .option('--vm <name>', 'VM behind the port; default: called like the port')
+    .option('--mac <address>', 'MAC address of its NIC; without it the port learns')
+    .option('--vlan <id>', 'VLAN, access mode', whole(0, VLAN_MAX))
+    .option('--friendly-name <name>', 'its name for people')
+    .addOption(new Option('--link <state>', 'its link').choices(['up', 'down']))
+    .action((name: string, wish: PortWish, command: Command) =>
+      run(command, async (context) => (await import('./commands/port-add.ts')).addPort(context, name, wish)),
+    )
+  for (const [usage, link, description] of [
+    ['connect', 'up', 'connect the NIC behind a port to the switch: its link goes up'],
+    ['disconnect', 'down', 'disconnect it: its link goes down'],
+  ] as const)
+    asks(port, usage, description)
+      .argument('<port>')
+      .action((name: string, _: unknown, command: Command) =>
+        run(command, async (context) => (await commands()).setPort(context, name, { link })),
+      )
   asks(port, 'show', 'show a port')
     .argument('<port>')
     .action((name: string, _: unknown, command: Command) =>

@@ -6,7 +6,9 @@ import type { UpOptions } from './commands/up.ts'
 import type { VerifyArguments } from './commands/verify.ts'
 import { addDiagnosisCommands } from './diagnosis-commands.ts'
 import { consoleOption, whole } from './grammar.ts'
+import { addInstallCommands } from './install-commands.ts'
 import { addLabCommands } from './lab-commands.ts'
+import { addNounCommands } from './noun-commands.ts'
 import { addPolicyCommands } from './policy-commands.ts'
 import { addPortCommands } from './port-commands.ts'
 import { addServiceCommands } from './service-commands.ts'
@@ -81,6 +83,9 @@ export function createProgram(version: string, finish: (exitCode: number) => voi
         (await import('./commands/fdb.ts')).fdb(context, { vlan: options.vlan, port: options.port }),
       ),
   )
+  filters(asks(fdb, 'list', 'show them')).action((options: Filters, command: Command) =>
+    run(command, async (context) => (await import('./commands/fdb.ts')).fdb(context, { vlan: options.vlan, port: options.port })),
+  )
   filters(asks(fdb, 'flush', 'forget learned addresses')).action((options: Filters, command: Command) =>
     run(command, async (context) =>
       (await import('./commands/fdb.ts')).flushFdb(context, { vlan: options.vlan, port: options.port }),
@@ -91,9 +96,11 @@ export function createProgram(version: string, finish: (exitCode: number) => voi
     run(command, async (context) => (await import('./commands/team.ts')).team(context)),
   )
 
-  const ext = asks(program, 'ext', 'show the extension stack').action((_: unknown, command: Command) =>
-    run(command, async (context) => (await import('./commands/ext.ts')).listExtensions(context)),
-  )
+  const listExtensions = (_: unknown, command: Command): Promise<void> =>
+    run(command, async (context) => (await import('./commands/ext.ts')).listExtensions(context))
+  const ext = asks(program, 'ext', 'show the extension stack').alias('extension').action(listExtensions)
+  asks(ext, 'list', 'show it').action(listExtensions)
+  addInstallCommands(ext, asks, run)
   for (const enabled of [true, false])
     asks(ext, enabled ? 'enable' : 'disable', `${enabled ? 'enable' : 'disable'} an extension`)
       .argument('<name>')
@@ -128,6 +135,7 @@ export function createProgram(version: string, finish: (exitCode: number) => voi
     run(command, async (context) => (await import('./commands/counters.ts')).drops(context)),
   )
 
+  addNounCommands(program, asks, run)
   addPortCommands(program, asks, run)
   addPolicyCommands(program, asks, run)
   addAdapterCommands(program, asks, run)

@@ -1,0 +1,57 @@
+// The command line as a process against a service that runs for one test file.
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const bin = fileURLToPath(new URL('../../bin/vmswitch', import.meta.url))
+
+export interface Ended {
+  readonly code: number
+  readonly stdout: string
+  readonly stderr: string
+}
+
+export interface CliService {
+  readonly directory: string
+  readonly socket: string
+  /** Environment of the commands: they find the service, and nothing of the machine. */
+  readonly env: Readonly<Record<string, string>>
+  run(args: readonly string[], env?: Readonly<Record<string, string>>): Promise<Ended>
+  close(): Promise<void>
+}
+
+/** Starts an empty service in a directory of its own. */
+export async function startCliService(): Promise<CliService> {
+  const directory = mkdtempSync(join(tmpdir(), 'vmswitch-cli-'))
+  const socket = join(directory, 'control.sock')
+  const env = { PATH: process.env.PATH ?? '', XDG_RUNTIME_DIR: directory, VMSWITCH_CONTROL: socket }
+  const args = ['serve', '--state', join(directory, 'state'), '--control', socket, '--json']
+  const child: ChildProcess = spawn(bin, args, { cwd: directory, env, stdio: ['ignore', 'pipe', 'ignore'] })
+  const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()))
+  await new Promise<void>((resolve, reject) => {
+    let text = ''
+    child.stdout!.on('data', (chunk: Buffer) => {
+      text += chunk.toString()
+      if (text.includes('{"event":"ready"')) resolve()
+    })
+    child.once('exit', (code) => reject(new Error(`vmswitch serve ended with ${code}: ${text}`)))
+  })
+  return {
+    directory,
+    socket,
+    env,
+    run: (words, more = {}) =>
+      new Promise((resolve) => {
+        execFile(bin, words, { cwd: directory, env: { ...env, ...more } }, (error, stdout, stderr) =>
+          resolve({ code: error === null ? 0 : Number(error.code), stdout, stderr }),
+        )
+      }),
+    close: async () => {
+      child.kill('SIGTERM')
+      await ended
+      rmSync(directory, { recursive: true })
+    },
+  }
+}
