@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { HELD_SLOTS } from '../../src/ndis/pool.ts'
 import { ControlUnderTest, script } from './control-under-test.ts'
 import { frame, portConfig, SwitchUnderTest, textOf, use } from './switch-under-test.ts'
 
@@ -71,11 +72,11 @@ for (const onFailure of policies) {
     const sut = await SwitchUnderTest.start(t, {
       extensions: [use({ name: 'hoard', class: 'filtering', onFailure, match: 'k', ingress: 'keep' })],
     })
-    await sut.send(1, 2, ...Array.from({ length: 800 }, (_, i) => `k${i}`))
+    await sut.send(1, 2, ...Array.from({ length: HELD_SLOTS + 32 }, (_, i) => `k${i}`))
     await reported(sut, 'hoard', 'ES-056')
     assert.deepEqual(
       await sut.receive(2, 32),
-      Array.from({ length: 32 }, (_, i) => `k${768 + i}`),
+      Array.from({ length: 32 }, (_, i) => `k${HELD_SLOTS + i}`),
     )
     await sut.send(1, 2, 'others')
     assert.deepEqual(await sut.receive(2, 1), ['others'])

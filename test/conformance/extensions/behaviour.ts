@@ -225,7 +225,7 @@ class Extension {
     const wrong = [
       sw.send(packet),
       sw.setSource(packet, 1),
-      sw.forward(packet + 1024),
+      sw.forward(packet + 2 ** 20), // a generation that no packet has reached
       sw.forward(packet - 1),
       sw.release(Number.NaN),
       sw.release(0),
