@@ -141,6 +141,7 @@ export function Stack() {
                 />
               ))}
           </ul>
+          {of !== 'forwarding' && !shown.some((one) => one.class === of) && <p class="empty">no extension</p>}
           {of === 'forwarding' && <BuiltIn replaced={stack.some((one) => one.class === 'forwarding' && one.enabled)} />}
         </section>
       ))}
@@ -208,8 +209,8 @@ function Chip({ extension, place, total, moving, wrong, readOnly, onDrag, onKey,
         <Dot tone={extensionTone(extension)} />
         <strong>{name}</strong>
         <small>
-          {enabled && state === 'running' ? nanoseconds(nsPerPacket) : enabled ? state : 'off'}
-          {enabled && state === 'running' && <span class="unit">/packet</span>}
+          {!enabled ? 'off' : state !== 'running' ? state : nsPerPacket > 0 ? nanoseconds(nsPerPacket) : ''}
+          {enabled && state === 'running' && nsPerPacket > 0 && <span class="unit">/packet</span>}
         </small>
         {breaches > 0 && <span class="badge bad">{count(breaches)} breaches</span>}
       </button>
