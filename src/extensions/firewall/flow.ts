@@ -1,0 +1,180 @@
+// What a packet is to the firewall: the flow that it belongs to, as seen from the VM: its own address is local, the other side is remote.
+//
+// The rule it must not break: reading allocates nothing, and a flow has one key in both directions, told apart from those of other
+// protocols, families and kinds.
+import type { Batch } from '../../extension.ts'
+import { fragmentId, Headers, hasPorts, judgeHeaders } from './headers.ts'
+
+/** Words of a key: kind, family and protocol; ports, local above; local address; remote address. IPv4 is in an address's last word. */
+export const FLOW_WORDS = 10
+const WHAT = 0
+const PORTS = 1
+const LOCAL = 2
+const REMOTE = 6
+const KIND_FRAGMENT = 1 << 16
+
+const TCP = 6
+export const ICMP = 1
+const ICMP6 = 58
+const ICMP_ECHO_REPLY = 0
+const ICMP_ECHO = 8
+const ICMP6_ECHO = 128
+const ICMP6_ECHO_REPLY = 129
+const ICMP_HEADER = 8
+const IPV6_HEADER = 40
+const FIN_OR_RST = 5
+const FRAGMENT_HEADER = 44
+
+export const FlowKind = { whole: 0, laterFragment: 1, unreadable: 2, icmpError: 3 } as const
+
+const isError = (family: number, type: number): boolean =>
+  family === 4 ? type === 3 || type === 11 || type === 12 : type >= 1 && type <= 4
+
+/** The flow of the packet that was read last. Fields are ordinary ones: they are read per packet. */
+export class Flow {
+  kind: number = FlowKind.whole
+  family = 4
+  /** IP protocol; ICMPv6 counts as ICMP. */
+  protocol = 0
+  /** Port that the packet goes to, 0 for none. */
+  destinationPort = 0
+  sourcePort = 0
+  icmpType = 0
+  /** It ends a TCP connection. */
+  isEnd = false
+  isFragment = false
+  readonly local = new Int32Array(4)
+  readonly remote = new Int32Array(4)
+  private localPort = 0
+  private remotePort = 0
+
+  /** Reads IP packet `i`; `outbound`: it comes from the VM. */
+  read(batch: Batch, i: number, outbound: boolean): void {
+    const l3 = batch.networkOffset(i)
+    const l4 = batch.transportOffset(i)
+    const found = batch.protocol(i)
+    const headers = judgeHeaders(batch, i)
+    this.family = batch.isIpv4(i) ? 4 : 6
+    this.protocol = this.family === 6 && found === ICMP6 ? ICMP : found
+    this.isFragment = batch.isFragment(i)
+    this.addresses(batch, i, l3, outbound)
+    this.sourcePort = 0
+    this.destinationPort = 0
+    this.localPort = 0
+    this.remotePort = 0
+    this.icmpType = 0
+    this.isEnd = false
+    if (headers !== Headers.readable) {
+      this.kind = headers === Headers.laterFragment ? FlowKind.laterFragment : FlowKind.unreadable
+      return
+    }
+    this.kind = FlowKind.whole
+    if (hasPorts(found)) {
+      this.sourcePort = batch.sourcePort(i)
+      this.destinationPort = batch.destinationPort(i)
+      this.setPorts(outbound)
+      this.isEnd = found === TCP && (batch.u8(i, l4 + 13) & FIN_OR_RST) !== 0
+    } else if (this.protocol === ICMP) this.readIcmp(batch, i, l4)
+  }
+
+  private setPorts(outbound: boolean): void {
+    this.localPort = outbound ? this.sourcePort : this.destinationPort
+    this.remotePort = outbound ? this.destinationPort : this.sourcePort
+  }
+
+  private addresses(batch: Batch, i: number, l3: number, outbound: boolean): void {
+    this.address(outbound ? this.local : this.remote, batch, i, l3, false)
+    this.address(outbound ? this.remote : this.local, batch, i, l3, true)
+  }
+
+  private address(into: Int32Array, batch: Batch, i: number, l3: number, isDestination: boolean): void {
+    if (this.family === 4) {
+      into[0] = 0
+      into[1] = 0
+      into[2] = 0
+      into[3] = batch.u32(i, l3 + (isDestination ? 16 : 12))
+      return
+    }
+    const at = l3 + (isDestination ? 24 : 8)
+    for (let k = 0; k < 4; k++) into[k] = batch.u32(i, at + k * 4)
+  }
+
+  private readIcmp(batch: Batch, i: number, l4: number): void {
+    const type = batch.u8(i, l4)
+    this.icmpType = type
+    const isEcho =
+      this.family === 4 ? type === ICMP_ECHO || type === ICMP_ECHO_REPLY : type === ICMP6_ECHO || type === ICMP6_ECHO_REPLY
+    if (isEcho) {
+      this.localPort = batch.u16(i, l4 + 4)
+      this.remotePort = this.localPort
+    } else if (isError(this.family, type)) this.kind = FlowKind.icmpError
+  }
+
+  /** Writes the key of the flow. */
+  write(key: Int32Array): void {
+    key[WHAT] = (this.family << 8) | this.protocol
+    key[PORTS] = (this.localPort << 16) | this.remotePort
+    this.writeAddresses(key)
+  }
+
+  /** Writes the key that the fragments of the packet's datagram have in common. */
+  writeFragment(key: Int32Array, batch: Batch, i: number, outbound: boolean): void {
+    // Each direction counts for itself: who sees a fragment knows its identification.
+    key[WHAT] = (this.family << 8) | this.protocol | KIND_FRAGMENT | (outbound ? 1 << 17 : 0)
+    key[PORTS] = fragmentId(batch, i)
+    this.writeAddresses(key)
+  }
+
+  private writeAddresses(key: Int32Array): void {
+    for (let k = 0; k < 4; k++) {
+      key[LOCAL + k] = this.local[k]!
+      key[REMOTE + k] = this.remote[k]!
+    }
+  }
+
+  /**
+   * Writes the key of the flow that an ICMP error tells of; false if it can't be read. What a VM sends has to go to the one whose packet
+   * it tells of.
+   */
+  writeInner(key: Int32Array, batch: Batch, i: number, outbound: boolean): boolean {
+    const at = batch.transportOffset(i) + ICMP_HEADER
+    const { family } = this
+    const header = family === 4 ? (batch.u8(i, at) & 15) * 4 : IPV6_HEADER
+    if (batch.u8(i, at) >> 4 !== family || header < 20 || at + header + 8 > batch.headerLength(i)) return false
+    const inner = batch.u8(i, at + (family === 4 ? 9 : 6))
+    if (family === 6 && inner === FRAGMENT_HEADER) return false
+    if (family === 4 && (batch.u16(i, at + 6) & 0x1fff) !== 0) return false
+    const words = family === 4 ? 1 : 4
+    const sourceAt = at + (family === 4 ? 12 : 8)
+    const destinationAt = sourceAt + words * 4
+    const localAt = outbound ? destinationAt : sourceAt
+    const remoteAt = outbound ? sourceAt : destinationAt
+    for (let k = 0; k < 4; k++) {
+      const isUsed = k >= 4 - words
+      key[LOCAL + k] = isUsed ? batch.u32(i, localAt + (k - 4 + words) * 4) : 0
+      key[REMOTE + k] = isUsed ? batch.u32(i, remoteAt + (k - 4 + words) * 4) : 0
+      if (outbound && key[REMOTE + k] !== this.remote[k]) return false
+      if (key[LOCAL + k] !== this.local[k]) return false
+    }
+    const transport = at + header
+    const isIcmp = inner === (family === 4 ? ICMP : ICMP6)
+    key[WHAT] = (family << 8) | (isIcmp ? ICMP : inner)
+    if (hasPorts(inner)) {
+      const source = batch.u16(i, transport)
+      const destination = batch.u16(i, transport + 2)
+      key[PORTS] = outbound ? (destination << 16) | source : (source << 16) | destination
+    } else if (isIcmp) key[PORTS] = (batch.u16(i, transport + 4) << 16) | batch.u16(i, transport + 4)
+    else key[PORTS] = 0
+    return true
+  }
+
+  /** The octets of an address of the packet. Allocates: for what is new or told. */
+  octets(words: Int32Array): Uint8Array {
+    const bytes = new Uint8Array(this.family === 4 ? 4 : 16)
+    for (let k = 0; k < bytes.length; k++) {
+      const word = words[this.family === 4 ? 3 : k >> 2]!
+      bytes[k] = word >>> (24 - (k & 3) * 8)
+    }
+    return bytes
+  }
+}

@@ -1,0 +1,164 @@
+// A firewall for groups of VMs: what they may reach, by prefix, by name and by group, who may reach them, and nothing else; with a log, and a
+// mode that only tells what it would drop.
+//
+// The rule it must not break: IPv4 and IPv6 are judged alike; what is not allowed is refused, in both directions; and what it can't read,
+// it does not pass.
+import { type Batch, defineExtension, NdisStatus, Oid, type PortParameters, type SwitchHandle } from '../../extension.ts'
+import { FLOW_WORDS } from './flow.ts'
+import { Judge, Verdict } from './judge.ts'
+import { Names, pinShape, questionShape } from './names.ts'
+import { type FirewallOptions, parseFirewallOptions } from './options.ts'
+import { FirewallCounter, firewallCounterNames, hitsBytes, Reporter } from './reporter.ts'
+import { SharedTable, type TableShape, tableBytes } from './shared-table.ts'
+import { LANES_BYTES, NO_GROUP, Vms } from './vms.ts'
+
+export { FirewallCounter } from './reporter.ts'
+
+const AUDIT_BUFFER_BYTES = 1 << 18
+const RULES_TOLD_MS = 60_000
+
+const connectionShape = ({ vms, connections }: FirewallOptions): TableShape => ({
+  lanes: vms,
+  entries: connections,
+  keyWords: FLOW_WORDS,
+})
+
+/** Drops, excludes or only tells. */
+class Gate {
+  readonly judge: Judge
+  readonly vms: Vms
+  readonly reporter: Reporter
+  private readonly enforces: boolean
+  private readonly reasons: readonly number[]
+
+  constructor(sw: SwitchHandle, options: FirewallOptions) {
+    const several = sw.processors > 1
+    const connections = new SharedTable(sw.shared('connections'), connectionShape(options), several)
+    const questions = new SharedTable(sw.shared('questions'), questionShape(options.vms), several)
+    const pins = new SharedTable(sw.shared('pins'), pinShape(options.vms, options.pins), several)
+    const names = new Names(questions, pins)
+    const clear = (lane: number): void => {
+      connections.clear(lane)
+      names.clear(lane)
+    }
+    const isFirst = sw.processor === 0
+    this.vms = new Vms({ options, isFirst }, { lanes: sw.shared('lanes'), clear, log: (message) => sw.log(message) })
+    this.judge = new Judge(sw, options.groups, { vms: this.vms, connections, names })
+    this.reporter = new Reporter(sw, options, this.vms)
+    this.enforces = options.mode === 'enforce'
+    const reasons: number[] = []
+    reasons[Verdict.denied] = sw.registerReason('firewall')
+    reasons[Verdict.unreadable] = sw.registerReason('firewall: unreadable headers')
+    reasons[Verdict.fragment] = sw.registerReason('firewall: fragment')
+    reasons[Verdict.name] = sw.registerReason('firewall: name not listed')
+    this.reasons = reasons
+  }
+
+  outbound(batch: Batch, i: number, port: number): void {
+    const { judge, reporter } = this
+    const verdict = judge.outbound(batch, i, port)
+    if (verdict === Verdict.allowed) reporter.allowed(batch, i, judge.flow, judge.rule, port, true)
+    else if (verdict <= Verdict.perhaps) reporter.count(FirewallCounter.passed)
+    else {
+      reporter.denied(batch, i, judge.flow, verdict, port, true)
+      if (this.enforces) batch.drop(i, this.reasons[verdict]!)
+      else judge.letPass(batch, i, true, port)
+    }
+  }
+
+  /** One destination of a packet. */
+  toward(batch: Batch, i: number, k: number, source: number, target: number): void {
+    const { judge, reporter, vms } = this
+    const sourceGroup = vms.groupOf[source]!
+    if (sourceGroup !== NO_GROUP && judge.reachesGroups(sourceGroup)) {
+      const verdict = judge.toPeer(batch, i, source, target)
+      if (verdict === Verdict.allowed) reporter.allowed(batch, i, judge.flow, judge.rule, source, true)
+      if (verdict > Verdict.perhaps && this.refuse(batch, i, k, verdict, source, true)) return
+    }
+    if (vms.groupOf[target] === NO_GROUP) return
+    const verdict = judge.inbound(batch, i, source, target)
+    if (verdict > Verdict.perhaps && this.refuse(batch, i, k, verdict, target, false)) return
+    if (verdict === Verdict.allowed) reporter.allowed(batch, i, judge.flow, judge.rule, target, false)
+    else reporter.count(FirewallCounter.passed)
+    if (judge.isAnswer(batch, i, target)) reporter.seen(judge.takeAnswer(batch, i, target), target)
+  }
+
+  private refuse(batch: Batch, i: number, k: number, verdict: number, port: number, outbound: boolean): boolean {
+    this.reporter.denied(batch, i, this.judge.flow, verdict, port, outbound)
+    if (this.enforces) batch.exclude(i, k, this.reasons[verdict]!)
+    else this.judge.letPass(batch, i, outbound, port)
+    return this.enforces
+  }
+}
+
+export default defineExtension<FirewallOptions>({
+  id: '7b0b6d0e-5f0c-4c56-9b7e-0d3c1f9f6a09',
+  name: 'firewall',
+  version: '1.0.0',
+  class: 'filtering',
+  description: 'Lets groups of VMs reach what they are allowed to, by prefix, name or group, and nothing else',
+  counters: firewallCounterNames,
+  shared: (options) => ({
+    lanes: LANES_BYTES,
+    connections: tableBytes(connectionShape(options)),
+    questions: tableBytes(questionShape(options.vms)),
+    pins: tableBytes(pinShape(options.vms, options.pins)),
+    hits: hitsBytes(options),
+  }),
+  sinks: ({ audit }) =>
+    audit
+      ? [
+          {
+            name: 'audit',
+            path: audit.file,
+            bufferBytes: AUDIT_BUFFER_BYTES,
+            rotateBytes: audit.rotateBytes,
+            rotateFiles: audit.rotateFiles,
+          },
+        ]
+      : [],
+  parseOptions: parseFirewallOptions,
+  attach(sw, options) {
+    const gate = new Gate(sw, options)
+    const { vms } = gate
+    for (const port of sw.ports()) vms.set(port)
+    if (sw.processor === 0) sw.every(RULES_TOLD_MS, () => gate.reporter.tellRules())
+    const { groupOf } = vms
+
+    return {
+      ingress(batch) {
+        const { slots, pool, length } = batch
+        const { sourcePort } = pool
+        if (batch.oneSource && length > 0 && groupOf[sourcePort[slots[0]!]!] === NO_GROUP) return
+        for (let i = 0; i < length; i++) {
+          const port = sourcePort[slots[i]!]!
+          if (groupOf[port] !== NO_GROUP) gate.outbound(batch, i, port)
+        }
+      },
+
+      egress(batch) {
+        for (let i = 0; i < batch.length; i++) {
+          const source = batch.sourcePortId(i)
+          const count = batch.destinationCount(i)
+          const isJudged = groupOf[source] !== NO_GROUP
+          for (let k = 0; k < count; k++) {
+            const target = batch.destinationPortId(i, k)
+            if ((!isJudged && groupOf[target] === NO_GROUP) || batch.isExcluded(i, k)) continue
+            gate.toward(batch, i, k, source, target)
+            if (batch.isDropped(i)) break
+          }
+        }
+      },
+
+      oidComplete({ oid, payload }, { status }) {
+        if (oid === Oid.portDelete) vms.remove((payload as PortParameters).portId)
+        else if (status === NdisStatus.success && (oid === Oid.portCreate || oid === Oid.portUpdated))
+          vms.set(payload as PortParameters)
+      },
+
+      pause() {
+        if (sw.processor === 0) gate.reporter.tellRules()
+      },
+    }
+  },
+})

@@ -1,0 +1,288 @@
+// Judges the packets of one processor: what a VM sends by the egress rules of its group, what comes to it by the ingress rules, and lets
+// pass what belongs to a connection that was allowed.
+//
+// The rule it must not break: what no rule, no connection and no need of the network itself allows does not pass; and a connection is let in
+// only to the one side that it was opened to. Nothing is allocated for a packet of a known connection.
+import { type Batch, EtherType, type Prefix, type SwitchHandle } from '../../extension.ts'
+import { isEssential, isEssentialFrame } from './essentials.ts'
+import { Flow, FlowKind } from './flow.ts'
+import type { Names } from './names.ts'
+import type { FirewallGroup, FirewallRule } from './options.ts'
+import { FROM_VM, type SharedTable, TO_VM } from './shared-table.ts'
+import type { Vms } from './vms.ts'
+
+const UDP = 17
+const TCP = 6
+const DNS = 53
+const ENDING = 4
+const OF_TCP = 8
+const BITS = 16
+const ANSWERED = FROM_VM | TO_VM
+const FRAGMENT_MS = 30_000
+const ANY_PEER = 0
+
+/** Milliseconds that a connection may be idle, by its bits. */
+const idleTimes = Int32Array.from({ length: BITS }, (_, bits) => {
+  if ((bits & ENDING) !== 0) return 20_000
+  if ((bits & ANSWERED) !== ANSWERED) return 60_000
+  return (bits & OF_TCP) !== 0 ? 3_600_000 : 180_000
+})
+
+export const Verdict = {
+  /** Known, or needed by the network itself. */
+  pass: 0,
+  /** Allowed by a rule: `rule` says which. */
+  allowed: 1,
+  /** Allowed if it goes to a member of a group: to be judged where it leaves. */
+  perhaps: 2,
+  denied: 3,
+  unreadable: 4,
+  fragment: 5,
+  name: 6,
+} as const
+
+const isOfPrefix = (words: Int32Array, family: number, prefix: Prefix): boolean => {
+  if (prefix.family !== family) return false
+  const { bytes, length } = prefix
+  for (let k = 0; k * 8 < length; k++) {
+    const octet = (words[family === 4 ? 3 : k >> 2]! >>> (24 - (k & 3) * 8)) & 255
+    const rest = length - k * 8
+    if (((octet ^ bytes[k]!) & (rest >= 8 ? 255 : (0xff00 >> rest) & 255)) !== 0) return false
+  }
+  return true
+}
+
+const isOfAny = (words: Int32Array, family: number, prefixes: readonly Prefix[]): boolean => {
+  for (let n = 0; n < prefixes.length; n++) if (isOfPrefix(words, family, prefixes[n]!)) return true
+  return false
+}
+
+function fits(rule: FirewallRule, flow: Flow): boolean {
+  if (rule.protocol !== 0 && rule.protocol !== flow.protocol) return false
+  const { ports } = rule
+  if (ports === undefined) return true
+  for (let n = 0; n < ports.length; n++)
+    if (flow.destinationPort >= ports[n]![0] && flow.destinationPort <= ports[n]![1]) return true
+  return false
+}
+
+/** What of a group's rules is looked at per packet. */
+interface Compiled extends FirewallGroup {
+  readonly reachesGroups: boolean
+  /** Whom its members ask for names. */
+  readonly resolvers: readonly Prefix[]
+}
+
+/** Fields are ordinary ones: they are read per packet. */
+export class Judge {
+  readonly flow = new Flow()
+  /** Rule of the last verdict `allowed`; undefined if it came from the switch's own extensions. */
+  rule: FirewallRule | undefined
+  private readonly sw: SwitchHandle
+  private readonly groups: readonly Compiled[]
+  private readonly vms: Vms
+  private readonly connections: SharedTable
+  private readonly names: Names
+
+  constructor(
+    sw: SwitchHandle,
+    groups: readonly FirewallGroup[],
+    parts: { readonly vms: Vms; readonly connections: SharedTable; readonly names: Names },
+  ) {
+    this.sw = sw
+    this.vms = parts.vms
+    this.connections = parts.connections
+    this.names = parts.names
+    this.groups = groups.map((group) => ({
+      ...group,
+      reachesGroups: group.egress.some((rule) => rule.groups !== undefined),
+      resolvers: group.egress.flatMap((rule) => (rule.domains ? rule.resolvers : [])),
+    }))
+  }
+
+  /** Whether where its packets go has to be looked at. */
+  reachesGroups(group: number): boolean {
+    return this.groups[group]!.reachesGroups
+  }
+
+  /** Packet `i` of a VM, as it comes in. `flow` is set for IP packets. */
+  outbound(batch: Batch, i: number, port: number): number {
+    if (!batch.isIpv4(i) && !batch.isIpv6(i)) return this.judgeFrame(batch, i)
+    const { flow, vms } = this
+    const group = vms.groupOf[port]!
+    const nowMs = this.sw.now()
+    flow.read(batch, i, true)
+    const known = this.known(batch, i, true, port, nowMs)
+    const verdict = known >= 0 ? known : this.byEgressRules(group, port, nowMs)
+    if (verdict === Verdict.allowed) this.open(batch, i, true, port, ANY_PEER, nowMs)
+    if (verdict > Verdict.perhaps || flow.protocol !== UDP || flow.destinationPort !== DNS) return verdict
+    return this.ask(batch, i, group, port, nowMs) ? verdict : Verdict.name
+  }
+
+  private judgeFrame(batch: Batch, i: number): number {
+    if (isEssentialFrame(batch, i)) return Verdict.pass
+    const etherType = batch.etherType(i)
+    return etherType === EtherType.ipv4 || etherType === EtherType.ipv6 ? Verdict.unreadable : Verdict.denied
+  }
+
+  // Whether a question to a resolver may be asked. Of those that rules have use for the answer is awaited.
+  private ask(batch: Batch, i: number, group: number, port: number, nowMs: number): boolean {
+    const { egress, resolvers, dnsQueries } = this.groups[group]!
+    const lane = this.vms.laneOf(port)
+    const { flow } = this
+    if (lane < 0 || !isOfAny(flow.remote, flow.family, resolvers)) return true
+    return this.names.asked(batch, i, flow, lane, egress, nowMs) === 'listed' || dnsQueries === 'any'
+  }
+
+  // A verdict that needs no rule, or -1.
+  private known(batch: Batch, i: number, outbound: boolean, port: number, nowMs: number): number {
+    const { flow, connections } = this
+    this.rule = undefined
+    if (flow.kind === FlowKind.unreadable) return Verdict.unreadable
+    if (isEssential(batch, i, outbound)) return Verdict.pass
+    const lane = this.vms.laneOf(port)
+    if (lane < 0) return -1
+    if (flow.kind === FlowKind.laterFragment) {
+      flow.writeFragment(connections.key, batch, i, outbound)
+      return connections.find(lane, nowMs) >= 0 ? Verdict.pass : Verdict.fragment
+    }
+    if (flow.kind === FlowKind.icmpError)
+      return flow.writeInner(connections.key, batch, i, outbound) && connections.find(lane, nowMs) >= 0 ? Verdict.pass : -1
+    flow.write(connections.key)
+    const side = outbound ? FROM_VM : TO_VM
+    if (connections.find(lane, nowMs, side | (flow.isEnd ? ENDING : 0), idleTimes) < 0) return -1
+    if (flow.isFragment) this.openFragments(batch, i, outbound, lane, nowMs)
+    return Verdict.pass
+  }
+
+  private byEgressRules(group: number, port: number, nowMs: number): number {
+    const { flow } = this
+    const { egress } = this.groups[group]!
+    let isPerhaps = false
+    for (let n = 0; n < egress.length; n++) {
+      const rule = egress[n]!
+      if (!fits(rule, flow)) continue
+      if (rule.groups !== undefined) isPerhaps = true
+      const isOpen =
+        (rule.prefixes !== undefined && isOfAny(flow.remote, flow.family, rule.prefixes)) ||
+        (rule.domains !== undefined && this.isPinned(rule, group, port, nowMs))
+      if (!isOpen) continue
+      this.rule = rule
+      return Verdict.allowed
+    }
+    return isPerhaps ? Verdict.perhaps : Verdict.denied
+  }
+
+  // The answers that any member of the group got count for all of them; each has room of its own, so none can push out another's.
+  private isPinned(rule: FirewallRule, group: number, port: number, nowMs: number): boolean {
+    const { names, flow, vms } = this
+    const own = vms.laneOf(port)
+    if (own >= 0 && names.isPinned(rule, flow, own, nowMs)) return true
+    const members = vms.members[group]!
+    for (let n = 0; n < members.length; n++) {
+      const lane = vms.laneOf(members[n]!)
+      if (lane >= 0 && lane !== own && names.isPinned(rule, flow, lane, nowMs)) return true
+    }
+    return false
+  }
+
+  /** Remembers the packet's flow as allowed, to `peer` alone or to whomever it goes. */
+  open(batch: Batch, i: number, outbound: boolean, port: number, peer: number, nowMs: number): void {
+    const { flow, connections } = this
+    const lane = this.vms.laneOf(port)
+    if (lane < 0 || flow.kind !== FlowKind.whole) return
+    const bits = (outbound ? FROM_VM : TO_VM) | (flow.protocol === TCP ? OF_TCP : 0) | (flow.isEnd ? ENDING : 0)
+    flow.write(connections.key)
+    connections.put(lane, nowMs, bits, idleTimes[bits]!, peer)
+    if (flow.isFragment) this.openFragments(batch, i, outbound, lane, nowMs)
+  }
+
+  /** Remembers the flow of a packet that was refused in name only, so that it is told once and not for each of its packets. */
+  letPass(batch: Batch, i: number, outbound: boolean, port: number): void {
+    if (batch.isIpv4(i) || batch.isIpv6(i)) this.open(batch, i, outbound, port, ANY_PEER, this.sw.now())
+  }
+
+  private openFragments(batch: Batch, i: number, outbound: boolean, lane: number, nowMs: number): void {
+    const { flow, connections } = this
+    flow.writeFragment(connections.key, batch, i, outbound)
+    connections.put(lane, nowMs, outbound ? FROM_VM : TO_VM, FRAGMENT_MS, ANY_PEER)
+  }
+
+  /**
+   * Packet `i` of the VM behind `source`, whose group reaches others, on its way to port `target`: whether its rules let it go there. It was
+   * judged when it came in.
+   */
+  toPeer(batch: Batch, i: number, source: number, target: number): number {
+    if (!batch.isIpv4(i) && !batch.isIpv6(i)) return Verdict.pass
+    const { flow, vms, connections } = this
+    const nowMs = this.sw.now()
+    const group = vms.groupOf[source]!
+    flow.read(batch, i, true)
+    const known = this.known(batch, i, true, source, nowMs)
+    if (known >= 0) {
+      const isBound = known === Verdict.pass && flow.kind === FlowKind.whole && !isEssential(batch, i, true)
+      return isBound && connections.value !== ANY_PEER && connections.value !== target ? Verdict.denied : known
+    }
+    const verdict = this.byEgressRules(group, source, nowMs)
+    if (verdict !== Verdict.perhaps) return verdict
+    const rule = this.groupRule(this.groups[group]!.egress, vms.groupOf[target]!)
+    if (rule === undefined) return Verdict.denied
+    this.rule = rule
+    this.open(batch, i, true, source, target, nowMs)
+    return Verdict.allowed
+  }
+
+  private groupRule(rules: readonly FirewallRule[], group: number): FirewallRule | undefined {
+    for (let n = 0; n < rules.length; n++) {
+      const rule = rules[n]!
+      if (rule.groups?.includes(group) && fits(rule, this.flow)) return rule
+    }
+    return undefined
+  }
+
+  /** Packet `i` from port `source` (0: the switch) on its way to the VM behind `target`. */
+  inbound(batch: Batch, i: number, source: number, target: number): number {
+    if (!batch.isIpv4(i) && !batch.isIpv6(i)) return source === 0 ? Verdict.pass : this.judgeFrame(batch, i)
+    const { flow, vms } = this
+    const nowMs = this.sw.now()
+    flow.read(batch, i, false)
+    const known = this.known(batch, i, false, target, nowMs)
+    if (known >= 0 && known !== Verdict.unreadable && known !== Verdict.fragment) return known
+    if (source === 0) return Verdict.pass // ES-341: what extensions send
+    if (known >= 0) return known
+    const sourceGroup = vms.groupOf[source]!
+    const rule =
+      this.byIngressRules(this.groups[vms.groupOf[target]!]!.ingress, sourceGroup) ??
+      (sourceGroup < 0 ? undefined : this.groupRule(this.groups[sourceGroup]!.egress, vms.groupOf[target]!))
+    if (rule === undefined) return Verdict.denied
+    this.rule = rule
+    this.open(batch, i, false, target, ANY_PEER, nowMs)
+    return Verdict.allowed
+  }
+
+  private byIngressRules(rules: readonly FirewallRule[], sourceGroup: number): FirewallRule | undefined {
+    const { flow } = this
+    for (let n = 0; n < rules.length; n++) {
+      const rule = rules[n]!
+      if (!fits(rule, flow)) continue
+      if (rule.prefixes !== undefined && isOfAny(flow.remote, flow.family, rule.prefixes)) return rule
+      if (sourceGroup >= 0 && rule.groups?.includes(sourceGroup)) return rule
+    }
+    return undefined
+  }
+
+  /** Whether the packet that was judged last is an answer that rules of `target`'s group may have use for. */
+  isAnswer(batch: Batch, i: number, target: number): boolean {
+    const { flow } = this
+    if (flow.protocol !== UDP || flow.sourcePort !== DNS || !(batch.isIpv4(i) || batch.isIpv6(i))) return false
+    const { resolvers } = this.groups[this.vms.groupOf[target]!]!
+    return resolvers.length > 0 && isOfAny(flow.remote, flow.family, resolvers)
+  }
+
+  /** Takes the addresses of an answer. */
+  takeAnswer(batch: Batch, i: number, target: number): ReturnType<Names['answered']> {
+    const lane = this.vms.laneOf(target)
+    if (lane < 0) return []
+    return this.names.answered(batch, i, this.flow, lane, this.groups[this.vms.groupOf[target]!]!.egress, this.sw.now())
+  }
+}
