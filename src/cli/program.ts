@@ -5,13 +5,14 @@ import { type CommandContext, type CommonOptions, processContext } from './comma
 import type { UpOptions } from './commands/up.ts'
 import type { VerifyArguments } from './commands/verify.ts'
 import { addDiagnosisCommands } from './diagnosis-commands.ts'
-import { consoleOption, whole } from './grammar.ts'
+import { consoleOption, networkOptions, whole } from './grammar.ts'
 import { addInstallCommands } from './install-commands.ts'
 import { addLabCommands } from './lab-commands.ts'
 import { addNounCommands } from './noun-commands.ts'
 import { addPolicyCommands } from './policy-commands.ts'
 import { addPortCommands } from './port-commands.ts'
 import { addServiceCommands } from './service-commands.ts'
+import { addTokenCommands } from './token-commands.ts'
 
 const vmmNames = ['qemu', 'cloud-hypervisor', 'crosvm', 'firecracker', 'libkrun'] as const
 const MEMORY_MIB_MAX = 1_048_576
@@ -24,7 +25,8 @@ export { CommanderError }
 
 const exitCodes = `
 Exit codes: 0 done; 1 failed; 2 wrong arguments or configuration; 3 no switch runs or it can't be reached; 130 interrupted.
-Environment: VMSWITCH_CONTROL is the control socket to use; NO_COLOR turns colour off; VMSWITCH_DEBUG=1 shows where errors come from.`
+Environment: VMSWITCH_CONTROL is the control socket to use; VMSWITCH_HOST, VMSWITCH_TOKEN_FILE and VMSWITCH_CA stand for --host, --token-file
+and --ca; NO_COLOR turns colour off; VMSWITCH_DEBUG=1 shows where errors come from.`
 
 /** What a command returns: an exit code, or nothing for 0. */
 type Work = (context: CommandContext) => Promise<unknown>
@@ -50,7 +52,7 @@ export function createProgram(version: string, finish: (exitCode: number) => voi
   }
   /** A command that asks a running switch. */
   const asks = (parent: Command, usage: string, description: string): Command =>
-    parent.command(usage).description(description).addOption(json()).addOption(socket()).enablePositionalOptions()
+    networkOptions(parent.command(usage).description(description).addOption(json()).addOption(socket())).enablePositionalOptions()
 
   program
     .command('up')
@@ -141,6 +143,7 @@ export function createProgram(version: string, finish: (exitCode: number) => voi
   addAdapterCommands(program, asks, run)
   addDiagnosisCommands(program, asks, run)
   addServiceCommands(program, asks, run)
+  addTokenCommands(program, run)
   addLabCommands(program, run)
 
   type VmmOptions = { vmm: (typeof vmmNames)[number]; memory: number; config?: string }

@@ -1,7 +1,7 @@
-// The control API from its other side: a SwitchHost whose calls go through the control socket.
-import { request } from 'node:http'
+// The control API from its other side: a SwitchHost whose calls go through the control socket, or over the network.
 import { adapterClient } from './adapter-client.ts'
 import { ControlError } from './control-errors.ts'
+import { type ControlPlace, placeText, requestTo, unreached } from './control-place.ts'
 import { diagnosisClient } from './diagnosis-client.ts'
 import type { RemoteSwitchHost } from './host.ts'
 
@@ -16,15 +16,15 @@ interface Answer {
 /** One call of the control API: method, route, body; answers what the server did. */
 export type ControlCall = <T>(method: string, route: string, body?: unknown) => Promise<T>
 
-/** Calls over the control socket `path`. Each throws ControlError as `connectControl` says. */
-export function controlCall(path: string, timeoutMs = TIMEOUT_MS): ControlCall {
+/** Calls of the control API at `place`. Each throws ControlError as `connectControl` says. */
+export function controlCall(place: ControlPlace, timeoutMs = TIMEOUT_MS): ControlCall {
   return async <T>(method: string, route: string, body?: unknown): Promise<T> => {
-    const { status, text } = await exchange(path, method, route, body, timeoutMs)
+    const { status, text } = await exchange(place, method, route, body, timeoutMs)
     let data: unknown
     try {
       data = JSON.parse(text)
     } catch {
-      throw new ControlError('no-answer', `${path} did not answer as a vmswitch does (HTTP ${status})`, status)
+      throw new ControlError('no-answer', `${placeText(place)} did not answer as a vmswitch does (HTTP ${status})`, status)
     }
     if (status < 400) return data as T
     const { code, message } = data as { code?: unknown; message?: unknown }
@@ -33,15 +33,15 @@ export function controlCall(path: string, timeoutMs = TIMEOUT_MS): ControlCall {
 }
 
 /**
- * The switch behind the control socket `path`. Every call throws ControlError: with the server's own code, or `not-running` (no
- * socket, or nobody listens), `not-permitted`, `no-answer`.
+ * The switch whose control API is at `place`. Every call throws ControlError: with the server's own code, or `not-running` (no
+ * socket, or nobody listens), `not-permitted`, `not-trusted`, `bad-host`, `no-answer`.
  */
-export function connectControl(path: string, timeoutMs = TIMEOUT_MS): RemoteSwitchHost {
-  const call = controlCall(path, timeoutMs)
+export function connectControl(place: ControlPlace, timeoutMs = TIMEOUT_MS): RemoteSwitchHost {
+  const call = controlCall(place, timeoutMs)
   const segment = encodeURIComponent
   return {
     ...adapterClient(call),
-    ...diagnosisClient({ path, call, unreached }),
+    ...diagnosisClient({ place, call }),
     status: () => call('GET', '/v1/status'),
     live: () => call('GET', '/v1/live'),
     ports: () => call('GET', '/v1/ports'),
@@ -94,33 +94,27 @@ export function connectControl(path: string, timeoutMs = TIMEOUT_MS): RemoteSwit
   }
 }
 
-function exchange(path: string, method: string, route: string, body: unknown, timeoutMs: number): Promise<Answer> {
+function exchange(place: ControlPlace, method: string, route: string, body: unknown, timeoutMs: number): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const payload = body === undefined ? undefined : JSON.stringify(body)
     const headers =
       payload === undefined ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(payload) }
-    const outgoing = request({ socketPath: path, method, path: route, headers, agent: false, timeout: timeoutMs }, (incoming) => {
+    const outgoing = requestTo(place, { method, route, headers, timeoutMs }, (incoming) => {
       const chunks: Buffer[] = []
       let length = 0
       incoming.on('data', (chunk: Buffer) => {
         length += chunk.length
-        if (length > ANSWER_MAX_BYTES) incoming.destroy(new ControlError('no-answer', `the answer of ${path} does not end`))
+        if (length > ANSWER_MAX_BYTES)
+          incoming.destroy(new ControlError('no-answer', `the answer of ${placeText(place)} does not end`))
         else chunks.push(chunk)
       })
       incoming.on('end', () => resolve({ status: incoming.statusCode ?? 0, text: Buffer.concat(chunks).toString('utf8') }))
-      incoming.on('error', (error) => reject(unreached(path, error)))
+      incoming.on('error', (error) => reject(unreached(place, error)))
     })
-    outgoing.on('timeout', () => outgoing.destroy(new ControlError('no-answer', `${path} did not answer within ${timeoutMs} ms`)))
-    outgoing.on('error', (error) => reject(unreached(path, error)))
+    outgoing.on('timeout', () =>
+      outgoing.destroy(new ControlError('no-answer', `${placeText(place)} did not answer within ${timeoutMs} ms`)),
+    )
+    outgoing.on('error', (error) => reject(unreached(place, error)))
     outgoing.end(payload)
   })
-}
-
-function unreached(path: string, error: NodeJS.ErrnoException): ControlError {
-  if (error instanceof ControlError) return error
-  if (error.code === 'ENOENT' || error.code === 'ECONNREFUSED' || error.code === 'ENOTSOCK')
-    return new ControlError('not-running', `no switch runs at ${path}`)
-  if (error.code === 'EACCES' || error.code === 'EPERM')
-    return new ControlError('not-permitted', `no permission to open ${path}: run this as the user who started the switch`)
-  return new ControlError('no-answer', `${path} did not answer: ${error.message}`)
 }

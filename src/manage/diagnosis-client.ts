@@ -1,6 +1,7 @@
 // The calls for looking into a switch, through the control API. control-client.ts has the others.
-import { type IncomingMessage, request } from 'node:http'
+import type { IncomingMessage } from 'node:http'
 import { ControlError } from './control-errors.ts'
+import { type ControlPlace, placeText, requestTo, unreached } from './control-place.ts'
 import type { CaptureSummary, DiagnosisCalls, RunningCapture } from './diagnosis-calls.ts'
 import type { RemoteSwitchHost } from './host.ts'
 
@@ -11,13 +12,11 @@ const CAPTURE_HEADER = 'x-vmswitch-capture'
 const REFUSAL_MAX_BYTES = 64 * 1024
 
 export interface DiagnosisConnection {
-  readonly path: string
+  readonly place: ControlPlace
   readonly call: Call
-  /** The error for a server that was not reached. */
-  readonly unreached: (path: string, error: NodeJS.ErrnoException) => ControlError
 }
 
-export function diagnosisClient({ path, call, unreached }: DiagnosisConnection): RemoteDiagnosisCalls {
+export function diagnosisClient({ place, call }: DiagnosisConnection): RemoteDiagnosisCalls {
   return {
     trace: (request) => call('POST', '/v1/trace', request),
     lastDrops: ({ port, last }) => {
@@ -32,7 +31,7 @@ export function diagnosisClient({ path, call, unreached }: DiagnosisConnection):
       return call('GET', `/v1/connections?${query}`)
     },
     capture: async (wanted) => {
-      const incoming = await open(path, wanted, unreached)
+      const incoming = await open(place, wanted)
       const id = String(incoming.headers[CAPTURE_HEADER])
       const capture: RunningCapture = {
         id,
@@ -45,28 +44,28 @@ export function diagnosisClient({ path, call, unreached }: DiagnosisConnection):
 }
 
 // No limit of time: a capture is quiet as long as its ports are.
-function open(path: string, wanted: object, unreached: DiagnosisConnection['unreached']): Promise<IncomingMessage> {
+function open(place: ControlPlace, wanted: object): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
     const payload = JSON.stringify(wanted)
     const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(payload) }
-    const outgoing = request({ socketPath: path, method: 'POST', path: '/v1/captures', headers, agent: false }, (incoming) => {
+    const outgoing = requestTo(place, { method: 'POST', route: '/v1/captures', headers }, (incoming) => {
       if (incoming.statusCode === 200 && incoming.headers[CAPTURE_HEADER] !== undefined) return resolve(incoming)
       let text = ''
       incoming.setEncoding('utf8').on('data', (part: string) => {
         if (text.length < REFUSAL_MAX_BYTES) text += part
       })
-      incoming.on('end', () => reject(refusal(path, incoming.statusCode ?? 0, text)))
+      incoming.on('end', () => reject(refusal(place, incoming.statusCode ?? 0, text)))
     })
-    outgoing.on('error', (error) => reject(unreached(path, error)))
+    outgoing.on('error', (error) => reject(unreached(place, error)))
     outgoing.end(payload)
   })
 }
 
-function refusal(path: string, status: number, text: string): ControlError {
+function refusal(place: ControlPlace, status: number, text: string): ControlError {
   try {
     const { code, message } = JSON.parse(text) as { code: string; message: string }
     return new ControlError(String(code), String(message), status)
   } catch {
-    return new ControlError('no-answer', `${path} did not answer as a vmswitch does (HTTP ${status})`, status)
+    return new ControlError('no-answer', `${placeText(place)} did not answer as a vmswitch does (HTTP ${status})`, status)
   }
 }

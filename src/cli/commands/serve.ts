@@ -4,6 +4,7 @@
 // ready only when the switch runs and the API answers.
 import { join, resolve } from 'node:path'
 import type { ServiceManager } from '../../linux/service-manager.ts'
+import { type AuditRecord, auditText } from '../../manage/access.ts'
 import { runtimeRoots, systemComponents } from '../../manage/config/resolve.ts'
 import { announcedHost } from '../../manage/events/announced-host.ts'
 import { EventBus } from '../../manage/events/event-bus.ts'
@@ -14,18 +15,17 @@ import type { MetricsFormat } from '../../manage/metrics/open-metrics.ts'
 import type { SwitchService } from '../../manage/service/switch-service.ts'
 import { packageVersion } from '../../manage/switch-host.ts'
 import type { CommandContext } from '../command-context.ts'
-import { CliError, ExitCode } from '../exit.ts'
+import { ExitCode } from '../exit.ts'
+import { type ListenWish, listenerWish, startListener } from '../network-listener.ts'
 import type { Terminal } from '../terminal.ts'
 import { readRequest } from './apply.ts'
 
-export interface ServeOptions {
+export interface ServeOptions extends ListenWish {
   readonly state?: string
   readonly control?: string
   readonly apply?: string
-  readonly listen?: string
-  readonly tlsCert?: string
-  readonly tlsKey?: string
-  readonly tokenFile?: string
+  /** Name or number of a group whose members may look through the control socket. */
+  readonly readerGroup?: string
   /** Where the console is served: HOST:PORT, or true for the usual place. */
   readonly console?: string | true
   readonly consoleReadOnly?: boolean
@@ -43,7 +43,7 @@ export async function serve({ terminal, env, cwd }: CommandContext, options: Ser
   const { startControlServer } = await import('../../manage/control-server.ts')
   const { checkConsole, consoleDirectory, startConsole } = await import('../console.ts')
   await checkConsole(options)
-  const network = await networkOptions(options, cwd)
+  const network = listenerWish(options, cwd)
   const first = options.apply === undefined ? undefined : await readRequest(options.apply, cwd)
 
   const interrupt = catchInterrupts(processInterrupts((line) => terminal.note(line)))
@@ -69,20 +69,29 @@ export async function serve({ terminal, env, cwd }: CommandContext, options: Ser
     else await service.startWith(first)
     const version = packageVersion()
     const metrics = (format: MetricsFormat) => collectMetrics(service.started, { version, revision: store.revision }, format)
-    const components = { host: announcedHost(service.host, log), log, service, events, metrics, console: consoleDirectory }
+    const components = {
+      host: announcedHost(service.host, log),
+      log,
+      service,
+      events,
+      metrics,
+      audit: auditLog(terminal),
+      console: consoleDirectory,
+    }
     stops.unshift(watchSwitch(() => service.started?.running ?? null, log))
-    const server = await startControlServer({ path: control }, components)
+    const server = await startControlServer({ path: control, readerGroup: options.readerGroup }, components)
     stops.unshift(() => server.close())
-    if (network !== undefined) {
-      const { startNetworkServer } = await import('../../manage/network-server.ts')
-      const listener = await startNetworkServer(network, components)
+    let url: string | null = null
+    if (network !== null) {
+      const listener = await startListener(network, directory, components)
       stops.unshift(() => listener.close())
       service.listensAt(listener.address)
+      url = listener.url
     }
     const page = await startConsole(options, components)
     if (page !== null) stops.unshift(() => page.close())
     stops.unshift(() => void manager.tell('STOPPING=1'))
-    await announce(terminal, service, page?.url ?? null)
+    await announce(terminal, service, page?.url ?? null, url)
     log({ source: 'service', code: 'ready', message: `ready, process ${process.pid}` })
     manager.tell(`READY=1\nMAINPID=${process.pid}`)
     const stopWatch = keepAlive(manager, service)
@@ -102,23 +111,6 @@ function controlPath({ control }: ServeOptions, cwd: string): string {
   return join(root, 'service', 'control.sock')
 }
 
-async function networkOptions({ listen, tlsCert, tlsKey, tokenFile }: ServeOptions, cwd: string) {
-  if (listen === undefined) {
-    if (tlsCert === undefined && tlsKey === undefined && tokenFile === undefined) return undefined
-    throw new CliError('bad-arguments', 'certificate, key and token are for --listen', 'add --listen HOST:PORT', ExitCode.usage)
-  }
-  if (tlsCert === undefined || tlsKey === undefined || tokenFile === undefined)
-    throw new CliError(
-      'bad-arguments',
-      '--listen needs --tls-cert, --tls-key and --token-file: nothing is served on the network without them',
-      'add those that are missing',
-      ExitCode.usage,
-    )
-  const paths = { certificate: resolve(cwd, tlsCert), key: resolve(cwd, tlsKey), token: resolve(cwd, tokenFile) }
-  const { readSecrets } = await import('../../manage/network-server.ts')
-  return { listen, ...readSecrets(paths) }
-}
-
 function eventLog(terminal: Terminal, events: EventBus): EventLog {
   return ({ source, code, message }) => {
     events.publish({ source, code, message })
@@ -127,14 +119,22 @@ function eventLog(terminal: Terminal, events: EventBus): EventLog {
   }
 }
 
-async function announce(terminal: Terminal, service: SwitchService, page: string | null): Promise<void> {
+/** Who changed what, beside the events: it is for the journal. */
+const auditLog =
+  (terminal: Terminal) =>
+  (record: AuditRecord): void => {
+    if (terminal.json) terminal.line(JSON.stringify({ event: 'audit', ...record }))
+    else terminal.note(`audit: ${auditText(record)}`)
+  }
+
+async function announce(terminal: Terminal, service: SwitchService, page: string | null, url: string | null): Promise<void> {
   const status = await service.service()
   if (terminal.json) terminal.line(JSON.stringify({ event: 'ready', ...status, ...(page === null ? {} : { console: page }) }))
   else {
     terminal.line(status.switch === null ? 'no switch yet: vmswitch apply FILE' : `switch ${status.switch} runs`)
     terminal.line(`  control  ${status.control}`)
     if (page !== null) terminal.line(`  console  ${page}`)
-    if (status.listen !== null) terminal.line(`  network  https://${status.listen}`)
+    if (url !== null) terminal.line(`  network  ${url}`)
     terminal.line(`  state    ${status.stateDirectory}, revision ${status.revision}`)
   }
 }

@@ -1,5 +1,6 @@
 // `vmswitch switch show|create|remove`: the switch of a service, without a file.
 import { join } from 'node:path'
+import type { ControlPlace } from '../../manage/control-place.ts'
 import type { ApplyReport, ServiceCalls } from '../../manage/service/service-calls.ts'
 import { connectService } from '../../manage/service/service-client.ts'
 import type { CommandContext } from '../command-context.ts'
@@ -37,7 +38,7 @@ export function switchConfig({ name, type, uplink = [], managementOs, minimumBan
 }
 
 /** The service at the control socket; `no-service` where a switch runs without one. */
-export async function serviceOf(control: () => Promise<string>): Promise<ServiceCalls> {
+export async function serviceOf(control: () => Promise<ControlPlace>): Promise<ServiceCalls> {
   const client = connectService(await control())
   await client.service().catch((error: Error & { code?: string }) => {
     if (error.code !== 'no-such-route') throw error
@@ -51,7 +52,7 @@ export async function serviceOf(control: () => Promise<string>): Promise<Service
 }
 
 /** Makes the switch of a service that has none. Throws CliError `switch-exists`. */
-export async function makeSwitch(control: () => Promise<string>, wish: SwitchWish): Promise<ApplyReport> {
+export async function makeSwitch(control: () => Promise<ControlPlace>, wish: SwitchWish): Promise<ApplyReport> {
   const service = await serviceOf(control)
   const { switch: there, stateDirectory } = await service.service()
   if (there !== null)

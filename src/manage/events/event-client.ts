@@ -1,6 +1,6 @@
-// The events of a switch over its control socket, one after the other.
-import { request } from 'node:http'
+// The events of a switch over its control API, one after the other.
 import { ControlError } from '../control-errors.ts'
+import { type ControlPlace, placeText, requestTo, unreached } from '../control-place.ts'
 import type { NumberedEvent } from './event-bus.ts'
 
 const LINE_MAX_CHARACTERS = 1024 * 1024
@@ -15,16 +15,16 @@ export interface EventQuery {
 }
 
 /** Throws ControlError `not-running`, `no-answer`, or what the server answered. */
-export async function* streamEvents(path: string, { after, kinds, signal }: EventQuery = {}): AsyncGenerator<NumberedEvent> {
+export async function* streamEvents(
+  place: ControlPlace,
+  { after, kinds, signal }: EventQuery = {},
+): AsyncGenerator<NumberedEvent> {
   const query = new URLSearchParams()
   if (after !== undefined) query.set('after', String(after))
   if (kinds !== undefined) query.set('kinds', kinds.join(','))
   const incoming = await new Promise<import('node:http').IncomingMessage>((resolve, reject) => {
-    const outgoing = request(
-      { socketPath: path, path: `/v1/events?${query}`, agent: false, ...(signal ? { signal } : {}) },
-      resolve,
-    )
-    outgoing.on('error', (error) => reject(new ControlError('not-running', `no switch runs at ${path}: ${error.message}`)))
+    const outgoing = requestTo(place, { method: 'GET', route: `/v1/events?${query}`, signal }, resolve)
+    outgoing.on('error', (error) => reject(unreached(place, error)))
     outgoing.end()
   })
   incoming.setEncoding('utf8')
@@ -34,7 +34,7 @@ export async function* streamEvents(path: string, { after, kinds, signal }: Even
       text += chunk as string
       const lines = text.split('\n')
       text = lines.pop() ?? ''
-      if (text.length > LINE_MAX_CHARACTERS) throw new ControlError('no-answer', `the answer of ${path} has no lines`)
+      if (text.length > LINE_MAX_CHARACTERS) throw new ControlError('no-answer', `the answer of ${placeText(place)} has no lines`)
       if (incoming.statusCode !== 200) continue
       for (const line of lines) if (line !== '') yield JSON.parse(line) as NumberedEvent
     }

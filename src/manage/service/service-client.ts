@@ -1,13 +1,14 @@
 // The calls of a service through the control API.
 import { controlCall } from '../control-client.ts'
+import type { ControlPlace } from '../control-place.ts'
 import type { ServiceCalls } from './service-calls.ts'
 
 /** An apply of a large configuration, or one that restarts a switch, may last. */
 const APPLY_TIMEOUT_MS = 300_000
 
-/** The service behind the control socket `path`. Errors are those of connectControl; `no-such-route`: it is no service. */
-export function connectService(path: string): ServiceCalls {
-  const call = controlCall(path, APPLY_TIMEOUT_MS)
+/** The service whose control API is at `place`. Errors are those of connectControl; `no-such-route`: it is no service. */
+export function connectService(place: ControlPlace): ServiceCalls {
+  const call = controlCall(place, APPLY_TIMEOUT_MS)
   return {
     service: () => call('GET', '/v1/service'),
     configuration: () => call('GET', '/v1/config'),
