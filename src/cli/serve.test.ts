@@ -299,7 +299,7 @@ describe('a service', () => {
     writeFileSync(tokenFile, `${token}\n`, { mode: 0o644 })
     const listen = ['--listen', '127.0.0.1:0', '--tls-cert', cert, '--tls-key', key, '--token-file', tokenFile]
     assert.match((await serve('net', listen).ended).text, /token has mode 644, others could use it: chmod 600/)
-    assert.match((await serve('net', listen.slice(0, 2)).ended).text, /--listen needs --tls-cert/)
+    assert.match((await serve('net', listen.slice(0, 2)).ended).text, /--listen needs --token-file/)
     rmSync(tokenFile)
     writeFileSync(tokenFile, `${token}\n`, { mode: 0o600 })
     const service = serve('net', listen)
