@@ -4,7 +4,7 @@
 //
 // The rule both must not break: a queue's methods allocate nothing per packet and never block.
 import type { DirectQueue } from '../adapter/direct-path.ts'
-import type { Kernels } from '../kernels/kernels.ts'
+import type { FrameRingKernels, Kernels } from '../kernels/kernels.ts'
 import type { EpollSet } from '../linux/epoll.ts'
 import type { SharedMemory } from '../linux/shared-memory.ts'
 import type { SteerResult, SteerRule } from './uplink/steering.ts'
@@ -100,7 +100,7 @@ export interface EndpointControl {
 export interface QueueContext {
   readonly memory: SharedMemory
   /** Kernels for rings in linear memory, and those that can serve any memory. */
-  readonly kernels: { readonly linear: Kernels; readonly any: Kernels }
+  readonly kernels: { readonly linear: Kernels & FrameRingKernels; readonly any: Kernels }
   /** Linear address of the processor's packet pool. */
   readonly pool: number
 }

@@ -84,6 +84,28 @@ export interface QueueKernels {
   aim(pool: number, count: number, entry: number): void
 }
 
+/** Receive rings of AF_PACKET sockets (TPACKET_V2 with virtio-net headers), in linear memory. */
+export interface FrameRingKernels {
+  /**
+   * Takes up to `max` (≤ BURST_MAX) frames of `port` from the ring of `slots` slots of `slotBytes` at linear address `ring`, from slot
+   * `next` on, into slots `first`… of `pool`: header copies with the tag that the kernel keeps beside a frame, parsed, their offload
+   * requests checked; payload stays in the ring. A frame that can't be taken becomes a dropped one. Returns TAKEN_COUNT of them, with
+   * TAKEN_LOSING and TAKEN_BESIDE.
+   */
+  takeFrames(
+    ring: number,
+    slotBytes: number,
+    slots: number,
+    next: number,
+    pool: number,
+    first: number,
+    max: number,
+    port: number,
+  ): number
+  /** Gives slots `from` to before `to` of the ring back to the kernel; none if they are the same. */
+  giveFrames(ring: number, slotBytes: number, slots: number, from: number, to: number): void
+}
+
 /** Memory as the TypeScript twin sees it: linear memory, and windows of at most WINDOW_BYTES for what lies outside it. */
 export interface TwinMemory {
   readonly linear: ArrayBufferLike

@@ -197,6 +197,7 @@ export const REASON_RUNT = 1
 export const REASON_OVERSIZE = 2
 export const REASON_BAD_CHAIN = 3
 export const REASON_BAD_OFFLOAD = 4
+export const REASON_BUFFER_FULL = 7
 
 // Result of deliver: frames delivered in the low 16 bits, and whether the guest wants a notification
 export const DELIVER_COUNT = 0xffff
@@ -237,6 +238,25 @@ export const MAC_KEY_VALID = 1 << 28
 export const MAC_KEY_MASK = 0x1fffffff
 export const MAC_HASH_HIGH = 0x85ebca6b
 export const MAC_HASH_MIX = 0x9e3779b1
+
+// A slot of an AF_PACKET receive ring: its header (struct tpacket2_hdr), then, where RING_FRAME says, the frame behind the first
+// PACKET_VNET_BYTES of a virtio-net header.
+export const RING_STATUS = 0 // u32: the bits below; 0 gives the slot back
+export const RING_LENGTH = 4 // u32
+export const RING_CAPTURED = 8 // u32
+export const RING_FRAME = 12 // u16: offset in the slot
+export const RING_VLAN_TCI = 24 // u16
+export const RING_VLAN_TPID = 26 // u16
+export const RING_USER = 1 // the slot is ours
+export const RING_COPY = 2 // the frame is longer than the slot and waits, whole, in the socket
+export const RING_LOSING = 4
+export const RING_VLAN_VALID = 0x10
+export const RING_VLAN_TPID_VALID = 0x40
+export const PACKET_VNET_BYTES = 10
+// What takeFrames returns
+export const TAKEN_COUNT = 0x7f
+export const TAKEN_LOSING = 0x80 // frames were lost for want of room in the ring
+export const TAKEN_BESIDE = 0x100 // the next frame is one of RING_COPY: somebody else reads it
 
 // What QueueKernels.alike returns: the frames that are alike, whether they have one sender, and their bytes.
 export const ALIKE_COUNT = 0x7f

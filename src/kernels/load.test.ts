@@ -23,9 +23,11 @@ test('the module exports exactly the kernels and leaves the memory as it was', (
     'direct',
     'disarm',
     'forward',
+    'giveFrames',
     'parse',
     'segment',
     'sort',
+    'takeFrames',
   ]
   assert.deepEqual(Object.keys(kernels).sort(), names)
   assert.ok(new Uint8Array(own.buffer).every((byte) => byte === 0))

@@ -1,5 +1,5 @@
 // Instantiates the wasm burst kernels over the process's linear memory. Reading the file is the caller's job: this folder is pure.
-import type { DirectKernels, Kernels, QueueKernels, SwitchingKernels } from './kernels.ts'
+import type { DirectKernels, FrameRingKernels, Kernels, QueueKernels, SwitchingKernels } from './kernels.ts'
 
 const FUNCTIONS = [
   'dequeue',
@@ -17,10 +17,12 @@ const FUNCTIONS = [
   'direct',
   'alike',
   'aim',
+  'takeFrames',
+  'giveFrames',
 ] as const
 
 /** All that the module has. */
-export type AllKernels = Kernels & SwitchingKernels & DirectKernels & QueueKernels
+export type AllKernels = Kernels & SwitchingKernels & DirectKernels & QueueKernels & FrameRingKernels
 
 /** The wasm module is not the one that this source tree builds. */
 export class KernelsError extends Error {

@@ -94,7 +94,7 @@ function broken(q: usize, error: u32): void {
 }
 
 /** Makes slot `k` an empty, dropped packet. */
-function drop(pool: usize, k: u32, reason: u32): void {
+export function drop(pool: usize, k: u32, reason: u32): void {
   const k4 = pool + (<usize>k << 2)
   const vnet = pool + P_VNET + <usize>k * VNET_STRIDE
   store<u32>(k4, 0, P_ADDRESS)
@@ -112,7 +112,7 @@ function drop(pool: usize, k: u32, reason: u32): void {
  * Checks the offload request `v` (virtio-net header, bytes 0…7) and `offset` (bytes 8, 9) of parsed slot `k`, keeps it cleaned in
  * P_VNET. Returns false if it is refused.
  */
-function takeOffloads(pool: usize, k: u32, v: u64, offset: u32, length: u32, allowed: u32): bool {
+export function takeOffloads(pool: usize, k: u32, v: u64, offset: u32, length: u32, allowed: u32): bool {
   const flags = <u32>v & 0xff
   const gso = (<u32>v >>> 8) & 0xff
   const vnet = pool + P_VNET + <usize>k * VNET_STRIDE

@@ -90,7 +90,7 @@ function broken(s: TwinState, q: number, error: number): void {
 }
 
 /** Makes slot `k` an empty, dropped packet. */
-function drop(s: TwinState, pool: number, k: number, reason: number): void {
+export function drop(s: TwinState, pool: number, k: number, reason: number): void {
   const k4 = (pool >> 2) + k
   const vnet = (pool + P_VNET + k * VNET_STRIDE) >> 2
   s.u32[k4 + (P_ADDRESS >> 2)] = 0
@@ -110,7 +110,7 @@ function drop(s: TwinState, pool: number, k: number, reason: number): void {
  * Checks the offload request of parsed slot `k`: the virtio-net header's bytes 0…3 in `kind`, 4…7 in `sizes`, 8 and 9 in `offset`;
  * keeps it cleaned in P_VNET. Returns false if it is refused.
  */
-function takeOffloads(
+export function takeOffloads(
   s: TwinState,
   pool: number,
   k: number,

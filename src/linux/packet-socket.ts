@@ -40,23 +40,8 @@ const ENOMEM = 12
 const ENODEV = 19
 const ENETDOWN = 100
 
-/** Bytes of the virtio-net header that leads each frame of such a socket. */
-export const PACKET_VNET_BYTES = 10
 /** What a slot holds before its frame starts (header, address, virtio-net header), at the most. */
 export const RING_SLOT_OVERHEAD = 96
-
-// The header of a ring's slot (struct tpacket2_hdr).
-export const RING_LENGTH = 4
-export const RING_CAPTURED = 8
-export const RING_FRAME = 12
-export const RING_VLAN_TCI = 24
-export const RING_VLAN_TPID = 26
-/** Status bits. */
-export const RING_USER = 1
-export const RING_COPY = 2
-export const RING_LOSING = 4
-export const RING_VLAN_VALID = 0x10
-export const RING_VLAN_TPID_VALID = 0x40
 
 export interface PacketSocketOptions {
   readonly name: string

@@ -2,7 +2,7 @@
 // module, world 1 the twin on linear memory, world 2 the twin with guests outside linear memory.
 //
 // The rule it must not break: whatever is written into one world by the fuzz is written into all of them.
-import type { DirectKernels, Kernels, Window } from '../../src/kernels/kernels.ts'
+import type { DirectKernels, FrameRingKernels, Kernels, Window } from '../../src/kernels/kernels.ts'
 import * as L from '../../src/kernels/layout.ts'
 import { instantiateKernels } from '../../src/kernels/load.ts'
 import { createTwin, linearWindows, windowOf } from '../../src/kernels/twin.ts'
@@ -54,7 +54,7 @@ export class World {
   readonly memory: WebAssembly.Memory
   readonly u8: Uint8Array
   readonly view: DataView
-  readonly kernels: Kernels & DirectKernels
+  readonly kernels: Kernels & DirectKernels & FrameRingKernels
   readonly foreign: boolean[]
   readonly #outside: Window[]
 

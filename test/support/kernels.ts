@@ -2,14 +2,14 @@
 import { readFileSync } from 'node:fs'
 import { WindowSet } from '../../src/engine/windows.ts'
 import type { Kernels } from '../../src/kernels/kernels.ts'
-import { instantiateKernels } from '../../src/kernels/load.ts'
+import { type AllKernels, instantiateKernels } from '../../src/kernels/load.ts'
 import { createTwin } from '../../src/kernels/twin.ts'
 import type { SharedMemory } from '../../src/linux/shared-memory.ts'
 
 const WASM = new URL('../../.cache/kernels.wasm', import.meta.url)
 
 /** Both sets of kernels, and the windows of memory outside that the second one sees. Throws if the wasm module was not built. */
-export function makeKernels(memory: SharedMemory): { linear: Kernels; any: Kernels; windows: WindowSet } {
+export function makeKernels(memory: SharedMemory): { linear: AllKernels; any: Kernels; windows: WindowSet } {
   const windows = new WindowSet(memory)
   return { linear: instantiateKernels(readKernels(), memory.memory), any: createTwin(windows), windows }
 }

@@ -3,25 +3,30 @@
 //
 // The rules it must not break: a slot of the ring goes back to the kernel only after `complete`; a checksum, a segmentation or a VLAN
 // tag that the kernel keeps beside a frame is never lost.
-import { BURST_MAX, FRAME_MAX, HEADER_COPY, P_VNET, POOL_SLOTS, VNET_STRIDE } from '../../kernels/layout.ts'
-import type { EpollSet } from '../../linux/epoll.ts'
-import { EAGAIN, EINTR } from '../../linux/files.ts'
-import { lastErrno, sys } from '../../linux/libc.ts'
-import { MMSGHDR_BYTES, MSG_DONTWAIT, MSG_NOSIGNAL, putMessage } from '../../linux/messages.ts'
+import type { FrameRingKernels } from '../../kernels/kernels.ts'
 import {
+  BURST_MAX,
+  FRAME_MAX,
+  HEADER_COPY,
+  P_VNET,
   PACKET_VNET_BYTES,
-  PacketSocketState,
-  RING_CAPTURED,
-  RING_COPY,
-  RING_FRAME,
-  RING_LENGTH,
+  POOL_SLOTS,
   RING_LOSING,
   RING_USER,
   RING_VLAN_TCI,
   RING_VLAN_TPID,
   RING_VLAN_TPID_VALID,
   RING_VLAN_VALID,
-} from '../../linux/packet-socket.ts'
+  TAKEN_BESIDE,
+  TAKEN_COUNT,
+  TAKEN_LOSING,
+  VNET_STRIDE,
+} from '../../kernels/layout.ts'
+import type { EpollSet } from '../../linux/epoll.ts'
+import { EAGAIN, EINTR } from '../../linux/files.ts'
+import { lastErrno, sys } from '../../linux/libc.ts'
+import { MMSGHDR_BYTES, MSG_DONTWAIT, MSG_NOSIGNAL, putMessage } from '../../linux/messages.ts'
+import { PacketSocketState } from '../../linux/packet-socket.ts'
 import { DropReason } from '../../ndis/drop-reasons.ts'
 import type { EndpointQueue, QueueContext, QueuePlan } from '../endpoint.ts'
 import { SlotFiller } from '../fill-slot.ts'
@@ -74,6 +79,8 @@ export class PacketQueue implements EndpointQueue {
   readonly gatherer: Gatherer
   readonly state: PacketSocketState
   readonly pool: number
+  readonly port: number
+  readonly kernels: FrameRingKernels
   /** First slot of the ring that is not given back, and the one to read next. */
   held: number
   next: number
@@ -90,6 +97,8 @@ export class PacketQueue implements EndpointQueue {
     this.slotBytes = plan.slotBytes
     this.slots = plan.ringBytes / plan.slotBytes
     this.pool = pool
+    this.port = plan.port
+    this.kernels = kernels.linear
     this.filler = new SlotFiller(memory, kernels.linear, pool, plan.port)
     this.gatherer = new Gatherer(memory, pool, kernels.any, plan.area + AREA_BOUNCE, FRAME_BUFFER)
     this.state = new PacketSocketState(plan.fd)
@@ -99,61 +108,34 @@ export class PacketQueue implements EndpointQueue {
   }
 
   receive(first: number, max: number): number {
-    const { ring32, slotBytes, slots } = this
+    const { kernels, ring, slotBytes, slots, pool, port } = this
     const limit = Math.min(max, BURST_MAX)
-    let next = this.next
     let count = 0
-    let large = 0
-    while (count < limit) {
-      const at = next * slotBytes
-      const status = Atomics.load(ring32, at >> 2)
-      if ((status & RING_USER) === 0 || (large === LARGE_MAX && (status & RING_COPY) !== 0)) break
-      if ((status & RING_LOSING) !== 0) this.losing = true
-      if ((status & RING_COPY) !== 0) this.readLarge(first + count, large++)
-      else this.readSlot(first + count, at)
-      if ((status & RING_VLAN_VALID) !== 0) {
-        const tpid = (status & RING_VLAN_TPID_VALID) !== 0 ? this.ring16[(at + RING_VLAN_TPID) >> 1]! : ETHERTYPE_VLAN
-        this.filler.insertTag(first + count, tpid, this.ring16[(at + RING_VLAN_TCI) >> 1]!)
-      }
-      next = next + 1 === slots ? 0 : next + 1
-      count++
+    for (let large = 0; count < limit; large++) {
+      const found = kernels.takeFrames(ring, slotBytes, slots, this.next, pool, first + count, limit - count, port)
+      const taken = found & TAKEN_COUNT
+      count += taken
+      this.next = (this.next + taken) % slots
+      if ((found & TAKEN_LOSING) !== 0) this.losing = true
+      if ((found & TAKEN_BESIDE) === 0 || large === LARGE_MAX) break
+      this.takeLarge(first + count++, large)
     }
-    this.next = next
-    this.filler.finish(first, count)
     return count
   }
 
-  /** Describes the frame in the ring's slot at offset `at`. */
-  readSlot(slot: number, at: number): void {
-    const { filler, ring16, ring32 } = this
-    const length = ring32[(at + RING_LENGTH) >> 2]! >>> 0
-    const frame = ring16[(at + RING_FRAME) >> 1]!
-    const captured = ring32[(at + RING_CAPTURED) >> 2]! >>> 0
-    if (captured !== length || frame + length > this.slotBytes) {
-      // Cut off: too long for the slot, and no room for it in the socket's buffer either.
-      filler.clearVnet(slot)
-      filler.describe(slot, length, this.ring)
-      filler.drop(slot, DropReason.receiveBufferFull)
-      return
+  /** Takes the frame of the ring's next slot, which was too long for it. */
+  takeLarge(slot: number, index: number): void {
+    const { ring16, filler } = this
+    const at = this.next * this.slotBytes
+    const status = Atomics.load(this.ring32, at >> 2)
+    if ((status & RING_LOSING) !== 0) this.losing = true
+    this.readLarge(slot, index)
+    if ((status & RING_VLAN_VALID) !== 0) {
+      const tpid = (status & RING_VLAN_TPID_VALID) !== 0 ? ring16[(at + RING_VLAN_TPID) >> 1]! : ETHERTYPE_VLAN
+      filler.insertTag(slot, tpid, ring16[(at + RING_VLAN_TCI) >> 1]!)
     }
-    const header = Math.min(length, HEADER_COPY)
-    const to = filler.headerAddress(slot)
-    const from = at + frame
-    // Words where both sides are aligned, as they are with a plain Ethernet header: up to 3 bytes too many do no harm.
-    if ((from & 3) === 0) {
-      const { u32 } = filler
-      const end = (header + 3) >> 2
-      for (let i = 0; i < end; i++) u32[(to >> 2) + i] = ring32[(from >> 2) + i]!
-    } else {
-      const { u16 } = filler
-      const end = (header + 1) >> 1
-      for (let i = 0; i < end; i++) u16[(to >> 1) + i] = ring16[(from >> 1) + i]!
-    }
-    const vnet = filler.vnetAddress(slot) >> 1
-    const given = (from - PACKET_VNET_BYTES) >> 1
-    filler.clearVnet(slot)
-    if (ring16[given] !== 0) for (let i = 0; i < PACKET_VNET_BYTES >> 1; i++) filler.u16[vnet + i] = ring16[given + i]!
-    filler.describe(slot, length, this.ring + from + header)
+    filler.finish(slot, 1)
+    this.next = this.next + 1 === this.slots ? 0 : this.next + 1
   }
 
   /** Reads a frame that was too long for its slot of the ring: the kernel kept it whole, in the same order. */
@@ -170,11 +152,10 @@ export class PacketQueue implements EndpointQueue {
   }
 
   complete(): void {
-    const { ring32, slotBytes, slots, next } = this
-    let held = this.held
-    for (; held !== next; held = held + 1 === slots ? 0 : held + 1) Atomics.store(ring32, (held * slotBytes) >> 2, 0)
-    this.held = held
-    this.filler.u32[(this.area + AREA_NEXT) >> 2] = held
+    const { kernels, ring, slotBytes, slots, held, next } = this
+    kernels.giveFrames(ring, slotBytes, slots, held, next)
+    this.held = next
+    this.filler.u32[(this.area + AREA_NEXT) >> 2] = next
   }
 
   deliver(list: number, count: number): number {
