@@ -26,6 +26,9 @@ const settings = {
   ],
 }
 
+/** Sent for each look at what passes. */
+const FRAMES = 5
+
 const addresses = { source: '10.0.0.1', destination: '10.0.0.2', tags: [], hops: 64 }
 const frame = udpFrame({ ...addresses, sourceMac: MAC.alpha, destinationMac: MAC.beta }, 7, 9, new Uint8Array(800))
 
@@ -49,15 +52,15 @@ describe('the console', { skip: noBrowser }, () => {
     let got = 0
     const beta = lab.peer('beta')
     while (beta.receive() !== null);
-    const counted = async () => (await lab.control.ports()).find(({ name }) => name === 'alpha')!.counters
-    const { receivedFrames } = await counted()
-    for (let i = 0; i < 5; i++) lab.peer('alpha').send(frame)
-    await until(async () => (await counted()).receivedFrames >= receivedFrames + 5, 'the frames')
-    const { sentFrames } = (await lab.control.ports()).find(({ name }) => name === 'beta')!.counters
-    await until(
-      async () => (await lab.control.ports()).find(({ name }) => name === 'beta')!.counters.sentFrames === sentFrames,
-      'rest',
-    )
+    /** Frames of which the switch has decided: delivered, or dropped. */
+    const decided = async () =>
+      (await lab.control.ports()).reduce(
+        (sum, { counters }) => sum + counters.sentFrames + counters.sendDropped + counters.receivedDropped,
+        0,
+      )
+    const before = await decided()
+    for (let i = 0; i < FRAMES; i++) lab.peer('alpha').send(frame)
+    await until(async () => (await decided()) >= before + FRAMES, 'the frames')
     while (beta.receive() !== null) got++
     return got
   }
@@ -132,21 +135,21 @@ describe('the console', { skip: noBrowser }, () => {
     assert.ok(await isAt('Move acl'))
     await page.keyboard.press('Space')
     await page.keyboard.press('ArrowDown')
-    assert.match(await page.textContent('.stack [aria-live=assertive]').then(String), /acl: place 4 of 4/)
+    await page.locator('.stack [aria-live=assertive]').filter({ hasText: 'acl: place 4 of 4' }).waitFor({ state: 'attached' })
     await page.keyboard.press('Space')
     await until(async () => (await order()).join() === 'capture,counters,mac-guard,acl', 'the new order')
     await back()
 
     await page.focus('[data-port=beta]')
     await page.keyboard.press('Enter')
-    assert.equal(await page.evaluate('document.activeElement.textContent'), 'beta')
+    await until(async () => (await page.evaluate('document.activeElement.textContent')) === 'beta', 'the focus in the panel')
     await page.keyboard.press('Tab')
     while (!(await page.evaluate(`document.activeElement.getAttribute('role') === 'tab'`))) await page.keyboard.press('Tab')
     await page.keyboard.press('ArrowRight')
     await page.waitForSelector('[data-policy=vlan]')
     await page.keyboard.press('Escape')
-    assert.equal(await page.locator('.panel').count(), 0)
-    assert.equal(await page.evaluate('document.activeElement.dataset.port'), 'beta')
+    await until(async () => (await page.locator('.panel').count()) === 0, 'the end of the panel')
+    await until(async () => (await page.evaluate('document.activeElement.dataset.port')) === 'beta', 'the focus back')
   })
 
   test('saves a policy that holds for the next frame, and refuses one that is wrong before it is sent', async () => {
@@ -279,6 +282,8 @@ describe('the console', { skip: noBrowser }, () => {
     const ground = () => page.evaluate('getComputedStyle(document.body).backgroundColor') as Promise<string>
     const dark = await ground()
     await page.emulateMedia({ colorScheme: 'light' })
+    await page.reload()
+    await page.waitForSelector('.house')
     await until(async () => (await ground()) !== dark, 'light colours')
     await page.getByRole('button', { name: 'Switch to dark colours' }).click()
     assert.equal(await ground(), dark)
