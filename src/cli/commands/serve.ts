@@ -4,7 +4,6 @@
 // ready only when the switch runs and the API answers.
 import { join, resolve } from 'node:path'
 import type { ServiceManager } from '../../linux/service-manager.ts'
-import { type AuditRecord, auditText } from '../../manage/access.ts'
 import { runtimeRoots, systemComponents } from '../../manage/config/resolve.ts'
 import { announcedHost } from '../../manage/events/announced-host.ts'
 import { EventBus } from '../../manage/events/event-bus.ts'
@@ -14,6 +13,7 @@ import { collectMetrics } from '../../manage/metrics/collect.ts'
 import type { MetricsFormat } from '../../manage/metrics/open-metrics.ts'
 import type { SwitchService } from '../../manage/service/switch-service.ts'
 import { packageVersion } from '../../manage/switch-host.ts'
+import { auditLog } from '../audit-log.ts'
 import type { CommandContext } from '../command-context.ts'
 import { ExitCode } from '../exit.ts'
 import { type ListenWish, listenerWish, startListener } from '../network-listener.ts'
@@ -118,14 +118,6 @@ function eventLog(terminal: Terminal, events: EventBus): EventLog {
     else terminal.note(`${source}: ${message} (${code})`)
   }
 }
-
-/** Who changed what, beside the events: it is for the journal. */
-const auditLog =
-  (terminal: Terminal) =>
-  (record: AuditRecord): void => {
-    if (terminal.json) terminal.line(JSON.stringify({ event: 'audit', ...record }))
-    else terminal.note(`audit: ${auditText(record)}`)
-  }
 
 async function announce(terminal: Terminal, service: SwitchService, page: string | null, url: string | null): Promise<void> {
   const status = await service.service()

@@ -12,6 +12,7 @@ import { watchSwitch } from '../../manage/events/monitor.ts'
 import type { EventLog, SwitchHost } from '../../manage/host.ts'
 import type { MetricsFormat } from '../../manage/metrics/open-metrics.ts'
 import { claimSocketPath } from '../../manage/socket-path.ts'
+import { auditLog } from '../audit-log.ts'
 import type { CommandContext } from '../command-context.ts'
 import { CliError, ExitCode } from '../exit.ts'
 import type { Terminal } from '../terminal.ts'
@@ -82,9 +83,23 @@ async function runSwitch(
     const { packageVersion } = await import('../../manage/switch-host.ts')
     const metrics = (format: MetricsFormat) => collectMetrics(started, { version: packageVersion(), revision: null }, format)
     const { consoleDirectory, startConsole } = await import('../console.ts')
-    const components = { host: announcedHost(host, events.publish), log, events, metrics, console: consoleDirectory }
+    const components = {
+      host: announcedHost(host, events.publish),
+      log,
+      events,
+      metrics,
+      audit: auditLog(terminal),
+      console: consoleDirectory,
+    }
     const server = await startControlServer({ path: config.runtime.control }, components)
     stops.unshift(() => server.close())
+    const { listen } = config.runtime
+    if (listen !== undefined) {
+      const { startListener } = await import('../network-listener.ts')
+      const listener = await startListener(listen, config.runtime.directory, components)
+      stops.unshift(() => listener.close())
+      say(terminal, `the API is served at ${listener.url}`)
+    }
     const page = await startConsole(options, components, config.runtime.console)
     if (page !== null) stops.unshift(() => page.close())
     announce(terminal, config, page?.url ?? null)

@@ -9,6 +9,7 @@ import type { PropertyInput } from '../../switch/policies/property.ts'
 import { splitSecurity } from '../../switch/policies/protection.ts'
 import type { adapterSchema } from './adapter-schema.ts'
 import { INTERFACE_NAME_MAX } from './limits.ts'
+import type { listenSchema } from './listen-schema.ts'
 import { normalizeMac } from './mac.ts'
 import type { configSchema, extensionSchema, portSchema } from './schema.ts'
 import type { EndpointConfig, ResolvedAdapter, ResolvedConfig, ResolvedExtension, ResolvedPort } from './types.ts'
@@ -174,6 +175,13 @@ export const resolveExtension = (extension: z.output<typeof extensionSchema>, di
   file: isModulePath(extension.use) ? resolve(directory, extension.use) : null,
 })
 
+function resolveListen(listen: z.output<typeof listenSchema>, beside: string): z.output<typeof listenSchema> {
+  const { certificate, key, tokens, ...rest } = listen
+  const pair =
+    certificate === undefined || key === undefined ? {} : { certificate: resolve(beside, certificate), key: resolve(beside, key) }
+  return { ...rest, ...pair, tokens: resolve(beside, tokens) }
+}
+
 /** `file` is the absolute path of the configuration: module paths and a relative runtime directory start beside it. */
 export function resolveConfig(
   config: z.output<typeof configSchema>,
@@ -181,7 +189,7 @@ export function resolveConfig(
   components: ResolveComponents,
 ): ResolvedConfig {
   const beside = dirname(file)
-  const { directory: written, control, console } = config.runtime
+  const { directory: written, control, console, listen } = config.runtime
   const { properties: custom = [], bandwidth, ...ofSwitch } = config.switch
   const properties: PropertyInput[] = [
     ...(bandwidth === undefined ? [] : [{ type: 'bandwidth' as const, value: bandwidth }]),
@@ -202,7 +210,12 @@ export function resolveConfig(
     ...(config.adapters === undefined
       ? {}
       : { adapters: config.adapters.map((adapter) => resolveAdapter(adapter, config.switch.name, directory)) }),
-    runtime: { directory, control: resolve(directory, control), ...(console === undefined ? {} : { console }) },
+    runtime: {
+      directory,
+      control: resolve(directory, control),
+      ...(console === undefined ? {} : { console }),
+      ...(listen === undefined ? {} : { listen: resolveListen(listen, beside) }),
+    },
     guests: config.guests,
     ...(config.failover === undefined ? {} : { failover: config.failover }),
   }

@@ -32,6 +32,7 @@ import {
   VMQ_WEIGHT_MAX,
   WAIT_MS_MAX,
 } from './limits.ts'
+import { listenSchema } from './listen-schema.ts'
 import {
   friendlyNamePattern,
   guidPattern,
@@ -294,6 +295,7 @@ export const runtimeSchema = z.strictObject({
     .describe(
       'Loopback address at which the web console is served, such as 127.0.0.1:7788. Default: on the control socket only.',
     ),
+  listen: listenSchema.optional().describe('Serves the control API on the network as well. Default: nothing does.'),
 })
 
 export const guestSchema = z.strictObject({

@@ -8,6 +8,7 @@ import type { PropertyInput } from '../../switch/policies/property.ts'
 import type { adapterSchema, iovSchema } from './adapter-schema.ts'
 import type { endpointSchema, wireSchema } from './endpoint-schema.ts'
 import type { failoverSchema } from './failover-schema.ts'
+import type { listenSchema } from './listen-schema.ts'
 import type { configSchema, guestSchema, limitsSchema, portChangeSchema, portSchema } from './schema.ts'
 
 /** A configuration as written: defaults may be left out. */
@@ -117,10 +118,10 @@ export interface ResolvedSwitch {
   readonly extensions: readonly ResolvedExtension[]
   readonly ports: readonly ResolvedPort[]
   readonly macTable: { readonly entries: number; readonly ageingSeconds: number }
-  /** Connections that stateful rules follow; the engine's own number without it. */
-  readonly connectionTable?: { readonly entries: number } | undefined
   /** Guests with several queue pairs. */
   readonly rss?: RssConfig | undefined
+  /** Connections that stateful rules follow; the engine's own number without it. */
+  readonly connectionTable?: { readonly entries: number } | undefined
   /** Custom properties of the switch; absent without any. */
   readonly properties?: readonly PropertyInput[]
   /** How long the switch waits for extensions; the engine's own limits for what is absent. */
@@ -139,6 +140,8 @@ export interface ResolvedConfig {
     readonly control: string
     /** HOST:PORT of the console; absent: it is served on the control socket only. */
     readonly console?: string | undefined
+    /** The API on the network; absent: it is not served there. Paths are absolute. */
+    readonly listen?: z.output<typeof listenSchema> | undefined
   }
   readonly guests: readonly GuestConfig[]
   /** Absent without a failover lab. */
