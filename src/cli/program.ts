@@ -6,6 +6,7 @@ import type { UpOptions } from './commands/up.ts'
 import type { VerifyArguments } from './commands/verify.ts'
 import { addDiagnosisCommands } from './diagnosis-commands.ts'
 import { consoleOption, networkOptions, whole } from './grammar.ts'
+import { addHyperVCommands } from './hyper-v-commands.ts'
 import { addInstallCommands } from './install-commands.ts'
 import { addLabCommands } from './lab-commands.ts'
 import { addNounCommands } from './noun-commands.ts'
@@ -138,6 +139,7 @@ export function createProgram(version: string, finish: (exitCode: number) => voi
   )
 
   addNounCommands(program, asks, run)
+  addHyperVCommands(program, run)
   addPortCommands(program, asks, run)
   addPolicyCommands(program, asks, run)
   addAdapterCommands(program, asks, run)

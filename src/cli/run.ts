@@ -11,6 +11,9 @@ export async function run(): Promise<void> {
   process.stdout.on('error', (error: NodeJS.ErrnoException) =>
     process.exit(error.code === 'EPIPE' ? ExitCode.ok : ExitCode.failed),
   )
+  const [first = '', second = ''] = process.argv.slice(2)
+  if (namedByHyperV.test(first)) return runCmdletOf(process.argv.slice(2))
+  if (first === 'help' && namedByHyperV.test(second)) return runCmdletOf([second, '--help'])
   const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8')
   const { version } = JSON.parse(text) as { version: string }
   const program = createProgram(version, (exitCode) => {
@@ -18,6 +21,23 @@ export async function run(): Promise<void> {
   })
   try {
     await program.parseAsync()
+  } catch (error) {
+    process.exitCode = report(error)
+  }
+}
+
+/** A verb, a dash, and a noun of VMs or network adapters. */
+const namedByHyperV = /^[a-z]+-(vm|net)/i
+
+/** `vmswitch Get-VMSwitch …`: its arguments are PowerShell's, which the grammar does not know. */
+async function runCmdletOf(line: readonly string[]): Promise<void> {
+  const [{ processContext }, { runCmdlet, splitWords }] = await Promise.all([
+    import('./command-context.ts'),
+    import('./hyper-v/run-cmdlet.ts'),
+  ])
+  try {
+    const words = splitWords(line)
+    process.exitCode = await runCmdlet(processContext({ json: words.json, ...words.place }), words)
   } catch (error) {
     process.exitCode = report(error)
   }
