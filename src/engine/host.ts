@@ -88,7 +88,7 @@ export class RunningSwitch {
       ...tables,
       control: () => this.#control,
       processors: () => this.#processors,
-      nowSeconds: () => this.#nowSeconds(),
+      nowMs: () => this.uptimeMs,
       log: components.log,
     })
     this.#processors = new ProcessorSet(
@@ -211,6 +211,7 @@ export class RunningSwitch {
     await this.#extensions.start(this.config.extensions)
     await this.#control.activate()
     for (const property of this.config.properties ?? []) await this.policies.add(undefined, property)
+    if (this.config.snooping !== undefined) await this.effects.snooping.configure(this.config.snooping)
     await this.adapters.start()
     for (const port of this.config.ports) await this.addPort(port)
     await this.adapters.started()
@@ -263,7 +264,7 @@ export class RunningSwitch {
       ...this.adapters.forPorts,
       event: ({ port, code, message }) => this.#components.log({ source: `port ${port}`, code, message }),
       connected: () => {
-        this.effects.team.settle()
+        this.effects.connected()
         return this.#saver.connected(options.id)
       },
       linked: (up, address) => this.effects.team.linked(options.id, options.nicIndex ?? 0, up, address),
@@ -275,7 +276,7 @@ export class RunningSwitch {
   async removePort(name: string): Promise<void> {
     const { runner, team } = this.#ports.find(name)
     this.#ports.delete(name)
-    this.effects.team.forget(runner.id)
+    this.effects.forget(runner.id)
     await this.adapters.removePort(name)
     for (const each of [runner, ...team]) await each.close()
     await this.#control.deletePort(runner.id)
@@ -426,6 +427,7 @@ export class RunningSwitch {
   close(): Promise<void> {
     this.#closing ??= (async () => {
       clearInterval(this.#ageing)
+      this.effects.snooping.close()
       for (const name of [...this.#ports.keys()]) await this.removePort(name).catch(() => undefined)
       await this.adapters.close().catch(() => undefined)
       await this.#processors.close()

@@ -7,6 +7,7 @@ import type { AclPlan } from '../switch/acl/acl-plan.ts'
 import type { ControlLimits } from '../switch/control/limits.ts'
 import type { ViewChange } from '../switch/control/view.ts'
 import type { FailurePolicy, ModuleState } from '../switch/module.ts'
+import type { SnoopingPlan } from '../switch/snooping/snooping.ts'
 import type { QueueAdapterPlan } from './queues/queue-plan.ts'
 
 /** Linear addresses of what all processors share, and of what one has for itself. */
@@ -117,6 +118,8 @@ export type Request =
   | { readonly kind: 'queue-adapter-gone'; readonly adapter: number }
   /** The ACLs of a port are these from the next burst on; undefined: it has none. */
   | { readonly kind: 'acls'; readonly port: number; readonly plan: AclPlan | undefined }
+  /** Snooping of IGMP and MLD; undefined: off. */
+  | { readonly kind: 'snooping'; readonly plan: SnoopingPlan | undefined }
   /** Answered between two bursts: what the processor saw before, it works with no more. */
   | { readonly kind: 'quiesce' }
   | { readonly kind: 'start'; readonly keys: readonly number[] }

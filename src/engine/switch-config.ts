@@ -10,6 +10,7 @@ import type { EndpointConfig } from './endpoint-factory.ts'
 import type { ExtensionEntry } from './extension-manager.ts'
 import type { PortSettings } from './port-settings.ts'
 import type { RssConfig } from './rss/rss-config.ts'
+import type { SnoopingConfig } from './snooping/snooping-config.ts'
 import type { TeamingConfig } from './team/switch-team.ts'
 
 /** A port to create. */
@@ -90,6 +91,8 @@ export interface SwitchConfig {
   readonly rss?: RssConfig | undefined
   /** Directory in which relative sink paths start. */
   readonly directory: string
+  /** Snooping of IGMP and MLD; without it multicast is flooded. */
+  readonly snooping?: SnoopingConfig | undefined
   /** Ports of different tenants do not exchange frames. */
   readonly isolateTenants?: boolean
   /** Custom properties of the switch. */

@@ -7,6 +7,7 @@ import type { FromProcessor, ProcessorStart, Question, Request, ToProcessor } fr
 import { ModuleHost } from './module-host.ts'
 import { Processor } from './processor.ts'
 import { choiceOf } from './rss/queue-pair-plan.ts'
+import { snoop } from './snooping/snoop.ts'
 import { watchModules } from './watch-modules.ts'
 
 const start = workerData as ProcessorStart
@@ -70,6 +71,8 @@ async function answer(request: Request): Promise<unknown> {
       return processor.queues.open(request.plan)
     case 'queue-adapter-gone':
       return processor.queues.close(request.adapter)
+    case 'snooping':
+      return snoop(processor, request.plan)
     case 'quiesce':
       return undefined
     case 'view':

@@ -39,6 +39,9 @@ export const DropReason = {
   teamDuplicate: 34,
   teamReflection: 35,
   tenantIsolation: 36,
+  noGroupMember: 37,
+  noRouterPort: 38,
+  membershipInvalid: 39,
 } as const
 
 export type DropReason = number
@@ -86,4 +89,7 @@ export const dropReasonNames: readonly string[] = [
   'team-duplicate',
   'team-reflection',
   'tenant-isolation',
+  'no-group-member',
+  'no-router-port',
+  'membership-message-invalid',
 ]

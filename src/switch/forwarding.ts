@@ -11,6 +11,7 @@ import { HELD_FIRST, type PacketPool } from '../ndis/pool.ts'
 import { type Counters, PortCounter } from './counters.ts'
 import type { MacTable } from './mac-table.ts'
 import { PortFlag, type PortTable } from './port-table.ts'
+import { type Snooping, TO_TARGETS } from './snooping/snooping.ts'
 import { VlanPolicy } from './vlan-policy.ts'
 
 const { DE_PRESERVE_PRIORITY, DE_PRESERVE_VLAN, HEADER_STRIDE, PF_BROADCAST, PF_MULTICAST, PF_TAGGED } = layout
@@ -55,7 +56,9 @@ export class Forwarding {
   frameMax = Number.POSITIVE_INFINITY
   /** Set if a port's unknown unicast frames are limited: then all of them come by here. */
   storms: UnknownUnicastLimit | undefined
-  /** In a dry run: IP addresses, which stand in the ports' own table, are not learned. */
+  /** Who gets multicast frames, where IGMP and MLD are snooped. */
+  snooping: Snooping | undefined
+  /** In a dry run: IP addresses and groups, which stand in the ports' own table, are not learned. */
   learnsNothing = false
   /** Seconds of the switch's clock, for ageing; set by the engine. */
   nowSeconds = 0
@@ -94,7 +97,7 @@ export class Forwarding {
 
   /** The one port that a flood from `source` goes to, or 0 if there are several or none. `unknown`: of unknown unicast. */
   onlyTarget(source: number, unknown: boolean): number {
-    if (this.vlanAware || (unknown && this.storms !== undefined)) return 0
+    if (this.vlanAware || (unknown ? this.storms !== undefined : this.snooping !== undefined)) return 0
     const list = unknown ? this.unknown : this.flood
     const count = unknown ? this.unknownCount : this.floodCount
     if (count === 1) return list[0] === source ? 0 : list[0]!
@@ -150,7 +153,8 @@ export class Forwarding {
           this.owner.refuse(batch, i, DropReason.reservedMulticast, source) // 01-80-C2-00-00-0x never leaves its link (802.1D 7.12.6)
           continue
         }
-        this.spread(batch, i, slot, source, this.flood, this.floodCount)
+        if (this.snooping !== undefined && (kind & PF_BROADCAST) === 0) this.snooped(batch, i, slot, this.snooping)
+        else this.spread(batch, i, slot, source, this.flood, this.floodCount)
         continue
       }
       const low = (first >>> 16) | (second << 16)
@@ -210,9 +214,40 @@ export class Forwarding {
     return appendDestination(pool, slot, entry)
   }
 
-  // Destinations = the list without the source and the ports of other VLANs. One stays inline; more take room in an arena.
+  // Multicast frames go where snooping says. Out of `forward`, which stays small.
+  private snooped(batch: Batch, i: number, slot: number, snooping: Snooping): void {
+    const { pool } = this
+    const source = pool.sourcePort[slot]!
+    const tag = (pool.flags[slot]! & PF_TAGGED) !== 0 ? pool.vlan[slot]! & 0xfff : 0
+    const own = this.vlanAware ? this.vlans.addressVlan : source === 0 ? 0 : this.ports.vlan(source)
+    const verdict = snooping.place(
+      slot,
+      source,
+      own === 0 && !this.vlanAware ? tag : own,
+      this.nowSeconds * 10,
+      !this.learnsNothing,
+    )
+    if (verdict > 0) this.owner.refuse(batch, i, verdict, source)
+    else if (verdict === TO_TARGETS)
+      this.spreadTo(batch, i, slot, source, snooping.targets, snooping.targetCount, snooping.emptyReason)
+    else this.spread(batch, i, slot, source, this.flood, this.floodCount)
+  }
+
   private spread(batch: Batch, i: number, slot: number, source: number, list: Uint16Array, count: number): void {
     this.counters.port(source, PortCounter.floodedFrames, 1)
+    this.spreadTo(batch, i, slot, source, list, count, DropReason.noDestination)
+  }
+
+  // Destinations = the list without the source and the ports of other VLANs. One stays inline; more take room in an arena.
+  private spreadTo(
+    batch: Batch,
+    i: number,
+    slot: number,
+    source: number,
+    list: Uint16Array,
+    count: number,
+    emptyReason: number,
+  ): void {
     for (let k = 0; k < count; k++) {
       const port = list[k]!
       if (port === source || (this.vlanAware && !this.vlans.admits(port, this.member))) continue
@@ -222,7 +257,7 @@ export class Forwarding {
         return
       }
     }
-    if (this.pool.destinationCount[slot] === 0) this.owner.refuse(batch, i, DropReason.noDestination, source)
+    if (this.pool.destinationCount[slot] === 0) this.owner.refuse(batch, i, emptyReason, source)
   }
 
   // A header that was moved by an odd number of bytes (an encapsulation) goes to an aligned place: words are read below.
