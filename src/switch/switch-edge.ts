@@ -54,14 +54,7 @@ export class SwitchEdge implements AclsOwner {
   private readonly acls: PortAcls
   private readonly owner: EdgeOwner
 
-  constructor(
-    pool: PacketPool,
-    ports: PortTable,
-    guards: PortGuards,
-    acls: AclTable,
-    nowMs: () => number,
-    owner: EdgeOwner,
-  ) {
+  constructor(pool: PacketPool, ports: PortTable, guards: PortGuards, acls: AclTable, nowMs: () => number, owner: EdgeOwner) {
     this.pool = pool
     this.ports = ports
     this.guards = guards
@@ -146,6 +139,7 @@ export class SwitchEdge implements AclsOwner {
   afterForwarding(batch: Batch): void {
     const { policies, pool, acls, owner } = this
     if (policies === undefined && !acls.inbound) return
+    if (acls.inbound) acls.expect(batch)
     for (let i = 0; i < batch.length; i++) {
       const slot = batch.slots[i]!
       if (pool.sourcePort[slot] === 0) continue // ES-341
@@ -156,7 +150,7 @@ export class SwitchEdge implements AclsOwner {
         if ((entry & DE_EXCLUDED) !== 0) continue
         let reason = policies === undefined ? 0 : policies.egress(batch, i, k)
         if (reason === 0 && acls.inbound) {
-          reason = acls.admits(slot, entry & DE_PORT)
+          reason = acls.admits(i, slot, entry & DE_PORT)
           if (reason !== 0) owner.lost.by = acls.by
         }
         if (reason === 0) {

@@ -53,8 +53,8 @@ const COPIES_MAX = 3
 const COPIES_SPARE = 100
 const SPARE_PART = 1 / 8
 const BITS_MAX = 16
-/** A node may have 2^SPARE_BITS times as many children as rules. */
-const SPARE_BITS = 3
+/** A node may have 2^SPARE_BITS times as many children as rules; in large programs fewer, so that they take less of a cache. */
+const SPARE_BITS = { small: 3, large: 1 } as const
 /** Rule sets up to here are one tree. */
 const ONE_TREE_RULES = 48
 /** An address is narrow if a rule names so many of its bits. */
@@ -127,12 +127,14 @@ class Compiler {
   #words = new Int32Array(4096)
   #used = 0
   #left: number
+  readonly #spareBits: number
 
   constructor(rules: readonly RuleMatch[], wide: boolean) {
     this.#rules = rules
     this.#wide = wide
     this.#fields = wide ? wideFields : narrowFields
     const { length } = rules
+    this.#spareBits = length <= ONE_TREE_RULES ? SPARE_BITS.small : SPARE_BITS.large
     this.#left = Math.max(PLACES_MIN, length * PLACES_PER_RULE)
     this.#first = new Uint32Array(length * this.#fields.length)
     this.#last = new Uint32Array(length * this.#fields.length)
@@ -261,7 +263,7 @@ class Compiler {
       const differing = (firsts[field]! ^ lasts[field]!) >>> 0
       if (differing === 0) continue
       const open = 32 - Math.clz32(differing)
-      const most = Math.min(open, BITS_MAX, Math.ceil(Math.log2(list.length)) + SPARE_BITS)
+      const most = Math.min(open, BITS_MAX, Math.ceil(Math.log2(list.length)) + this.#spareBits)
       for (let bits = most; bits >= 1; bits--) {
         const cost = this.#cost(list, field, open - bits, bits, firsts[field]!, lasts[field]!)
         if (cost < 0) continue

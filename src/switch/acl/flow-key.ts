@@ -50,6 +50,9 @@ const ETHER_IPV6 = 0x86dd
 /** True for the protocols whose ports are read. */
 export const hasPorts = (protocol: number): boolean => protocol === TCP || protocol === UDP || protocol === SCTP
 
+/** True for a key whose addresses are of IPv6. */
+export const isWideKey = (key: Uint32Array): boolean => (key[K_PROTOCOL]! & 0xff00) !== 4 << 8
+
 // The isolation id under which the packet in `slot` comes from or goes to `port`: virtual subnet, or VLAN.
 function isolationId(pool: PacketPool, ports: PortTable, slot: number, port: number, inbound: boolean): number {
   const subnet = pool.vsid[slot]!

@@ -5,6 +5,7 @@
 // dropped, not guessed; nothing is allocated per packet; packets of source port 0 pass (ES-341).
 import * as layout from '../../kernels/layout.ts'
 import type { Batch } from '../../ndis/batch.ts'
+import { destinationAt } from '../../ndis/destinations.ts'
 import { DropReason } from '../../ndis/drop-reasons.ts'
 import type { PacketPool } from '../../ndis/pool.ts'
 import { UNTRACKED } from '../conntrack/connection-table.ts'
@@ -14,13 +15,15 @@ import { COUNTERS_OF_ROW } from './acl-plan.ts'
 import type { AclTable } from './acl-table.ts'
 import { first, NO_RULE } from './classifier.ts'
 import { FLOW_KEY_WORDS, fillFlowKey, fillMacKey, HIDDEN, LATER_FRAGMENT, NOT_IP } from './flow-key.ts'
-import { FlowMemo, NOT_KNOWN } from './flow-memo.ts'
+import { LookUps, NOT_ASKED, UNREADABLE } from './look-ups.ts'
 
-const { PF_DROPPED, PF_IPV4, PF_IPV6 } = layout
+const { BURST_MAX, DE_PORT, PF_DROPPED, PF_IPV4, PF_IPV6 } = layout
 const { none: PASSES } = DropReason
-/** Rule sets up to here are looked up for each packet. */
-const UNREMEMBERED_RULES = 32
 const NO_COUNTERS: Float64Array = new Float64Array(0)
+
+// True for lists of extended rules alone, which need no more than a rank: packets of a burst are looked up together.
+const areSimple = (plan: AclPlan, { byMac, byIp, extended }: AclDirection): boolean =>
+  extended !== undefined && !plan.stateful && byMac.length + byIp.length === 0
 
 export interface AclsOwner {
   /** Drops position `i`, which came in at `port`; `by` says what judged it. */
@@ -48,7 +51,11 @@ export class PortAcls {
   private byAcl = 0
   private byExtendedAcl = 0
   private unreadable = 0
-  private memo: FlowMemo | undefined
+  private readonly lookUps: LookUps
+  // Port that each position of a burst was looked up for on its way to it, 0: none.
+  private readonly expected = new Uint16Array(BURST_MAX)
+  // True if a port has a simple list for what it gets.
+  private simpleInbound = false
   private counters = NO_COUNTERS
   private firstCounter = 0
 
@@ -59,6 +66,7 @@ export class PortAcls {
     this.table = table
     this.nowMs = nowMs
     this.owner = owner
+    this.lookUps = new LookUps(pool, ports)
   }
 
   /** A burst begins. Notes anew what ports have, if one changed: true if `inbound` or `outbound` did. */
@@ -74,9 +82,9 @@ export class PortAcls {
       this.byAcl = this.owner.reasonNumber('port-acl')
       this.byExtendedAcl = this.owner.reasonNumber('extended-acl')
       this.unreadable = this.owner.reasonNumber('acl-unreadable')
-      this.memo = new FlowMemo()
     }
-    this.memo?.clear()
+    this.simpleInbound = table.plans.some((plan) => plan?.inbound !== undefined && areSimple(plan, plan.inbound))
+    this.lookUps.forget()
     return this.inbound !== inbound || this.outbound !== outbound
   }
 
@@ -85,7 +93,16 @@ export class PortAcls {
     const { slots } = batch
     const { sourcePort, flags } = this.pool
     const { plans } = this.table
-    if (batch.oneSource && plans[sourcePort[slots[0]!]!]?.outbound === undefined) return
+    if (batch.oneSource) {
+      const port = sourcePort[slots[0]!]!
+      const plan = plans[port]
+      if (plan?.outbound === undefined) return
+      if (areSimple(plan, plan.outbound)) {
+        for (let from = 0; from < batch.length; from += BURST_MAX)
+          this.judgeSimply(batch, from, Math.min(BURST_MAX, batch.length - from), port, plan, plan.outbound.extended!)
+        return
+      }
+    }
     for (let i = 0; i < batch.length; i++) {
       const slot = slots[i]!
       const port = sourcePort[slot]!
@@ -96,16 +113,76 @@ export class PortAcls {
     }
   }
 
-  /** The reason for which `port` must not get the packet in `slot`, PASSES if it may; `by` is what judged. */
-  admits(slot: number, port: number): number {
+  // Packets of one port whose extended list alone decides.
+  private judgeSimply(batch: Batch, from: number, count: number, port: number, plan: AclPlan, list: ExtendedList): void {
+    const { lookUps } = this
+    const { flags, length } = this.pool
+    const { slots } = batch
+    lookUps.begin()
+    for (let n = 0; n < count; n++) {
+      const slot = slots[from + n]!
+      if ((flags[slot]! & PF_DROPPED) === 0) lookUps.add(n, slot, port, false, list)
+      else lookUps.ranks[n] = NOT_ASKED
+    }
+    lookUps.decide()
+    const { ranks } = lookUps
+    const { rows, denies } = list
+    const counters = this.table.counters[port]!
+    const firstCounter = this.table.processor * plan.rows * COUNTERS_OF_ROW
+    for (let n = 0; n < count; n++) {
+      const rank = ranks[n]!
+      if (rank === NO_RULE || rank === NOT_ASKED) continue
+      if (rank === UNREADABLE) {
+        this.owner.refuseBy(batch, from + n, this.hidden(), port, this.by)
+        continue
+      }
+      const row = rows[rank]!
+      const at = firstCounter + row * COUNTERS_OF_ROW
+      counters[at] = counters[at]! + 1
+      counters[at + 1] = counters[at + 1]! + length[slots[from + n]!]!
+      if (denies[rank] !== 0) this.owner.refuseBy(batch, from + n, this.byExtendedAcl, port, plan.names[row]!)
+    }
+  }
+
+  /** What `admits` will be asked about packets of `batch`, each for its first destination: they are looked up together. */
+  expect(batch: Batch): void {
+    const { expected, lookUps, pool } = this
+    if (!this.simpleInbound) return
+    expected.fill(0)
+    const count = Math.min(BURST_MAX, batch.length)
+    lookUps.begin()
+    for (let i = 0; i < count; i++) {
+      const slot = batch.slots[i]!
+      if (pool.destinationCount[slot] === 0 || pool.sourcePort[slot] === 0) continue
+      const port = destinationAt(pool, slot, 0) & DE_PORT
+      const plan = this.table.plans[port]
+      if (plan?.inbound === undefined || !areSimple(plan, plan.inbound)) continue
+      lookUps.add(i, slot, port, true, plan.inbound.extended!)
+      expected[i] = port
+    }
+    lookUps.decide()
+  }
+
+  /** The reason for which `port` must not get the packet in `slot`, at position `i`, PASSES if it may; `by` is what judged. */
+  admits(i: number, slot: number, port: number): number {
     const plan = this.table.plans[port]
-    return plan?.inbound === undefined ? PASSES : this.reasonFor(slot, port, plan, plan.inbound, true)
+    if (plan?.inbound === undefined) return PASSES
+    if (!this.simpleInbound || i >= BURST_MAX || this.expected[i] !== port)
+      return this.reasonFor(slot, port, plan, plan.inbound, true)
+    const rank = this.lookUps.ranks[i]!
+    if (rank === UNREADABLE) return this.hidden()
+    this.countersOf(port, plan)
+    return rank === NOT_ASKED ? PASSES : this.byRank(slot, plan, plan.inbound.extended!, rank)
+  }
+
+  private countersOf(port: number, plan: AclPlan): void {
+    this.counters = this.table.counters[port]!
+    this.firstCounter = this.table.processor * plan.rows * COUNTERS_OF_ROW
   }
 
   private reasonFor(slot: number, port: number, plan: AclPlan, lists: AclDirection, inbound: boolean): number {
     const { byMac, byIp, extended } = lists
-    this.counters = this.table.counters[port]!
-    this.firstCounter = this.table.processor * plan.rows * COUNTERS_OF_ROW
+    this.countersOf(port, plan)
     if (byMac.length !== 0) {
       fillMacKey(this.pool, slot, inbound, this.macKey)
       for (let n = 0; n < byMac.length; n++) {
@@ -123,7 +200,7 @@ export class PortAcls {
       const list = byIp[n]!
       if (!this.passes(slot, plan, list, isIpv4 ? list.ipv4 : list.ipv6, !isIpv4, this.key)) return this.byAcl
     }
-    return extended === undefined ? PASSES : this.byRules(slot, plan, extended, state, isIpv4, inbound)
+    return extended === undefined ? PASSES : this.byRules(slot, plan, extended, state, inbound)
   }
 
   // False if the entry with the longest prefix denies.
@@ -145,7 +222,7 @@ export class PortAcls {
     return false
   }
 
-  private byRules(slot: number, plan: AclPlan, list: ExtendedList, state: number, isIpv4: boolean, inbound: boolean): number {
+  private byRules(slot: number, plan: AclPlan, list: ExtendedList, state: number, inbound: boolean): number {
     if (state === HIDDEN) return this.hidden()
     const { key } = this
     const isLater = state === LATER_FRAGMENT
@@ -157,33 +234,23 @@ export class PortAcls {
         return found
       }
     }
-    const rank = this.rankOf(list, isIpv4, isLater, inbound)
-    if (rank === NO_RULE) return PASSES
-    const row = list.rows[rank]!
-    this.count(slot, row)
-    if (list.denies[rank] !== 0) {
-      this.by = plan.names[row]!
-      return this.byExtendedAcl
-    }
+    const rank = this.lookUps.rankOf(list, key, isLater, inbound)
+    const reason = this.byRank(slot, plan, list, rank)
+    if (reason !== PASSES || rank === NO_RULE || connections === undefined) return reason
     const idle = list.idleSeconds[rank]!
-    if (idle === 0 || connections === undefined) return PASSES
+    if (idle === 0) return PASSES
     const opened = connections.open(key, inbound, this.pool, slot, idle)
-    this.by = opened === PASSES ? '' : plan.names[row]!
+    this.by = opened === PASSES ? '' : plan.names[list.rows[rank]!]!
     return opened
   }
 
-  // Few rules are looked up faster than remembered.
-  private rankOf(list: ExtendedList, isIpv4: boolean, isLater: boolean, inbound: boolean): number {
-    const { key, memo } = this
-    const program = isIpv4 ? (isLater ? list.later4 : list.ipv4) : isLater ? list.later6 : list.ipv6
-    if (list.rows.length <= UNREMEMBERED_RULES || memo === undefined) return first(program, !isIpv4, key)
-    const lookup = 1 + (inbound ? 1 : 0) + (isLater ? 2 : 0)
-    const at = memo.placeOf(key, !isIpv4)
-    const known = memo.find(at, key, !isIpv4, lookup)
-    if (known !== NOT_KNOWN) return known
-    const rank = first(program, !isIpv4, key)
-    memo.note(at, key, lookup, rank)
-    return rank
+  private byRank(slot: number, plan: AclPlan, list: ExtendedList, rank: number): number {
+    if (rank === NO_RULE) return PASSES
+    const row = list.rows[rank]!
+    this.count(slot, row)
+    if (list.denies[rank] === 0) return PASSES
+    this.by = plan.names[row]!
+    return this.byExtendedAcl
   }
 
   private hidden(): number {
