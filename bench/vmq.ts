@@ -145,6 +145,9 @@ async function measure({ child, load, windows }: Stage, seconds: number, first: 
   const [after, endCount] = [await figuresOf(child), await load.count()]
   load.stop()
   for (const one of [child, load.child]) one.pause()
+  // Given back, but not filled: the guest's buffers do not lie where it says.
+  if (endCount.frames > startCount.frames && endCount.lastBytes !== BYTES)
+    throw new Error(`${endCount.lastBytes} bytes came of frames of ${BYTES}`)
   if (!counts) return
   const figures = Object.fromEntries(
     Object.entries(after).map(([name, value]) => [name, value - before[name as keyof Figures]]),

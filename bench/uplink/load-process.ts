@@ -142,11 +142,13 @@ class Guest {
     const front = listens ? await FrontEnd.listen(path) : FrontEnd.connect(path)
     front.addMemory((options.guestMiB ?? GUEST_MIB_DEFAULT) << 20)
     const features = featureMask('version1', 'protocolFeatures')
+    const bufferBytes = options.bufferBytes ?? BUFFER_BYTES_DEFAULT
     await front.setUp({
       features,
       protocolFeatures: ACKNOWLEDGE,
       size,
-      bufferBytes: options.bufferBytes ?? BUFFER_BYTES_DEFAULT,
+      bufferBytes,
+      bufferStride: bufferBytes, // one behind the other, as a guest's driver cuts pages into buffers
     })
     // A first frame, so that the switch knows where the address is.
     const hello = Buffer.alloc(60)

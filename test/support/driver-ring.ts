@@ -8,6 +8,7 @@ const DRIVER_OFFSET = 0x8_0000n // descriptors: 32768 × 16 bytes at the most
 const DEVICE_OFFSET = 0xa_0000n
 const BUFFERS_OFFSET = 0x80_0000n // from the first ring's area on: room for the rings of four queue pairs
 const BUFFER_AREA = 0x100_0000n
+const BUFFER_STRIDE = 0x1_0000
 
 export interface DriverRingOptions {
   readonly index: number
@@ -17,6 +18,8 @@ export interface DriverRingOptions {
   /** Guest address of the ring; its buffers lie at fixed distances. */
   readonly at: bigint
   readonly bufferBytes: number
+  /** Bytes from one buffer to the next; without it there is room for the longest frame. */
+  readonly bufferStride?: number | undefined
 }
 
 interface Lent {
@@ -37,6 +40,7 @@ export class DriverRing {
   /** Kicks sent. */
   kicks = 0
   readonly #bufferBytes: number
+  readonly #bufferStride: bigint
   readonly #mergeable: boolean
   readonly #buffers: bigint
   readonly #view: (address: bigint, bytes: number) => DataView
@@ -49,7 +53,7 @@ export class DriverRing {
   #seenWrap = 1
 
   constructor(
-    { index, size, packed, features, at, bufferBytes }: DriverRingOptions,
+    { index, size, packed, features, at, bufferBytes, bufferStride = BUFFER_STRIDE }: DriverRingOptions,
     view: (address: bigint, bytes: number) => DataView,
   ) {
     this.index = index
@@ -59,6 +63,7 @@ export class DriverRing {
     this.driver = at + DRIVER_OFFSET
     this.device = at + DEVICE_OFFSET
     this.#bufferBytes = bufferBytes
+    this.#bufferStride = BigInt(bufferStride)
     this.#mergeable = hasFeature(features, 'mergeableBuffers')
     this.#buffers = at - BigInt(index) * 0x10_0000n + BUFFERS_OFFSET + BigInt(index) * BUFFER_AREA
     this.#view = view
@@ -144,7 +149,7 @@ export class DriverRing {
 
   /** Guest address of buffer `id`. */
   bufferAddress(id: number): bigint {
-    return this.#buffers + BigInt(id) * 0x1_0000n
+    return this.#buffers + BigInt(id) * this.#bufferStride
   }
 
   #bufferView(id: number, bytes: number): DataView {

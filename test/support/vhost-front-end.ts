@@ -54,6 +54,8 @@ export interface SetUpOptions {
   readonly ringsAt?: bigint
   /** Size of a receive buffer, header included. */
   readonly bufferBytes?: number
+  /** Bytes from one buffer to the next; without it there is room for the longest frame. */
+  readonly bufferStride?: number
 }
 
 export class FrontEnd {
@@ -223,7 +225,7 @@ export class FrontEnd {
 
   /** All of a driver's set-up: negotiation, memory (64 MiB unless there is some), rings started and enabled, buffers offered. */
   async setUp(options: SetUpOptions = {}): Promise<void> {
-    const { packed = false, size = 256, queuePairs = 1, ringsAt = 0x10_0000n, bufferBytes = 2048 } = options
+    const { packed = false, size = 256, queuePairs = 1, ringsAt = 0x10_0000n, bufferBytes = 2048, bufferStride } = options
     const features = (options.features ?? MODERN) | (packed ? featureMask('packed') : 0n)
     await this.negotiate(features, options.protocolFeatures)
     if (this.regions.length === 0) this.addMemory(64 * 1024 * 1024)
@@ -232,7 +234,7 @@ export class FrontEnd {
       { length: 2 * queuePairs },
       (_, index) =>
         new DriverRing(
-          { index, size, packed, features, at: ringsAt + BigInt(index * RING_AREA), bufferBytes },
+          { index, size, packed, features, at: ringsAt + BigInt(index * RING_AREA), bufferBytes, bufferStride },
           (address, bytes) => this.view(address, bytes),
         ),
     )
