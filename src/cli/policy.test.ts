@@ -37,6 +37,23 @@ function vmswitch(...args: string[]): Promise<{ code: number; stdout: string; st
   })
 }
 
+test('multicast groups are shown with router ports and queriers, and snooping is switched on with settings, and off', async () => {
+  const shown = await vmswitch('mdb')
+  assert.match(shown.stdout, /^ *10 +239\.1\.2\.3 +alpha +200 s$/m)
+  assert.match(shown.stdout, /^router port uplink, VLAN 10, ipv4: learned, 100 s$/m)
+  assert.match(shown.stdout, /^querier of VLAN 10, ipv4: 10\.0\.0\.1 at uplink, 100 s$/m)
+  assert.match(shown.stdout, /^port alpha: 1 groups, 3 joins refused$/m)
+  assert.match((await vmswitch('mdb', 'on', 'floodUnregistered=false', 'querier={}')).stdout, /^snooping is on: .*"querier":\{\}/)
+  assert.equal((await vmswitch('mdb', 'on', 'floodUnregisterd=false')).code, 1)
+  assert.equal((await vmswitch('mdb', 'off')).stdout, 'snooping is off\n')
+  assert.match((await vmswitch('mdb')).stdout, /^snooping is off: multicast frames go to all ports/)
+  assert.equal((JSON.parse((await vmswitch('mdb', '--json')).stdout) as { settings: unknown }).settings, null)
+  assert.deepEqual(
+    source.calls.filter((call) => call.startsWith('snooping')),
+    ['snooping {"floodUnregistered":false,"querier":{}}', 'snooping null'],
+  )
+})
+
 test('properties are listed, added as NAME=VALUE pairs or JSON, changed and removed', async () => {
   const listed = await vmswitch('property')
   assert.match(listed.stdout, /^alpha +vlan +1\.0 +00000000-\S+ +\{"mode":"access","accessVlanId":10\}$/m)

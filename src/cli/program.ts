@@ -9,6 +9,7 @@ import { consoleOption, networkOptions, whole } from './grammar.ts'
 import { addHyperVCommands } from './hyper-v-commands.ts'
 import { addInstallCommands } from './install-commands.ts'
 import { addLabCommands } from './lab-commands.ts'
+import { addMdbCommands } from './mdb-commands.ts'
 import { addNounCommands } from './noun-commands.ts'
 import { addPolicyCommands } from './policy-commands.ts'
 import { addPortCommands } from './port-commands.ts'
@@ -95,6 +96,7 @@ export function createProgram(version: string, finish: (exitCode: number) => voi
     ),
   )
 
+  addMdbCommands(program, asks, run)
   asks(program, 'team', 'show the team of uplinks').action((_: unknown, command: Command) =>
     run(command, async (context) => (await import('./commands/team.ts')).team(context)),
   )

@@ -46,6 +46,8 @@ export function connectControl(place: ControlPlace, timeoutMs = TIMEOUT_MS): Rem
     live: () => call('GET', '/v1/live'),
     ports: () => call('GET', '/v1/ports'),
     team: () => call('GET', '/v1/team'),
+    mdb: () => call('GET', '/v1/mdb'),
+    setSnooping: (settings) => (settings === null ? call('DELETE', '/v1/snooping') : call('PUT', '/v1/snooping', settings)),
     fdb: ({ vlan, port }) => {
       const query = new URLSearchParams()
       if (vlan !== undefined) query.set('vlan', String(vlan))

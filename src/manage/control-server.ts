@@ -27,6 +27,7 @@ import { addPolicyRoutes } from './policy-routes.ts'
 import { extensionChange, filterSchema, orderSchema, type Page, type Paged, pageSchema, portChange } from './request-schemas.ts'
 import type { ServiceCalls } from './service/service-calls.ts'
 import { addServiceRoutes } from './service/service-routes.ts'
+import { addSnoopingRoutes } from './snooping-routes.ts'
 import { groupId, OWNER_MODE, openToGroup, socketCaller } from './socket-access.ts'
 import { claimSocketPath } from './socket-path.ts'
 
@@ -136,6 +137,7 @@ export function controlRoutes(components: ControlComponents): Hono {
   app.get('/v1/counters', async (context) => context.json(await host.counters()))
   app.get('/v1/drops', async (context) => context.json(await host.drops()))
   addPolicyRoutes(app, host, body)
+  addSnoopingRoutes(app, host, body)
   addAdapterRoutes(app, host, body)
   app.get('/v1/openapi.json', async (context) => {
     const { openApi } = await import('./openapi/document.ts')

@@ -4,6 +4,7 @@ import { ControlError } from './control-errors.ts'
 import { fakeAdapters } from './fake-adapters.ts'
 import { fakeDiagnosis } from './fake-diagnosis.ts'
 import type { ExtensionStatus, PortCounters, PortStatus, PropertyStatus, SwitchHost } from './host.ts'
+import type { SnoopingConfig, SnoopingStatus } from './snooping-calls.ts'
 
 const noBandwidth = {
   maximum: null,
@@ -73,6 +74,7 @@ const extensionOf = (name: string, kind: string): ExtensionStatus => ({
 
 /** A host with the ports alpha (vhost-user) and beta (tap), and the extensions capture and acl. */
 export function fakeHost(): FakeHost {
+  let snooping: SnoopingConfig | null = { floodUnregistered: false }
   const calls: string[] = []
   const ports: PortStatus[] = [
     {
@@ -184,6 +186,23 @@ export function fakeHost(): FakeHost {
       macTable: { used: 2, capacity: 8192, ageingSeconds: 300 },
       memory: { residentBytes: 123_000_000, guestBytesAvailable: 4_000_000_000 },
     }),
+    mdb: () => ({
+      settings: snooping,
+      groups: snooping === null ? [] : [{ vlan: 10, group: '239.1.2.3', port: 'alpha', expiresSeconds: 200 }],
+      routers: [{ vlan: 10, family: 'ipv4', port: 'uplink', kind: 'learned', expiresSeconds: 100 }],
+      queriers: [{ vlan: 10, family: 'ipv4', kind: 'other', address: '10.0.0.1', port: 'uplink', expiresSeconds: 100 }],
+      table: { used: 2, capacity: 1024, share: 128 },
+      ports: [{ port: 'alpha', groups: 1, refused: 3 }],
+      counters: {
+        ...{ reports: 5, queries: 1, hellos: 0, joined: 1, left: 0, expired: 0, invalid: 2 },
+        ...{ refusedByShare: 3, full: 0, busy: 0 },
+      },
+    }),
+    setSnooping(settings) {
+      calls.push(`snooping ${JSON.stringify(settings)}`)
+      snooping = settings
+      return this.mdb() as SnoopingStatus
+    },
     team: () => ({
       port: 'uplink',
       teamingMode: 'SwitchIndependent',

@@ -11,6 +11,7 @@ import type { AdapterCalls } from './adapter-calls.ts'
 import type { EndpointConfig, PortChange, PortInput, ResolvedIov } from './config/types.ts'
 import type { DiagnosisCalls } from './diagnosis-calls.ts'
 import type { LiveCalls } from './live/live-view.ts'
+import type { SnoopingCalls } from './snooping-calls.ts'
 import type { TeamCalls } from './team-calls.ts'
 
 type Answer<T> = T | Promise<T>
@@ -239,7 +240,7 @@ export interface RestoreReport {
  * A running switch. Every call may fail with an error that has a stable `code`; those named here have their own HTTP status, see
  * control-errors.ts, such as no-such-port, no-such-extension, port-exists, bad-request, refused.
  */
-export interface SwitchHost extends AclCalls, AdapterCalls, DiagnosisCalls, LiveCalls, TeamCalls {
+export interface SwitchHost extends AclCalls, AdapterCalls, DiagnosisCalls, LiveCalls, SnoopingCalls, TeamCalls {
   status(): Answer<SwitchStatus>
   ports(): Answer<readonly PortStatus[]>
   fdb(filter: FdbFilter): Answer<readonly FdbEntry[]>

@@ -20,6 +20,7 @@ import type { ExtensionStatus, FdbFilter, PortStatus, ProcessorStatus, SwitchHos
 import { installedExtension } from './installed-extension.ts'
 import { liveHost } from './live/live-host.ts'
 import { policyHost } from './policy-host.ts'
+import { snoopingHost } from './snooping-host.ts'
 
 /** What the engine is told to build. */
 export function engineConfig(config: ResolvedConfig): ConstructorParameters<typeof RunningSwitch>[0] {
@@ -30,6 +31,7 @@ export function engineConfig(config: ResolvedConfig): ConstructorParameters<type
     processors,
     verify: verify === true,
     isolateTenants: isolateTenants === true,
+    ...(config.switch.snooping === undefined ? {} : { snooping: config.switch.snooping }),
     ports,
     macTable,
     ...(connectionTable === undefined ? {} : { connectionTable }),
@@ -95,7 +97,7 @@ export function manageSwitch(
 
   /** As if these ports stood in the configuration. Of them only `wanting` must have an adapter to take its virtual function from. */
   const checkPorts = (all: readonly ResolvedPort[], wanting?: ResolvedPort): void => {
-    const findings = checkConfig({ ...config, switch: { ...config.switch, ports: all }, guests: [] })
+    const findings = checkConfig({ ...config, switch: { ...config.switch, snooping: undefined, ports: all }, guests: [] })
     const finding = findings.find(({ code, path }) => code !== 'needs-adapter' || all[Number(path[2])] === wanting)
     if (finding !== undefined) throw new ControlError('bad-request', `${finding.message}; ${finding.hint}`)
   }
@@ -123,6 +125,7 @@ export function manageSwitch(
     ...adapters,
     ...liveHost({ running, config, settings, version, startedAt, queues: adapters.queues }),
     ...diagnosisHost({ running, port, translated }),
+    ...snoopingHost(running),
     ...aclHost({ running, port, settings }),
     ...policyHost({
       running,

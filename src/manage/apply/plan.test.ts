@@ -51,6 +51,13 @@ describe('a plan', () => {
     )
   })
 
+  test('changes snooping while the switch runs', () => {
+    const to: Config = { switch: { ...base.switch, snooping: { floodUnregistered: false } } }
+    assert.deepEqual(shown(to), ['changed switch snooping [snooping: none → {"floodUnregistered":false}] live'])
+    assert.deepEqual(planned(to).snooping, { from: undefined, to: { floodUnregistered: false } })
+    assert.equal(planned(base).snooping, null)
+  })
+
   test('changes what can be changed in place, and makes the other ports anew', () => {
     assert.deepEqual(
       shown(withPorts({ ...portA, link: 'down', friendlyName: 'Front desk', vlan: 20 }, { ...portB, mtu: 1300 })),

@@ -2,6 +2,7 @@
 //
 // The rule it must not break: two configurations that mean the same differ in nothing, and nothing that differs is left out.
 import { isDeepStrictEqual } from 'node:util'
+import type { SnoopingConfig } from '../../engine/snooping/snooping-config.ts'
 import type { PropertyInput } from '../../switch/policies/property.ts'
 import type { ResolvedConfig, ResolvedExtension, ResolvedPort } from '../config/types.ts'
 import { plain } from '../store/state.ts'
@@ -45,6 +46,8 @@ export interface Plan {
     readonly changed: readonly PortChange[]
   }
   readonly properties: PropertyDiff
+  /** Snooping before and after, if it changes while the switch runs. */
+  readonly snooping: { readonly from: SnoopingConfig | undefined; readonly to: SnoopingConfig | undefined } | null
 }
 
 /** Settings of the switch that it has from its start to its end. */
@@ -75,7 +78,16 @@ export function planChanges(from: ResolvedConfig | null, to: ResolvedConfig, nam
   const properties = diffProperties(before?.switch.properties ?? [], after.switch.properties ?? [], names)
   changes.push(...propertyChanges(properties))
   const ports = planPorts(before?.switch.ports ?? [], after.switch.ports, names, changes)
-  return { changes, restart, extensions, ports, properties }
+  const snooping = planSnooping(before, after, changes)
+  return { changes, restart, extensions, ports, properties, snooping }
+}
+
+function planSnooping(before: ResolvedConfig | null, after: ResolvedConfig, changes: Change[]): Plan['snooping'] {
+  const from = before?.switch.snooping
+  const to = after.switch.snooping
+  if (before === null || isDeepStrictEqual(from, to)) return null
+  changes.push({ action: 'changed', kind: 'switch', name: 'snooping', details: difference('snooping', from, to), how: 'live' })
+  return { from, to }
 }
 
 function settingChanges(from: ResolvedConfig | null, to: ResolvedConfig): Change[] {

@@ -19,7 +19,7 @@ export interface StepComponents {
 }
 
 /** The steps of a plan that needs no restart. */
-export function stepsOf({ extensions, ports, properties }: Plan, components: StepComponents): Step[] {
+export function stepsOf({ extensions, ports, properties, snooping }: Plan, components: StepComponents): Step[] {
   const replaced = ports.changed.filter(({ replace }) => replace)
   return [
     ...extensionSteps(extensions, components.running),
@@ -27,8 +27,15 @@ export function stepsOf({ extensions, ports, properties }: Plan, components: Ste
     ...propertySteps(undefined, properties, components.running),
     ...ports.changed.filter(({ replace }) => !replace).flatMap((change) => changeSteps(change, components)),
     ...[...replaced.map(({ to }) => to), ...ports.added].map((port) => addition(port, components)),
+    ...(snooping === null ? [] : [snoopingStep(snooping, components)]),
   ]
 }
+
+const snoopingStep = ({ from, to }: NonNullable<Plan['snooping']>, { running }: StepComponents): Step => ({
+  what: 'snooping is changed',
+  do: () => running.effects.snooping.configure(to),
+  undo: () => running.effects.snooping.configure(from),
+})
 
 function extensionSteps(plan: Plan['extensions'], running: RunningSwitch): Step[] {
   const { added, removed, replaced, switched, order, orderBefore } = plan

@@ -11,6 +11,7 @@ import type { Finding } from './explain.ts'
 import { SOCKET_PATH_MAX_BYTES } from './limits.ts'
 import { isMulticastMac, isZeroMac, multicastHint } from './mac.ts'
 import { isModulePath } from './resolve.ts'
+import { checkSnooping } from './snooping-schema.ts'
 import { didYouMean } from './suggest.ts'
 import type { ResolvedConfig, ResolvedPort, ResolvedSwitch, VfConfig } from './types.ts'
 
@@ -105,6 +106,12 @@ export function checkConfig(config: ResolvedConfig): Finding[] {
       )
   }
   checkAdapters(config, shared)
+  if (config.switch.snooping !== undefined) {
+    const names = config.switch.ports.map(({ name }) => name)
+    checkSnooping(config.switch.snooping, names, (code, path, ...words) =>
+      report(code, ['switch', 'snooping', ...path], ...words),
+    )
+  }
 
   const guestOnce = once('guest name', 'give each guest its own name')
   const attachedOnce = once('port', 'attach each guest to its own port')

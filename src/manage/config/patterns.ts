@@ -8,6 +8,10 @@ export const interfacePattern = new RegExp(`^[^\\s/]{1,${INTERFACE_NAME_MAX}}$`)
 export const versionPattern = /^\d{1,3}(\.\d{1,3})?$/
 export const guidPattern = /^\{?[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\}?$/
 export const ipv4Pattern = /^(25[0-5]|2[0-4]\d|1?\d?\d)(\.(25[0-5]|2[0-4]\d|1?\d?\d)){3}\/(3[0-2]|[12]?\d)$/
+/** An IPv4 address alone. */
+export const plainIpv4Pattern = /^(25[0-5]|2[0-4]\d|1?\d?\d)(\.(25[0-5]|2[0-4]\d|1?\d?\d)){3}$/
+/** An IPv6 link-local address, with one `::` at the most. */
+export const linkLocalPattern = /^fe80:(:[0-9a-f]{1,4}){1,4}$|^fe80(:[0-9a-f]{1,4}){7}$/i
 /** Loopback address and port: 127.0.0.1:7788, [::1]:7788, localhost:7788. */
 export const loopbackPattern = /^(127(\.\d{1,3}){3}|\[::1\]|localhost):\d{1,5}$/
 /** Secret key of the Toeplitz hash. */
@@ -26,5 +30,7 @@ export const patternMeanings: ReadonlyMap<string, string> = new Map([
   [String(hashKeyPattern), 'a hash key in quotes: 80 hexadecimal digits'],
   [String(bitRatePattern), 'bits per second, such as 100mbit (64kbit to 400gbit)'],
   [String(ipv4Pattern), 'an IPv4 address with its prefix length, such as 10.77.0.1/24'],
+  [String(plainIpv4Pattern), 'an IPv4 address, such as 10.77.0.1'],
+  [String(linkLocalPattern), 'an IPv6 link-local address, such as fe80::1'],
   [String(loopbackPattern), 'a loopback address with its port, such as 127.0.0.1:7788'],
 ])

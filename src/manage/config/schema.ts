@@ -42,6 +42,7 @@ import {
   macPattern,
   versionPattern,
 } from './patterns.ts'
+import { snoopingSchema } from './snooping-schema.ts'
 
 const propertyId = z.string().min(1).describe('GUID of a custom property, or the name that an extension gave it.')
 const propertyRest = {
@@ -218,6 +219,7 @@ export const switchSchema = z.strictObject({
     .boolean()
     .optional()
     .describe('Checking mode: every breach of the contract by an extension is logged with its rule. Costs throughput.'),
+  snooping: snoopingSchema.optional().describe('Snooping of IGMP and MLD: multicast goes to ports that joined. Default: off.'),
   extensions: z
     .array(extensionSchema)
     .max(EXTENSIONS_MAX)

@@ -3,6 +3,7 @@
 import type { z } from 'zod'
 import type { AdapterMode, QueueModeConfig } from '../../engine/queue-config.ts'
 import type { RssConfig } from '../../engine/rss/rss-config.ts'
+import type { SnoopingConfig } from '../../engine/snooping/snooping-config.ts'
 import type { TeamingConfig } from '../../engine/team/switch-team.ts'
 import type { PropertyInput } from '../../switch/policies/property.ts'
 import type { adapterSchema, iovSchema } from './adapter-schema.ts'
@@ -113,6 +114,8 @@ export interface ResolvedSwitch {
   readonly processors: number
   /** Ports of different tenants exchange no frames; off if left out. */
   readonly isolateTenants?: boolean | undefined
+  /** Snooping of IGMP and MLD; off if left out. */
+  readonly snooping?: SnoopingConfig | undefined
   /** Checking mode; off if left out. */
   readonly verify?: boolean | undefined
   readonly extensions: readonly ResolvedExtension[]

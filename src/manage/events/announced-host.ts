@@ -22,6 +22,12 @@ const told: Told = {
   reorderExtensions: (names) => event('switch', 'extension-order', `the order is ${names.join(', ')}`),
   replaceExtension: (name) => event(`extension ${name}`, 'extension-reloaded', 'its module was loaded anew'),
   flushFdb: ({ port }) => ofScope(port, 'fdb-flushed', 'learned addresses were forgotten'),
+  setSnooping: (settings) =>
+    event(
+      'switch',
+      settings === null ? 'snooping-off' : 'snooping-on',
+      settings === null ? 'switched off' : JSON.stringify(settings),
+    ),
   addProperty: ({ port, type }) => ofScope(port, 'property-added', `property ${type} was added`),
   setProperty: ({ port, type }) => ofScope(port, 'property-changed', `property ${type} was changed`),
   removeProperty: ({ port, type }) => ofScope(port, 'property-removed', `property ${type} was removed`),

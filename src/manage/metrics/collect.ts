@@ -38,6 +38,7 @@ export async function collectMetrics(
   writer.sample('vmswitch_mac_table_entries', [], used)
   writer.sample('vmswitch_mac_table_capacity', [], capacity)
   collectTeam(writer, running)
+  collectGroups(writer, running)
   collectConnections(writer, running)
   collectPorts(writer, running)
   collectProcessors(writer, running)
@@ -58,6 +59,18 @@ function collectTeam(writer: MetricsWriter, running: RunningSwitch): void {
     writer.sample('vmswitch_team_member_received_frames', [name], counters.receivedFrames)
     writer.sample('vmswitch_team_member_refused_frames', [name], counters.duplicates + counters.reflections)
   }
+}
+
+function collectGroups(writer: MetricsWriter, running: RunningSwitch): void {
+  const { settings, table, ports, counters } = running.effects.snooping.status()
+  if (settings === null) return
+  writer.sample('vmswitch_multicast_groups', [], table.used)
+  writer.sample('vmswitch_multicast_groups_capacity', [], table.capacity)
+  for (const { port, groups, refused } of ports) {
+    writer.sample('vmswitch_multicast_port_groups', [port], groups)
+    writer.sample('vmswitch_multicast_refused_joins', [port], refused)
+  }
+  for (const [kind, value] of Object.entries(counters)) writer.sample('vmswitch_multicast_messages', [kind], value)
 }
 
 function collectConnections(writer: MetricsWriter, running: RunningSwitch): void {

@@ -5,6 +5,7 @@ import type { z } from 'zod'
 import type { Role } from '../access.ts'
 import { ofPort, oidRequest, removal, vfWords } from '../adapter-routes.ts'
 import { portSchema } from '../config/schema.ts'
+import { snoopingSchema } from '../config/snooping-schema.ts'
 import { captureSchema, connectionsFilter, dropsFilter, traceSchema } from '../diagnosis-routes.ts'
 import { installSchema } from '../installed-extension.ts'
 import { awaitSchema, featureFilter, portFilter, propertyChange, propertyFilter, savedSchema } from '../policy-routes.ts'
@@ -62,6 +63,9 @@ export const operations: readonly Operation[] = [
   patch('/v1/ports/:name', 'Changes a port.', 'PortStatus', { body: portChange }),
   remove('/v1/ports/:name', 'Removes a port: its guest loses the connection.', '{}'),
   get('/v1/team', 'The team of uplinks with its members; null: there is none.', 'TeamStatus | null'),
+  get('/v1/mdb', 'Multicast groups with the ports that joined, router ports, queriers.', 'SnoopingStatus'),
+  put('/v1/snooping', 'Switches snooping of IGMP and MLD on, or to other settings.', 'SnoopingStatus', { body: snoopingSchema }),
+  remove('/v1/snooping', 'Switches it off: multicast frames go to all ports.', 'SnoopingStatus'),
   get('/v1/fdb', 'The MAC table. With offset or limit: a part of it.', 'FdbEntry[], or Paged<FdbEntry>', {
     query: [filterSchema, pageSchema],
   }),

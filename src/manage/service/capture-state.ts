@@ -2,6 +2,7 @@
 //
 // The rule it must not break: nothing is stored that the switch did not accept.
 import type { RunningSwitch } from '../../engine/host.ts'
+import type { SnoopingConfig } from '../../engine/snooping/snooping-config.ts'
 import { formatPropertyVersion } from '../../ndis/properties.ts'
 import type { PropertyInput, PropertyInstance } from '../../switch/policies/property.ts'
 import type { VfChange } from '../adapter-calls.ts'
@@ -52,6 +53,12 @@ export const withSwitchProperties = (state: StoredState, running: RunningSwitch)
   ...state,
   config: { ...state.config, switch: withProperties(state.config.switch, running.policies.list(undefined)) },
 })
+
+/** The state with other settings of snooping; null: without it. */
+export const withSnooping = (state: StoredState, snooping: SnoopingConfig | null): StoredState => {
+  const { snooping: _, ...rest } = state.config.switch
+  return { ...state, config: { ...state.config, switch: snooping === null ? rest : plain({ ...rest, snooping }) } }
+}
 
 /** The state with an extension enabled or not. */
 export const withExtension = (state: StoredState, name: string, enabled: boolean): StoredState =>

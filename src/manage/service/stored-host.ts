@@ -15,6 +15,7 @@ import {
   withoutExtension,
   withoutPort,
   withPort,
+  withSnooping,
   withSwitchProperties,
   withVf,
 } from './capture-state.ts'
@@ -99,6 +100,11 @@ export function storedHost({ current, change }: StoredHostComponents): RemoteSwi
       change(
         async () => host().setPort(name, wanted),
         (state) => changed(state, name),
+      ),
+    setSnooping: (settings) =>
+      change(
+        async () => host().setSnooping(settings),
+        (state) => withSnooping(state, settings),
       ),
     addProperty: (wanted) =>
       change(
