@@ -78,6 +78,16 @@ export {
   parsePrefix,
 } from './packet/addresses.ts'
 export {
+  arpFrame,
+  echoFrame,
+  etherFrame,
+  type FrameAddresses,
+  ipFrame,
+  type TcpSegment,
+  tcpFrame,
+  udpFrame,
+} from './packet/build.ts'
+export {
   type DnsAnswer,
   DnsClass,
   DnsCode,

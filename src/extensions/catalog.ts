@@ -5,6 +5,7 @@ export const inBoxExtensionUrls = {
   capture: new URL('./capture/index.ts', import.meta.url).href,
   counters: new URL('./counters/index.ts', import.meta.url).href,
   acl: new URL('./acl/index.ts', import.meta.url).href,
+  'dhcp-dns': new URL('./dhcp-dns/index.ts', import.meta.url).href,
   firewall: new URL('./firewall/index.ts', import.meta.url).href,
   'flow-export': new URL('./flow-export/index.ts', import.meta.url).href,
   impairment: new URL('./impairment/index.ts', import.meta.url).href,

@@ -1,5 +1,5 @@
-// Whole frames from a few fields, with right lengths and checksums: for tests, traces and software guests. They allocate; the data
-// path does not use them.
+// Whole frames from a few fields, with right lengths and checksums: for tests, traces, software guests and extensions that originate. They
+// allocate: what passes a switch is not built by them.
 import { formatMac, ipv4Bytes, MAC_BYTES, parseIpv4, parseIpv6, parseMac } from './addresses.ts'
 import { ARP_BYTES, type Arp, ArpOperation, writeArp } from './arp.ts'
 import { put16 } from './bytes.ts'

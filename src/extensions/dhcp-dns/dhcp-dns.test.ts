@@ -1,0 +1,419 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import { ExtensionHost } from '../../../test/support/extension-host.ts'
+import { formatIpv4, formatIpv6, formatMac, parseMac } from '../../packet/addresses.ts'
+import { arpRequestFrame, BROADCAST_MAC, echoFrame, etherFrame, ipBytes, ipFrame, udpFrame } from '../../packet/build.ts'
+import { foldSum, pseudoSumIpv6, sumBytes, transportChecksum } from '../../packet/checksum.ts'
+import { DnsType, dnsNameBytes, dnsTarget, readDnsMessage } from '../../packet/dns.ts'
+import { ipv4ChecksumIsRight } from '../../packet/ipv4.ts'
+import { DhcpType } from './dhcp4.ts'
+import { Dhcp6Type } from './dhcp6.ts'
+import dhcpDns, { LabCounter } from './index.ts'
+
+const A = '02:00:00:00:00:01'
+const B = '02:00:00:00:00:02'
+const SERVER = '02:76:6d:73:00:01'
+const LINK = 'fe80::76:6dff:fe73:1'
+const ipv4 = { address: '10.77.0.1/24', pool: '10.77.0.100-10.77.0.103', router: '10.77.0.254', ntp: '10.77.0.9' }
+const ipv6 = { address: 'fd77::1/64' }
+
+async function lab(options: object = {}) {
+  const host = new ExtensionHost([{ definition: dhcpDns, options: { ipv4, ipv6, domain: 'lab.test', ...options } }])
+  await host.addPorts({ name: 'alpha', mac: A }, { name: 'beta', mac: B })
+  const take = (port: string): Uint8Array[] => host.delivered(port)
+  host.advance(1)
+  take('alpha')
+  take('beta')
+  return { host, take, counters: host.modules[0]!.counters, module: host.modules[0]!.module }
+}
+type Lab = Awaited<ReturnType<typeof lab>>
+
+// ---- DHCP -----------------------------------------------------------------------------------------------------------------------
+
+const bootp = (
+  mac: string,
+  type: number,
+  options: readonly number[] = [],
+  clientAddress = '0.0.0.0',
+): Uint8Array<ArrayBuffer> => {
+  const message = new Uint8Array(300)
+  message.set([1, 1, 6, 0, 0xde, 0xad, 0xbe, 0xef])
+  message.set(ipBytes(clientAddress), 12)
+  message.set(parseMac(mac), 28)
+  message.set([0x63, 0x82, 0x53, 0x63, 53, 1, type, ...options, 255], 236)
+  return message
+}
+const dhcp = (mac: string, type: number, options?: readonly number[], clientAddress = '0.0.0.0'): Uint8Array =>
+  udpFrame(
+    { sourceMac: mac, destinationMac: BROADCAST_MAC, source: clientAddress, destination: '255.255.255.255' },
+    68,
+    67,
+    bootp(mac, type, options, clientAddress),
+  )
+interface Told {
+  readonly type: number
+  readonly address: string
+  readonly options: ReadonlyMap<number, readonly number[]>
+}
+function told(frame: Uint8Array | undefined): Told | undefined {
+  if (!frame) return undefined
+  assert.ok(ipv4ChecksumIsRight(frame, 14))
+  assert.equal(transportChecksum(frame, 14, 17, 34, 14 + ((frame[16]! << 8) | frame[17]!)), 0)
+  const message = frame.subarray(42)
+  const options = new Map<number, number[]>()
+  for (let at = 240; message[at] !== 255; at += 2 + message[at + 1]!)
+    options.set(message[at]!, [...message.subarray(at + 2, at + 2 + message[at + 1]!)])
+  return { type: options.get(53)![0]!, address: formatIpv4(new DataView(message.slice(16, 20).buffer).getUint32(0)), options }
+}
+const says = ({ host, take }: Lab, port: string, frame: Uint8Array): Told | undefined => {
+  take(port)
+  host.send(port, frame)
+  const got = take(port)
+  assert.ok(got.length <= 1)
+  return told(got[0])
+}
+const requested = (address: string): number[] => [50, 4, ...ipBytes(address)]
+const toServer = [54, 4, 10, 77, 0, 1]
+const named = (name: string): number[] => [12, name.length, ...Buffer.from(name)]
+// DISCOVER to ACK; the address.
+function comesUp(one: Lab, port: string, mac: string, options: readonly number[] = []): string {
+  const offer = says(one, port, dhcp(mac, DhcpType.discover))
+  assert.equal(offer?.type, DhcpType.offer)
+  const ack = says(one, port, dhcp(mac, DhcpType.request, [...requested(offer.address), ...toServer, ...options]))
+  assert.deepEqual([ack?.type, ack?.address], [DhcpType.ack, offer.address])
+  return offer.address
+}
+
+test('a guest gets an address of its own with what belongs to it, and the same again', async () => {
+  const one = await lab({ mtu: 1400, ipv4: { ...ipv4, routes: [{ to: '10.9.0.0/16', via: '10.77.0.7' }] } })
+  const first = comesUp(one, 'alpha', A)
+  const second = comesUp(one, 'beta', B)
+  assert.notEqual(first, second)
+  const offer = says(one, 'alpha', dhcp(A, DhcpType.discover))!
+  assert.equal(offer.address, first)
+  const value = (code: number): string => [...(offer.options.get(code) ?? [])].join('.')
+  assert.deepEqual([1, 3, 6, 26, 28, 42, 51, 54].map(value), [
+    '255.255.255.0',
+    '10.77.0.254',
+    '10.77.0.1',
+    '5.120',
+    '10.77.0.255',
+    '10.77.0.9',
+    '0.0.14.16',
+    '10.77.0.1',
+  ])
+  assert.equal(value(121), '16.10.9.10.77.0.7.0.10.77.0.254')
+  assert.equal(Buffer.from(offer.options.get(15)!).toString(), 'lab.test')
+  assert.equal(one.host.dropped('alpha', 'dhcp-dns: answered'), 3)
+  assert.deepEqual(one.take('beta'), [], 'nobody else hears of it')
+})
+
+test("an address that is not the guest's is refused, and one that went to another server forgotten", async () => {
+  const one = await lab()
+  const address = comesUp(one, 'alpha', A)
+  assert.equal(says(one, 'beta', dhcp(B, DhcpType.request, requested(address)))?.type, DhcpType.nak)
+  assert.equal(says(one, 'alpha', dhcp(A, DhcpType.request, requested('10.1.1.1')))?.type, DhcpType.nak)
+  assert.equal(says(one, 'alpha', dhcp(A, DhcpType.request, requested(address)))?.type, DhcpType.ack)
+  assert.equal(says(one, 'alpha', dhcp(A, DhcpType.request, [], address))?.type, DhcpType.ack, 'a renewal')
+  says(one, 'beta', dhcp(B, DhcpType.discover))
+  assert.equal(says(one, 'beta', dhcp(B, DhcpType.request, [...requested('10.77.0.101'), 54, 4, 10, 77, 0, 66])), undefined)
+  assert.equal(says(one, 'alpha', dhcp(A, DhcpType.inform, [], address))?.options.has(51), false)
+})
+
+test('what is released or over is given to others; what was declined rests a while', async () => {
+  const one = await lab({ ipv4: { ...ipv4, pool: '10.77.0.100-10.77.0.100' } })
+  const address = comesUp(one, 'alpha', A)
+  assert.equal(says(one, 'beta', dhcp(B, DhcpType.discover)), undefined, 'there is no other')
+  says(one, 'beta', dhcp(B, DhcpType.release, toServer, address))
+  assert.equal(says(one, 'beta', dhcp(B, DhcpType.discover)), undefined, 'only who has it gives it back')
+  says(one, 'alpha', dhcp(A, DhcpType.release, toServer, address))
+  assert.equal(comesUp(one, 'beta', B), address)
+  says(one, 'beta', dhcp(B, DhcpType.decline, [...requested(address), ...toServer]))
+  assert.equal(says(one, 'beta', dhcp(B, DhcpType.discover)), undefined)
+  one.host.advance(301_000)
+  assert.equal(comesUp(one, 'alpha', A), address)
+  one.host.advance(3_601_000)
+  assert.equal(comesUp(one, 'beta', B), address)
+})
+
+test('a static lease is for its VM alone, by port or by address', async () => {
+  const statics = [
+    { port: 'alpha', address: '10.77.0.101' },
+    { mac: B, address: '10.77.0.5', name: 'db' },
+  ]
+  const one = await lab({ statics })
+  assert.equal(comesUp(one, 'alpha', A), '10.77.0.101')
+  assert.equal(comesUp(one, 'beta', B), '10.77.0.5')
+  for (const last of [3, 4, 5])
+    assert.notEqual(says(one, 'beta', dhcp(`02:00:00:00:00:0${last}`, DhcpType.discover))?.address, '10.77.0.101')
+})
+
+test('one guest can take no more than its share, whatever it calls itself, and be answered no more often than its rate', async () => {
+  const one = await lab({ leasesPerPort: 2, answersPerSecond: 10, ipv4: { ...ipv4, pool: '10.77.0.100-10.77.0.199' } })
+  const addresses = new Set<string>()
+  for (let n = 0; n < 8; n++) {
+    const mac = `02:00:00:00:01:${n.toString(16).padStart(2, '0')}`
+    one.host.send('alpha', relabel(dhcp(mac, DhcpType.discover), A))
+    for (const frame of one.take('alpha')) addresses.add(told(frame)!.address)
+  }
+  assert.ok(addresses.size <= 2)
+  comesUp(one, 'beta', B)
+  for (let n = 0; n < 50; n++) one.host.send('beta', dhcp(B, DhcpType.discover))
+  assert.equal(one.take('beta').length, 8)
+  assert.ok(one.counters[LabCounter.limited]! >= 42)
+})
+// The switch lets no port send from another MAC address: what a guest may forge is what the message says.
+function relabel(frame: Uint8Array, mac: string): Uint8Array {
+  const copy = frame.slice()
+  copy.set(parseMac(mac), 6)
+  return copy
+}
+
+// ---- IPv6 -----------------------------------------------------------------------------------------------------------------------
+
+const icmp6 = (source: string, destination: string, message: Uint8Array<ArrayBuffer>, mac = A): Uint8Array =>
+  ipFrame({ sourceMac: mac, destinationMac: '33:33:00:00:00:02', source, destination, hops: 255 }, 58, message, 2)
+const isSummed = (frame: Uint8Array, protocol: number): boolean => {
+  const length = (frame[18]! << 8) | frame[19]!
+  return foldSum(sumBytes(frame, 54, 54 + length, pseudoSumIpv6(frame, 14, protocol, length))) === 0
+}
+
+test('a solicitation gets an advertisement of the network, of names, and of no router unless it is one', async () => {
+  const { host, take } = await lab({ mtu: 1400 })
+  host.send('alpha', icmp6('fe80::1', 'ff02::2', Uint8Array.of(133, 0, 0, 0, 0, 0, 0, 0)))
+  const [frame] = take('alpha')
+  assert.ok(frame && isSummed(frame, 58))
+  assert.equal(formatIpv6(frame, 22), LINK)
+  const message = frame.subarray(54)
+  assert.deepEqual([...message.subarray(0, 8)], [134, 0, message[2], message[3], 64, 0, 0, 0])
+  const options = new Map<number, Uint8Array>()
+  for (let at = 16; at < message.length; at += message[at + 1]! * 8)
+    options.set(message[at]!, message.subarray(at, at + message[at + 1]! * 8))
+  assert.equal(formatMac(options.get(1)!, 2), SERVER)
+  assert.deepEqual([...options.get(3)!.subarray(2, 4)], [64, 0xc0])
+  assert.equal(formatIpv6(options.get(3)!, 16), 'fd77::')
+  assert.equal(formatIpv6(options.get(25)!, 8), 'fd77::1')
+  assert.deepEqual([...options.get(31)!.subarray(8, 18)], [...dnsNameBytes('lab.test')])
+  assert.equal(options.get(5)![7], 1400 & 255)
+  host.send(
+    'alpha',
+    ipFrame(
+      { sourceMac: A, destinationMac: '33:33:00:00:00:02', source: 'fe80::1', destination: 'ff02::2' },
+      58,
+      Uint8Array.of(133, 0, 0, 0, 0, 0, 0, 0),
+      2,
+    ),
+  )
+  assert.equal(take('alpha').length, 0, 'it has passed a router')
+})
+
+test('each guest hears an advertisement when it comes and in each interval', async () => {
+  const host = new ExtensionHost([{ definition: dhcpDns, options: { ipv6: { ...ipv6, mode: 'stateful', routerSeconds: 600 } } }])
+  await host.addPorts({ name: 'alpha', mac: A }, { name: 'beta', mac: B })
+  host.advance(60_000)
+  for (const port of ['alpha', 'beta']) {
+    const frames = host.delivered(port)
+    assert.ok(frames.length >= 1)
+    assert.equal(frames.at(-1)![54 + 5], 0xc0)
+    assert.equal((frames.at(-1)![54 + 6]! << 8) | frames.at(-1)![54 + 7]!, 600)
+  }
+})
+
+const dhcp6 = (type: number, options: readonly number[], mac = A): Uint8Array =>
+  udpFrame(
+    { sourceMac: mac, destinationMac: '33:33:00:01:00:02', source: 'fe80::1', destination: 'ff02::1:2' },
+    546,
+    547,
+    Uint8Array.from([type, 1, 2, 3, ...options]),
+  )
+const duid = (last: number): number[] => [0, 1, 0, 10, 0, 3, 0, 1, 2, 0, 0, 0, 0, last]
+const serverId = [0, 2, 0, 10, 0, 3, 0, 1, ...parseMac(SERVER)]
+const association = (...inner: number[]): number[] => [0, 3, 0, 12 + inner.length, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, 0, ...inner]
+const named6 = (address: string): number[] => [0, 5, 0, 24, ...ipBytes(address), 0, 0, 0, 0, 0, 0, 0, 0]
+function told6(
+  frame: Uint8Array | undefined,
+): { type: number; address: string | undefined; status: number | undefined; dns: string | undefined } | undefined {
+  if (!frame) return undefined
+  assert.ok(isSummed(frame, 17))
+  const message = frame.subarray(62, 54 + ((frame[58]! << 8) | frame[59]!))
+  let address: string | undefined
+  let status: number | undefined
+  let dns: string | undefined
+  const walk = (from: number, to: number): void => {
+    for (let at = from; at < to; ) {
+      const code = (message[at]! << 8) | message[at + 1]!
+      const length = (message[at + 2]! << 8) | message[at + 3]!
+      if (code === 3) walk(at + 16, at + 4 + length)
+      if (code === 5) address = formatIpv6(message, at + 4)
+      if (code === 13) status = message[at + 5]
+      if (code === 23) dns = formatIpv6(message, at + 4)
+      at += 4 + length
+    }
+  }
+  walk(4, message.length)
+  return { type: message[0]!, address, status, dns }
+}
+
+test('DHCPv6 gives one address to one association, renews, takes it back, and says what else there is', async () => {
+  const one = await lab({ ipv6: { ...ipv6, mode: 'stateful', first: 0x100, count: 2 } })
+  const says6 = (port: string, frame: Uint8Array) => {
+    one.take(port)
+    one.host.send(port, frame)
+    return told6(one.take(port)[0])
+  }
+  const advertise = says6('alpha', dhcp6(Dhcp6Type.solicit, [...duid(1), ...association()]))!
+  assert.deepEqual([advertise.type, advertise.dns], [Dhcp6Type.advertise, 'fd77::1'])
+  const { address } = advertise
+  assert.match(address!, /^fd77::10[01]$/)
+  const ask = [...duid(1), ...serverId, ...association(...named6(address!))]
+  assert.equal(says6('alpha', dhcp6(Dhcp6Type.request, ask))?.address, address)
+  assert.equal(says6('alpha', dhcp6(Dhcp6Type.renew, ask))?.address, address)
+  assert.equal(says6('beta', dhcp6(Dhcp6Type.renew, ask, B))?.status, 3, 'of another port')
+  const other = says6('beta', dhcp6(Dhcp6Type.solicit, [...duid(2), ...association(), 0, 14, 0, 0], B))!
+  assert.equal(other.type, Dhcp6Type.reply)
+  assert.notEqual(other.address, address)
+  assert.equal(says6('beta', dhcp6(Dhcp6Type.solicit, [...duid(3), ...association()], B))?.status, 2, 'the pool is used up')
+  assert.equal(says6('alpha', dhcp6(Dhcp6Type.release, ask))?.status, 0)
+  assert.equal(says6('beta', dhcp6(Dhcp6Type.solicit, [...duid(3), ...association()], B))?.address, address)
+  assert.equal(says6('alpha', dhcp6(Dhcp6Type.confirm, [...duid(1), ...association(...named6('fd78::5'))]))?.status, 4)
+  assert.equal(says6('alpha', dhcp6(Dhcp6Type.information, []))?.dns, 'fd77::1')
+  assert.equal(says6('alpha', dhcp6(Dhcp6Type.request, [...duid(1), ...association()])), undefined, 'to no server')
+})
+
+// ---- its own address, and names --------------------------------------------------------------------------------------------------
+
+test('ARP, neighbour solicitations and pings for its address are answered', async () => {
+  const { host, take } = await lab()
+  host.send('alpha', arpRequestFrame(A, '10.77.0.100', '10.77.0.1'))
+  const [reply] = take('alpha')
+  assert.equal(reply!.length, 60)
+  assert.deepEqual([formatMac(reply!, 22), reply![21]], [SERVER, 2])
+  const pair = { sourceMac: A, destinationMac: SERVER }
+  host.send('alpha', echoFrame({ ...pair, source: '10.77.0.100', destination: '10.77.0.1' }, false, 7, 9, Uint8Array.of(1, 2, 3)))
+  const [echo] = take('alpha')
+  assert.deepEqual([...echo!.subarray(34, 36), ...echo!.subarray(38, 45)], [0, 0, 0, 7, 0, 9, 1, 2, 3])
+  const solicit = Uint8Array.from([135, 0, 0, 0, 0, 0, 0, 0, ...ipBytes('fd77::1')])
+  host.send('alpha', icmp6('fe80::1', 'ff02::1:ff00:1', solicit))
+  const [advert] = take('alpha')
+  assert.ok(isSummed(advert!, 58))
+  assert.deepEqual([advert![54], advert![58], formatMac(advert!, 80)], [136, 0x60, SERVER])
+  host.send('alpha', echoFrame({ ...pair, source: 'fd77::100', destination: 'fd77::1' }, false, 7, 9))
+  assert.ok(isSummed(take('alpha')[0]!, 58))
+  host.send('alpha', arpRequestFrame(A, '10.77.0.100', '10.77.0.2'))
+  assert.equal(take('alpha').length, 0)
+  assert.equal(take('beta').length, 3, 'what is asked of all goes on to all')
+})
+
+const asks = (one: Lab, name: string, type: number, more: readonly number[] = []) => {
+  const extra = more.length > 0 ? 1 : 0
+  const query = Uint8Array.from([0, 5, 1, 0, 0, 1, 0, 0, 0, 0, 0, extra, ...dnsNameBytes(name), 0, type, 0, 1, ...more])
+  one.take('alpha')
+  one.host.send(
+    'alpha',
+    udpFrame({ sourceMac: A, destinationMac: SERVER, source: '10.77.0.100', destination: '10.77.0.1' }, 4000, 53, query),
+  )
+  const [frame] = one.take('alpha')
+  if (!frame) return undefined
+  const bytes = frame.slice(42, 14 + ((frame[16]! << 8) | frame[17]!))
+  const message = readDnsMessage(bytes, 0, bytes.length)!
+  const text = message.answers.map((record) => {
+    if (record.type === DnsType.a) return formatIpv4(new DataView(bytes.buffer).getUint32(record.dataAt))
+    return record.type === DnsType.aaaa ? formatIpv6(bytes, record.dataAt) : dnsTarget(bytes, record, 0, bytes.length)
+  })
+  return { code: message.code, text, asked: Buffer.from(bytes.subarray(12, 12 + name.length + 1)).toString('latin1') }
+}
+
+test('VMs are known by the names of their ports and by what they call themselves, forwards and backwards', async () => {
+  const one = await lab({ names: [{ name: 'printer', addresses: ['10.77.0.9', 'fd77::9'] }] })
+  const alpha = comesUp(one, 'alpha', A, named('Web-1.example'))
+  assert.deepEqual(asks(one, 'alpha.lab.test', DnsType.a)?.text, [alpha])
+  assert.deepEqual(asks(one, 'alpha', DnsType.a)?.text, [alpha])
+  const mixed = asks(one, 'wEb-1.LAB.tesT', DnsType.a)!
+  assert.deepEqual([mixed.text, mixed.asked.slice(1)], [[alpha], 'wEb-1\x03LAB\x04tesT'.slice(0, mixed.asked.length - 1)])
+  assert.deepEqual(asks(one, 'printer.lab.test', DnsType.aaaa)?.text, ['fd77::9'])
+  assert.deepEqual(asks(one, 'gateway.lab.test', DnsType.a)?.text, ['10.77.0.1'])
+  const last = alpha.split('.').reverse().join('.')
+  assert.deepEqual(asks(one, `${last}.in-addr.arpa`, DnsType.ptr)?.text, ['web-1.lab.test'])
+  const six = `9${'.0'.repeat(23)}.0.0.0.0.7.7.d.f.ip6.arpa`
+  assert.deepEqual(asks(one, six, DnsType.ptr)?.text, ['printer.lab.test'])
+  assert.deepEqual([asks(one, 'alpha.lab.test', DnsType.aaaa)?.code, asks(one, 'nobody.lab.test', DnsType.a)?.code], [0, 3])
+  assert.deepEqual([asks(one, 'example.org', DnsType.a)?.code, asks(one, '1.0.0.10.in-addr.arpa', DnsType.ptr)?.code], [5, 5])
+})
+
+test('no guest gets the name of another, of the server or of the configuration', async () => {
+  const one = await lab({ names: [{ name: 'printer', addresses: ['10.77.0.9'] }] })
+  const alpha = comesUp(one, 'alpha', A, named('first'))
+  for (const name of ['alpha', 'first', 'gateway', 'PRINTER', '-', '..', 'al\u0000pha']) comesUp(one, 'beta', B, named(name))
+  assert.deepEqual(asks(one, 'alpha.lab.test', DnsType.a)?.text, [alpha])
+  assert.deepEqual(asks(one, 'first.lab.test', DnsType.a)?.text, [alpha])
+  assert.deepEqual(asks(one, 'gateway.lab.test', DnsType.a)?.text, ['10.77.0.1'])
+  assert.deepEqual(asks(one, 'printer.lab.test', DnsType.a)?.text, ['10.77.0.9'])
+})
+
+test('an address that a guest makes itself is known by its name, and nobody takes it from it', async () => {
+  const one = await lab()
+  const probe = (mac: string, address: string) =>
+    icmp6('::', 'ff02::1:ff00:1', Uint8Array.from([135, 0, 0, 0, 0, 0, 0, 0, ...ipBytes(address)]), mac)
+  one.host.send('alpha', probe(A, 'fd77::abcd'), probe(A, 'fd99::1'))
+  one.host.send('beta', probe(B, 'fd77::abcd'))
+  assert.deepEqual(asks(one, 'alpha.lab.test', DnsType.aaaa)?.text, ['fd77::abcd'])
+  assert.deepEqual(asks(one, 'beta.lab.test', DnsType.aaaa)?.text, [])
+})
+
+test('extended DNS is answered in kind, another version refused, nonsense not answered', async () => {
+  const one = await lab()
+  const opt = (version: number): number[] => [0, 0, 41, 4, 208, 0, version, 0, 0, 0, 0]
+  assert.equal(asks(one, 'gateway.lab.test', DnsType.a, opt(0))?.code, 0)
+  assert.equal(asks(one, 'gateway.lab.test', DnsType.a, opt(1))?.text.length, 0)
+  one.host.send(
+    'alpha',
+    udpFrame(
+      { sourceMac: A, destinationMac: SERVER, source: '10.77.0.100', destination: '10.77.0.1' },
+      4000,
+      53,
+      new Uint8Array(12),
+    ),
+  )
+  assert.equal(one.take('alpha').length, 0)
+})
+
+test('whatever guests send, nothing throws, and no answer is longer than a frame', async () => {
+  const { host, module, take } = await lab({ ipv6: { ...ipv6, mode: 'stateful' }, answersPerSecond: 10_000 })
+  const pair = { sourceMac: A, destinationMac: SERVER, source: '10.77.0.100', destination: '10.77.0.1' }
+  const link = { ...pair, source: 'fe80::1', destination: LINK }
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 200 }), fc.nat(10), fc.nat(255), (tail, type, octet) => {
+      const message = bootp(A, type)
+      message.set(tail.subarray(0, 50), 240)
+      host.advance(1)
+      host.send(
+        'alpha',
+        udpFrame(pair, 68, 67, message),
+        udpFrame(link, 546, 547, Uint8Array.from([type, 0, 0, 1, ...duid(1), ...tail])),
+        udpFrame(pair, 4000, 53, Uint8Array.from([0, 1, 1, 0, 0, 1, 0, 0, 0, 0, 0, 1, ...tail])),
+        icmp6('fe80::1', LINK, Uint8Array.from([octet, 0, 0, 0, ...tail])),
+        etherFrame(SERVER, A, 0x0806, tail),
+      )
+      for (const frame of take('alpha')) assert.ok(frame.length <= 1514)
+      take('beta')
+    }),
+    { numRuns: 400 },
+  )
+  assert.deepEqual([module.state, host.reports], ['running', []])
+})
+
+test('what is wrong in the options is refused with its place', () => {
+  const wrong: readonly (readonly [raw: unknown, message: RegExp])[] = [
+    [{}, /neither ipv4 nor ipv6/],
+    [{ ipv4: { address: '10.0.0.1' } }, /ipv4\.address: "10\.0\.0\.1" needs the length of its network/],
+    [{ ipv4: { address: '10.0.0.1/24', pool: '10.0.1.1-10.0.1.2' } }, /pool: .* is not all in the network/],
+    [{ ipv4, statics: [{ port: 'a', address: '10.1.1.1' }] }, /statics\[0\]\.address: 10\.1\.1\.1 is not in the network/],
+    [{ ipv4, statics: [{ address: '10.77.0.3' }] }, /statics\[0\]: is for nobody/],
+    [{ ipv6: { address: 'fd00::1/56' } }, /guests make themselves addresses in one of \/64/],
+    [{ ipv4, domain: 'a..b' }, /domain: "a\.\.b" is not a domain/],
+    [{ ipv4, mac: '01:00:00:00:00:01' }, /mac: .* is a group address/],
+    [{ ipv6: { address: 'fd00::1/64', first: 5 } }, /first: there is no such option/],
+  ]
+  for (const [raw, message] of wrong) assert.throws(() => dhcpDns.parseOptions!(raw), message)
+})
