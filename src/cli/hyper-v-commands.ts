@@ -12,4 +12,12 @@ export function addHyperVCommands(program: Command, run: Run): void {
     .action((_: unknown, command: Command) =>
       run(command, async (context) => (await import('./hyper-v/run-cmdlet.ts')).listCmdlets(context)),
     )
+  program
+    .command('powershell-module')
+    .description('write a PowerShell module with these cmdlets')
+    .option('-o, --output <dir>', 'directory to write it to', 'vmswitch')
+    .addOption(new Option('--json', 'answer in JSON'))
+    .action(({ output }: { output: string }, command: Command) =>
+      run(command, async (context) => (await import('./commands/powershell-module.ts')).writePowershellModule(context, output)),
+    )
 }
