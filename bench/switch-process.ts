@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { createSwitch, type SwitchConfig } from '../src/engine/host.ts'
 import { type InBoxExtensionName, inBoxExtensionUrl } from '../src/extensions/catalog.ts'
 import { askHeap } from './alloc/heap-question.ts'
+import { FLOWGEN_NETWORK, MANY_RULES, ruleOptions, ruleSet } from './policy/rule-sets.ts'
 
 /**
  * Which extensions are loaded: none; counters, an ACL of 100 rules and the MAC guard; the same with rules of which half match every
@@ -26,6 +27,8 @@ export interface SwitchProcessOptions {
   readonly macs?: readonly [string, string]
   /** The left port has stateful rules, which let everything through and follow it. */
   readonly stateful?: boolean
+  /** So many extended rules at each port, for what it sends: all allow. */
+  readonly rules?: number
 }
 
 const options = JSON.parse(process.argv[2] ?? '{}') as SwitchProcessOptions
@@ -109,6 +112,12 @@ const running = await createSwitch(
 if (options.stateful) {
   const rules = ['outbound', 'inbound'].map((direction) => ({ name: direction, action: 'allow', direction, stateful: true }))
   await running.policies.add(running.portId('left'), { type: 'extended-acl', value: { rules } })
+}
+if (options.rules !== undefined) {
+  const step = MANY_RULES / options.rules // few are some of the many
+  const rules = ruleSet(MANY_RULES, 4, 11, FLOWGEN_NETWORK).filter((_, i) => i % step === 0)
+  for (const name of portNames)
+    await running.policies.add(running.portId(name), { type: 'extended-acl', value: { rules: rules.map(ruleOptions) } })
 }
 const say = (answer: Record<string, unknown>): boolean => process.stdout.write(`${JSON.stringify(answer)}\n`)
 

@@ -49,13 +49,22 @@ function prefixBits(share: number, family: 4 | 6): number | undefined {
 const cut = (bytes: readonly number[], bits: number): number[] =>
   bytes.map((byte, i) => byte & ~(0xff >> Math.min(8, Math.max(0, bits - i * 8))) & 0xff)
 
-/** `count` rules for what a port sends; all of them allow, so that the rest of a packet's way is the same. */
-export function ruleSet(count: number, family: 4 | 6, seed: number): ExtendedAclRule[] {
+/** Rules of a large set. */
+export const MANY_RULES = 10_000
+/** The /14 in which the flows of testpmd's flowgen are. */
+export const FLOWGEN_NETWORK = [10, 252] as const
+
+/**
+ * `count` rules for what a port sends; all of them allow, so that the rest of a packet's way is the same. `network`: first bytes of a /14 of
+ * IPv4 in which all remote prefixes are, in place of four /8.
+ */
+export function ruleSet(count: number, family: 4 | 6, seed: number, network?: readonly [number, number]): ExtendedAclRule[] {
   const random = numbers(seed)
   return Array.from({ length: count }, (_, i) => {
     const bits = prefixBits(random(100), family)
     const bytes = Array.from({ length: family === 4 ? 4 : 16 }, () => random(256))
     bytes.splice(0, family === 4 ? 1 : 2, ...(family === 4 ? [[10, 172, 192, 198][random(4)]!] : [0x20, 0x01]))
+    if (network !== undefined) bytes.splice(0, 2, network[0], network[1] + random(4))
     const port = random(10)
     const remotePorts: PortRange | undefined =
       port < 5 || bits === undefined
@@ -98,3 +107,26 @@ export function flowsOf(rules: readonly ExtendedAclRule[], count: number, family
     }
   })
 }
+
+const portsText = ([first, last]: PortRange): string => `${first}-${last}`
+
+/** A rule of `ruleSet` over IPv4 as the property `extended-acl` has it. */
+export const ruleOptions = ({
+  name,
+  action,
+  direction,
+  weight,
+  protocol,
+  remoteAddress,
+  remotePorts,
+  localPorts,
+}: ExtendedAclRule): object => ({
+  name,
+  action,
+  direction,
+  weight,
+  protocol,
+  ...(remoteAddress ? { remoteIPAddress: `${remoteAddress.address.join('.')}/${remoteAddress.bits}` } : {}),
+  ...(remotePorts ? { remotePort: portsText(remotePorts) } : {}),
+  ...(localPorts ? { localPort: portsText(localPorts) } : {}),
+})

@@ -21,6 +21,8 @@ export interface OwnSwitchOptions {
   readonly macs?: readonly [string, string] | undefined
   /** The left port follows connections, both ways. */
   readonly stateful?: boolean
+  /** Extended rules at each port, for what it sends. */
+  readonly rules?: number
   /** For the runtime, before the program. */
   readonly nodeArguments?: readonly string[]
   /** Directory that captures and the like are written to. */
@@ -37,6 +39,7 @@ export async function startOwnSwitch(options: OwnSwitchOptions, scope: Scope): P
     ...(options.uplink ? { uplink: options.uplink } : {}),
     ...(options.macs ? { macs: options.macs } : {}),
     ...(options.stateful ? { stateful: true } : {}),
+    ...(options.rules === undefined ? {} : { rules: options.rules }),
   }
   const child = new Child(
     {

@@ -41,7 +41,7 @@ describe('the memory of flows', () => {
             const found = memo.find(words, key.lookup)
             if (found !== NOT_KNOWN) assert.equal(found, noted.get(name))
             const together = new Int32Array(1)
-            memo.findAll([words], Int32Array.of(key.lookup), Uint8Array.of(0), 1, together)
+            memo.findAll(words, Int32Array.of(key.lookup), Uint8Array.of(0), 1, together)
             assert.equal(together[0], found)
             if (found === NOT_KNOWN) {
               memo.note(words, key.lookup, rank)

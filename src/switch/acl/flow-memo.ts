@@ -4,7 +4,7 @@
 //
 // The rule it must not break: it answers for a key only what was found for the very same key since it was emptied. Allocates a table once,
 // when the first flow of its family comes; the kernel gives memory only for what is written to.
-import { K_PORTS, K_PROTOCOL, K_SWITCH_PORT } from './flow-key.ts'
+import { FLOW_KEY_WORDS, K_PORTS, K_PROTOCOL, K_SWITCH_PORT } from './flow-key.ts'
 
 /** Flows of each family that are remembered at the most. */
 export const MEMO_ENTRIES = 32_768
@@ -69,16 +69,17 @@ export class FlowMemo {
     return this.words
   }
 
-  // Index of the set of a key.
-  private placeOf(key: Uint32Array): number {
-    let hash = Math.imul(key[7]! ^ key[K_PORTS]! ^ this.seed, 0x9e3779b1)
-    hash = Math.imul(hash ^ (hash >>> 15) ^ key[3]! ^ key[K_PROTOCOL]!, 0x85ebca6b)
+  // Index of the set of the key at `k`.
+  private placeOf(keys: Uint32Array, k: number): number {
+    let hash = Math.imul(keys[k + 7]! ^ keys[k + K_PORTS]! ^ this.seed, 0x9e3779b1)
+    hash = Math.imul(hash ^ (hash >>> 15) ^ keys[k + 3]! ^ keys[k + K_PROTOCOL]!, 0x85ebca6b)
     if (this.wide) {
-      const local = Math.imul(key[0]! ^ (key[1]! << 7) ^ (key[2]! << 13), 0x9e3779b1)
-      const remote = Math.imul(key[4]! ^ (key[5]! >>> 11) ^ (key[5]! << 7) ^ (key[6]! << 13), 0x85ebca6b)
+      const local = Math.imul(keys[k]! ^ (keys[k + 1]! << 7) ^ (keys[k + 2]! << 13), 0x9e3779b1)
+      const high = keys[k + 5]!
+      const remote = Math.imul(keys[k + 4]! ^ (high >>> 11) ^ (high << 7) ^ (keys[k + 6]! << 13), 0x85ebca6b)
       hash = Math.imul(hash ^ (hash >>> 13) ^ local ^ (remote >>> 9) ^ remote, 0xc2b2ae35)
     }
-    hash ^= Math.imul(key[K_SWITCH_PORT]!, 0x27d4eb2f)
+    hash ^= Math.imul(keys[k + K_SWITCH_PORT]!, 0x27d4eb2f)
     return FIRST_WORD + ((hash ^ (hash >>> 16)) & (SETS - 1)) * 2 * this.stride
   }
 
@@ -86,31 +87,27 @@ export class FlowMemo {
   find(key: Uint32Array, lookup: number): number {
     if (!this.asks(1)) return NOT_KNOWN
     const words = this.table()
-    const at = this.placeOf(key)
-    const rank = check(words, at, this.wide, key, lookup + this.generation)
-    return rank === NOT_KNOWN ? check(words, at + this.stride, this.wide, key, lookup + this.generation) : rank
+    return inSet(words, this.placeOf(key, 0), this.wide, key, 0, lookup + this.generation)
   }
 
-  /** The same for the keys that the first `count` (at most 64) of `chosen` name, into `ranks`. Returns how many are not known. */
-  findAll(keys: readonly Uint32Array[], lookups: Int32Array, chosen: Uint8Array, count: number, ranks: Int32Array): number {
-    const { places, wide, stride, generation } = this
+  /**
+   * The same for those keys of `keys`, one behind the other, that the first `count` (at most 64) of `chosen` name, into `ranks`. Returns how many
+   * are not known.
+   */
+  findAll(keys: Uint32Array, lookups: Int32Array, chosen: Uint8Array, count: number, ranks: Int32Array): number {
+    const { places, wide, generation } = this
     if (!this.asks(count)) {
       for (let n = 0; n < count; n++) ranks[chosen[n]!] = NOT_KNOWN
       return count
     }
     const words = this.table()
+    for (let n = 0; n < count; n++) places[n] = this.placeOf(keys, chosen[n]! * FLOW_KEY_WORDS)
     let missed = 0
-    for (let n = 0; n < count; n++) places[n] = this.placeOf(keys[chosen[n]!]!)
     for (let n = 0; n < count; n++) {
       const i = chosen[n]!
-      const key = keys[i]!
-      const lookup = lookups[i]! + generation
-      let rank = check(words, places[n]!, wide, key, lookup)
-      if (rank === NOT_KNOWN) {
-        rank = check(words, places[n]! + stride, wide, key, lookup)
-        if (rank === NOT_KNOWN) missed++
-      }
+      const rank = inSet(words, places[n]!, wide, keys, i * FLOW_KEY_WORDS, lookups[i]! + generation)
       ranks[i] = rank
+      if (rank === NOT_KNOWN) missed++
     }
     return missed
   }
@@ -132,7 +129,7 @@ export class FlowMemo {
     this.missed++
     const { wide, stride, generation } = this
     const words = this.table()
-    let at = this.placeOf(key)
+    let at = this.placeOf(key, 0)
     if (words[at]! > generation && (words[at + stride]! <= generation || (this.missed & 1) !== 0)) at += stride
     words[at + E_LOOKUP] = lookup + generation
     words[at + E_PORTS] = key[K_PORTS]!
@@ -149,23 +146,27 @@ export class FlowMemo {
   }
 }
 
-function check(words: Int32Array, at: number, wide: boolean, key: Uint32Array, lookup: number): number {
+// The rank in the set at `at` for the key at `k`, or NOT_KNOWN.
+function inSet(words: Int32Array, at: number, wide: boolean, keys: Uint32Array, k: number, lookup: number): number {
+  if (isEntry(words, at, wide, keys, k, lookup)) return words[at + E_RANK]!
+  const second = at + (wide ? WIDE_WORDS : NARROW_WORDS)
+  return isEntry(words, second, wide, keys, k, lookup) ? words[second + E_RANK]! : NOT_KNOWN
+}
+
+function isEntry(words: Int32Array, at: number, wide: boolean, keys: Uint32Array, k: number, lookup: number): boolean {
   let differs = words[at + E_LOOKUP]! ^ lookup
-  differs |= words[at + E_PORTS]! ^ key[K_PORTS]!
-  differs |= words[at + E_PROTOCOL]! ^ key[K_PROTOCOL]!
-  differs |= words[at + E_SWITCH_PORT]! ^ key[K_SWITCH_PORT]!
-  differs |= words[at + E_LOCAL]! ^ key[3]!
-  differs |= words[at + E_REMOTE]! ^ key[7]!
-  if (differs !== 0) return NOT_KNOWN
-  if (wide) {
-    const more = at + E_WIDE
-    differs |= words[more]! ^ key[0]!
-    differs |= words[more + 1]! ^ key[1]!
-    differs |= words[more + 2]! ^ key[2]!
-    differs |= words[more + 3]! ^ key[4]!
-    differs |= words[more + 4]! ^ key[5]!
-    differs |= words[more + 5]! ^ key[6]!
-    if (differs !== 0) return NOT_KNOWN
-  }
-  return words[at + E_RANK]!
+  differs |= words[at + E_PORTS]! ^ keys[k + K_PORTS]!
+  differs |= words[at + E_PROTOCOL]! ^ keys[k + K_PROTOCOL]!
+  differs |= words[at + E_SWITCH_PORT]! ^ keys[k + K_SWITCH_PORT]!
+  differs |= words[at + E_LOCAL]! ^ keys[k + 3]!
+  differs |= words[at + E_REMOTE]! ^ keys[k + 7]!
+  if (!wide || differs !== 0) return differs === 0
+  const more = at + E_WIDE
+  differs |= words[more]! ^ keys[k]!
+  differs |= words[more + 1]! ^ keys[k + 1]!
+  differs |= words[more + 2]! ^ keys[k + 2]!
+  differs |= words[more + 3]! ^ keys[k + 4]!
+  differs |= words[more + 4]! ^ keys[k + 5]!
+  differs |= words[more + 5]! ^ keys[k + 6]!
+  return differs === 0
 }

@@ -34,7 +34,9 @@ export class LookUps {
   readonly ranks = new Int32Array(BURST_MAX)
   private readonly pool: PacketPool
   private readonly ports: PortTable
+  // Of each position its key, and all of them one behind the other.
   private readonly keys: readonly Uint32Array[]
+  private readonly allKeys = new Uint32Array(BURST_MAX * FLOW_KEY_WORDS)
   private readonly lookups = new Int32Array(BURST_MAX)
   private readonly lists: (ExtendedList | undefined)[] = new Array<undefined>(BURST_MAX).fill(undefined)
   private readonly narrow = new FlowMemo(false)
@@ -48,7 +50,7 @@ export class LookUps {
   constructor(pool: PacketPool, ports: PortTable) {
     this.pool = pool
     this.ports = ports
-    this.keys = Array.from({ length: BURST_MAX }, () => new Uint32Array(FLOW_KEY_WORDS))
+    this.keys = Array.from({ length: BURST_MAX }, (_, i) => this.allKeys.subarray(i * FLOW_KEY_WORDS, (i + 1) * FLOW_KEY_WORDS))
   }
 
   /** Rules changed. */
@@ -92,7 +94,7 @@ export class LookUps {
 
   private decideOf(memo: FlowMemo, chosen: Uint8Array, count: number, wide: boolean): void {
     const { keys, lookups, ranks, lists } = this
-    if (memo.findAll(keys, lookups, chosen, count, ranks) === 0) return
+    if (memo.findAll(this.allKeys, lookups, chosen, count, ranks) === 0) return
     for (let n = 0; n < count; n++) {
       const i = chosen[n]!
       if (ranks[i] !== NOT_KNOWN) continue
