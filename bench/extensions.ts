@@ -1,6 +1,6 @@
 // Nanoseconds per packet of the extensions in the box that look at every packet, in cache, over bursts of 64: frames of one flow each
 // to another address, and frames of many protocols, ports and source addresses. Prints the minima of several rounds, less what an empty
-// stack takes.
+// stack takes. Then what others cost on the whole way of a packet.
 //
 //   node bench/extensions.ts [rounds]
 import type { Batch } from '../src/extension.ts'
@@ -10,6 +10,7 @@ import learningForward from '../src/extensions/learning-forward/index.ts'
 import macGuard from '../src/extensions/mac-guard/index.ts'
 import { arpRequestFrame, tcpFrame, udpFrame } from '../src/packet/build.ts'
 import { ExtensionHost, type HostedExtension } from '../test/support/extension-host.ts'
+import { turnCases } from './extension-turns.ts'
 
 const ROUNDS = Number(process.argv[2] ?? 60)
 const WARM_UP_ROUNDS = 16
@@ -133,6 +134,14 @@ for (let round = 0; round < WARM_UP_ROUNDS + ROUNDS; round++)
     const ns = Number(process.hrtime.bigint() - before) / (BURSTS * BURST)
     if (round >= WARM_UP_ROUNDS) one.best = Math.min(one.best, ns)
   }
+const turns = await turnCases()
+for (let round = 0; round < WARM_UP_ROUNDS + ROUNDS; round++)
+  for (const one of turns) {
+    const before = process.hrtime.bigint()
+    one.run()
+    const ns = Number(process.hrtime.bigint() - before) / one.packets
+    if (round >= WARM_UP_ROUNDS) one.best = Math.min(one.best, ns)
+  }
 const empty = (column: string): number => cases.find((one) => one.stack === EMPTY && one.column === column)!.best
 const rows = Object.keys(stacks).filter((stack) => stack !== EMPTY)
 console.log('nanoseconds per packet')
@@ -148,3 +157,5 @@ console.table(
     ]),
   ),
 )
+console.log('nanoseconds per packet through the whole data path, with compiled kernels and without rings')
+console.table(Object.fromEntries(turns.map(({ name, best }) => [name, Number(best.toFixed(1))])))

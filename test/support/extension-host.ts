@@ -5,6 +5,7 @@
 import type { ExtensionDefinition, Sink } from '../../src/extension.ts'
 import type { Kernels } from '../../src/kernels/kernels.ts'
 import { HEADER_COPY, HEADER_START, HEADER_STRIDE, SEGMENTS_MAX, VNET_STRIDE } from '../../src/kernels/layout.ts'
+import { instantiateKernels } from '../../src/kernels/load.ts'
 import { createTwin, linearWindows } from '../../src/kernels/twin.ts'
 import { NicType, PortType } from '../../src/ndis/oids.ts'
 import { PacketPool, POOL_TOTAL_BYTES } from '../../src/ndis/pool.ts'
@@ -29,6 +30,7 @@ const PORTS = 64
 const MAC_ENTRIES = 1024
 const PAYLOAD_BYTES = 64 * 65600
 const FRAME_ROOM = 65600
+const WASM_PAGE = 65536
 const OID_LIMIT_MS = 1000
 
 const after: After = (ms, callback) => {
@@ -80,11 +82,14 @@ export interface HostedModule {
 }
 
 class Memory {
-  readonly buffer: ArrayBuffer
+  readonly buffer: ArrayBufferLike
+  readonly wasm: WebAssembly.Memory | undefined
   #used = 1 << 20
 
-  constructor(bytes: number) {
-    this.buffer = new ArrayBuffer(bytes)
+  constructor(bytes: number, forWasm: boolean) {
+    const initial = Math.ceil(bytes / WASM_PAGE)
+    this.wasm = forWasm ? new WebAssembly.Memory({ initial, maximum: 65536, shared: true }) : undefined
+    this.buffer = this.wasm?.buffer ?? new ArrayBuffer(bytes)
   }
 
   take(bytes: number): number {
@@ -118,17 +123,24 @@ export class ExtensionHost {
   readonly #payloadAt: number
   readonly #scratchAt: number
 
-  constructor(extensions: readonly HostedExtension[]) {
-    const memory = new Memory(POOL_TOTAL_BYTES + deliveryListBytes(PORTS) + PAYLOAD_BYTES + (8 << 20))
+  /** `kernels`: compiled ones, in place of their twins in TypeScript, for measuring. */
+  constructor(extensions: readonly HostedExtension[], options: { readonly kernels?: Uint8Array } = {}) {
+    const memory = new Memory(
+      POOL_TOTAL_BYTES + deliveryListBytes(PORTS) + PAYLOAD_BYTES + (8 << 20),
+      options.kernels !== undefined,
+    )
     const { buffer } = memory
     this.#memory = memory
-    this.#kernels = createTwin({
-      linear: buffer,
-      windows: linearWindows(buffer),
-      copyForeign() {
-        throw new Error('this host has no foreign memory')
-      },
-    })
+    this.#kernels =
+      options.kernels !== undefined && memory.wasm !== undefined
+        ? instantiateKernels(options.kernels, memory.wasm)
+        : createTwin({
+            linear: buffer,
+            windows: linearWindows(buffer),
+            copyForeign() {
+              throw new Error('this host has no foreign memory')
+            },
+          })
     this.pool = new PacketPool(buffer, memory.take(POOL_TOTAL_BYTES), this.#kernels)
     this.#payloadAt = memory.take(PAYLOAD_BYTES)
     this.#scratchAt = memory.take(FRAME_ROOM)
@@ -297,6 +309,11 @@ export class ExtensionHost {
     const id = this.#ids.get(port)
     if (id === undefined) throw new Error(`the test has no port "${port}"`)
     return id
+  }
+
+  /** Frames delivered to `port` are forgotten from now on: for measuring. */
+  ignoreDelivered(port: string): void {
+    this.#delivery.setQueues(this.id(port), [{ offloads: 0xff, refusal: 0, deliver: (_list, count) => count }])
   }
 
   #receiver(name: string): SinkQueue {
