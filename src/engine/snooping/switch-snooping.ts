@@ -214,17 +214,11 @@ export class SwitchSnooping {
     const { portName } = this.#components
     const now = this.#now
     const seconds = (ends: number): number => Math.max(0, Math.ceil((ends - now) / 10))
-    const members = groups.entries().flatMap(({ vlan, isIpv4, address, members: all }) =>
-      all
-        .filter(({ endsTenths }) => endsTenths > now)
-        .map(({ port, endsTenths }) => ({
-          vlan,
-          isIpv4,
-          address,
-          port: portName(port),
-          expiresSeconds: seconds(endsTenths),
-        })),
-    )
+    const members = groups
+      .entries()
+      .flatMap(({ vlan, isIpv4, address, members: all }) =>
+        all.map(({ port, endsTenths }) => ({ vlan, isIpv4, address, port: portName(port), expiresSeconds: seconds(endsTenths) })),
+      )
     const isRouter = ({ address }: (typeof members)[number]): boolean => address.every((word) => word === 0)
     return {
       settings,

@@ -47,7 +47,9 @@ export const snoopingSchema = z
       .min(GROUPS_MIN)
       .max(GROUPS_MAX)
       .optional()
-      .describe('Groups that the table holds; a port may have that divided by the number of ports, an eighth at most. Default: 1024.'),
+      .describe(
+        'Groups that the table holds; a port may have that divided by the number of ports, an eighth at most. Default: 1024.',
+      ),
     routerPorts: ports.describe('Ports behind which a multicast router always is. Others are learned.'),
     fastLeavePorts: ports.describe('Ports with one host behind each: a leave ends the membership at once.'),
     querier: querierSchema

@@ -1,0 +1,192 @@
+// Snooping of IGMP and MLD between network namespaces: kernels join and leave groups, and a bridge of the kernel asks for members. Needs root.
+import assert from 'node:assert/strict'
+import { type ChildProcessByStdio, spawn } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { createInterface } from 'node:readline'
+import type { Readable, Writable } from 'node:stream'
+import { type TestContext, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { createSwitch, type RunningSwitch } from '../../src/engine/host.ts'
+import type { SnoopingConfig, SnoopingStatus } from '../../src/engine/snooping/snooping-config.ts'
+import { whyNoTap } from '../support/machine.ts'
+import { temporaryDirectory } from '../support/temp-dir.ts'
+import { Namespace, run } from '../support/veth.ts'
+
+const PYTHON = '/usr/bin/python3'
+const script = fileURLToPath(new URL('../support/group-member.py', import.meta.url))
+const skip = whyNoTap() ?? (existsSync(PYTHON) ? false : 'this machine has no python3')
+const GROUP = '239.1.2.3'
+const GROUP6 = 'ff15::77'
+const FRAMES = 5
+
+/** A host behind a port, which does what it is told. */
+class Host {
+  readonly #process: ChildProcessByStdio<Writable, Readable, null>
+  readonly #lines: AsyncIterator<string>
+
+  constructor(side: Namespace, device: string) {
+    this.#process = spawn('ip', ['netns', 'exec', side.name, PYTHON, script, device], { stdio: ['pipe', 'pipe', 'inherit'] })
+    this.#lines = createInterface({ input: this.#process.stdout })[Symbol.asyncIterator]()
+  }
+
+  async line(): Promise<string> {
+    return String((await this.#lines.next()).value)
+  }
+
+  async ask(command: string): Promise<unknown> {
+    this.#process.stdin.write(`${command}\n`)
+    return JSON.parse(await this.line()) as unknown
+  }
+
+  async heard(): Promise<Record<string, number>> {
+    return (await this.ask('heard')) as Record<string, number>
+  }
+
+  close(): void {
+    this.#process.stdin.end()
+    this.#process.kill()
+  }
+}
+
+interface World {
+  readonly vmswitch: RunningSwitch
+  readonly hosts: readonly Host[]
+  readonly sides: readonly Namespace[]
+  readonly mdb: () => SnoopingStatus
+}
+
+const timers = { queryIntervalSeconds: 4, queryResponseSeconds: 0.5, lastMemberQuerySeconds: 0.2 }
+
+// Four TAP ports, each in a namespace of its own; the fourth is a port of a bridge there if `bridged`.
+async function world(t: TestContext, snooping: SnoopingConfig, bridged: boolean): Promise<World> {
+  const sides = [1, 2, 3, 4].map(() => new Namespace())
+  const interfaces = sides.map((_, i) => `vs${process.pid % 100000}x${i}${bridged ? 'b' : ''}`)
+  const vmswitch = await createSwitch(
+    {
+      name: 'snooped',
+      type: 'private',
+      processors: 2,
+      extensions: [],
+      snooping,
+      ports: interfaces.map((name, i) => ({
+        name: `p${i + 1}`,
+        mac: null,
+        macSpoofing: 'off',
+        learning: true,
+        link: 'up',
+        endpoint: { kind: 'tap', interface: name, mtu: 1500, queues: 1 },
+      })),
+      macTable: { entries: 64, ageingSeconds: 0 },
+      directory: temporaryDirectory(),
+    },
+    { log: () => {} },
+  )
+  const hosts: Host[] = []
+  t.after(async () => {
+    for (const host of hosts) host.close()
+    await vmswitch.close()
+    for (const side of sides) side.delete()
+  })
+  for (const [i, side] of sides.entries()) {
+    if (bridged && i === 3) bridge(side, interfaces[i]!)
+    else side.take(interfaces[i]!, `198.51.100.${i + 1}/24`)
+  }
+  for (let i = 0; i < 500 && !vmswitch.ports().every(({ connected }) => connected); i++) await sleep(10)
+  for (const [i, side] of sides.entries()) hosts.push(new Host(side, interfaces[i]!))
+  for (const host of hosts) assert.equal(await host.line(), 'ready')
+  return { vmswitch, hosts, sides, mdb: () => vmswitch.effects.snooping.status() }
+}
+
+// A bridge of the kernel that asks for members, with an address of its own.
+function bridge(side: Namespace, device: string): void {
+  run('ip', 'link', 'set', device, 'netns', side.name)
+  side.ip('link', 'add', 'br0', 'type', 'bridge', 'mcast_snooping', '1', 'mcast_querier', '1', 'mcast_query_use_ifaddr', '1')
+  side.ip('link', 'set', 'br0', 'type', 'bridge', 'mcast_query_interval', '200', 'mcast_query_response_interval', '50')
+  side.ip('link', 'set', 'br0', 'type', 'bridge', 'mcast_last_member_interval', '20', 'mcast_startup_query_interval', '50')
+  side.ip('link', 'set', device, 'master', 'br0', 'up')
+  side.ip('addr', 'add', '198.51.100.4/24', 'dev', 'br0')
+  side.ip('addr', 'add', 'fe80::4/64', 'dev', 'br0', 'nodad')
+  side.ip('link', 'set', 'br0', 'up')
+}
+
+async function until(what: string, check: () => boolean): Promise<void> {
+  for (let i = 0; i < 800; i++) {
+    if (check()) return
+    await sleep(10)
+  }
+  assert.fail(`waited for ${what}`)
+}
+
+const joined = (it: World, group: string): string[] =>
+  it
+    .mdb()
+    .groups.filter((entry) => entry.group === group)
+    .map(({ port }) => port)
+
+/** How many frames of a group each host hears of those that the first one sends. */
+async function stream(it: World, group: string): Promise<number[]> {
+  for (const host of it.hosts) await host.heard()
+  await it.hosts[0]!.ask(`send ${group} ${FRAMES}`)
+  await sleep(150)
+  const heard = await Promise.all(it.hosts.map((host) => host.heard()))
+  return heard.map((groups) => groups[group] ?? 0)
+}
+
+test('kernels join and leave: streams reach members alone, and nobody where snooping floods no unregistered groups', {
+  skip,
+  timeout: 40_000,
+}, async (t) => {
+  const it = await world(t, { ...timers, floodUnregistered: false, querier: {} }, false)
+  const old = it.sides[2]!.name
+  run('ip', 'netns', 'exec', old, 'sh', '-c', 'echo 2 > /proc/sys/net/ipv4/conf/all/force_igmp_version')
+  run('ip', 'netns', 'exec', old, 'sh', '-c', 'for f in /proc/sys/net/ipv6/conf/*/force_mld_version; do echo 1 > $f; done')
+  await until('the built-in querier', () => it.mdb().queriers.filter(({ kind }) => kind === 'built-in').length === 2)
+  await sleep(1700) // until members have had time to answer
+  for (const group of [GROUP, GROUP6]) {
+    assert.deepEqual(await stream(it, group), [0, 0, 0, 0], `${group} has no members`)
+    await it.hosts[1]!.ask(`join ${group}`)
+    await until(`p2 in ${group}`, () => joined(it, group).join() === 'p2')
+    assert.deepEqual(await stream(it, group), [0, FRAMES, 0, 0])
+    await it.hosts[2]!.ask(`join ${group}`)
+    await until(`p3 in ${group}`, () => joined(it, group).join() === 'p2,p3')
+    assert.deepEqual(await stream(it, group), [0, FRAMES, FRAMES, 0])
+    await it.hosts[1]!.ask(`leave ${group}`)
+    await until(`p2 out of ${group}`, () => joined(it, group).join() === 'p3')
+    assert.deepEqual(await stream(it, group), [0, 0, FRAMES, 0])
+  }
+  const before = it.mdb().counters.invalid
+  const sent = (await it.hosts[0]!.ask('malformed')) as number
+  await until('malformed messages', () => it.mdb().counters.invalid - before === sent)
+  assert.equal(joined(it, GROUP).join(), 'p3')
+  await it.vmswitch.effects.snooping.configure(undefined)
+  assert.deepEqual(await stream(it, GROUP), [0, FRAMES, FRAMES, FRAMES], 'switched off')
+})
+
+test('a bridge of the kernel asks: its port is a router port, hears of members, and ends memberships with its queries', {
+  skip,
+  timeout: 40_000,
+}, async (t) => {
+  const it = await world(t, { ...timers, floodUnregistered: false }, true)
+  const families = (): string[] => it.mdb().routers.map(({ port, family }) => `${port} ${family}`)
+  await until('router ports', () => ['p4 ipv4', 'p4 ipv6'].every((one) => families().includes(one)))
+  assert.deepEqual(
+    it
+      .mdb()
+      .queriers.map(({ address, port, kind }) => `${kind} ${port} ${address}`)
+      .sort(),
+    ['other p4 198.51.100.4', 'other p4 fe80::4'],
+  )
+  await sleep(1700) // until members have had time to answer
+  for (const group of [GROUP, GROUP6]) {
+    assert.deepEqual(await stream(it, group), [0, 0, 0, FRAMES], 'a router gets all')
+    await it.hosts[1]!.ask(`join ${group}`)
+    await until(`p2 in ${group}`, () => joined(it, group).join() === 'p2')
+    const known = (): boolean => run('ip', 'netns', 'exec', it.sides[3]!.name, 'bridge', 'mdb', 'show').includes(group)
+    await until('the report at the bridge', known)
+    assert.deepEqual(await stream(it, group), [0, FRAMES, 0, FRAMES])
+    await it.hosts[1]!.ask(`leave ${group}`)
+    await until(`p2 out of ${group}`, () => joined(it, group).length === 0)
+    assert.deepEqual(await stream(it, group), [0, 0, 0, FRAMES])
+  }
+})
