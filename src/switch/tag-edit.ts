@@ -22,6 +22,7 @@ const ADDRESSES = 12
 const TAG = 4
 const PRIORITY = 0xe000
 const VLAN = 0x1fff // with the drop-eligible bit
+const PRIORITY_TAG = 0x81000000
 const VNET_HEADER_LENGTH = 2
 const VNET_CHECKSUM_START = 6
 
@@ -55,7 +56,7 @@ export class TagEdit {
     if ((flags & PF_TAGGED) === 0) {
       if (wanted && pool.headerOffset[slot]! >= TAG) this.insert(slot, priority | vlan)
     } else if (!wanted) this.strip(slot)
-    else if ((priority | vlan) !== tci) this.rewrite(slot, priority | vlan)
+    else if ((priority | vlan) !== tci) this.rewrite(slot, priority | vlan, (entry & DE_PRESERVE_VLAN) === 0)
   }
 
   /** Puts the packet in `slot` into `vlan`, tagged, in place of the VLAN that it has; its priority stays. */
@@ -64,7 +65,7 @@ export class TagEdit {
     const flags = pool.flags[slot]!
     if (this.edited[slot] === 1) return
     const tci = ((flags & (PF_TAGGED | PF_VLAN_OOB)) === 0 ? 0 : pool.vlan[slot]! & PRIORITY) | vlan
-    if ((flags & PF_TAGGED) !== 0) this.rewrite(slot, tci)
+    if ((flags & PF_TAGGED) !== 0) this.rewrite(slot, tci, false)
     else if (pool.headerOffset[slot]! >= TAG) this.insert(slot, tci)
   }
 
@@ -107,10 +108,11 @@ export class TagEdit {
     this.shift(slot, TAG)
   }
 
-  private rewrite(slot: number, tci: number): void {
+  // A tag that is left with nothing but its priority becomes one of 802.1Q, whatever it was: a service tag of no VLAN means nothing.
+  private rewrite(slot: number, tci: number, isPriority: boolean): void {
     const tag = this.tagOf(slot)
     this.note(slot, REWRITTEN, tag)
-    this.putTag(slot, (tag & 0xffff0000) | tci)
+    this.putTag(slot, (isPriority ? PRIORITY_TAG : tag & 0xffff0000) | tci)
   }
 
   // Moves the addresses by `by` bytes: the frame begins later (a tag is cut out) or earlier (room for one).
