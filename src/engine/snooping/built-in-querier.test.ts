@@ -95,12 +95,16 @@ describe('the built-in querier', () => {
   })
 
   test('asks in the VLANs that ports are in untagged, in those with members, and in those of the configuration', () => {
-    const { pass, table, groups } = querier({ vlans: [40] })
+    const { pass, table, groups, queriers } = querier({ vlans: [40] })
     table.setVlan(1, { mode: VlanMode.access, primary: 10 })
     table.setVlan(2, { mode: VlanMode.trunk, primary: 20, set: [30, 31] })
     groups.join(groupMeta(30, true), 0xef010203, 0, 0, 0, 2, 9000)
     const vlans = new Set(pass(1).map(({ vlan }) => vlan))
     assert.deepEqual([...vlans].sort(), [10, 20, 30, 40])
+    assert.equal(queriers.isOwn(30, true), true)
+    groups.sweep(9000, () => false)
+    pass(1)
+    assert.equal(queriers.isOwn(30, true), false, 'no members are left there')
   })
 
   test('asks for a group that a member left, as often as robustness says, and no more once somebody answers', () => {

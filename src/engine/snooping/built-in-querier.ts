@@ -29,6 +29,8 @@ export interface BuiltInQuerierComponents {
 }
 
 interface Turn {
+  readonly vlan: number
+  readonly isIpv4: boolean
   asks: boolean
   nextTenths: number
   lastTenths: number
@@ -80,7 +82,13 @@ export class BuiltInQuerier {
   /** Does what is due at `now`. To be called several times a second. */
   run(now: number): void {
     const entries = this.#components.groups.entries()
-    for (const vlan of this.#vlansOf(entries)) for (const isIpv4 of this.#components.families) this.#turn(vlan, isIpv4, now)
+    const vlans = this.#vlansOf(entries)
+    for (const vlan of vlans) for (const isIpv4 of this.#components.families) this.#turn(vlan, isIpv4, now)
+    for (const [key, { vlan, isIpv4, asks }] of this.#turns) {
+      if (vlans.includes(vlan)) continue
+      this.#turns.delete(key)
+      if (asks) this.#components.queriers.setOwn(vlan, isIpv4, 0) // nobody asks there any more
+    }
     this.#askLeaving(entries, now)
   }
 
@@ -100,7 +108,9 @@ export class BuiltInQuerier {
   #turn(vlan: number, isIpv4: boolean, now: number): void {
     const { timers, queriers } = this.#components
     const key = `${vlan}/${isIpv4}`
-    const turn = this.#turns.get(key) ?? {
+    const turn: Turn = this.#turns.get(key) ?? {
+      vlan,
+      isIpv4,
       asks: false,
       nextTenths: now,
       lastTenths: now - HURRY_TENTHS,
