@@ -24,6 +24,7 @@ import { PortGuards } from './guards/port-guards.ts'
 import type { Injections, InjectionsOwner } from './injections.ts'
 import type { MacTable } from './mac-table.ts'
 import type { Module, ModuleState } from './module.ts'
+import { ModuleFaults } from './module-faults.ts'
 import { Placement } from './placement.ts'
 import type { PortTable } from './port-table.ts'
 import type { ShortCut } from './short-cut.ts'
@@ -89,6 +90,7 @@ export class DataPath implements DropLogOwner, InjectionsOwner, AdmissionOwner {
   private readonly edge: SwitchEdge
   readonly placement: Placement
   private readonly completion: Completion
+  private readonly faults: ModuleFaults
   private readonly injected = new Uint16Array(BURST_MAX)
   /** Told when a guest's adapter goes on with the address of another one of its team, as MacKey words. */
   failover: ((port: number, low: number, high: number) => void) | undefined
@@ -111,9 +113,9 @@ export class DataPath implements DropLogOwner, InjectionsOwner, AdmissionOwner {
       entered: (index) => {
         this.current = index
       },
-      failed: (module) => this.failed(this.current, module),
+      failed: (module) => this.faults.failed(this.current, module),
       dropAll: (batch, reason) => this.dropAll(batch, reason),
-      slow: (module, ms, packets) => this.slow(module, ms, packets),
+      slow: (module, ms, packets) => this.faults.slow(module, ms, packets),
       nowNs: () => components.nowMs() * 1e6,
     })
     this.forwarding = new Forwarding(this.pool, components.ports, components.macs, this.counters, this)
@@ -123,6 +125,7 @@ export class DataPath implements DropLogOwner, InjectionsOwner, AdmissionOwner {
     this.edge = new SwitchEdge(this.pool, components.ports, this.guards, components.acls, components.nowMs, this)
     this.placement = new Placement({ ...components, choice: this.choice }, this)
     this.completion = new Completion(this.pool, this)
+    this.faults = new ModuleFaults(components, this)
     components.delivery.forms = new DeliveryForms(this.pool, components.ports)
     components.injections.attach(this)
   }
@@ -333,10 +336,7 @@ export class DataPath implements DropLogOwner, InjectionsOwner, AdmissionOwner {
   }
 
   breachOf(index: number, rule: string, detail: string): void {
-    const module = this.stack.modules[index]
-    if (!module) return
-    module.breaches++
-    if (module.breaches === 1 || this.components.reportAll) this.components.report(module.name, rule, detail)
+    this.faults.breach(this.stack.modules[index], rule, detail)
   }
 
   connected(portId: number, nicIndex: number): boolean {
@@ -428,27 +428,10 @@ export class DataPath implements DropLogOwner, InjectionsOwner, AdmissionOwner {
     batch.dirty = false
   }
 
-  // A module that failed gives nothing back any more: what it holds goes on past it, or is dropped.
-  private failed(index: number, module: Module): void {
-    const reason = module.onFailure === 'open' ? DropReason.none : DropReason.extensionFailed
-    this.components.injections.surrender(index, reason === DropReason.none, (slot, ingress) =>
-      this.lost.packet(slot, ingress, reason, this.stack.observesDrops),
-    )
-    this.components.report(module.name, 'extension-failed', module.lastFault)
-  }
-
-  // It goes on: its packets are late, not lost.
-  private slow(module: Module, ms: number, packets: number): void {
-    const times = ++module.slowBatches
-    if ((times & (times - 1)) !== 0) return // the first, second, fourth … time
-    const text = `took ${Math.round(ms)} ms for ${packets} packets; all others waited (${times} times)`
-    this.components.report(module.name, 'extension-slow', text)
-  }
-
   completionFailed(index: number, error: unknown): void {
     const module = this.stack.modules[index]!
     module.fail(error)
-    this.failed(index, module)
+    this.faults.failed(index, module)
     this.stack.compile()
   }
 }
