@@ -13,6 +13,26 @@ export const ExitCode = {
 } as const
 export type ExitCode = (typeof ExitCode)[keyof typeof ExitCode]
 
+/** What the codes say, for help and manuals. */
+export const exitStatus: Readonly<Record<string, string>> = {
+  0: 'done',
+  1: 'failed',
+  2: 'wrong arguments or configuration',
+  3: "no switch runs or it can't be reached",
+  130: 'interrupted',
+}
+
+/** Variables that the command line heeds. */
+export const environment: Readonly<Record<string, string>> = {
+  VMSWITCH_CONTROL: 'is the control socket to use',
+  VMSWITCH_HOST: 'stands for --host',
+  VMSWITCH_TOKEN_FILE: 'stands for --token-file',
+  VMSWITCH_CA: 'stands for --ca',
+  NO_COLOR: 'turns colour off',
+  FORCE_COLOR: 'turns it on where no terminal is',
+  VMSWITCH_DEBUG: '1 shows where errors come from',
+}
+
 /** An error for a person: what is wrong, and, in `hint`, what to do. `code` is stable. */
 export class CliError extends Error {
   override readonly name = 'CliError'

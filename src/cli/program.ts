@@ -4,7 +4,9 @@ import { addAdapterCommands } from './adapter-commands.ts'
 import { type CommandContext, type CommonOptions, processContext } from './command-context.ts'
 import type { UpOptions } from './commands/up.ts'
 import type { VerifyArguments } from './commands/verify.ts'
+import { addCompletionCommands } from './completion-commands.ts'
 import { addDiagnosisCommands } from './diagnosis-commands.ts'
+import { environment, exitStatus } from './exit.ts'
 import { consoleOption, networkOptions, whole } from './grammar.ts'
 import { addHyperVCommands } from './hyper-v-commands.ts'
 import { addInstallCommands } from './install-commands.ts'
@@ -26,9 +28,12 @@ const VERIFY_STEPS_MAX = 1_000_000
 export { CommanderError }
 
 const exitCodes = `
-Exit codes: 0 done; 1 failed; 2 wrong arguments or configuration; 3 no switch runs or it can't be reached; 130 interrupted.
-Environment: VMSWITCH_CONTROL is the control socket to use; VMSWITCH_HOST, VMSWITCH_TOKEN_FILE and VMSWITCH_CA stand for --host, --token-file
-and --ca; NO_COLOR turns colour off; VMSWITCH_DEBUG=1 shows where errors come from.`
+Exit codes: ${Object.entries(exitStatus)
+  .map(([code, text]) => `${code} ${text}`)
+  .join('; ')}.
+Environment: ${Object.entries(environment)
+  .map(([name, text]) => `${name} ${text}`)
+  .join('; ')}.`
 
 /** What a command returns: an exit code, or nothing for 0. */
 type Work = (context: CommandContext) => Promise<unknown>
@@ -142,6 +147,7 @@ export function createProgram(version: string, finish: (exitCode: number) => voi
 
   addNounCommands(program, asks, run)
   addHyperVCommands(program, run)
+  addCompletionCommands(program, run)
   addPortCommands(program, asks, run)
   addPolicyCommands(program, asks, run)
   addAdapterCommands(program, asks, run)
