@@ -133,12 +133,13 @@ export class DataPathHarness {
   /** Linear address of the spare bytes that were asked for. */
   readonly spare: number
 
-  /** `shortCut`: bursts take the wasm short cuts, as in the engine. `spareBytes`: memory for what a test adds. */
+  /** `shortCut`: bursts take the wasm short cuts, as in the engine. `spareBytes`: memory for what a test adds; `processor`: its number. */
   constructor({
     shortCut = DataPathHarness.shortCut,
     reportAll = false,
     spareBytes = 0,
-  }: { shortCut?: boolean; reportAll?: boolean; spareBytes?: number } = {}) {
+    processor = 0,
+  }: { shortCut?: boolean; reportAll?: boolean; spareBytes?: number; processor?: number } = {}) {
     let end = ALIGNMENT
     const place = (bytes: number): number => {
       const at = end
@@ -170,7 +171,7 @@ export class DataPathHarness {
     })
     this.pool = new PacketPool(buffer, pool, this.kernels)
     this.ports = new PortTable(buffer, ports, PORTS)
-    this.acls = new AclTable(PORTS, 0)
+    this.acls = new AclTable(PORTS, processor)
     this.macs = new MacTable(buffer, macs, MAC_ENTRIES, PORTS)
     this.counters = new Counters(buffer, counters, PORTS)
     this.reasons = new ReasonRegistry(buffer, reasons)
