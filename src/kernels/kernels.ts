@@ -82,6 +82,17 @@ export interface QueueKernels {
   alike(pool: number, count: number): number
   /** Gives slots 0…count-1 the one destination `entry` (DE_*), in place of all that they had. */
   aim(pool: number, count: number, entry: number): void
+  /**
+   * Gives slots `first`…count-1 (count ≤ BURST_MAX) the receive queues that `block` (QB_*) knows their addresses by, up to the first frame
+   * that is not plain or whose address it does not know; adds up frames and bytes of each queue. Returns the slot that it stopped at.
+   */
+  assign(pool: number, first: number, count: number, block: number): number
+  /**
+   * Gives the packets of `list` the destination of their receive queue by the table `targets` (QT_*), where they have none, their header
+   * still names the queue's address, and the queue has a destination. Returns AIMED_LEFT packets that got none, and AIMED_ONE_SENDER if the
+   * others are untagged and come from one address.
+   */
+  aimEach(pool: number, list: number, count: number, targets: number): number
 }
 
 /** Receive rings of AF_PACKET sockets (TPACKET_V2 with virtio-net headers), in linear memory. */

@@ -44,7 +44,8 @@ export const P_HEADER_OFFSET = P_SOURCE_PORT + POOL_SLOTS * 2 + ARRAY_GAP // u16
 export const P_HEADER_LENGTH = P_HEADER_OFFSET + POOL_SLOTS * 2 + ARRAY_GAP // u16: bytes of the frame that stand in the header area
 export const P_WINDOW = P_HEADER_LENGTH + POOL_SLOTS * 2 + ARRAY_GAP // u16: window of P_ADDRESS for PF_FOREIGN packets
 export const P_CHAIN = P_WINDOW + POOL_SLOTS * 2 + ARRAY_GAP // u16: ring elements that the packet's descriptor chain occupies (packed rings)
-export const P_L3 = P_CHAIN + POOL_SLOTS * 2 + ARRAY_GAP // u8: offset of the network header from the frame's start
+export const P_RECEIVE_QUEUE = P_CHAIN + POOL_SLOTS * 2 + ARRAY_GAP // u16: see receiveQueue of the packet pool
+export const P_L3 = P_RECEIVE_QUEUE + POOL_SLOTS * 2 + ARRAY_GAP // u8: offset of the network header from the frame's start
 export const P_L4 = P_L3 + POOL_SLOTS + ARRAY_GAP // u8: offset of the transport header, 0 = none or beyond the copy
 export const P_PROTOCOL = P_L4 + POOL_SLOTS + ARRAY_GAP // u8: IP protocol after IPv6 extension headers
 export const P_SEGMENTS = P_PROTOCOL + POOL_SLOTS + ARRAY_GAP // u8: payload segments
@@ -262,6 +263,24 @@ export const TAKEN_BESIDE = 0x100 // the next frame is one of RING_COPY: somebod
 export const ALIKE_COUNT = 0x7f
 export const ALIKE_ONE_SENDER = 0x80
 export const ALIKE_BYTES_SHIFT = 8
+
+// Receive queues that an adapter has at the most; the block of assign, and the table of aimEach: words of each queue.
+export const QUEUE_IDS = 256
+export const QB_RECENT_FIRST = 0 // u32[QUEUE_IDS]: octets 0 to 3 of addresses decided lately
+export const QB_RECENT_REST = QB_RECENT_FIRST + QUEUE_IDS * 4 // u32: octets 4 and 5, and the VLAN from bit 16 on
+export const QB_RECENT_QUEUE = QB_RECENT_REST + QUEUE_IDS * 4 // u16: their queues; others than QUEUE_IDS: none
+export const QB_FRAMES = QB_RECENT_QUEUE + QUEUE_IDS * 2 // u32: frames of the burst in work, by queue
+export const QB_BYTES = QB_FRAMES + QUEUE_IDS * 4 // u32: their bytes
+export const QB_TOUCHED = QB_BYTES + QUEUE_IDS * 4 // u16[BURST_MAX]: queues that the burst has frames of
+export const QB_TOUCHED_COUNT = QB_TOUCHED + BURST_MAX * 2 // u32
+export const QUEUE_BLOCK_BYTES = QB_TOUCHED_COUNT + 4
+export const QT_ENTRY = 0 // u32[QUEUE_IDS]: destination entry; 0: none
+export const QT_FIRST = QT_ENTRY + QUEUE_IDS * 4 // u32: octets 0 to 3 of the address that its packets have
+export const QT_SECOND = QT_FIRST + QUEUE_IDS * 4 // u32: octets 4 and 5
+export const QUEUE_TARGETS_BYTES = QT_SECOND + QUEUE_IDS * 4
+// What aimEach returns
+export const AIMED_LEFT = 0xffff
+export const AIMED_ONE_SENDER = 0x10000
 
 // ---- switching block: what the switching kernels are told and tell, one per processor -------------------------------------------
 export const SWITCHING_BYTES = 128

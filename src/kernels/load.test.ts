@@ -13,8 +13,10 @@ test('the module exports exactly the kernels and leaves the memory as it was', (
   const names = [
     'admit',
     'aim',
+    'aimEach',
     'alike',
     'arm',
+    'assign',
     'checksum',
     'complete',
     'copyFrame',

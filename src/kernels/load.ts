@@ -17,6 +17,8 @@ const FUNCTIONS = [
   'direct',
   'alike',
   'aim',
+  'assign',
+  'aimEach',
   'takeFrames',
   'giveFrames',
 ] as const

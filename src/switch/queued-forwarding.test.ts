@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { DataPathHarness, frame, mac } from '../../test/support/data-path-harness.ts'
+import { QUEUE_TARGETS_BYTES } from '../kernels/layout.ts'
 import { createQueueTwin } from '../kernels/twin-queued.ts'
 import { DROP_REASONS_MAX } from '../ndis/drop-reasons.ts'
 import { portCounterNames } from './counters.ts'
@@ -19,6 +20,8 @@ interface Scene {
   readonly vlan: VlanEntry | undefined
   /** An extension that gives every third frame to another VM. */
   readonly rewrites: boolean
+  /** Whole bursts get their destinations at once. */
+  readonly together: boolean
 }
 
 const oneFrame = fc.record({
@@ -39,6 +42,7 @@ const scenes: fc.Arbitrary<Scene> = fc.record({
   down: fc.constantFrom(0, 0, 0, 3),
   vlan: fc.constantFrom<VlanEntry | undefined>(undefined, undefined, { mode: VlanMode.access, primary: 7 }),
   rewrites: fc.boolean(),
+  together: fc.boolean(),
 })
 
 function bytes(to: number, from: number, tag: number, number: number): Buffer {
@@ -47,8 +51,8 @@ function bytes(to: number, from: number, tag: number, number: number): Buffer {
 }
 
 /** Everything that can be seen from outside after the scene was played, and how many frames tables were asked for. */
-function play({ bursts, down, vlan, rewrites }: Scene, withQueues: boolean): { seen: unknown; direct: number } {
-  const harness = new DataPathHarness({ shortCut: true })
+function play({ bursts, down, vlan, rewrites, together }: Scene, withQueues: boolean): { seen: unknown; direct: number } {
+  const harness = new DataPathHarness({ shortCut: true, spareBytes: QUEUE_TARGETS_BYTES })
   const { dataPath, pool, ports, macs } = harness
   for (let port = 1; port <= PORTS; port++) {
     const flags = port === EXTERNAL ? PortFlag.learn | PortFlag.unknownUnicast | PortFlag.external : PortFlag.checkSource
@@ -72,7 +76,9 @@ function play({ bursts, down, vlan, rewrites }: Scene, withQueues: boolean): { s
     owners: { generation: 1, port: (queue) => (VMS.includes(queue) ? queue : 0) },
     state: dataPath.forwarding,
     isUnseen: () => dataPath.stack.modules.length === 0,
-    bursts: createQueueTwin(harness.buffer),
+    buffer: harness.buffer,
+    targets: harness.spare,
+    ...(together ? { bursts: createQueueTwin(harness.buffer) } : {}),
   })
   if (withQueues) dataPath.choice.queued = queued
   let number = 0
@@ -109,8 +115,9 @@ test('every packet of a queue has the fate that the switch gives it, also where 
 
 test('no table is asked for packets of queues, and for all others one is', () => {
   const burst = [2, 3, 2, 9, 0xff, 4].map((to) => ({ to, from: 20, tag: -1 }))
-  const scene = { bursts: [burst], down: 0, vlan: undefined, rewrites: false }
+  const scene = { bursts: [burst], down: 0, vlan: undefined, rewrites: false, together: true }
   assert.deepEqual([play(scene, true).direct, play(scene, false).direct], [4, 0])
+  assert.equal(play({ ...scene, together: false }, true).direct, 4)
   const whole = Array.from({ length: 64 }, () => ({ to: 2, from: 20, tag: -1 }))
   assert.equal(play({ ...scene, bursts: [whole, whole] }, true).direct, 128)
 })

@@ -12,10 +12,19 @@ import { PortFlag, type PortTable } from './port-table.ts'
 import { VlanPolicy } from './vlan-policy.ts'
 
 // V8 folds a module's own constants into the code and loads imported ones at each use: these are per packet.
-const { BURST_MAX, DE_PRESERVE_PRIORITY, DE_PRESERVE_VLAN, HEADER_STRIDE, PF_MULTICAST, PF_TAGGED } = layout
+const {
+  AIMED_LEFT,
+  AIMED_ONE_SENDER,
+  BURST_MAX,
+  DE_PRESERVE_PRIORITY,
+  DE_PRESERVE_VLAN,
+  HEADER_STRIDE,
+  PF_MULTICAST,
+  PF_TAGGED,
+} = layout
 const { checkSource, learn } = PortFlag
 const KEEP_ALL = DE_PRESERVE_VLAN | DE_PRESERVE_PRIORITY
-const QUEUES_KNOWN = 256
+const QUEUES_KNOWN: number = layout.QUEUE_IDS
 
 /** Which port of the switch a queue belongs to; 0: none. */
 export interface QueueOwners {
@@ -50,8 +59,10 @@ export class QueuedForwarding {
   private portGeneration = -1
   private queueGeneration = -1
   private readonly target = new Uint16Array(QUEUES_KNOWN)
-  private readonly first = new Int32Array(QUEUES_KNOWN)
-  private readonly second = new Uint16Array(QUEUES_KNOWN)
+  private readonly targets: number
+  private readonly entry: Uint32Array
+  private readonly first: Int32Array
+  private readonly second: Uint32Array
   // The source address that was learned last, in words of the header, and when.
   private learnedFirst = 0
   private learnedSecond = 0
@@ -66,7 +77,10 @@ export class QueuedForwarding {
       readonly macs: MacTable
       readonly owners: QueueOwners
       readonly state: ForwardingState
-      /** A short cut for whole bursts of one queue. */
+      readonly buffer: ArrayBufferLike
+      /** Linear address of QUEUE_TARGETS_BYTES, zeroed. */
+      readonly targets: number
+      /** Short cuts for bursts. */
       readonly bursts?: QueueKernels
       /** True if no module has had the packets in its hands. */
       readonly isUnseen: () => boolean
@@ -80,6 +94,11 @@ export class QueuedForwarding {
     this.state = components.state
     this.isUnseen = components.isUnseen
     this.bursts = components.bursts
+    const { buffer, targets } = components
+    this.targets = targets
+    this.entry = new Uint32Array(buffer, targets + layout.QT_ENTRY, QUEUES_KNOWN)
+    this.first = new Int32Array(buffer, targets + layout.QT_FIRST, QUEUES_KNOWN)
+    this.second = new Uint32Array(buffer, targets + layout.QT_SECOND, QUEUES_KNOWN)
     this.vlans = new VlanPolicy(components.pool, components.ports)
   }
 
@@ -97,6 +116,7 @@ export class QueuedForwarding {
       this.directAll(batch, this.target[verified]! | KEEP_ALL, learns)
       return 0
     }
+    if (this.bursts !== undefined && !state.vlanAware) return this.directEach(this.bursts, batch, learns)
     const own = this.ports.vlan(this.source)
     const { vlanAware } = state
     let left = 0
@@ -157,6 +177,25 @@ export class QueuedForwarding {
     }
   }
 
+  // Packets of several queues, by a kernel.
+  private directEach(bursts: QueueKernels, batch: Batch, learns: boolean): number {
+    const { slots, length } = batch
+    const found = bursts.aimEach(this.pool.base, batch.list, length, this.targets)
+    const left = found & AIMED_LEFT
+    if (!learns || left === length) return left
+    const { header32, headerOffset, flags, vlan, destinationCount } = this.pool
+    const own = this.ports.vlan(this.source)
+    for (let i = 0; i < length; i++) {
+      const slot = slots[i]!
+      if (destinationCount[slot] === 0) continue
+      const at = (slot * HEADER_STRIDE + headerOffset[slot]!) >> 2
+      const member = own === 0 && (flags[slot]! & PF_TAGGED) !== 0 ? vlan[slot]! & 0xfff : own
+      this.learn(header32[at + 1]!, header32[at + 2]! | 0, member)
+      if ((found & AIMED_ONE_SENDER) !== 0) break
+    }
+    return left
+  }
+
   // Where frames come from is learned as from other ports; of frames in a row from one address once a second.
   private learn(second: number, third: number, vlan: number): void {
     const { nowSeconds } = this.state
@@ -181,6 +220,7 @@ export class QueuedForwarding {
     for (let queue = 1; queue < QUEUES_KNOWN; queue++) {
       const port = this.owners.port(queue)
       this.target[queue] = port !== 0 && port !== this.source && this.ports.connected(port) ? port : 0
+      this.entry[queue] = this.target[queue] === 0 ? 0 : this.target[queue]! | KEEP_ALL
       const low = this.ports.macLow(port)
       this.first[queue] = this.ports.macHigh(port) | (low << 16)
       this.second[queue] = low >>> 16

@@ -22,7 +22,7 @@ const PROTOCOL_GRE = 47
 const VLAN_MASK = 0xfff
 const QUEUE_COUNT: number = QUEUES_MAX
 /** Destinations that are remembered, a power of two: a burst has at most 64. */
-const RECENT = 256
+const RECENT: number = layout.QUEUE_IDS
 /** No address and VLAN: ids end at 4095. */
 const NEVER = -1
 /** Flags of packets that more than the destination address decides about. */
@@ -39,14 +39,18 @@ export class QueueClassifier {
   private packetFilter = 0
   // Queues that run, and destinations decided lately with their queues (octets 0 to 3; octets 4, 5 and the VLAN), as of a generation.
   private readonly runs = new Uint8Array(QUEUE_COUNT)
-  private readonly recentFirst = new Int32Array(RECENT)
-  private readonly recentRest = new Int32Array(RECENT)
-  private readonly recentQueue = new Int16Array(RECENT)
+  private readonly recentFirst: Int32Array
+  private readonly recentRest: Int32Array
+  private readonly recentQueue: Int16Array
   /** Look-ups in the filter table, ever. */
   lookUps = 0
 
-  constructor(pool: PacketPool, tables: QueueTables) {
+  /** `block`: linear address of QUEUE_BLOCK_BYTES, where a kernel finds what was decided lately. */
+  constructor(pool: PacketPool, tables: QueueTables, buffer: ArrayBufferLike, block: number) {
     this.pool = pool
+    this.recentFirst = new Int32Array(buffer, block + layout.QB_RECENT_FIRST, RECENT)
+    this.recentRest = new Int32Array(buffer, block + layout.QB_RECENT_REST, RECENT)
+    this.recentQueue = new Int16Array(buffer, block + layout.QB_RECENT_QUEUE, RECENT)
     this.queues = tables.queues
     this.filters = tables.filters
     this.inside = new Encapsulation(pool)
@@ -59,7 +63,7 @@ export class QueueClassifier {
   classify(first: number, count: number): number {
     const { pool } = this
     const { flags, receiveQueue, header32, headerOffset } = pool
-    if (this.queues.generation !== this.generation) this.refresh()
+    this.follow()
     const { encapsulation } = this
     let common = -2
     // Frames in a row often have one destination: the header's words of the untagged one before, and its queue.
@@ -87,6 +91,11 @@ export class QueueClassifier {
       common = common === -2 || common === queue ? queue : -1
     }
     return common
+  }
+
+  /** Forgets what was decided before the queues or their filters changed. */
+  follow(): void {
+    if (this.queues.generation !== this.generation) this.refresh()
   }
 
   /** Packets are looked into for an inner header: those to one address may be of several queues. */

@@ -9,6 +9,7 @@ import { DropReason } from '../../ndis/drop-reasons.ts'
 import { ReceiveFlag } from '../../ndis/list-flags.ts'
 import { type Counters, PortCounter } from '../../switch/counters.ts'
 import type { SourceQueue } from '../../switch/data-path.ts'
+import { MixedBurst } from './mixed-burst.ts'
 import { QueueClassifier } from './queue-classifier.ts'
 import { type QueueMemoryComponents, QueueReader, QueueWriter } from './queue-memory.ts'
 import type { QueueTables } from './queue-tables.ts'
@@ -16,7 +17,7 @@ import { PROCESSORS_MAX, QUEUES_MAX } from './queue-words.ts'
 import { WakeModeration } from './wake-moderation.ts'
 
 // V8 folds a module's own constants into the code and loads imported ones at each use: these are per packet.
-const { ALIKE_BYTES_SHIFT, ALIKE_COUNT, ALIKE_ONE_SENDER, BURST_MAX, PF_DROPPED } = layout
+const { ALIKE_BYTES_SHIFT, ALIKE_COUNT, ALIKE_ONE_SENDER, BURST_MAX, PF_DROPPED, QUEUE_BLOCK_BYTES, QUEUE_TARGETS_BYTES } = layout
 const { receivedFrames, receivedBytes, receivedDropped, sendDropped } = PortCounter
 const { dispatchLevel, singleQueue, sharedMemoryInfoValid } = ReceiveFlag
 const { receiveBufferFull, paused } = DropReason
@@ -28,8 +29,11 @@ const HERE = 0
 const ALONE = 1
 const AWAY = 2
 
-/** Bytes of shared memory of a path's list. */
-export const QUEUE_PATH_LIST_BYTES = BURST_MAX * 2
+const LIST_BYTES = BURST_MAX * 2
+/** In a path's memory, from `list` on: the table of where its queues' packets go, see QueuedForwarding. */
+export const QUEUE_PATH_TARGETS = LIST_BYTES + QUEUE_BLOCK_BYTES
+/** Bytes of shared memory of a path. */
+export const QUEUE_PATH_LIST_BYTES = QUEUE_PATH_TARGETS + QUEUE_TARGETS_BYTES
 
 /**
  * Takes what NdisMIndicateReceiveNetBufferLists would: slots `slots[0…count - 1]`, whose list stands at linear address `list` for the
@@ -79,6 +83,7 @@ export class QueuePath {
   private readonly framesOf = new Uint32Array(QUEUE_COUNT)
   private readonly bytesOf = new Uint32Array(QUEUE_COUNT)
   private readonly nextOf = new Uint16Array(BURST_MAX)
+  private readonly mixed: MixedBurst
   /** The packets of the list that goes out come from one address; false: not known. */
   oneSender = false
   // Found for a list that goes out.
@@ -88,7 +93,8 @@ export class QueuePath {
     const { buffer, pool, kernels, tables, sourcePort } = components
     this.components = components
     this.memory = { buffer, pool, kernels, queues: tables.queues, sourcePort }
-    this.classifier = new QueueClassifier(pool, tables)
+    this.mixed = new MixedBurst(buffer, components.list + LIST_BYTES)
+    this.classifier = new QueueClassifier(pool, tables, buffer, this.mixed.block)
     this.writer = new QueueWriter(this.memory)
     this.slots = new Uint16Array(buffer, components.list, BURST_MAX)
     this.moderation = new WakeModeration(PROCESSORS_MAX, components.wake)
@@ -180,7 +186,7 @@ export class QueuePath {
     const { flags } = pool
     if (this.components.tables.queues.generation !== this.generation) this.refresh()
     this.oneSender = false
-    if (this.isOneRun(taken)) return
+    if (this.isOneRun(taken) || this.isWhole(taken)) return
     const common = this.classifier.classify(0, taken)
     let count = 0
     let bytes = 0
@@ -217,6 +223,31 @@ export class QueuePath {
     counters.port(queue, receivedFrames, taken)
     counters.port(queue, receivedBytes, found >>> ALIKE_BYTES_SHIFT)
     this.route(queue, taken)
+    return true
+  }
+
+  // Plain frames to several addresses, all of them for queues of this processor in whose memory nothing waits. Returns false if they are not.
+  private isWhole(taken: number): boolean {
+    const { bursts, pool, counters } = this.components
+    const { mixed, slots } = this
+    if (bursts === undefined || !mixed.assign(bursts, pool.base, taken, this.classifier)) return false
+    const queues = mixed.count
+    for (let i = 0; i < queues; i++) {
+      const queue = mixed.touched[i]!
+      if (this.placeOf(queue) === HERE && this.ringHandles[queue] === 0) continue
+      mixed.clear()
+      return false
+    }
+    for (let i = 0; i < queues; i++) {
+      const queue = mixed.touched[i]!
+      counters.port(queue, receivedFrames, mixed.frames[queue]!)
+      counters.port(queue, receivedBytes, mixed.bytes[queue]!)
+    }
+    mixed.clear()
+    for (let slot = 0; slot < taken; slot++) slots[slot] = slot
+    this.undescribe()
+    const single = queues === 1
+    this.indicate(taken, single ? mixed.touched[0]! : -1, single)
     return true
   }
 

@@ -3,7 +3,7 @@
 // port, in their slots.
 //
 // The rule it must not break: packets of a queue enter the switch on the queue's processor, in the order in which they came (VQ-029, VQ-114).
-import { QueuePath } from '../../adapter/queues/queue-path.ts'
+import { QUEUE_PATH_TARGETS, QueuePath } from '../../adapter/queues/queue-path.ts'
 import { viewQueueTables } from '../../adapter/queues/queue-tables.ts'
 import type { EndpointQueue } from '../../endpoints/endpoint.ts'
 import type { PacketKernels } from '../../kernels/by-packet.ts'
@@ -136,6 +136,8 @@ export class ServedQueueAdapter {
       macs,
       owners: tables.queues,
       state: dataPath.forwarding,
+      buffer,
+      targets: plan.list + QUEUE_PATH_TARGETS,
       bursts: linear,
       isUnseen: () => dataPath.stack.modules.length === 0,
     })
