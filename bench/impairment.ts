@@ -19,7 +19,7 @@ const loads = {
   'TCP, Mbit/s': [],
   'TCP, 4 streams, Mbit/s': ['-P', '4'],
   'UDP 64 B, kpps': ['-u', '-b', '0', '-l', '22'],
-  'UDP 1400 B, kpps': ['-u', '-b', '0', '-l', '1358'],
+  'UDP 1400 B at 900 Mbit/s, kpps': ['-u', '-b', '900M', '-l', '1358'],
 } as const
 
 interface Report {

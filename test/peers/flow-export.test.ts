@@ -287,8 +287,18 @@ test('sfcapd reads every packet from sFlow that samples all of them, and tshark 
   const { vmswitch, sides } = one
   await swallow(t, sides[1]!)
   for (const each of cases) datagrams(one, each)
-  const isTold = (): boolean => own.heard.some((message) => decodeSflow(message).samples.some(({ kind }) => kind === 2))
+  const back = { sourceMac: `${MAC}2`, destinationMac: `${MAC}1`, source: `${nets.plain[0]}2`, destination: `${nets.plain[0]}1` }
+  const frame = Buffer.from(udpFrame(back, 5005, SINK, new Uint8Array(50))).toString('hex')
+  inside(sides[1]!, 'raw', one.interfaces[1]!, '25', frame)
+  // Each port is served by a processor of its own: the counters are sums over both.
+  const received = (port: string): number => {
+    const samples = own.heard.map(decodeSflow).flatMap((datagram) => datagram.samples)
+    const counters = samples.findLast(({ kind, source }) => kind === 2 && source === vmswitch.portId(port))?.records.get(1)
+    return counters === undefined ? 0 : counters.readUInt32BE(32) + counters.readUInt32BE(36)
+  }
+  const isTold = (): boolean => received('p1') >= 100 && received('p2') >= 25
   for (let i = 0; i < 500 && !isTold(); i++) await sleep(10)
+  assert.ok(isTold(), `${received('p1')} and ${received('p2')} frames came from the ports`)
   await vmswitch.setExtension('flow-export', false)
   await sleep(300)
   const flows = await sfcapd.flows()

@@ -48,6 +48,8 @@ export class FlowMeter {
   private readonly key = new Int32Array(KEY_WORDS)
   private readonly aligned = new Uint16Array(HALVES)
   private readonly aligned8 = new Uint8Array(this.aligned.buffer)
+  /** The entry of the packet before: bursts are mostly of one conversation. */
+  private last = 0
   /** Packets that are no IP: they have no flow. */
   others = 0
 
@@ -105,13 +107,7 @@ export class FlowMeter {
       key[TRANSPORT] = (header8[frame + l4]! << 8) | header8[frame + l4 + 1]!
     this.addresses(pool.header16, header8, frame, l3, isIpv6)
 
-    const hash = table.hash(key)
-    let entry = table.find(key, hash)
-    if (entry < 0) {
-      if (table.count === table.capacity) this.evict(table.victim())
-      entry = table.add(key, hash, nowMs)
-      if (entry < 0) return
-    }
+    const entry = table.isFlow(this.last, key) ? this.last : this.look(nowMs)
 
     const length = pool.length[slot]!
     const total = isIpv6 ? IPV6_HEADER + at16(header8, frame + l3 + 4) : at16(header8, frame + l3 + 2)
@@ -137,6 +133,19 @@ export class FlowMeter {
     if (!isDropped) state = (state & 0xff) | (FORWARDED << 8) | (port << 16)
     else if (((was >> 8) & 0xff) !== FORWARDED) state = (state & ~0xff00) | (this.statusOf(pool.reason[slot]!) << 8)
     if (state !== was) table.setState(entry, state)
+  }
+
+  // The entry for the key, which a flow that is new gets.
+  private look(nowMs: number): number {
+    const { table, key } = this
+    const hash = table.hash(key)
+    let entry = table.find(key, hash)
+    if (entry < 0) {
+      if (table.count === table.capacity) this.evict(table.victim())
+      entry = table.add(key, hash, nowMs)
+    }
+    this.last = entry
+    return entry
   }
 
   // Addresses into the key, as halves of words in the machine's order.

@@ -21,6 +21,7 @@ test('the table does what a map does, whatever comes and goes', () => {
         const hash = table.hash(key)
         let entry = table.find(key, hash)
         assert.equal(entry >= 0, model.has(name))
+        for (let other = 0; other < 16; other++) assert.equal(table.isFlow(other, key), other === entry)
         if (remove) {
           if (entry >= 0) table.remove(entry)
           model.delete(name)

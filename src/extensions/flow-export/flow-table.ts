@@ -111,6 +111,11 @@ export class FlowTable {
     )
   }
 
+  /** True if entry `entry` stands for the flow with this key now. */
+  isFlow(entry: number, key: Int32Array): boolean {
+    return this.has(entry, key) && this.isUsed(entry)
+  }
+
   /** The entry of a key, or -1. */
   find(key: Int32Array, hash: number): number {
     const { index, mask, words } = this
