@@ -47,6 +47,9 @@ export class Flow {
   readonly remote = new Int32Array(4)
   private localPort = 0
   private remotePort = 0
+  private l3 = 0
+  private l4 = 0
+  private outbound = false
 
   /** Reads IP packet `i`; `outbound`: it comes from the VM. */
   read(batch: Batch, i: number, outbound: boolean): void {
@@ -54,6 +57,9 @@ export class Flow {
     const l4 = batch.transportOffset(i)
     const found = batch.protocol(i)
     const headers = judgeHeaders(batch, i)
+    this.l3 = l3
+    this.l4 = l4
+    this.outbound = outbound
     this.family = batch.isIpv4(i) ? 4 : 6
     this.protocol = this.family === 6 && found === ICMP6 ? ICMP : found
     this.isFragment = batch.isFragment(i)
@@ -75,6 +81,30 @@ export class Flow {
       this.setPorts(outbound)
       this.isEnd = found === TCP && (batch.u8(i, l4 + 13) & FIN_OR_RST) !== 0
     } else if (this.protocol === ICMP) this.readIcmp(batch, i, l4)
+  }
+
+  /**
+   * True if packet `i`, going the same way, is of the TCP or UDP flow that was read last, and ends it no more than that did: what was decided
+   * for one is right for the other.
+   */
+  isSame(batch: Batch, i: number): boolean {
+    const { l3, l4, family, protocol, local, remote, outbound } = this
+    if (batch.protocol(i) !== protocol || batch.transportOffset(i) !== l4 || batch.networkOffset(i) !== l3) return false
+    if (batch.sourcePort(i) !== this.sourcePort || batch.destinationPort(i) !== this.destinationPort || batch.isFragment(i))
+      return false
+    if (protocol === TCP && (batch.u8(i, l4 + 13) & FIN_OR_RST) !== 0) return false
+    const source = outbound ? local : remote
+    const destination = outbound ? remote : local
+    if (family === 4) {
+      if (!batch.isIpv4(i) || l4 + 4 > l3 + batch.u16(i, l3 + 2)) return false
+      return (batch.u32(i, l3 + 12) | 0) === source[3] && (batch.u32(i, l3 + 16) | 0) === destination[3]
+    }
+    if (!batch.isIpv6(i) || l4 + 4 > l3 + IPV6_HEADER + batch.u16(i, l3 + 4)) return false
+    for (let k = 0; k < 4; k++) {
+      if ((batch.u32(i, l3 + 8 + k * 4) | 0) !== source[k]) return false
+      if ((batch.u32(i, l3 + 24 + k * 4) | 0) !== destination[k]) return false
+    }
+    return true
   }
 
   private setPorts(outbound: boolean): void {

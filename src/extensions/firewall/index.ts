@@ -130,6 +130,7 @@ export default defineExtension<FirewallOptions>({
         const { slots, pool, length } = batch
         const { sourcePort } = pool
         if (batch.oneSource && length > 0 && groupOf[sourcePort[slots[0]!]!] === NO_GROUP) return
+        gate.judge.begin()
         for (let i = 0; i < length; i++) {
           const port = sourcePort[slots[i]!]!
           if (groupOf[port] !== NO_GROUP) gate.outbound(batch, i, port)
@@ -137,6 +138,7 @@ export default defineExtension<FirewallOptions>({
       },
 
       egress(batch) {
+        gate.judge.begin()
         for (let i = 0; i < batch.length; i++) {
           const source = batch.sourcePortId(i)
           const count = batch.destinationCount(i)

@@ -6,6 +6,7 @@
 import { type Batch, EtherType, type Prefix, type SwitchHandle } from '../../extension.ts'
 import { isEssential, isEssentialFrame } from './essentials.ts'
 import { Flow, FlowKind } from './flow.ts'
+import { hasPorts } from './headers.ts'
 import type { Names } from './names.ts'
 import type { FirewallGroup, FirewallRule } from './options.ts'
 import { FROM_VM, type SharedTable, TO_VM } from './shared-table.ts'
@@ -83,6 +84,9 @@ export class Judge {
   private readonly vms: Vms
   private readonly connections: SharedTable
   private readonly names: Names
+  private nowMs = 0
+  // The port whose flow was found to be a known one just before, and 0 if the last packet was another; 0 is no VM's.
+  private knownPort = 0
 
   constructor(
     sw: SwitchHandle,
@@ -100,6 +104,12 @@ export class Judge {
     }))
   }
 
+  /** Call it before each batch: all its packets come at one time. */
+  begin(): void {
+    this.nowMs = this.sw.now()
+    this.knownPort = 0
+  }
+
   /** Whether where its packets go has to be looked at. */
   reachesGroups(group: number): boolean {
     return this.groups[group]!.reachesGroups
@@ -107,10 +117,11 @@ export class Judge {
 
   /** Packet `i` of a VM, as it comes in. `flow` is set for IP packets. */
   outbound(batch: Batch, i: number, port: number): number {
+    const { flow, vms, nowMs } = this
+    if (this.knownPort === port && flow.isSame(batch, i)) return Verdict.pass
+    this.knownPort = 0
     if (!batch.isIpv4(i) && !batch.isIpv6(i)) return this.judgeFrame(batch, i)
-    const { flow, vms } = this
     const group = vms.groupOf[port]!
-    const nowMs = this.sw.now()
     flow.read(batch, i, true)
     const known = this.known(batch, i, true, port, nowMs)
     const verdict = known >= 0 ? known : this.byEgressRules(group, port, nowMs)
@@ -152,6 +163,8 @@ export class Judge {
     const side = outbound ? FROM_VM : TO_VM
     if (connections.find(lane, nowMs, side | (flow.isEnd ? ENDING : 0), idleTimes) < 0) return -1
     if (flow.isFragment) this.openFragments(batch, i, outbound, lane, nowMs)
+    else if (!flow.isEnd && hasPorts(flow.protocol) && flow.destinationPort !== DNS && flow.sourcePort !== DNS)
+      this.knownPort = port
     return Verdict.pass
   }
 
@@ -199,7 +212,7 @@ export class Judge {
 
   /** Remembers the flow of a packet that was refused in name only, so that it is told once and not for each of its packets. */
   letPass(batch: Batch, i: number, outbound: boolean, port: number): void {
-    if (batch.isIpv4(i) || batch.isIpv6(i)) this.open(batch, i, outbound, port, ANY_PEER, this.sw.now())
+    if (batch.isIpv4(i) || batch.isIpv6(i)) this.open(batch, i, outbound, port, ANY_PEER, this.nowMs)
   }
 
   private openFragments(batch: Batch, i: number, outbound: boolean, lane: number, nowMs: number): void {
@@ -214,11 +227,11 @@ export class Judge {
    */
   toPeer(batch: Batch, i: number, source: number, target: number): number {
     if (!batch.isIpv4(i) && !batch.isIpv6(i)) return Verdict.pass
-    const { flow, vms, connections } = this
-    const nowMs = this.sw.now()
+    const { flow, vms, connections, nowMs } = this
     const group = vms.groupOf[source]!
     flow.read(batch, i, true)
     const known = this.known(batch, i, true, source, nowMs)
+    this.knownPort = 0 // what comes next is read the other way round
     if (known >= 0) {
       const isBound = known === Verdict.pass && flow.kind === FlowKind.whole && !isEssential(batch, i, true)
       return isBound && connections.value !== ANY_PEER && connections.value !== target ? Verdict.denied : known
@@ -242,9 +255,10 @@ export class Judge {
 
   /** Packet `i` from port `source` (0: the switch) on its way to the VM behind `target`. */
   inbound(batch: Batch, i: number, source: number, target: number): number {
+    const { flow, vms, nowMs } = this
+    if (this.knownPort === target && flow.isSame(batch, i)) return Verdict.pass
+    this.knownPort = 0
     if (!batch.isIpv4(i) && !batch.isIpv6(i)) return source === 0 ? Verdict.pass : this.judgeFrame(batch, i)
-    const { flow, vms } = this
-    const nowMs = this.sw.now()
     flow.read(batch, i, false)
     const known = this.known(batch, i, false, target, nowMs)
     if (known >= 0 && known !== Verdict.unreadable && known !== Verdict.fragment) return known
@@ -283,6 +297,6 @@ export class Judge {
   takeAnswer(batch: Batch, i: number, target: number): ReturnType<Names['answered']> {
     const lane = this.vms.laneOf(target)
     if (lane < 0) return []
-    return this.names.answered(batch, i, this.flow, lane, this.groups[this.vms.groupOf[target]!]!.egress, this.sw.now())
+    return this.names.answered(batch, i, this.flow, lane, this.groups[this.vms.groupOf[target]!]!.egress, this.nowMs)
   }
 }
