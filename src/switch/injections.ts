@@ -192,6 +192,38 @@ export class Injections {
     this.pool.give(slot)
   }
 
+  /** `free` for the first `count` packets of `slots`: of those in a row that pinned the same ports, these are told once. */
+  freeAll(slots: Uint16Array, count: number): void {
+    const { pool, ports } = this
+    let source = 0
+    let sources = 0
+    let target = 0
+    let targets = 0
+    for (let i = 0; i < count; i++) {
+      const slot = slots[i]!
+      if (this.pinnedSource[slot] !== source) {
+        if (sources !== 0) ports?.pin(source, -sources)
+        source = this.pinnedSource[slot]!
+        sources = 0
+      }
+      if (source !== 0) sources++
+      for (let k = 0; k < this.pinnedEntries[slot]!; k++) {
+        const port = destinationAt(pool, slot, k) & DE_PORT
+        if (port !== target) {
+          if (targets !== 0) ports?.pin(target, -targets)
+          target = port
+          targets = 0
+        }
+        targets++
+      }
+      this.pinnedSource[slot] = 0
+      this.pinnedEntries[slot] = 0
+      pool.give(slot)
+    }
+    if (sources !== 0) ports?.pin(source, -sources)
+    if (targets !== 0) ports?.pin(target, -targets)
+  }
+
   /** The slot that a handle of `module` names, or -1. */
   resolve(handle: PacketHandle, module: number): number {
     const slot = handle & (POOL_SLOTS - 1)
