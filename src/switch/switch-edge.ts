@@ -98,6 +98,7 @@ export class SwitchEdge implements AclsOwner {
   /** At the miniport edge, before the switch forwards. */
   atMiniportEdge(batch: Batch): void {
     if (this.policies?.placement === 'miniport-edge') this.reject(batch, this.policies)
+    if (this.guards.limitsUnknown) this.guards.limitFloods(batch)
     if (this.native !== undefined) this.forward(batch, this.native)
   }
 

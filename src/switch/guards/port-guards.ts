@@ -100,6 +100,20 @@ export class PortGuards {
     return (this.bits[port]! & STORM) === 0 || this.within(slot, port, UNKNOWN_UNICAST)
   }
 
+  /**
+   * Drops the unicast frames above the limit among those that already have several destinations: a forwarding extension floods them, so
+   * it does not know their address.
+   */
+  limitFloods(batch: Batch): void {
+    const { destinationCount, flags, sourcePort } = this.pool
+    for (let i = 0; i < batch.length; i++) {
+      const slot = batch.slots[i]!
+      if (destinationCount[slot]! < 2 || (flags[slot]! & (PF_MULTICAST | PF_DROPPED)) !== 0) continue
+      const port = sourcePort[slot]!
+      if (!this.admitsUnknown(slot, port)) this.owner.refuse(batch, i, stormLimit, port)
+    }
+  }
+
   // A frame that is to be cut counts as what it is cut into.
   private within(slot: number, port: number, kind: number): boolean {
     const { needs, vnet, length } = this.pool

@@ -4,7 +4,7 @@ import fc from 'fast-check'
 import { DataPathHarness, frame, type TestFrame } from '../../../test/support/data-path-harness.ts'
 import { OFFLOAD_USO, VNET_GSO_UDP_L4 } from '../../kernels/layout.ts'
 import type { StormBucket, StormClass } from '../../ndis/standard-properties.ts'
-import { PortFlag } from '../port-table.ts'
+import { MonitorMode, PortFlag } from '../port-table.ts'
 import { BROADCAST, STORM_WORDS, setStormLimits, takeTokens } from './storm-limit.ts'
 
 const GROUP = '01:00:5e:00:00:fb'
@@ -65,6 +65,34 @@ for (const shortCut of [false, true])
       assert.equal(count(harness, times(4, mixed).flat()), 6)
     })
   })
+
+test('with a forwarding extension, unicast frames that it gives several destinations count as unknown ones', () => {
+  const harness = limited([{ classes: ['unknownUnicast'], packetsPerSecond: 10 }])
+  harness.install([
+    { class: 'forwarding' },
+    () => ({
+      ingress(batch) {
+        for (let i = 0; i < batch.length; i++)
+          for (const port of batch.u8(i, 5) === 2 ? [2] : [2, 3]) batch.addDestination(i, port)
+      },
+    }),
+  ])
+  assert.equal(count(harness, times(30, frame(STRANGER, 1, 'x'))), 10)
+  assert.deepEqual(harness.drops(1), { 'storm-limit': 20 })
+  harness.sink(2).frames.length = 0
+  harness.send(1, ...times(30, frame(2, 1, 'x')))
+  assert.equal(harness.sink(2).frames.length, 30, 'one destination: the extension knows the address')
+  assert.equal(count(harness, times(30, frame(0xff, 1, 'x'))), 30, 'broadcast frames are another kind')
+})
+
+test('a frame above the limit is not mirrored, one within it is', () => {
+  const harness = limited([{ classes: all, packetsPerSecond: 3 }])
+  harness.connectPort(4)
+  harness.ports.setMonitor(1, MonitorMode.source)
+  harness.ports.setMonitor(4, MonitorMode.destination)
+  harness.send(1, ...times(10, frame(STRANGER, 1, 'x')))
+  assert.equal(harness.sink(4).frames.length, 3)
+})
 
 test('a limit in bits counts the bits of frames', () => {
   const harness = limited([{ classes: ['broadcast'], kilobitsPerSecond: 20_000 }])
