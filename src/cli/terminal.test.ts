@@ -30,3 +30,21 @@ test('a table without rows says so', () => {
   createTerminal({ json: false }, { stdout, stderr: new PassThrough(), env: {} }).table([{ title: 'PORT' }], [], 'no ports')
   assert.equal(String(stdout.read()), 'no ports\n')
 })
+
+test('work that lasts is shown on a terminal, with its seconds, and wiped away; short work and pipes see nothing', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout', 'setInterval'] })
+  const show = async (tty: boolean, ms: number): Promise<string> => {
+    const stderr = Object.assign(new PassThrough(), { isTTY: tty })
+    const terminal = createTerminal({ json: false }, { stdout: new PassThrough(), stderr, env: {} })
+    const { promise, resolve } = Promise.withResolvers<number>()
+    const shown = terminal.progress('applying', promise)
+    t.mock.timers.tick(ms)
+    resolve(7)
+    assert.equal(await shown, 7)
+    t.mock.timers.tick(10_000)
+    return String(stderr.read() ?? '')
+  }
+  assert.equal(await show(true, 300), '')
+  assert.equal(await show(false, 5000), '')
+  assert.equal(await show(true, 1000), `\r${csi}Kapplying…\r${csi}Kapplying… 1 s\r${csi}K`)
+})

@@ -17,11 +17,13 @@ export interface Terminal {
   /** The answer as a table; `styleOf` colours cells by their text. Says `empty` where there are no rows. */
   table(columns: readonly Column[], rows: readonly (readonly string[])[], empty: string): void
   style(style: Style, text: string): string
+  /** Waits for `work`; where it lasts, a person at a terminal sees `text` and the seconds on standard error. */
+  progress<T>(text: string, work: Promise<T>): Promise<T>
 }
 
 export interface TerminalComponents {
   readonly stdout: NodeJS.WritableStream & { readonly isTTY?: boolean; readonly columns?: number }
-  readonly stderr: NodeJS.WritableStream
+  readonly stderr: NodeJS.WritableStream & { readonly isTTY?: boolean }
   readonly env: Readonly<Record<string, string | undefined>>
 }
 
@@ -48,5 +50,32 @@ export function createTerminal(options: { readonly json: boolean }, components: 
       for (const line of lines) stdout.write(`${line}\n`)
     },
     style,
+    progress: (text, work) => (stderr.isTTY === true ? shownProgress(text, work, stderr) : work),
+  }
+}
+
+/** What is over before this has nothing to show. */
+const PROGRESS_AFTER_MS = 400
+const PROGRESS_EVERY_MS = 1000
+const CLEAR_LINE = '\r\u001b[K'
+
+async function shownProgress<T>(text: string, work: Promise<T>, stderr: NodeJS.WritableStream): Promise<T> {
+  let seconds = 0
+  let isShown = false
+  const show = (): void => {
+    isShown = true
+    stderr.write(`${CLEAR_LINE}${text}…${seconds === 0 ? '' : ` ${seconds} s`}`)
+  }
+  const first = setTimeout(show, PROGRESS_AFTER_MS)
+  const next = setInterval(() => {
+    seconds++
+    show()
+  }, PROGRESS_EVERY_MS)
+  try {
+    return await work
+  } finally {
+    clearTimeout(first)
+    clearInterval(next)
+    if (isShown) stderr.write(CLEAR_LINE)
   }
 }

@@ -26,7 +26,7 @@ export async function apply(
 ): Promise<void> {
   const request = await readRequest(file, cwd)
   const service = connectService(await control())
-  const report = await service.apply({ ...request, dryRun, restart }).catch((error: Error & { code?: string }) => {
+  const work = service.apply({ ...request, dryRun, restart }).catch((error: Error & { code?: string }) => {
     if (error.code !== 'no-such-route') throw error
     throw new CliError(
       'no-service',
@@ -34,6 +34,7 @@ export async function apply(
       'start one with vmswitch serve, or name it with --socket',
     )
   })
+  const report = await terminal.progress(`applying ${file}`, work)
   if (terminal.json) return terminal.data(report)
   for (const change of report.changes) printChange(terminal, change)
   if (report.changes.length === 0) terminal.line('nothing differs')

@@ -16,7 +16,7 @@ const FILE_MODE = 0o600
 const TIMEOUT_MS = 120_000
 
 export async function save({ terminal, connect, cwd }: CommandContext, file: string, port: string | undefined): Promise<void> {
-  const saved = await (await connect()).save({ port })
+  const saved = await terminal.progress('saving', (await connect()).save({ port }))
   const path = resolve(cwd, file)
   const fresh = `${path}.${process.pid}.new`
   try {
@@ -38,7 +38,7 @@ export async function restore({ terminal, connect, cwd }: CommandContext, file: 
     throw new CliError('no-such-file', `${file} can't be read: ${(error as Error).message}`, '', ExitCode.usage)
   }
   const host = await connect()
-  report(terminal, await host.restore(text))
+  report(terminal, await terminal.progress(`restoring ${file}`, host.restore(text)))
 }
 
 function report(terminal: Terminal, answer: RestoreReport): void {

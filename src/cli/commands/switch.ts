@@ -65,7 +65,7 @@ export async function makeSwitch(control: () => Promise<ControlPlace>, wish: Swi
 }
 
 export async function createSwitch({ terminal, control }: CommandContext, wish: SwitchWish): Promise<void> {
-  const report = await makeSwitch(control, wish)
+  const report = await terminal.progress(`making switch ${wish.name}`, makeSwitch(control, wish))
   if (terminal.json) return terminal.data(report)
   terminal.line(`switch ${wish.name} runs`)
 }
