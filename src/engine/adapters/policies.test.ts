@@ -109,9 +109,17 @@ test('in strict order the filters go to the VF before its guest drives it (PD-10
         .vports.find((vport) => vport.id === id)!
         .filters.map(({ mac }) => mac)
     assert.deepEqual([filtersOf(0), filtersOf(1)], [[], [A]])
+    assert.equal(lab.assigned('a')!.state, 'active', 'traffic goes to it already')
     const a = await lab.virtio('a')
-    lab.wire().send(wireFrame(A, PEER, 'vf'))
-    assert.deepEqual(await lab.texts(a, 1), ['vf'])
+    // So nothing tells when the processors serve its rings; what comes before is lost in this order.
+    const wire = lab.wire()
+    const got: Buffer[] = []
+    await lab.until(() => {
+      wire.send(wireFrame(A, PEER, 'vf'))
+      got.push(...a.receive())
+      return got.length > 0
+    }, 'a frame at the VF')
+    assert.ok(got[0]!.includes('vf'))
     await adapters.remove('a')
     assert.deepEqual(filtersOf(0), [A])
   })

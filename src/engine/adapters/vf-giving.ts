@@ -165,7 +165,7 @@ export class VfGiving {
     port.refusal = null
     event(port, 'vf-assigned', `VF ${vf.vfId} of adapter "${run.adapter.name}" at ${port.iov.path}`)
     await vfAssigned(port.id, true)
-    traffic.follow(port)
+    if (port.seat.active) traffic.follow(port) // one that is not up yet has its filters already in strict order, and keeps them (SR-240)
     return statusOf(port, port.given)
   }
 
