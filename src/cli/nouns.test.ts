@@ -65,8 +65,22 @@ test('a switch is made, and given ports, VLANs and extensions, without a file, a
   await ok('ext', 'uninstall', 'quiet')
   assert.equal((await json<unknown[]>('ext', 'list')).length, 1)
 
+  // What was made on the command line is stored: a service that starts again has it, and what was taken off is gone.
+  await ok('vlan', 'set', 'a', '--access', '7')
+  await service.restart()
+  assert.deepEqual(
+    (await json<{ name: string; enabled: boolean }[]>('ext', 'list')).map(({ name, enabled }) => `${name} ${enabled}`),
+    ['counters true'],
+  )
+  assert.deepEqual(
+    (await json<{ name: string; vm: string }[]>('port', 'list')).map(({ name, vm }) => `${name} ${vm}`),
+    ['a web', 'b b'],
+  )
+  assert.match(await ok('vlan', 'list', 'a'), /^a +web +access +7$/m)
+
   await fails(2, /forgets its ports/, 'switch', 'remove', 'lab')
   assert.equal(await ok('switch', 'remove', 'lab', '--yes'), 'switch lab is removed\n')
+  await service.restart()
   await fails(1, /no switch yet/, 'ports')
   assert.equal(await ok('switch', 'create', 'again'), 'switch again runs\n')
   assert.deepEqual(await json<unknown[]>('port', 'list'), [])

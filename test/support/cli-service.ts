@@ -19,6 +19,8 @@ export interface CliService {
   /** Environment of the commands: they find the service, and nothing of the machine. */
   readonly env: Readonly<Record<string, string>>
   run(args: readonly string[], env?: Readonly<Record<string, string>>): Promise<Ended>
+  /** Stops the service in good order, and starts it again from what it stored. */
+  restart(): Promise<void>
   close(): Promise<void>
 }
 
@@ -27,6 +29,33 @@ export async function startCliService(): Promise<CliService> {
   const directory = mkdtempSync(join(tmpdir(), 'vmswitch-cli-'))
   const socket = join(directory, 'control.sock')
   const env = { PATH: process.env.PATH ?? '', XDG_RUNTIME_DIR: directory, VMSWITCH_CONTROL: socket }
+  let running = await startService(directory, socket, env)
+  return {
+    directory,
+    socket,
+    env,
+    run: (words, more = {}) =>
+      new Promise((resolve) => {
+        execFile(bin, words, { cwd: directory, env: { ...env, ...more } }, (error, stdout, stderr) =>
+          resolve({ code: error === null ? 0 : Number(error.code), stdout, stderr }),
+        )
+      }),
+    restart: async () => {
+      await running.stop()
+      running = await startService(directory, socket, env)
+    },
+    close: async () => {
+      await running.stop()
+      rmSync(directory, { recursive: true })
+    },
+  }
+}
+
+async function startService(
+  directory: string,
+  socket: string,
+  env: Readonly<Record<string, string>>,
+): Promise<{ stop(): Promise<void> }> {
   const args = ['serve', '--state', join(directory, 'state'), '--control', socket, '--json']
   const child: ChildProcess = spawn(bin, args, { cwd: directory, env, stdio: ['ignore', 'pipe', 'ignore'] })
   const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()))
@@ -39,19 +68,9 @@ export async function startCliService(): Promise<CliService> {
     child.once('exit', (code) => reject(new Error(`vmswitch serve ended with ${code}: ${text}`)))
   })
   return {
-    directory,
-    socket,
-    env,
-    run: (words, more = {}) =>
-      new Promise((resolve) => {
-        execFile(bin, words, { cwd: directory, env: { ...env, ...more } }, (error, stdout, stderr) =>
-          resolve({ code: error === null ? 0 : Number(error.code), stdout, stderr }),
-        )
-      }),
-    close: async () => {
+    stop: async () => {
       child.kill('SIGTERM')
       await ended
-      rmSync(directory, { recursive: true })
     },
   }
 }
