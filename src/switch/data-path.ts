@@ -86,7 +86,7 @@ export class DataPath implements DropLogOwner, InjectionsOwner, AdmissionOwner {
   readonly ports: PortTable
   /** Context types that this processor's extensions declared. */
   readonly contexts = new SwitchContextTypes()
-  private readonly guards: PortGuards
+  readonly guards: PortGuards
   private readonly edge: SwitchEdge
   readonly placement: Placement
   private readonly completion: Completion
@@ -248,7 +248,7 @@ export class DataPath implements DropLogOwner, InjectionsOwner, AdmissionOwner {
     const { destinationCount } = this.pool
     for (let i = 0; i < batch.length; i++)
       if (destinationCount[batch.slots[i]!] === 0)
-        this.refuse(batch, i, DropReason.noDestination, this.pool.sourcePort[batch.slots[i]!]!)
+        this.forwarding.unreceived(batch, i, DropReason.noDestination, this.pool.sourcePort[batch.slots[i]!]!)
   }
 
   // Sorts the packets by destination port and hands each port its list.

@@ -4,7 +4,7 @@
 // The rule it must not break: whichever does it, every packet has the same fate.
 import type { Batch } from '../ndis/batch.ts'
 import { type Counters, ProcessorCounter } from './counters.ts'
-import type { Forwarding } from './forwarding.ts'
+import type { Forwarding, SentMirror } from './forwarding.ts'
 import type { QueuedForwarding } from './queued-forwarding.ts'
 import type { ShortCut } from './short-cut.ts'
 import type { Team } from './team/team.ts'
@@ -25,6 +25,11 @@ export class ForwardingChoice {
     this.forwarding = forwarding
     this.shortCut = shortCut
     this.counters = counters
+  }
+
+  /** Who copies what ports send. */
+  set mirroring(mirroring: SentMirror) {
+    this.forwarding.mirroring = mirroring
   }
 
   /** `source`: the port that all packets come from, or -1 if that is not known. */

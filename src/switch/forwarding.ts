@@ -35,6 +35,12 @@ export interface UnknownUnicastLimit {
   admitsUnknown(slot: number, source: number): boolean
 }
 
+/** What mirrors ports. */
+export interface SentMirror {
+  /** True if a copy of what `source` sends is wanted. */
+  wants(source: number): boolean
+}
+
 /** Fields are ordinary ones: `forward` runs per packet. */
 export class Forwarding {
   private readonly pool: PacketPool
@@ -60,6 +66,8 @@ export class Forwarding {
   snooping: Snooping | undefined
   /** In a dry run: IP addresses and groups, which stand in the ports' own table, are not learned. */
   learnsNothing = false
+  /** Who copies what ports send, though nobody else gets it. */
+  mirroring: SentMirror | undefined
   /** Seconds of the switch's clock, for ageing; set by the engine. */
   nowSeconds = 0
 
@@ -170,11 +178,11 @@ export class Forwarding {
         continue
       }
       if (target === source) {
-        this.owner.refuse(batch, i, DropReason.hairpin, source)
+        this.unreceived(batch, i, DropReason.hairpin, source)
         continue
       }
       if (!ports.connected(target)) {
-        this.owner.refuse(batch, i, DropReason.destinationNotConnected, target)
+        this.unreceived(batch, i, DropReason.destinationNotConnected, target)
         continue
       }
       if (this.vlanAware && !this.vlans.admits(target, this.member)) {
@@ -212,6 +220,13 @@ export class Forwarding {
       return true
     }
     return appendDestination(pool, slot, entry)
+  }
+
+  /** Nobody gets the packet at position `i`: it is dropped, unless mirroring has use for it, which then does so. */
+  unreceived(batch: Batch, i: number, reason: number, port: number): void {
+    const slot = batch.slots[i]!
+    if (this.mirroring?.wants(this.pool.sourcePort[slot]!)) this.pool.reason[slot] = reason
+    else this.owner.refuse(batch, i, reason, port)
   }
 
   // Multicast frames go where snooping says. Out of `forward`, which stays small.
@@ -257,7 +272,7 @@ export class Forwarding {
         return
       }
     }
-    if (this.pool.destinationCount[slot] === 0) this.owner.refuse(batch, i, emptyReason, source)
+    if (this.pool.destinationCount[slot] === 0) this.unreceived(batch, i, emptyReason, source)
   }
 
   // A header that was moved by an odd number of bytes (an encapsulation) goes to an aligned place: words are read below.

@@ -1,6 +1,6 @@
 // Mirroring at the miniport edge (spec 5.15): what ports of monitor mode `source` send and get is delivered to the ports of mode
 // `destination` of the same session as well, with or without a forwarding extension; what passes the switch at all to ports of mode `all`.
-// What a policy or an extension has dropped on ingress does not come here, so it is not mirrored; what an egress policy keeps from a
+// What a policy or an extension has dropped on ingress does not come here, so it is not mirrored; what is sent to nobody is, as on a wire; what an egress policy keeps from a
 // port later is.
 //
 // The rules it must not break: a mirror port that is a destination already is not added again (ES-339); no port gets a copy of what it
@@ -20,6 +20,8 @@ const SESSIONS = 256
 export interface MirroringOwner {
   /** Counts a copy of the packet in `slot` for `port` that is lost. */
   filtered(slot: number, reason: number, port: number, incoming: boolean): void
+  /** Drops position `i` for `reason`, reported at `port`. */
+  refuse(batch: Batch, i: number, reason: number, port: number): void
 }
 
 /** Fields are ordinary ones: it runs per packet while a port is mirrored. */
@@ -97,6 +99,11 @@ export class Mirroring {
     }
   }
 
+  /** True if what `source` sends is copied, whether or not somebody gets it. */
+  wants(source: number): boolean {
+    return this.active && (this.sent[source] !== 0 || this.watcherCount !== 0)
+  }
+
   /** Adds the mirror ports to every packet that a mirrored port sent or gets. ES-338 */
   add(batch: Batch): void {
     const { pool, sent, received } = this
@@ -113,6 +120,7 @@ export class Mirroring {
           if (session !== 0) this.addSession(slot, source, session)
         }
       for (let k = 0; k < this.watcherCount; k++) this.addOne(slot, source, this.watchers[k]!)
+      if (pool.destinationCount[slot] === 0) this.owner.refuse(batch, i, pool.reason[slot]!, source)
     }
   }
 

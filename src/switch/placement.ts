@@ -34,6 +34,7 @@ export class Placement {
     this.mirroring = new Mirroring(pool, ports, owner)
     this.tenants = new Tenants(pool, ports, owner)
     components.choice.team = this.team
+    components.choice.mirroring = this.mirroring
     components.delivery.balance = this.team.sender
   }
 
@@ -50,6 +51,8 @@ export class Placement {
       this.tenants.separate(batch)
       if (batch.dirty) batch.settle()
     }
-    if (this.mirroring.active) this.mirroring.add(batch)
+    if (!this.mirroring.active) return
+    this.mirroring.add(batch)
+    if (batch.dirty) batch.settle()
   }
 }

@@ -54,6 +54,7 @@ export class Tenants {
       const group = groups[source]!
       if (group === 0) continue
       const count = pool.destinationCount[slot]!
+      if (count === 0) continue // for mirroring alone
       let left = 0
       for (let k = 0; k < count; k++) {
         const entry = destinationAt(pool, slot, k)
