@@ -305,7 +305,7 @@ export const mutations = [
     find: 'else this.choice.forward(batch, source) // ES-331',
     replace: 'else this.dropUndirected(batch)',
   },
-  { rule: 'ES-338', file: 'src/switch/placement.ts', find: 'if (this.mirroring.active) this.mirroring.add(batch)', replace: '' },
+  { rule: 'ES-338', file: 'src/switch/placement.ts', find: 'this.mirroring.add(batch)', replace: '' },
   {
     rule: 'ES-340',
     file: dataPath,
