@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { DataPathHarness, frame } from '../../test/support/data-path-harness.ts'
-import { HEADER_COPY, PF_DROPPED } from '../kernels/layout.ts'
+import { HEADER_COPY, PF_DATA_VALID, PF_DROPPED, VNET_STRIDE } from '../kernels/layout.ts'
 import { Batch, type BatchOwner, Keep, Right } from './batch.ts'
 
 interface World {
@@ -263,4 +263,32 @@ test('addDestinationsOf gives a packet what the other one has, one destination o
   batch.rights = FILTER
   assert.equal(batch.addDestinationsOf(3, 0), false)
   assert.deepEqual(breaches, ['ES-412'])
+})
+
+test('an open checksum is completed on ingress by who may change bytes, and none is to be believed unchecked after (ES-307, ES-347)', () => {
+  const packet = frame(2, 1, 'abcdefgh')
+  const NEEDS_CHECKSUM = 1
+  const DATA_VALID = 2
+  const { batch, breaches, harness } = world(Right.modify, true, packet, packet, packet)
+  const { pool } = harness
+  pool.vnet[0] = NEEDS_CHECKSUM
+  pool.vnet[VNET_STRIDE] = NEEDS_CHECKSUM
+  pool.vnet[VNET_STRIDE + 1] = 1 // a super-frame
+  pool.vnet[2 * VNET_STRIDE] = DATA_VALID
+  pool.flags[2] = pool.flags[2]! | PF_DATA_VALID
+  assert.deepEqual(
+    [0, 1, 2].map((i) => batch.completeChecksum(i)),
+    [true, false, true],
+  )
+  assert.equal(pool.vnet[2 * VNET_STRIDE], 0)
+  assert.equal(pool.flags[2]! & PF_DATA_VALID, 0)
+  assert.deepEqual(breaches, [])
+  for (const [rights, ingress, rule] of [
+    [Right.none, true, 'ES-307'],
+    [Right.modify, false, 'ES-347'],
+  ] as const) {
+    const other = world(rights, ingress, packet)
+    assert.equal(other.batch.completeChecksum(0), false)
+    assert.deepEqual(other.breaches, [rule])
+  }
 })

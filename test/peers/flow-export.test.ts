@@ -297,7 +297,7 @@ test('sfcapd reads every packet from sFlow that samples all of them, and tshark 
     return counters === undefined ? 0 : counters.readUInt32BE(32) + counters.readUInt32BE(36)
   }
   const isTold = (): boolean => received('p1') >= 100 && received('p2') >= 25
-  for (let i = 0; i < 500 && !isTold(); i++) await sleep(10)
+  for (let i = 0; i < 2000 && !isTold(); i++) await sleep(10)
   assert.ok(isTold(), `${received('p1')} and ${received('p2')} frames came from the ports`)
   await vmswitch.setExtension('flow-export', false)
   await sleep(300)
