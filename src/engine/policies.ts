@@ -1,6 +1,7 @@
 // The properties of a running switch: connects their provisioning with the control side, the port table and the loaded extensions.
 import { randomUUID } from 'node:crypto'
 import { type InnerStatusIndication, type OidRequest, PortType } from '../ndis/oids.ts'
+import { formatIpv4, formatIpv6, IPV6_BYTES } from '../packet/addresses.ts'
 import type { PortOptions, SwitchControl } from '../switch/control.ts'
 import { type AdapterCompletion, answerGuest, ISOLATION_PARAMETERS_CHANGE } from '../switch/policies/isolation-parameters.ts'
 import { applyPolicy } from '../switch/policies/port-effects.ts'
@@ -116,9 +117,15 @@ export class SwitchPolicies {
     return this.properties.featureStatus(port ?? SWITCH_SCOPE, feature, instance)
   }
 
-  /** IPv4 addresses that were learned of a port whose security property has a dynamicIpAddressLimit. ES-530 */
+  /** IP addresses that were learned of a port whose security property has a dynamicIpAddressLimit. ES-530 */
   ipAddresses(port: number): string[] {
-    return this.#table.ipAddresses(port).map((address) => [24, 16, 8, 0].map((shift) => (address >>> shift) & 255).join('.'))
+    const ipv4 = this.#table.ipAddresses(port).map((address) => formatIpv4(address >>> 0))
+    const ipv6 = this.#table.ipv6Addresses(port).map((words) => {
+      const octets = Buffer.alloc(IPV6_BYTES)
+      for (const [i, word] of words.entries()) octets.writeInt32BE(word, i * 4)
+      return formatIpv6(octets)
+    })
+    return [...ipv4, ...ipv6]
   }
 
   /** A request of the guest behind a port to its adapter: OID_GEN_ISOLATION_PARAMETERS. ES-543, ES-544 */

@@ -99,7 +99,7 @@ export interface AddressPrefix {
 
 export interface SourceGuardProperty {
   readonly prefixes: readonly AddressPrefix[]
-  /** IPv4 addresses that are learned of the port, up to its dynamicIpAddressLimit, are allowed too. */
+  /** Addresses that are learned of the port, up to its dynamicIpAddressLimit of each family, are allowed too. */
   readonly learned: boolean
 }
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { DataPathHarness, frame } from '../../test/support/data-path-harness.ts'
+import { IPV6, ipv4, ipv6, udp } from '../../test/support/guard-frames.ts'
 import { DATA_PATH_LIST_BYTES } from './data-path.ts'
 import { deliveryListBytes } from './delivery.ts'
 import { dryRun } from './dry-run.ts'
@@ -133,6 +134,22 @@ test('packets that a module holds or sends because of it are followed, and never
     '2 delivery -: would be delivered to p2: 60 bytes',
   ])
   assert.deepEqual(harness.got(2), [])
+})
+
+test('guards learn nothing of it, and no limit is used up by it', () => {
+  const harness = world()
+  const sourceGuard = { prefixes: [], learned: true }
+  const stormLimit = [{ classes: ['broadcast'] as const, packetsPerSecond: 1 }]
+  harness.ports.setGuards(1, { dhcpGuard: false, routerGuard: false, stormLimit, sourceGuard })
+  harness.ports.setIpLimit(1, 1)
+  for (let times = 0; times < 3; times++)
+    for (const bytes of [ipv4({ source: '10.0.0.9' }, udp(1, 2, 3)), ipv6({ source: 'fd00::9' }, IPV6.udp, udp(1, 2, 3))])
+      assert.ok(trace(harness, 1, bytes).at(-1)!.includes('would be delivered'))
+  assert.deepEqual([harness.ports.ipAddresses(1), harness.ports.ipv6Addresses(1)], [[], []])
+  harness.send(1, ipv4({ source: '10.0.0.1' }, udp(1, 2, 3)))
+  assert.equal(harness.sink(2).frames.length, 1)
+  const foreign = trace(harness, 1, ipv4({ source: '10.0.0.9' }, udp(1, 2, 3))).join()
+  assert.ok(foreign.includes('source-guard'), foreign)
 })
 
 test('a module that answers without end is followed for a while, and none of it is sent', () => {

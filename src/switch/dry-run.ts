@@ -122,6 +122,7 @@ function dryPath(options: DryRunOptions, components: DryRunComponents, macs: Mac
   ;(path as { contexts: SwitchContextTypes }).contexts = main.contexts // what modules declared stays declared
   path.forwarding.nowSeconds = main.forwarding.nowSeconds
   path.forwarding.learnsNothing = true
+  path.guards.learns = false
   path.forwarding.snooping = main.forwarding.snooping
   path.lost.ring = trace
   delivery.drops = trace

@@ -30,6 +30,15 @@ import { NicState, PHYSICAL_NICS_MAX, PortState } from '../ndis/oids.ts'
 import type { ProtectionProperty } from '../ndis/standard-properties.ts'
 import { BandwidthTable, bandwidthTableBytes } from './bandwidth/bandwidth-table.ts'
 import { GuardTable, guardTableWords } from './guards/guard-table.ts'
+import {
+  LEARNED_WORDS,
+  learnedIpv4,
+  learnedIpv6,
+  learnedLimit,
+  learnIpv4,
+  learnIpv6,
+  setLearnedLimit,
+} from './guards/learned-addresses.ts'
 import { macKey } from './mac-table.ts'
 import { TEAM_TABLE_WORDS, TeamTable } from './team/team-table.ts'
 
@@ -59,11 +68,8 @@ const W_TEAMING = 1
 const W_PERMANENT_LOW = 2
 const W_PERMANENT_HIGH = 3
 const TEAM_WORDS = 4
-/** IPv4 addresses that are learned of a port at the most. */
-export const IP_ADDRESSES_MAX = 64
-// After those: how many IPv4 addresses are learned of the port, and the addresses.
-const W_IP_LIMIT = 0
-const IP_WORDS = 1 + IP_ADDRESSES_MAX
+// After those: the IP addresses that are learned of the port.
+const IP_WORDS = LEARNED_WORDS
 
 /** Flags of a port. */
 export const PortFlag = {
@@ -400,34 +406,28 @@ export class PortTable {
 
   /** How many addresses are learned of the port; 0 = it is not looked at. Another limit begins anew. Control thread only. ES-530 */
   setIpLimit(port: number, limit: number): void {
-    const at = this.ipAt(port)
-    const most = Math.min(limit, IP_ADDRESSES_MAX)
-    if (this.words[at + W_IP_LIMIT] === most) return
-    this.words.fill(0, at, at + IP_WORDS)
-    this.words[at + W_IP_LIMIT] = most
-    Atomics.add(this.words, GENERATION, 1)
+    if (setLearnedLimit(this.words, this.ipAt(port), limit)) Atomics.add(this.words, GENERATION, 1)
   }
 
   ipLimit(port: number): number {
-    return this.words[this.ipAt(port) + W_IP_LIMIT]!
+    return learnedLimit(this.words, this.ipAt(port))
   }
 
   /** Learns an IPv4 address, as a 32-bit number. False if the port has as many as it may. Any processor. ES-530 */
-  learnIp(port: number, address: number): boolean {
-    const at = this.ipAt(port)
-    const end = at + 1 + this.words[at + W_IP_LIMIT]!
-    for (let slot = at + 1; slot < end; slot++) {
-      const known = Atomics.compareExchange(this.words, slot, 0, address)
-      if (known === 0 || known === address) return true
-    }
-    return false
+  learnIp(port: number, address: number, learns = true): boolean {
+    return learnIpv4(this.words, this.ipAt(port), address, learns)
   }
 
-  /** Addresses that were learned of a port. */
-  ipAddresses(port: number): number[] {
-    const at = this.ipAt(port)
-    return [...this.words.subarray(at + 1, at + 1 + this.words[at + W_IP_LIMIT]!)].filter((address) => address !== 0)
+  /** The same of an IPv6 address, as four numbers; `tick`: milliseconds of the switch's clock. */
+  learnIpv6(port: number, a: number, b: number, c: number, d: number, tick: number, learns: boolean): boolean {
+    return learnIpv6(this.words, this.ipAt(port), a, b, c, d, tick, learns)
   }
+
+  /** IPv4 addresses that were learned of a port. */
+  ipAddresses = (port: number): number[] => learnedIpv4(this.words, this.ipAt(port))
+
+  /** IPv6 addresses that were learned of a port, as four numbers each. */
+  ipv6Addresses = (port: number): number[][] => learnedIpv6(this.words, this.ipAt(port))
 
   flags(port: number): number {
     return this.words[HEADER_WORDS + port * PORT_WORDS + W_FLAGS]!

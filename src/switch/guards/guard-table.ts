@@ -60,7 +60,7 @@ export class GuardTable {
     return allowsIpv6(this.words, this.at + port * GUARD_WORDS + W_SOURCE, a, b, c, d)
   }
 
-  /** True if a port's source guard allows IPv4 addresses that are learned of the port. */
+  /** True if a port's source guard allows addresses that are learned of the port. */
   learnsSources(port: number): boolean {
     return learnsSources(this.words, this.at + port * GUARD_WORDS + W_SOURCE)
   }

@@ -11,11 +11,13 @@ import type { PortTable } from '../port-table.ts'
 import { isServerMessage } from './dhcp-guard.ts'
 import { GuardBit } from './guard-table.ts'
 import { isRouterMessage } from './router-guard.ts'
-import { isForeign } from './source-guard.ts'
+import { isForeign, type SourceGuardView } from './source-guard.ts'
 import { BROADCAST, MULTICAST, UNKNOWN_UNICAST } from './storm-limit.ts'
 
 const { OFFLOAD_TSO4, OFFLOAD_TSO6, OFFLOAD_USO, PF_BROADCAST, PF_DROPPED, PF_MULTICAST, VNET_STRIDE } = layout
 const { dhcp: DHCP, router: ROUTER, source: SOURCE, storm: STORM } = GuardBit
+/** Guards that look at the clock. */
+const TIMED = STORM | SOURCE
 const { none, dhcpGuard, routerGuard, sourceGuard, stormLimit } = DropReason
 const SEGMENTED = OFFLOAD_TSO4 | OFFLOAD_TSO6 | OFFLOAD_USO
 const VNET_SEGMENT_SIZE = 4
@@ -26,19 +28,21 @@ export interface GuardsOwner {
 }
 
 /** Fields are ordinary ones: they are read per packet. */
-export class PortGuards {
+export class PortGuards implements SourceGuardView {
   /** True if a port of the switch has guards. */
   active = false
   /** True if a port's unknown unicast frames are limited. */
   limitsUnknown = false
   private readonly pool: PacketPool
-  private readonly ports: PortTable
+  readonly ports: PortTable
   private readonly owner: GuardsOwner
   private readonly nowMs: () => number
   private readonly bits: Uint8Array
   private generation = -1
-  // Milliseconds of the clock at the burst in work, where a limit asks for it.
-  private tick = 0
+  /** False in a dry run: nothing is learned, and nothing counts against a limit. */
+  learns = true
+  /** Milliseconds of the clock at the burst in work, where a guard asks for it. */
+  tick = 0
 
   constructor(pool: PacketPool, ports: PortTable, owner: GuardsOwner, nowMs: () => number) {
     this.pool = pool
@@ -74,7 +78,7 @@ export class PortGuards {
     if (batch.oneSource) {
       const guards = bits[sourcePort[slots[0]!]!]!
       if (guards === 0) return
-      if ((guards & STORM) !== 0) this.tick = this.nowMs() | 0
+      if ((guards & TIMED) !== 0) this.tick = this.nowMs() | 0
     } else this.tick = this.nowMs() | 0
     for (let i = 0; i < batch.length; i++) {
       const slot = slots[i]!
@@ -89,7 +93,7 @@ export class PortGuards {
   private reasonFor(slot: number, port: number, guards: number): number {
     if ((guards & DHCP) !== 0 && isServerMessage(this.pool, slot)) return dhcpGuard
     if ((guards & ROUTER) !== 0 && isRouterMessage(this.pool, slot)) return routerGuard
-    if ((guards & SOURCE) !== 0 && isForeign(this.pool, this.ports, slot, port)) return sourceGuard
+    if ((guards & SOURCE) !== 0 && isForeign(this.pool, this, slot, port)) return sourceGuard
     const kind = this.pool.flags[slot]!
     if ((guards & STORM) === 0 || (kind & PF_MULTICAST) === 0) return none
     return this.within(slot, port, (kind & PF_BROADCAST) !== 0 ? BROADCAST : MULTICAST) ? none : stormLimit
@@ -124,6 +128,6 @@ export class PortGuards {
       const size = vnet[at]! | (vnet[at + 1]! << 8)
       if (size !== 0) frames = Math.ceil(bytes / size)
     }
-    return this.ports.guards.take(port, kind, frames, bytes, this.tick)
+    return this.learns ? this.ports.guards.take(port, kind, frames, bytes, this.tick) : true
   }
 }

@@ -27,7 +27,7 @@ export function setSourcePrefixes(words: Int32Array, at: number, prefixes: reado
   words[at + W_COUNT] = Math.min(prefixes.length, SOURCE_PREFIXES_MAX)
 }
 
-/** True if IPv4 addresses that are learned of the port are allowed too. */
+/** True if addresses that are learned of the port are allowed too. */
 export const learnsSources = (words: Int32Array, at: number): boolean => words[at + W_LEARNS] !== 0
 
 // Whether the first `bits` (any number; at most 32 count) of two words are the same.

@@ -144,6 +144,83 @@ test('learned addresses are allowed, as many as the dynamic address limit says (
   assert.deepEqual(harness.ports.ipAddresses(1).length, 2)
 })
 
+const from6 = (source: string): Buffer => ipv6({ source }, IPV6.udp, udp(1, 2, 3))
+const learning: SourceGuardProperty = { prefixes: [{ address: ipv6Bytes('fd00::9'), bits: 128 }], learned: true }
+
+test('learned IPv6 addresses are allowed, as many as the limit says, whatever the guest was seen with (ES-530)', () => {
+  const harness = guarded(learning)
+  harness.ports.setIpLimit(1, 3)
+  judged(
+    true,
+    {
+      'a search for duplicates': ipv6({ source: '::' }, IPV6.icmp, neighbour(135, 'fd00::5')),
+      'its address then': from6('fd00::5'),
+      'a link-local address of its choice': ipv6({ source: 'fe80::1234' }, IPV6.icmp, icmp(133)),
+      'an advertisement for one more': ipv6({ source: 'fe80::1234' }, IPV6.icmp, neighbour(136, 'fd00::6')),
+      'the one that is listed': from6('fd00::9'),
+      'its link-local address of its MAC address': from6(OWN_LINK_LOCAL),
+      'a router solicitation of nobody': ipv6({ source: '::' }, IPV6.icmp, icmp(133)),
+    },
+    harness,
+  )
+  judged(
+    false,
+    {
+      'one too many': from6('fd00::7'),
+      'a search for one too many': ipv6({ source: '::' }, IPV6.icmp, neighbour(135, 'fd00::7')),
+      'an advertisement for one too many': ipv6({ source: 'fd00::5' }, IPV6.icmp, neighbour(136, 'fd00::7')),
+      'a group as a source': from6('ff02::1'),
+    },
+    harness,
+  )
+  assert.deepEqual(
+    harness.ports.ipv6Addresses(1).map((words) => words.map((word) => word >>> 0)),
+    [
+      [0xfd000000, 0, 0, 5],
+      [0xfe800000, 0, 0, 0x1234],
+      [0xfd000000, 0, 0, 6],
+    ],
+  )
+})
+
+test('an IPv6 address that was silent for an hour makes room for a new one, one that is in use does not', () => {
+  const harness = guarded(learning)
+  harness.ports.setIpLimit(1, 2)
+  judged(true, { first: from6('fd00::1'), second: from6('fd00::2') }, harness)
+  harness.nowMs += 3_000_000
+  judged(true, { second: from6('fd00::2') }, harness)
+  judged(false, { 'too early': from6('fd00::3') }, harness)
+  harness.nowMs += 700_000
+  judged(true, { third: from6('fd00::3'), 'the second, still': from6('fd00::2') }, harness)
+  judged(false, { 'the first, whose place is taken': from6('fd00::1') }, harness)
+})
+
+test('without the word or a limit no IPv6 address is learned', () => {
+  judged(false, { 'without the word': from6('fd00::5') })
+  judged(false, { 'without a limit': from6('fd00::5') }, guarded(learning))
+  const harness = guarded(learning)
+  harness.ports.setIpLimit(1, 64)
+  for (let host = 0; host < 16; host++) judged(true, { [`host ${host}`]: from6(`fd00::1:${host}`) }, harness)
+  judged(false, { 'the seventeenth': from6('fd00::2:1') }, harness)
+  harness.ports.clear(1)
+  assert.deepEqual(harness.ports.ipv6Addresses(1), [], 'they go with their port')
+})
+
+test('with a forwarding extension addresses are guarded and learned just so', () => {
+  const harness = guarded(learning)
+  harness.ports.setIpLimit(1, 1)
+  harness.install([
+    { class: 'forwarding' },
+    () => ({
+      ingress(batch) {
+        for (let i = 0; i < batch.length; i++) batch.addDestination(i, 2)
+      },
+    }),
+  ])
+  judged(true, { first: from6('fd00::1'), 'of IPv4': ipv4({ source: '10.0.0.1' }, udp(1, 2, 3)) }, harness)
+  judged(false, { second: from6('fd00::2'), 'of IPv4': ipv4({ source: '10.0.0.2' }, udp(1, 2, 3)) }, harness)
+})
+
 test('an empty list allows nothing', () => {
   judged(
     false,

@@ -26,49 +26,60 @@ const ADVERTISEMENT = 136
 const ND_TARGET = 8
 const ND_BYTES = 24
 const LINK_LOCAL = 0xfe800000 | 0
+const GROUPS = 0xff
 
 const wordAt = (bytes: Uint8Array, at: number): number =>
   (bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!
 
+/** What a source guard knows beside the packet. */
+export interface SourceGuardView {
+  readonly ports: PortTable
+  /** Milliseconds of the switch's clock. */
+  readonly tick: number
+  /** False in a dry run: what would be learned is allowed, and not learned. */
+  readonly learns: boolean
+}
+
 /** True if the packet in `slot`, from `port`, speaks for an address that is not the port's. Allocates nothing. */
-export function isForeign(pool: PacketPool, ports: PortTable, slot: number, port: number): boolean {
+export function isForeign(pool: PacketPool, view: SourceGuardView, slot: number, port: number): boolean {
   const kind = pool.flags[slot]!
-  if ((kind & PF_IPV4) !== 0) return isForeignIpv4(pool, ports, slot, port)
-  if ((kind & PF_IPV6) !== 0) return isForeignIpv6(pool, ports, slot, port)
+  if ((kind & PF_IPV4) !== 0) return isForeignIpv4(pool, view, slot, port)
+  if ((kind & PF_IPV6) !== 0) return isForeignIpv6(pool, view, slot, port)
   const etherType = pool.etherType[slot]!
-  if (etherType === ETHERTYPE_ARP) return isForeignArp(pool, ports, slot, port)
+  if (etherType === ETHERTYPE_ARP) return isForeignArp(pool, view, slot, port)
   return etherType === ETHERTYPE_IPV4 || etherType === ETHERTYPE_IPV6 || hidesNetwork(pool, slot)
 }
 
-const allowsIpv4 = (ports: PortTable, port: number, address: number): boolean =>
-  ports.guards.allowsIpv4(port, address) || (ports.guards.learnsSources(port) && ports.learnIp(port, address))
+const allowsIpv4 = ({ ports, learns }: SourceGuardView, port: number, address: number): boolean =>
+  ports.guards.allowsIpv4(port, address) || (ports.guards.learnsSources(port) && ports.learnIp(port, address, learns))
 
-function isForeignIpv4(pool: PacketPool, ports: PortTable, slot: number, port: number): boolean {
+function isForeignIpv4(pool: PacketPool, view: SourceGuardView, slot: number, port: number): boolean {
   const source = wordAt(pool.header8, frameAt(pool, slot) + pool.l3[slot]! + IPV4_SOURCE)
-  if (source !== 0) return !allowsIpv4(ports, port, source)
+  if (source !== 0) return !allowsIpv4(view, port, source)
   return transport(pool, slot, UDP, 4) !== READABLE || pool.destinationL4[slot] !== DHCP_SERVER
 }
 
-function isForeignArp(pool: PacketPool, ports: PortTable, slot: number, port: number): boolean {
+function isForeignArp(pool: PacketPool, view: SourceGuardView, slot: number, port: number): boolean {
   const { header8 } = pool
   const l3 = pool.l3[slot]!
   if (pool.headerLength[slot]! < l3 + ARP_BYTES) return true
   const at = frameAt(pool, slot) + l3
   if (wordAt(header8, at + 2) !== 0x08000604) return true // IPv4 over Ethernet is all that a receiver would take
   const sender = wordAt(header8, at + ARP_SENDER)
-  if (sender !== 0) return !allowsIpv4(ports, port, sender)
+  if (sender !== 0) return !allowsIpv4(view, port, sender)
+  const { guards } = view.ports
   // A probe (RFC 5227): for an address of the port, or for one that may yet be learned.
   if (header8[at + 6] !== 0 || header8[at + 7] !== ARP_REQUEST) return true
-  return !ports.guards.learnsSources(port) && !ports.guards.allowsIpv4(port, wordAt(header8, at + ARP_TARGET))
+  return !guards.learnsSources(port) && !guards.allowsIpv4(port, wordAt(header8, at + ARP_TARGET))
 }
 
-function isForeignIpv6(pool: PacketPool, ports: PortTable, slot: number, port: number): boolean {
+function isForeignIpv6(pool: PacketPool, view: SourceGuardView, slot: number, port: number): boolean {
   const { header8 } = pool
   const start = frameAt(pool, slot)
   const source = start + pool.l3[slot]! + IPV6_SOURCE
   const isUnspecified =
     (wordAt(header8, source) | wordAt(header8, source + 4) | wordAt(header8, source + 8) | wordAt(header8, source + 12)) === 0
-  if (!isUnspecified && !allowsIpv6(ports, port, header8, source)) return true
+  if (!isUnspecified && !allowsIpv6(view, port, header8, source)) return true
   const found = transport(pool, slot, ICMPV6, 1)
   if (found === HIDDEN) return true
   if (found === OTHER) return isUnspecified // nothing but ICMPv6 is sent without an address
@@ -76,16 +87,18 @@ function isForeignIpv6(pool: PacketPool, ports: PortTable, slot: number, port: n
   // An advertisement is for its target; so is a solicitation that looks for duplicates.
   if (type !== ADVERTISEMENT && !(type === SOLICITATION && isUnspecified)) return false
   if (transport(pool, slot, ICMPV6, ND_BYTES) !== READABLE) return true
-  return !allowsIpv6(ports, port, header8, start + pool.l4[slot]! + ND_TARGET)
+  return !allowsIpv6(view, port, header8, start + pool.l4[slot]! + ND_TARGET)
 }
 
-function allowsIpv6(ports: PortTable, port: number, bytes: Uint8Array, at: number): boolean {
+function allowsIpv6(view: SourceGuardView, port: number, bytes: Uint8Array, at: number): boolean {
+  const { ports } = view
   const a = wordAt(bytes, at)
   const b = wordAt(bytes, at + 4)
   const c = wordAt(bytes, at + 8)
   const d = wordAt(bytes, at + 12)
   if (a === LINK_LOCAL && b === 0 && isOwnInterface(ports, port, c, d)) return true
-  return ports.guards.allowsIpv6(port, a, b, c, d)
+  if (ports.guards.allowsIpv6(port, a, b, c, d)) return true
+  return ports.guards.learnsSources(port) && a >>> 24 !== GROUPS && ports.learnIpv6(port, a, b, c, d, view.tick, view.learns)
 }
 
 // Whether an interface identifier is made of the port's own address (RFC 4291, appendix A).
