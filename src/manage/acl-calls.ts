@@ -19,8 +19,32 @@ export interface AclStatus {
   readonly bytes: number
 }
 
-/** Entries are added and removed by changing the properties `acl` and `extended-acl`. Calls fail with the code no-such-port. */
+/** One of the two lists of a port. */
+export interface AclList {
+  readonly port: string
+  /** As in AclStatus; false without it. */
+  readonly extended?: boolean | undefined
+}
+
+export interface AclAddition extends AclList {
+  /** As it is written in the property; it comes behind the others. */
+  readonly entry: Readonly<Record<string, unknown>>
+}
+
+export interface AclRemoval extends AclList {
+  /** Name, or place in its list. */
+  readonly which: string
+}
+
+/**
+ * Entries are what the properties `acl` and `extended-acl` hold. Calls fail with the code no-such-port. Additions and removals at the same
+ * moment are done one after the other, each on what the one before left.
+ */
 export interface AclCalls {
   /** Of one port, or of all. */
   acls(filter: { readonly port?: string | undefined }): Answer<readonly AclStatus[]>
+  /** What the port's list is then. bad-property: what the entry says is wrong. */
+  addAcl(addition: AclAddition): Answer<readonly AclStatus[]>
+  /** What the port's list is then. no-such-acl: nothing has that name or place. */
+  removeAcl(removal: AclRemoval): Answer<readonly AclStatus[]>
 }

@@ -75,6 +75,8 @@ export function connectControl(place: ControlPlace, timeoutMs = TIMEOUT_MS): Rem
     properties: ({ port }) => call('GET', port === undefined ? '/v1/properties' : `/v1/properties?port=${segment(port)}`),
     addProperty: (change) => call('POST', '/v1/properties', change),
     acls: ({ port }) => call('GET', port === undefined ? '/v1/acls' : `/v1/acls?port=${segment(port)}`),
+    addAcl: (addition) => call('POST', '/v1/acls', addition),
+    removeAcl: (removal) => call('POST', '/v1/acls/remove', removal),
     setProperty: (change) => call('PUT', '/v1/properties', change),
     removeProperty: async (filter) => {
       await call('POST', '/v1/properties/remove', filter)

@@ -6,6 +6,7 @@ const statusByCode = {
   'no-such-port': 404,
   'no-such-extension': 404,
   'no-such-adapter': 404,
+  'no-such-acl': 404,
   'no-such-vf': 404,
   'no-such-capture': 404,
   'bad-vf-setting': 400,

@@ -282,6 +282,14 @@ export function fakeHost(): FakeHost {
       return { ...port(name), ...change } as PortStatus
     },
     acls: () => [meter],
+    addAcl: (addition) => {
+      note('addAcl', addition)
+      return [meter]
+    },
+    removeAcl: (removal) => {
+      note('removeAcl', removal)
+      return []
+    },
     properties: (filter) => {
       note('properties', filter)
       return [property]

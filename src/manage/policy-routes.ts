@@ -24,7 +24,7 @@ type ReadBody = <T extends z.ZodType>(context: Context, schema: T) => Promise<z.
 
 export function addPolicyRoutes(app: Hono, host: SwitchHost, body: ReadBody): void {
   const saved = async (context: Context): Promise<string> => (await body(context, savedSchema)).saved
-  addAclRoutes(app, host)
+  addAclRoutes(app, host, body)
   app.get('/v1/properties', async (context) => context.json(await host.properties({ port: context.req.query('port') })))
   app.post('/v1/properties', async (context) => context.json(await host.addProperty(await body(context, propertyChange)), 201))
   app.put('/v1/properties', async (context) => context.json(await host.setProperty(await body(context, propertyChange))))

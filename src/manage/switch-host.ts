@@ -121,20 +121,21 @@ export function manageSwitch(
   }
 
   const adapters = adapterHost({ adapters: running.adapters, switchName: config.switch.name, translated })
+  const properties = policyHost({
+    running,
+    runtimeDirectory: config.runtime.directory,
+    settings,
+    port,
+    resolve: (input) => resolve(input, false),
+    translated,
+  })
   return {
     ...adapters,
     ...liveHost({ running, config, settings, version, startedAt, queues: adapters.queues }),
     ...diagnosisHost({ running, port, translated }),
     ...snoopingHost(running),
-    ...aclHost({ running, port, settings }),
-    ...policyHost({
-      running,
-      runtimeDirectory: config.runtime.directory,
-      settings,
-      port,
-      resolve: (input) => resolve(input, false),
-      translated,
-    }),
+    ...aclHost({ running, port, settings, properties }),
+    ...properties,
     status: async () => {
       const all = ports()
       const extensions = await running.extensions()

@@ -10,9 +10,6 @@ export interface AclWords {
 
 type Entry = Readonly<Record<string, unknown>>
 
-const typeOf = (extended: boolean): 'acl' | 'extended-acl' => (extended ? 'extended-acl' : 'acl')
-const listOf = (extended: boolean): 'entries' | 'rules' => (extended ? 'rules' : 'entries')
-
 const condition = (entry: Entry): string =>
   Object.entries(entry)
     .filter(([name]) => !['action', 'direction', 'name', 'weight'].includes(name))
@@ -81,26 +78,6 @@ export async function meterAcls({ terminal, connect }: CommandContext, port: str
   )
 }
 
-// The entries of a port's list as they are written.
-async function entriesOf({ connect }: CommandContext, port: string, extended: boolean): Promise<readonly Entry[]> {
-  return (await (await connect()).acls({ port })).filter((one) => one.extended === extended).map(({ entry }) => entry)
-}
-
-async function put(
-  { connect }: CommandContext,
-  port: string,
-  extended: boolean,
-  entries: readonly Entry[],
-  isNew: boolean,
-): Promise<void> {
-  const client = await connect()
-  const type = typeOf(extended)
-  const value = { [listOf(extended)]: entries }
-  if (entries.length === 0) await client.removeProperty({ port, type })
-  else if (isNew) await client.addProperty({ port, type, value })
-  else await client.setProperty({ port, type, value })
-}
-
 export async function addAcl(
   context: CommandContext,
   port: string,
@@ -115,8 +92,7 @@ export async function addAcl(
       'write NAME=VALUE pairs: action=deny direction=outbound remoteIPAddress=10.0.0.0/8',
       ExitCode.usage,
     )
-  const before = await entriesOf(context, port, extended)
-  await put(context, port, extended, [...before, entry as Entry], before.length === 0)
+  await (await context.connect()).addAcl({ port, extended, entry: entry as Entry })
   return listAcls(context, port)
 }
 
@@ -127,16 +103,6 @@ export async function removeAcl(
   which: string,
   { extended = false }: AclWords,
 ): Promise<void> {
-  const all = (await (await context.connect()).acls({ port })).filter((one) => one.extended === extended)
-  const found = all.find(({ index, name }) => name === which || String(index) === which)
-  if (found === undefined)
-    throw new CliError(
-      'no-such-acl',
-      `port "${port}" has no ${extended ? 'extended rule' : 'entry'} ${which}`,
-      `vmswitch acl list ${port} shows them`,
-      ExitCode.failed,
-    )
-  const left = all.filter((one) => one !== found).map(({ entry }) => entry)
-  await put(context, port, extended, left, false)
+  await (await context.connect()).removeAcl({ port, extended, which })
   return listAcls(context, port)
 }

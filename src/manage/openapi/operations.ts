@@ -3,6 +3,7 @@
 // The rule it must not break: each route stands here, and nothing stands here that is no route; a test compares them.
 import type { z } from 'zod'
 import type { Role } from '../access.ts'
+import { aclAddition, aclRemoval } from '../acl-routes.ts'
 import { ofPort, oidRequest, removal, vfWords } from '../adapter-routes.ts'
 import { portSchema } from '../config/schema.ts'
 import { snoopingSchema } from '../config/snooping-schema.ts'
@@ -100,6 +101,8 @@ export const operations: readonly Operation[] = [
   get('/v1/acls', 'ACLs of a port with what each entry counted; without one, of all ports.', 'AclStatus[]', {
     query: [portFilter],
   }),
+  post('/v1/acls', 'Adds an entry to one of the ACLs of a port.', 'AclStatus[]', { body: aclAddition, status: 201 }),
+  post('/v1/acls/remove', 'Removes one, by name or place.', 'AclStatus[]', { body: aclRemoval }),
   get('/v1/properties', 'Properties of a port; without one, of the switch and all ports.', 'PropertyStatus[]', {
     query: [portFilter],
   }),
