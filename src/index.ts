@@ -1,16 +1,35 @@
-// vmswitch as a library: a switch in the user's own process.
-
-export type {
-  AdapterConfig,
-  AdapterStatus,
-  AssignedVfStatus,
-  IovConfig,
-  SwitchAdapters,
-  VPortStatus,
-} from './engine/adapter-config.ts'
-export type { EndpointConfig } from './engine/endpoint-factory.ts'
-export type { ExtensionEntry, ExtensionStatus } from './engine/extension-manager.ts'
-export { createSwitch, type PortConfig, RunningSwitch, type SwitchComponents, type SwitchConfig } from './engine/host.ts'
+// vmswitch as a library: a switch in the user's own process, and switches of other processes and machines.
+export type { MemoryPeer } from './endpoints/memory/memory-peer.ts'
 export { defineExtension } from './extension.ts'
+export type { AclStatus } from './manage/acl-calls.ts'
+export type { AdapterStatus, AssignedVfStatus, VfChange, VPortStatus } from './manage/adapter-calls.ts'
 export { defineConfig } from './manage/config/define-config.ts'
+export { ConfigError } from './manage/config/diagnostics.ts'
 export { loadConfig } from './manage/config/load.ts'
+export type { Config, EndpointConfig, PortChange, PortInput, ResolvedConfig } from './manage/config/types.ts'
+export { connectControl } from './manage/control-client.ts'
+export { ControlError } from './manage/control-errors.ts'
+export type { ControlPlace, NetworkPlace } from './manage/control-place.ts'
+export type * from './manage/diagnosis-calls.ts'
+export { createSwitch, type EmbeddedOptions, type EmbeddedSwitch, type EventsQuery } from './manage/embedded.ts'
+export type { NumberedEvent } from './manage/events/event-bus.ts'
+export { streamEvents } from './manage/events/event-client.ts'
+export type {
+  CountersReport,
+  DropCount,
+  ExtensionStatus,
+  FdbEntry,
+  PortCounters,
+  PortStatus,
+  PropertyChange,
+  PropertyFilter,
+  PropertyStatus,
+  RemoteSwitchHost,
+  RestoreReport,
+  SwitchHost,
+  SwitchStatus,
+} from './manage/host.ts'
+export type { LiveView } from './manage/live/live-view.ts'
+export type { QueueStatus, RssStatus } from './manage/queue-calls.ts'
+export type { ApplyReport, ApplyRequest, ServiceCalls, ServiceStatus } from './manage/service/service-calls.ts'
+export { connectService } from './manage/service/service-client.ts'
