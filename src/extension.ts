@@ -17,7 +17,7 @@ export type { Batch, PacketHandle } from './ndis/batch.ts'
 export { PROTOCOL_ICMP, PROTOCOL_ICMP6, PROTOCOL_TCP, PROTOCOL_UDP } from './ndis/batch.ts'
 export { InnerOid } from './ndis/inner-oids.ts'
 export { ReceiveFlag, ReturnFlag, SendCompleteFlag, SendFlag } from './ndis/list-flags.ts'
-export { OptionError, OptionReader } from './ndis/module-options.ts'
+export { namePattern, OptionError, OptionReader } from './ndis/module-options.ts'
 export type {
   InnerStatusIndication,
   NicOidRequest,
@@ -71,6 +71,7 @@ export {
   formatIpv6,
   formatMac,
   formatPrefix,
+  isInPrefix,
   type Prefix,
   parseIpv4,
   parseIpv6,

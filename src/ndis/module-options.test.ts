@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { type OptionError, OptionReader } from './module-options.ts'
+import { namePattern, type OptionError, OptionReader } from './module-options.ts'
 
 test('options are read by kind, and those not given are undefined', () => {
   const reader = new OptionReader({ file: 'a', size: 5, on: false, kind: 'x', ports: ['p', 'q'], one: 'r', nothing: null })
@@ -36,4 +36,16 @@ test('an option that nobody asked for is refused with the known ones', () => {
   reader.text('size')
   reader.text('file')
   assert.throws(() => reader.done(), { option: 'sise', message: 'sise: there is no such option; known are file, size' })
+})
+
+test('a pattern of names fits what its stars leave open, and takes no other letter for more than itself', () => {
+  assert.deepEqual(
+    ['web1', 'web', 'xweb', 'we'].map((name) => namePattern('web*').test(name)),
+    [true, true, false, false],
+  )
+  assert.deepEqual(
+    ['a.b', 'axb', 'a.bc'].map((name) => namePattern('a.b').test(name)),
+    [true, false, false],
+  )
+  assert.ok(namePattern('*[1](x)').test('vm[1](x)'))
 })

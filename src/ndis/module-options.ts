@@ -21,6 +21,10 @@ const show = (value: unknown): string => {
   return text.length > 60 ? `${text.slice(0, 57)}...` : text
 }
 
+/** What a name with `*` for any letters fits: for options that name ports by pattern. All other letters stand for themselves. */
+export const namePattern = (text: string): RegExp =>
+  new RegExp(`^${text.replace(/[.+?^${}()|[\]\\]/g, '\\$&').replaceAll('*', '.*')}$`)
+
 /** Reads one object of options. Each method returns undefined where the option is not given; call `done` at the end. */
 export class OptionReader {
   readonly #given: Readonly<Record<string, unknown>>

@@ -2,7 +2,18 @@ import assert from 'node:assert/strict'
 import { isIPv6 } from 'node:net'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { formatIpv4, formatIpv6, formatMac, formatPrefix, parseIpv4, parseIpv6, parseMac, parsePrefix } from './addresses.ts'
+import {
+  formatIpv4,
+  formatIpv6,
+  formatMac,
+  formatPrefix,
+  ipv4Bytes,
+  isInPrefix,
+  parseIpv4,
+  parseIpv6,
+  parseMac,
+  parsePrefix,
+} from './addresses.ts'
 
 const octets = (length: number): fc.Arbitrary<Uint8Array> => fc.uint8Array({ minLength: length, maxLength: length })
 const sparse = fc
@@ -66,3 +77,26 @@ test('prefixes come back from their text and keep no host bits', () => {
   for (const text of ['10.0.0.0/33', '10.0.0.0/', '10.0.0.0/08', '10.0.0.0/8/8', '/8', '::/129'])
     assert.throws(() => parsePrefix(text), { code: 'bad-address' }, text)
 })
+
+test('an address is in a prefix if it begins with it, and is of its family', () => {
+  const inside: readonly (readonly [string, string])[] = [
+    ['10.0.0.0/8', '10.255.0.1'],
+    ['10.0.0.0/15', '10.1.0.0'],
+    ['0.0.0.0/0', '1.2.3.4'],
+    ['10.0.0.1/32', '10.0.0.1'],
+    ['fc00::/7', 'fd00::1'],
+    ['::/0', '::1'],
+  ]
+  const outside: readonly (readonly [string, string])[] = [
+    ['10.0.0.0/15', '10.2.0.0'],
+    ['10.0.0.1/32', '10.0.0.2'],
+    ['::/0', '1.2.3.4'],
+    ['0.0.0.0/0', '::1'],
+    ['fd00::/8', 'fc00::1'],
+  ]
+  for (const [prefix, address] of inside) assert.ok(isInPrefix(parsePrefix(prefix), octetsOf(address)), `${address} in ${prefix}`)
+  for (const [prefix, address] of outside)
+    assert.ok(!isInPrefix(parsePrefix(prefix), octetsOf(address)), `${address} in ${prefix}`)
+})
+
+const octetsOf = (address: string): Uint8Array => (address.includes(':') ? parseIpv6(address) : ipv4Bytes(parseIpv4(address)))

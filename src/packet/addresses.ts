@@ -145,3 +145,12 @@ export const formatPrefix = (prefix: Prefix): string => {
   const address = family === 6 ? formatIpv6(bytes) : [...bytes].join('.')
   return `${address}/${length}`
 }
+
+/** True if the 4 or 16 octets at `at` are an address of the prefix's family that begins with it. `length`: how many octets the address has. */
+export function isInPrefix(prefix: Prefix, address: Uint8Array, at = 0, length = address.length): boolean {
+  const { bytes, length: bits } = prefix
+  if (length !== bytes.length) return false
+  const whole = bits >> 3
+  for (let i = 0; i < whole; i++) if (address[at + i] !== bytes[i]) return false
+  return (bits & 7) === 0 || ((address[at + whole]! ^ bytes[whole]!) & (0xff00 >> (bits & 7)) & 0xff) === 0
+}

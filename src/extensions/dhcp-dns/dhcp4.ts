@@ -143,7 +143,7 @@ export class DhcpServer {
     if (address === undefined) return undefined
     if (leases.read(known, nowMs)?.address[3] === address)
       return this.#write(request, DhcpType.offer, address, leases.last(known).name)
-    const record = known >= 0 ? known : leases.place(holder.port, nowMs)
+    const record = leases.placeFor(known, holder.port, nowMs)
     if (record < 0) return undefined
     leases.write(record, LeaseState.offered, holder, IPV4, [0, 0, 0, address], nowMs, OFFER_MS, '')
     return this.#write(request, DhcpType.offer, address, '')
@@ -203,9 +203,10 @@ export class DhcpServer {
     const isOurs =
       lease?.address[3] === wanted &&
       (fixed?.address === undefined || fixed.address === wanted) &&
-      !leases.isTaken(lease.address, IPV4, nowMs, known)
+      !leases.isTaken(lease.address, IPV4, nowMs, known) &&
+      leases.placeFor(known, holder.port, nowMs) >= 0
     if (!isOurs) return this.#write(request, DhcpType.nak, 0, '')
-    const name = this.#names.claim(holder.port, request.hostName, nowMs)
+    const name = fixed?.name ?? this.#names.claim(holder.port, request.hostName, nowMs)
     const livesMs = this.#options.leaseSeconds * 1000
     leases.write(known, LeaseState.bound, holder, IPV4, lease.address, nowMs, livesMs, name)
     return this.#write(request, DhcpType.ack, wanted, name)

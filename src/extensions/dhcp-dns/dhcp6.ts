@@ -196,12 +196,21 @@ export class Dhcp6Server {
     const leases = this.#leases
     const address = this.#choose(known, holder, fixed, nowMs)
     if (!address) return undefined
-    const record = known >= 0 ? known : leases.place(holder.port, nowMs)
+    const record = leases.placeFor(known, holder.port, nowMs)
     if (record < 0) return undefined
     const present = leases.read(record, nowMs)
     if (!isBound && present?.state === LeaseState.bound) return present // a solicitation takes nothing away
     const livesMs = isBound ? this.#options.leaseSeconds * 1000 : OFFER_MS
-    leases.write(record, isBound ? LeaseState.bound : LeaseState.offered, holder, IPV6, address, nowMs, livesMs, '')
+    leases.write(
+      record,
+      isBound ? LeaseState.bound : LeaseState.offered,
+      holder,
+      IPV6,
+      address,
+      nowMs,
+      livesMs,
+      fixed?.name ?? '',
+    )
     return leases.last(record)
   }
 

@@ -11,7 +11,7 @@ import {
   dnsNameBytes,
   formatIpv4,
   formatIpv6,
-  type Prefix,
+  isInPrefix,
   parseIpv4,
   parseIpv6,
   readDnsMessage,
@@ -46,14 +46,6 @@ export function reverseAddress(name: string): string | undefined {
   const digits = v6[1]!.replaceAll('.', '').split('').reverse().join('')
   return formatIpv6(Uint8Array.from({ length: 16 }, (_, i) => Number.parseInt(digits.slice(i * 2, i * 2 + 2), 16)))
 }
-
-const isWithin = (address: Uint8Array, prefix: Prefix): boolean =>
-  address.length === prefix.bytes.length &&
-  address.every((octet, i) => {
-    const rest = prefix.length - i * 8
-    const mask = rest >= 8 ? 255 : rest <= 0 ? 0 : (0xff00 >> rest) & 255
-    return ((octet ^ prefix.bytes[i]!) & mask) === 0
-  })
 
 export class DnsServer {
   readonly #options: DhcpDnsOptions
@@ -103,7 +95,7 @@ export class DnsServer {
   #reverse(address: string, type: number, nowMs: number): DnsReply | undefined {
     const { ipv4, ipv6, domain, dnsTtl } = this.#options
     const prefix = address.includes(':') ? ipv6?.prefix : ipv4?.prefix
-    if (!prefix || !isWithin(bytesOf(address), prefix)) return undefined
+    if (!prefix || !isInPrefix(prefix, bytesOf(address))) return undefined
     const name = this.#names.nameOf(address, nowMs)
     if (name === undefined) return this.#negative(DnsCode.nameError)
     if (type !== DnsType.ptr && type !== DnsType.any) return this.#negative(DnsCode.noError)

@@ -2,7 +2,16 @@
 //
 // The rule it must not break: it answers its own ports' guests only, each within its rate, and what it does not answer goes on as if it
 // were not there.
-import { defineExtension, NdisStatus, type NicParameters, NicState, Oid, type PortParameters, PortType } from '../../extension.ts'
+import {
+  defineExtension,
+  NdisStatus,
+  type NicParameters,
+  NicState,
+  namePattern,
+  Oid,
+  type PortParameters,
+  PortType,
+} from '../../extension.ts'
 import { LabNames } from './lab-names.ts'
 import { Heard, LabCounter, LabServer, labCounterNames } from './lab-server.ts'
 import { LeaseTable, leaseBytes } from './leases.ts'
@@ -11,8 +20,6 @@ import { type DhcpDnsOptions, parseDhcpDnsOptions } from './options.ts'
 export { LabCounter } from './lab-server.ts'
 
 const PORT_IDS = 65_536
-
-const patternOf = (text: string): RegExp => new RegExp(`^${text.replace(/[.+?^${}()|[\]\\]/g, '\\$&').replaceAll('*', '.*')}$`)
 
 export default defineExtension<DhcpDnsOptions>({
   id: '7b0b6d0e-5f0c-4c56-9b7e-0d3c1f9f6a0a',
@@ -32,7 +39,7 @@ export default defineExtension<DhcpDnsOptions>({
         (one) => (one.port === undefined || one.port === portNames.get(port)) && (one.mac === undefined || one.mac === mac),
       )
     const server = new LabServer(options, { sw, leases, names, fixed })
-    const patterns = options.ports?.map(patternOf)
+    const patterns = options.ports?.map(namePattern)
     const served = new Uint8Array(PORT_IDS)
     const tokens = new Float64Array(PORT_IDS)
     const filledAt = new Float64Array(PORT_IDS)

@@ -12,6 +12,7 @@ import {
   formatIpv6,
   formatMac,
   ipFrame,
+  isInPrefix,
   NdisStatus,
   parseMac,
   type SwitchHandle,
@@ -284,11 +285,7 @@ export class LabServer {
 
   // A guest that asks whether anybody has an address is about to have it: from then on its name leads there.
   #learn(port: number, target: Uint8Array): void {
-    const { prefix } = this.#options.ipv6!
-    for (let k = 0; k * 8 < prefix.length; k++) {
-      const rest = prefix.length - k * 8
-      if (((target[k]! ^ prefix.bytes[k]!) & (rest >= 8 ? 255 : (0xff00 >> rest) & 255)) !== 0) return
-    }
+    if (!isInPrefix(this.#options.ipv6!.prefix, target)) return
     const view = new DataView(target.buffer)
     const words = [0, 4, 8, 12].map((at) => view.getUint32(at))
     const leases = this.#leases

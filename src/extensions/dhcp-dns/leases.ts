@@ -118,6 +118,13 @@ export class LeaseTable {
     return held < this.#perPort ? free : -1
   }
 
+  /** The record in which a holder whose last one was `known` may have a lease now, or -1. One that is over counts like a new one. */
+  placeFor(known: number, port: number, nowMs: number): number {
+    if (known >= 0 && this.#isLive(this.#at(known), nowMs)) return known
+    const place = this.place(port, nowMs)
+    return place >= 0 && known >= 0 ? known : place
+  }
+
   /** Writes a lease that lasts `livesMs` from now. */
   write(
     record: number,

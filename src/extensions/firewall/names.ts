@@ -3,11 +3,20 @@
 //
 // The rule it must not break: an address counts only if it stands in the answer of a trusted resolver to a question that the VM asked, in a chain of
 // names that begins with that question; and never a special-use one, unless the rule says so.
-import { type Batch, type DnsMessage, DnsType, dnsTarget, formatIpv4, formatIpv6, readDnsMessage } from '../../extension.ts'
+import {
+  type Batch,
+  type DnsMessage,
+  DnsType,
+  dnsTarget,
+  formatIpv4,
+  formatIpv6,
+  isInPrefix,
+  readDnsMessage,
+} from '../../extension.ts'
 import type { Flow } from './flow.ts'
 import type { FirewallRule } from './options.ts'
 import type { SharedTable, TableShape } from './shared-table.ts'
-import { isSpecial, isWithin } from './special-addresses.ts'
+import { isSpecial } from './special-addresses.ts'
 
 const UDP_HEADER = 8
 /** Bytes of a message that are looked into; EDNS over Ethernet has no more. */
@@ -113,7 +122,7 @@ export class Names {
     for (const rule of rules) {
       const { domains, resolvers } = rule
       if (!domains || !namesMatch(domains, message.question.name)) continue
-      if (!resolvers.some((prefix) => isWithin(resolver, prefix))) continue
+      if (!resolvers.some((prefix) => isInPrefix(prefix, resolver))) continue
       this.#pin(message, rule, lane, nowMs, seen)
     }
     return seen
@@ -131,7 +140,7 @@ export class Names {
       if (++count > ADDRESSES_MAX) return
       const address = this.#bytes.slice(record.dataAt, record.dataAt + length)
       const ttl = Math.min(Math.max(Math.min(record.ttl, limit), rule.minimumTtl), rule.maximumTtl)
-      const isPinned = !isSpecial(address) || rule.mayResolveTo.some((prefix) => isWithin(address, prefix))
+      const isPinned = !isSpecial(address) || rule.mayResolveTo.some((prefix) => isInPrefix(prefix, address))
       const view = new DataView(address.buffer)
       const text = length === 4 ? formatIpv4(view.getUint32(0)) : formatIpv6(address)
       seen.push({ rule, name: question.name, address: text, ttl, isPinned })

@@ -1,10 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { parsePrefix } from '../../packet/addresses.ts'
 import { ipBytes } from '../../packet/build.ts'
 import { namesMatch } from './names.ts'
 import { parseFirewallOptions } from './options.ts'
-import { isSpecial, isWithin } from './special-addresses.ts'
+import { isSpecial } from './special-addresses.ts'
 
 const group = (egress: unknown, more: object = {}) => ({ groups: [{ name: 'web', ports: ['web*'], egress, ...more }] })
 
@@ -78,7 +77,4 @@ test('special-use addresses are known in every dress, and public ones are not am
     '2002:808:808::1',
   ])
     assert.ok(!isSpecial(ipBytes(address)), address)
-  assert.ok(isWithin(ipBytes('10.1.0.0'), parsePrefix('10.0.0.0/15')))
-  assert.ok(!isWithin(ipBytes('10.2.0.0'), parsePrefix('10.0.0.0/15')))
-  assert.ok(!isWithin(ipBytes('::1'), parsePrefix('0.0.0.0/0')))
 })

@@ -2,7 +2,7 @@
 // to the host, its metadata service or the networks behind it (DNS rebinding).
 //
 // The rule it must not break: an IPv4 address that an IPv6 address carries is judged as the IPv4 address that it is.
-import { type Prefix, parsePrefix } from '../../extension.ts'
+import { isInPrefix, parsePrefix } from '../../extension.ts'
 
 const SPECIAL_IPV4 = [
   '0.0.0.0/8',
@@ -31,18 +31,9 @@ const CARRIERS = [
   { prefix: parsePrefix('2002::/16'), at: 2 },
 ]
 
-/** True if the 4 or 16 octets of an address begin with a prefix of their family. */
-export function isWithin(address: Uint8Array, prefix: Prefix): boolean {
-  if (address.length !== prefix.bytes.length) return false
-  const whole = prefix.length >> 3
-  for (let i = 0; i < whole; i++) if (address[i] !== prefix.bytes[i]) return false
-  const rest = prefix.length & 7
-  return rest === 0 || ((address[whole]! ^ prefix.bytes[whole]!) & (0xff00 >> rest) & 0xff) === 0
-}
-
 /** True if no name may open the way to the 4 or 16 octets of an address, unless a rule says so. */
 export function isSpecial(address: Uint8Array): boolean {
-  if (address.length === 4) return SPECIAL_IPV4.some((prefix) => isWithin(address, prefix))
-  for (const { prefix, at } of CARRIERS) if (isWithin(address, prefix)) return isSpecial(address.subarray(at, at + 4))
-  return SPECIAL_IPV6.some((prefix) => isWithin(address, prefix))
+  if (address.length === 4) return SPECIAL_IPV4.some((prefix) => isInPrefix(prefix, address))
+  for (const { prefix, at } of CARRIERS) if (isInPrefix(prefix, address)) return isSpecial(address.subarray(at, at + 4))
+  return SPECIAL_IPV6.some((prefix) => isInPrefix(prefix, address))
 }

@@ -2,7 +2,7 @@
 //
 // The rule it must not break: a port is in the first group whose patterns its name fits, on all processors alike; a lane is one VM's at a time,
 // and empty when it becomes another's. Processor 0 alone hands lanes out.
-import type { PortParameters } from '../../extension.ts'
+import { namePattern, type PortParameters } from '../../extension.ts'
 import type { FirewallOptions } from './options.ts'
 
 /** All that a packet may name as its source. */
@@ -10,8 +10,6 @@ const PORT_IDS = 65_536
 export const NO_GROUP = -1
 export const NO_LANE = -1
 export const LANES_BYTES = PORT_IDS * 4
-
-const patternOf = (text: string): RegExp => new RegExp(`^${text.replace(/[.+?^${}()|[\]\\]/g, '\\$&').replaceAll('*', '.*')}$`)
 
 export interface VmsOptions {
   readonly options: FirewallOptions
@@ -43,7 +41,7 @@ export class Vms {
     this.lanes = components.lanes
     this.components = components
     this.isFirst = isFirst
-    this.patterns = options.groups.map(({ ports }) => ports.map(patternOf))
+    this.patterns = options.groups.map(({ ports }) => ports.map(namePattern))
     this.members = options.groups.map(() => [])
     this.owners = new Int32Array(options.vms)
   }
