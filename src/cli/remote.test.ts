@@ -112,6 +112,17 @@ describe('a service on the network', () => {
   })
 })
 
+test('the OpenAPI document can be had without a switch, and says which role an operation needs', () => {
+  const { status, stdout } = run(['openapi'])
+  assert.equal(status, 0)
+  const { openapi, paths } = JSON.parse(stdout) as {
+    openapi: string
+    paths: Record<string, Record<string, Record<string, unknown>>>
+  }
+  assert.equal(openapi, '3.1.0')
+  assert.equal(paths['/v1/apply']?.post?.['x-required-role'], 'admin')
+})
+
 test('a service that other machines could reach does not start without TLS', () => {
   tokenOf('dave', 'reader')
   const state = ['--state', join(directory, 'open'), '--control', join(directory, 'open.sock')]

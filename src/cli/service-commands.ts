@@ -38,6 +38,12 @@ export function addServiceCommands(program: Command, asks: Asks, run: Run): void
     .action((file: string, options: ApplyOptions, command: Command) =>
       run(command, async (context) => (await import('./commands/apply.ts')).apply(context, file, options)),
     )
+  program
+    .command('openapi')
+    .description('print the OpenAPI 3.1 document of the control API')
+    .action((_: unknown, command: Command) =>
+      run(command, async (context) => (await import('./commands/openapi.ts')).printOpenApi(context)),
+    )
   asks(program, 'events', 'show what happens, as it happens')
     .option('--after <number>', 'kept events with larger numbers first', whole(0, Number.MAX_SAFE_INTEGER))
     .option('--kinds <kinds>', 'of these kinds only, separated by commas')
