@@ -62,6 +62,11 @@ const timers = { queryIntervalSeconds: 4, queryResponseSeconds: 0.5, lastMemberQ
 async function world(t: TestContext, snooping: SnoopingConfig, bridged: boolean): Promise<World> {
   const sides = [1, 2, 3, 4].map(() => new Namespace())
   const interfaces = sides.map((_, i) => `vs${process.pid % 100000}x${i}${bridged ? 'b' : ''}`)
+  const hosts: Host[] = []
+  t.after(() => {
+    for (const host of hosts) host.close()
+    for (const side of sides) side.delete()
+  })
   const vmswitch = await createSwitch(
     {
       name: 'snooped',
@@ -82,12 +87,7 @@ async function world(t: TestContext, snooping: SnoopingConfig, bridged: boolean)
     },
     { log: () => {} },
   )
-  const hosts: Host[] = []
-  t.after(async () => {
-    for (const host of hosts) host.close()
-    await vmswitch.close()
-    for (const side of sides) side.delete()
-  })
+  t.after(() => vmswitch.close())
   for (const [i, side] of sides.entries()) {
     if (bridged && i === 3) bridge(side, interfaces[i]!)
     else side.take(interfaces[i]!, `198.51.100.${i + 1}/24`)
