@@ -25,6 +25,7 @@ const packages = {
   chromium: ['chromium'],
   'nats-server': ['nats-server'],
   nfdump: ['nfcapd'],
+  'nfdump-sflow': ['sfcapd'],
 }
 /** Used by benchmarks alone. */
 const benchPackages = ['vde2']
