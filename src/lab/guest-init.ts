@@ -61,6 +61,17 @@ echo "$1 $(echo "$end $start" | awk '{print $1 - $2}') $hash"
 rm -f $file
 `
 
+/** What udhcpc does with what it is told, where busybox looks for it. */
+export const guestDhcp = `#!/bin/sh
+[ "$1" = deconfig ] && exec ip link set "$interface" up
+[ "$1" = bound ] || [ "$1" = renew ] || exit 0
+ip address replace "$ip/$mask" broadcast "\${broadcast:-+}" dev "$interface"
+[ -n "$mtu" ] && ip link set "$interface" mtu "$mtu"
+for via in $router; do ip route replace default via "$via" dev "$interface"; done
+[ -n "$domain" ] && echo "search $domain" >/etc/resolv.conf || : >/etc/resolv.conf
+for server in $dns; do echo "nameserver $server" >>/etc/resolv.conf; done
+`
+
 // One request a line: "id seconds base64-of-command". One answer a line: "= id exit-code base64-of-output". Commands run beside each other;
 // a folder made and removed is the lock that keeps their answers whole.
 export const guestAgent = `#!/bin/sh

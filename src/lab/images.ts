@@ -10,7 +10,7 @@ import { basename, join } from 'node:path'
 import { gunzipSync, gzipSync, zstdDecompressSync } from 'node:zlib'
 import { type CpioEntry, writeCpio } from './cpio.ts'
 import { LabError } from './errors.ts'
-import { guestAgent, guestInit, guestReceive, guestSink } from './guest-init.ts'
+import { guestAgent, guestDhcp, guestInit, guestReceive, guestSink } from './guest-init.ts'
 import {
   type ChosenModule,
   canonicalModuleName,
@@ -182,7 +182,7 @@ async function ensureBusybox(folder: string, progress: (line: string) => void): 
 
 function entriesOf(stored: StoredKernel, modules: readonly ChosenModule[], busybox: Buffer): CpioEntry[] {
   const modulesFolder = `lib/modules/${stored.release}`
-  const folders = ['bin', 'sbin', 'dev', 'proc', 'sys', 'tmp', 'etc', 'lib', 'lib/modules', modulesFolder]
+  const folders = ['bin', 'sbin', 'dev', 'proc', 'sys', 'tmp', 'etc', 'etc/udhcpc', 'lib', 'lib/modules', modulesFolder]
   const text = (path: string, data: string, mode: number): CpioEntry => ({ kind: 'file', path, data: Buffer.from(data), mode })
   const atBoot = modules.filter((module) => module.atBoot).map((module) => `${module.name}\n`)
   return [
@@ -195,6 +195,7 @@ function entriesOf(stored: StoredKernel, modules: readonly ChosenModule[], busyb
     text('sbin/agent', guestAgent, 0o755),
     text('sbin/sink', guestSink, 0o755),
     text('sbin/receive', guestReceive, 0o755),
+    text('etc/udhcpc/default.script', guestDhcp, 0o755),
     text('etc/passwd', 'root::0:0:root:/tmp:/bin/sh\n', 0o644),
     ...modules.map((module): CpioEntry => ({ kind: 'file', path: `${modulesFolder}/${module.name}.ko`, data: module.data })),
     text(`${modulesFolder}/modules.dep`, modulesDep(modules), 0o644),
