@@ -114,8 +114,7 @@ async function add(call: CmdletCall, extended: boolean, entries: readonly Entry[
   const { host, ports } = await adaptersOf(call)
   for (const { name, friendlyName } of ports) {
     if (!call.should('Add to the ACL', friendlyName)) continue
-    const before = (await host.acls({ port: name })).filter((one) => one.extended === extended).map(({ entry }) => entry)
-    await put(host, name, extended, [...before, ...entries])
+    for (const entry of entries) await host.addAcl({ port: name, extended, entry })
   }
 }
 
