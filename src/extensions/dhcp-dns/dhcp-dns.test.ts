@@ -309,6 +309,15 @@ test('ARP, neighbour solicitations and pings for its address are answered', asyn
   assert.equal(take('beta').length, 3, 'what is asked of all goes on to all')
 })
 
+test('what is asked in a VLAN is answered in it', async () => {
+  const { host, take } = await lab()
+  const tags = [{ protocol: 0x8100, id: 7, priority: 0, dropEligible: false }]
+  host.send('alpha', etherFrame(BROADCAST_MAC, A, 0x0806, arpRequestFrame(A, '10.77.0.100', '10.77.0.1').subarray(14), tags))
+  const [reply] = take('alpha')
+  assert.deepEqual([...reply!.subarray(12, 18)], [0x81, 0, 0, 7, 8, 6])
+  assert.equal(reply![25], 2)
+})
+
 const asks = (one: Lab, name: string, type: number, more: readonly number[] = []) => {
   const extra = more.length > 0 ? 1 : 0
   const query = Uint8Array.from([0, 5, 1, 0, 0, 1, 0, 0, 0, 0, 0, extra, ...dnsNameBytes(name), 0, type, 0, 1, ...more])
