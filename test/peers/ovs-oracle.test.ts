@@ -78,6 +78,12 @@ const learnedOf = (harness: DataPathHarness): string[] =>
     .map(({ mac, vlan, port }) => `${mac} ${vlan} ${port}`)
     .sort()
 
+/** How many frames of a port were refused before forwarding. */
+function refusalsOf(harness: DataPathHarness, port: number): number {
+  const drops = harness.drops(port)
+  return (drops['vlan-not-allowed'] ?? 0) + (drops['reserved-multicast'] ?? 0)
+}
+
 const tag = (vlan: number, priority: number, type = 0x8100): Buffer =>
   Buffer.from([type >> 8, type & 0xff, (priority << 5) | (vlan >> 8), vlan & 0xff])
 
@@ -152,12 +158,13 @@ async function compare(
     const bytes = randomFrame(random, ports[port - 1]!, mirror === undefined)
     const expected = await oracle.send(port, bytes)
     for (const harness of ours) {
+      const before = refusalsOf(harness, port)
       harness.send(port, bytes)
       const got = outputsOf(harness, ports.length)
-      const isLost = mirror !== undefined && [...expected.keys()].every((to) => to === mirror.output)
+      const isRefused = refusalsOf(harness, port) !== before && [...expected.keys()].every((to) => to === mirror?.output)
       assert.deepEqual(
         shown(got),
-        isLost ? [] : shown(expected), // what nobody gets is not mirrored here
+        isRefused ? [] : shown(expected), // what is refused on ingress is not mirrored here
         `frame ${k} into port ${port}: ${bytes.toString('hex')} with ports ${JSON.stringify({ ports, mirror })}`,
       )
       outputs += got.size
@@ -190,7 +197,7 @@ describe('beside Open vSwitch', { skip, timeout: 120_000 }, () => {
       total.outputs += outputs
     }
     t.diagnostic(`${total.frames} frames, ${total.outputs} of them came out of a port`)
-    assert.ok(total.outputs > total.frames / 4, 'the frames try something')
+    assert.ok(total.outputs > total.frames / 16, 'the frames try something')
   }
 
   const some = (random: Random, make: () => Port): Port[] => Array.from({ length: 3 + random.below(3) }, make)
@@ -278,12 +285,12 @@ describe('beside Open vSwitch', { skip, timeout: 120_000 }, () => {
       theirs: [],
     },
     {
-      what: 'what nobody gets is not mirrored',
-      ports: [ten, on({ mode: access, primary: 20 }), on({ mode: access, primary: MONITOR_VLAN })],
+      what: 'what is refused on ingress is not mirrored',
+      ports: [ten, ten, on({ mode: access, primary: MONITOR_VLAN })],
       mirror: { sources: [{ port: 1, direction: MonitorDirection.both }], output: 3 },
-      sent: broadcast(),
+      sent: from1(reserved),
       ours: [],
-      theirs: [[3, broadcast()]],
+      theirs: [[3, from1(reserved)]],
     },
     {
       what: 'a copy keeps its VLAN, whatever the VLAN of the port that monitors',
