@@ -3,6 +3,9 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { DataPathHarness, frame, textOf } from '../../test/support/data-path-harness.ts'
 import { ipv4, udp } from '../../test/support/guard-frames.ts'
+import { OptionReader } from '../ndis/module-options.ts'
+import { compileAcls } from './acl/acl-plan.ts'
+import { parseExtendedAcl } from './acl/extended-acl-options.ts'
 import { MonitorMode, PortFlag, VlanMode } from './port-table.ts'
 
 const OFFER = ipv4({ from: 1 }, udp(67, 68, 2))
@@ -101,5 +104,79 @@ for (const shortCut of [false, true])
       harness.send(1, arp(1), arp(2))
       assert.deepEqual([harness.ports.ipAddresses(1).length, harness.ports.ipAddresses(3).length], [1, 0])
       assert.equal(harness.sink(3).frames.length, 2)
+    })
+
+    const denying = (harness: DataPathHarness, port: number, direction: string, isolationId?: number): void => {
+      const rules = [{ name: 'none', action: 'deny', direction, ...(isolationId === undefined ? {} : { isolationId }) }]
+      harness.acls.set(port, compileAcls(port, { extendedAcl: parseExtendedAcl(new OptionReader({ rules })) }, port))
+    }
+    const mirrored = (): DataPathHarness => {
+      const harness = connected(4)
+      harness.ports.setMonitor(1, MonitorMode.source)
+      harness.ports.setMonitor(4, MonitorMode.destination)
+      return harness
+    }
+    const packet = (to: number, tags: readonly number[] = []): Buffer =>
+      ipv4({ from: 1, to: `02:00:00:00:00:0${to}`, tags }, udp(1, 2, 3))
+
+    test('what a rule keeps from its receiver is mirrored, what one does not let out is not (ES-337, ES-338)', () => {
+      const harness = mirrored()
+      denying(harness, 2, 'inbound')
+      harness.send(1, packet(2))
+      assert.deepEqual(
+        [2, 4].map((port) => harness.sink(port).frames.length),
+        [0, 1],
+      )
+      denying(harness, 1, 'outbound')
+      harness.send(1, packet(2))
+      assert.equal(harness.sink(4).frames.length, 1)
+      assert.deepEqual([harness.drops(1), harness.drops(2)], [{ 'extended-acl': 1 }, { 'extended-acl': 1 }])
+    })
+
+    test('a frame that an extension drops is counted once, at its port, and not mirrored', () => {
+      const harness = mirrored()
+      harness.install(() => ({
+        ingress(batch) {
+          for (let i = 0; i < batch.length; i++) batch.drop(i, 'not today')
+        },
+      }))
+      harness.send(1, packet(2), packet(3))
+      assert.deepEqual(harness.drops(1), { 'not today': 2 })
+      assert.deepEqual(
+        [2, 3, 4].map((port) => [harness.sink(port).frames.length, Object.keys(harness.drops(port)).length]),
+        [
+          [0, 0],
+          [0, 0],
+          [0, 0],
+        ],
+      )
+    })
+
+    test('a rule of one VLAN of a trunk holds in both directions, and for that VLAN alone', () => {
+      const harness = mirrored()
+      harness.ports.setMonitor(1, MonitorMode.none)
+      harness.ports.setVlan(1, { mode: VlanMode.trunk, primary: 0, set: [7, 8] })
+      harness.ports.setVlan(2, { mode: VlanMode.access, primary: 7 })
+      harness.ports.setVlan(3, { mode: VlanMode.access, primary: 8 })
+      denying(harness, 1, 'outbound', 7)
+      harness.send(1, packet(2, [7]), packet(3, [8]))
+      assert.deepEqual(
+        [2, 3].map((port) => harness.sink(port).frames.map(tagOf)),
+        [[], [0]],
+      )
+      denying(harness, 1, 'inbound', 7)
+      const back = (source: number): Buffer => ipv4({ from: source, to: '02:00:00:00:00:01' }, udp(1, 2, 3))
+      harness.send(2, back(2))
+      harness.send(3, back(3))
+      assert.deepEqual(harness.sink(1).frames.map(tagOf), [8])
+    })
+
+    test('the guard speaks first where a rule would drop too, and a packet is counted under one reason', () => {
+      const harness = mirrored()
+      harness.ports.setGuards(1, guards)
+      denying(harness, 1, 'outbound')
+      harness.send(1, OFFER, packet(2))
+      assert.deepEqual(harness.drops(1), { 'dhcp-guard': 1, 'extended-acl': 1 })
+      assert.equal(harness.portCounter(1, 'receivedDropped'), 2)
     })
   })
