@@ -45,7 +45,7 @@ test('verify finds a request that is never answered, and the switch goes on (ES-
   assert.ok(breaches.some(({ rule, what }) => rule === 'ES-249' && what.includes('not answered')))
 })
 
-/** Of those that do nothing, or are refused, without. */
+/** Of those that are refused without any. */
 const optionsOf: { readonly [Name in InBoxExtensionName]?: unknown } = {
   'dhcp-dns': { ipv4: { address: '10.0.0.2/24', pool: '10.0.0.100-10.0.0.200' } },
   'flow-export': { ipfix: { collectors: ['127.0.0.1:4739'] } },
