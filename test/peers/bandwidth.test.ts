@@ -3,12 +3,10 @@ import assert from 'node:assert/strict'
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { createSwitch, type PortConfig, type RunningSwitch } from '../../src/engine/host.ts'
+import type { RunningSwitch } from '../../src/engine/host.ts'
 import { whyNoTap } from '../support/machine.ts'
-import { temporaryDirectory } from '../support/temp-dir.ts'
-import { Namespace, run } from '../support/veth.ts'
+import { type Guest, type TapWorld, tapWorld } from '../support/tap-world.ts'
 
-const MAC = '02:00:00:00:79:0'
 const MBIT = 1e6
 /** Bytes that a bucket holds at these rates, and those of the longest frame. */
 const DEPTH = 20e-3
@@ -18,53 +16,24 @@ const whyNoIperf = (): string | undefined =>
   spawnSync('iperf3', ['--version']).status === 0 ? undefined : 'this machine has no iperf3'
 const skip = whyNoTap() ?? whyNoIperf() ?? false
 
-interface World {
-  readonly vmswitch: RunningSwitch
-  readonly sides: readonly Namespace[]
+const guests = { p1: '02:00:00:00:79:01', p2: '02:00:00:00:79:02' } as const
+
+async function twoGuests(t: TestContext): Promise<TapWorld> {
+  const world = await tapWorld(t, [], guests)
+  for (const [i, guest] of [world.guests.p1!, world.guests.p2!].entries())
+    guest.ip('address', 'add', `10.79.0.${i + 1}/24`, 'dev', guest.device)
+  return world
 }
 
-// Two TAP ports on two processors, each in a namespace of its own.
-async function world(t: TestContext): Promise<World> {
-  const sides = [new Namespace(), new Namespace()]
-  const interfaces = [1, 2].map((side) => `vb${process.pid % 100000}x${side}`)
-  const ports = interfaces.map(
-    (name, i): PortConfig => ({
-      name: `p${i + 1}`,
-      mac: `${MAC}${i + 1}`,
-      macSpoofing: 'off',
-      learning: false,
-      link: 'up',
-      endpoint: { kind: 'tap', interface: name, mtu: 1500, queues: 1 },
-    }),
-  )
-  const macTable = { entries: 64, ageingSeconds: 0 }
-  const vmswitch = await createSwitch(
-    { name: 'paced', type: 'private', processors: 2, extensions: [], ports, macTable, directory: temporaryDirectory() },
-    { log: () => {} },
-  )
-  t.after(async () => {
-    await vmswitch.close()
-    for (const side of sides) side.delete()
-  })
-  for (const [i, side] of sides.entries()) {
-    run('ip', 'link', 'set', interfaces[i]!, 'netns', side.name)
-    side.ip('link', 'set', interfaces[i]!, 'address', `${MAC}${i + 1}`)
-    side.ip('addr', 'add', `10.79.0.${i + 1}/24`, 'dev', interfaces[i]!)
-    side.ip('link', 'set', interfaces[i]!, 'up')
-  }
-  for (let i = 0; i < 500 && !vmswitch.ports().every(({ connected }) => connected); i++) await sleep(10)
-  return { vmswitch, sides }
-}
-
-async function iperf(t: TestContext, { sides }: World, ...words: string[]): Promise<void> {
-  const start = (side: Namespace, ...rest: string[]): ChildProcess => {
+async function iperf(t: TestContext, { guests: { p1, p2 } }: TapWorld, ...words: string[]): Promise<void> {
+  const start = (side: Guest, ...rest: string[]): ChildProcess => {
     const child = spawn('ip', ['netns', 'exec', side.name, 'iperf3', ...rest], { stdio: 'ignore' })
     t.after(() => child.kill('SIGKILL'))
     return child
   }
-  start(sides[1]!, '-s', '-1')
+  start(p2!, '-s', '-1')
   await sleep(300)
-  start(sides[0]!, '-c', '10.79.0.2', '-t', '60', ...words)
+  start(p1!, '-c', '10.79.0.2', '-t', '60', ...words)
 }
 
 const paced = (vmswitch: RunningSwitch): number => vmswitch.ports()[0]!.bandwidth.pacedBytes
@@ -84,7 +53,7 @@ test("a sender's TCP gets the maximum of its port, and another one from the mome
   skip,
   timeout: 60_000,
 }, async (t) => {
-  const one = await world(t)
+  const one = await twoGuests(t)
   const { vmswitch } = one
   const id = vmswitch.portId('p1')
   await vmswitch.policies.add(id, { type: 'bandwidth', value: { maximumBandwidth: '200mbit' } })
@@ -105,7 +74,7 @@ test("a sender's TCP gets the maximum of its port, and another one from the mome
 })
 
 test('frames beyond what a receiver may get are dropped and counted', { skip, timeout: 60_000 }, async (t) => {
-  const one = await world(t)
+  const one = await twoGuests(t)
   const { vmswitch } = one
   await vmswitch.policies.add(vmswitch.portId('p2'), { type: 'bandwidth', value: { maximumReceiveBandwidth: '20mbit' } })
   await iperf(t, one, '-u', '-b', '60M')

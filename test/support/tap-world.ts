@@ -45,7 +45,7 @@ export async function tapWorld(
   t: TestContext,
   extensions: readonly ExtensionEntry[],
   guests: Readonly<Record<string, string>>,
-  processors = 2,
+  { processors = 2 }: { readonly processors?: number } = {},
 ): Promise<TapWorld> {
   const directory = temporaryDirectory()
   const id = `tw${process.pid % 100000}x${made++}`
