@@ -5,6 +5,7 @@ import { parseArgs } from 'node:util'
 import { allocBenchmark } from './alloc.ts'
 import { bandwidthBenchmark } from './bandwidth.ts'
 import type { Benchmark, BenchOptions } from './benchmark.ts'
+import { controlBenchmark } from './control.ts'
 import { igbvfBenchmark } from './igbvf.ts'
 import { policyBenchmark } from './policy.ts'
 import { portsBenchmark } from './ports.ts'
@@ -25,6 +26,7 @@ const benchmarks: readonly Benchmark[] = [
   portsBenchmark,
   policyBenchmark,
   bandwidthBenchmark,
+  controlBenchmark,
 ]
 
 const USAGE = `npm run bench -- NAME [--json] [--quick] [--first] [--seconds N] [--rounds N]
