@@ -15,6 +15,7 @@ export const endpointKinds = [
   'stream',
   'dgram',
   'unix-dgram',
+  'websocket',
   'memory',
   'vf',
   'packet',

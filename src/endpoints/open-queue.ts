@@ -17,6 +17,7 @@ const openers: Record<EndpointKind, OpenQueue> = {
   stream: openStreamQueue,
   dgram: openDatagramQueue,
   'unix-dgram': openDatagramQueue,
+  websocket: openStreamQueue,
   memory: openMemoryQueue,
   packet: openPacketQueue,
   xdp: openXdpQueue,

@@ -10,6 +10,7 @@ import { createUnixDgramEndpoint } from '../endpoints/unix-dgram/unix-dgram-endp
 import { UplinkEndpoint } from '../endpoints/uplink/uplink-endpoint.ts'
 import { VfEndpoint } from '../endpoints/vf/control.ts'
 import { createVhostUserControl } from '../endpoints/vhost-user/control.ts'
+import { WebsocketEndpoint } from '../endpoints/websocket/websocket-endpoint.ts'
 import type { WindowAllocator } from '../vhost-user/window-allocator.ts'
 
 /** What a port is connected to; paths are absolute. */
@@ -42,6 +43,13 @@ export type EndpointConfig =
   | { readonly kind: 'stream'; readonly path: string; readonly mode: 'server' | 'client' }
   | { readonly kind: 'dgram'; readonly local: string; readonly remote: string }
   | { readonly kind: 'unix-dgram'; readonly path: string }
+  | {
+      readonly kind: 'websocket'
+      readonly listen: string
+      readonly tokenFile: string
+      readonly origins: string[]
+      readonly framesPerSecond: number
+    }
   | { readonly kind: 'memory' }
   /** The physical function of an SR-IOV adapter of the switch, by its name. */
   | { readonly kind: 'adapter'; readonly adapter: string }
@@ -97,6 +105,10 @@ export function createEndpoint(config: EndpointConfig, port: number, components:
       return createDgramEndpoint({ port, path: config.local, peer: config.remote }, components)
     case 'unix-dgram':
       return createUnixDgramEndpoint({ port, path: config.path }, components)
+    case 'websocket': {
+      const { kind: _, ...options } = config
+      return new WebsocketEndpoint({ port, ...options }, components)
+    }
     case 'vf': {
       const { path, mac, mtu, trusted, requireSeals } = config
       return new VfEndpoint({ port, path, mac, mtu, trusted, requireSeals }, components)

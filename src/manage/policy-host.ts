@@ -7,7 +7,7 @@ import { formatPropertyVersion } from '../ndis/properties.ts'
 import type { PropertyInstance } from '../switch/policies/property.ts'
 import { encodeBase64 } from '../switch/save-restore/base64.ts'
 import { readSavedSwitch, type SavedPort, type SavedSwitch, writeSavedSwitch } from '../switch/save-restore/saved-switch.ts'
-import { socketKeys } from './config/resolve.ts'
+import { placeKeys } from './config/resolve.ts'
 import type { ResolvedPort } from './config/types.ts'
 import { ControlError } from './control-errors.ts'
 import type { PortStatus, PropertyStatus, SwitchHost } from './host.ts'
@@ -153,8 +153,8 @@ function movable(
   return {
     ...rest,
     ...(mac === null ? {} : { mac }),
-    endpoint: fromThere(config.endpoint, socketKeys),
-    ...(Array.isArray(adapters) ? { uplinks: adapters.map((uplink) => fromThere(uplink, socketKeys)) } : {}),
+    endpoint: fromThere(config.endpoint, placeKeys),
+    ...(Array.isArray(adapters) ? { uplinks: adapters.map((uplink) => fromThere(uplink, placeKeys)) } : {}),
     ...(iov === undefined ? {} : { iov: fromThere(iov, ['path', 'qmp']) }),
   }
 }

@@ -16,6 +16,8 @@ export function endpointPlace(endpoint: EndpointConfig): string {
       return endpoint.local
     case 'adapter':
       return endpoint.adapter
+    case 'websocket':
+      return endpoint.listen
     case 'memory':
       return ''
     default:

@@ -1,5 +1,15 @@
 // libkrun and what is built on it (krunkit), and vfkit: unix datagram and unix stream sockets, or a TAP.
-import { attach, joinTaps, noGuestPort, noMemoryKind, noVirtualFunction, unsupported, type Vmm, vmmInterfaceFor } from './vmm.ts'
+import {
+  attach,
+  joinTaps,
+  noBrowserGuest,
+  noGuestPort,
+  noMemoryKind,
+  noVirtualFunction,
+  unsupported,
+  type Vmm,
+  vmmInterfaceFor,
+} from './vmm.ts'
 
 const cBytes = (mac: string | null): string =>
   (mac ?? '52:54:00:77:00:01')
@@ -57,6 +67,8 @@ export const libkrun: Vmm = ({ endpoint, mac }, memoryMiB) => {
     case 'uplink':
     case 'pcap':
       return noGuestPort(endpoint.kind)
+    case 'websocket':
+      return noBrowserGuest()
     case 'memory':
       return noMemoryKind()
   }

@@ -4,6 +4,7 @@ import { vfDevice, vfNames } from '../../manage/vf-devices.ts'
 import {
   type Attachment,
   attach,
+  noBrowserGuest,
   noGuestPort,
   noMemoryKind,
   qemuValue,
@@ -181,6 +182,8 @@ export const qemu: Vmm = (port, memoryMiB) => {
     case 'uplink':
     case 'pcap':
       return noGuestPort(endpoint.kind)
+    case 'websocket':
+      return noBrowserGuest()
     case 'memory':
       return noMemoryKind()
   }

@@ -16,6 +16,13 @@ const vhostUser = (more: Partial<VhostUserConfig> = {}): EndpointConfig => ({
 const tap: EndpointConfig = { kind: 'tap', interface: 'vsw0', mtu: 1500, queues: 1 }
 const stream = (mode: 'server' | 'client'): EndpointConfig => ({ kind: 'stream', path: '/run/l/a.sock', mode })
 const dgram: EndpointConfig = { kind: 'dgram', local: '/run/l/sw.sock', remote: '/run/l/vm.sock' }
+const websocket: EndpointConfig = {
+  kind: 'websocket',
+  listen: '127.0.0.1:7801',
+  tokenFile: '/t',
+  origins: [],
+  framesPerSecond: 1,
+}
 const unixDgram: EndpointConfig = { kind: 'unix-dgram', path: '/run/l/a.sock' }
 const mac = '52:54:00:77:00:01'
 const virtualFunction = (more: Partial<VfConfig> = {}): EndpointConfig => ({
@@ -158,7 +165,17 @@ test('every VMM has an answer for every kind, with a reason and a remedy where i
     promiscuous: true,
     qdiscBypass: false,
   }
-  const kinds = [uplink, vhostUser(), tap, stream('server'), stream('client'), dgram, unixDgram, { kind: 'memory' } as const]
+  const kinds = [
+    uplink,
+    vhostUser(),
+    tap,
+    stream('server'),
+    stream('client'),
+    dgram,
+    unixDgram,
+    websocket,
+    { kind: 'memory' } as const,
+  ]
   for (const name of Object.keys(vmms) as VmmName[])
     for (const endpoint of kinds) {
       const found = answer(name, endpoint)

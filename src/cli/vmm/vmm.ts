@@ -82,5 +82,8 @@ export const noGuestPort = (kind: string): VmmAnswer =>
     'add a port of kind: vhost-user for the guest',
   )
 
+export const noBrowserGuest = (): VmmAnswer =>
+  unsupported('a port of kind websocket is for guests in browsers', 'use kind: vhost-user')
+
 export const noMemoryKind = (): VmmAnswer =>
   unsupported('an endpoint of kind memory exists inside the switch only', 'use kind: vhost-user')

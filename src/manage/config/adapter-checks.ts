@@ -15,6 +15,8 @@ export interface SharedChecks {
   readonly mac: (mac: string, path: Path) => void
   readonly socket: (socket: string, path: Path) => void
   readonly interface: (name: string, path: Path) => void
+  readonly token: (file: string, path: Path) => void
+  readonly listener: (address: string, path: Path) => void
 }
 
 /** Whether the port is the external connection of the switch. */
@@ -27,6 +29,10 @@ export function checkEndpointPlaces(endpoint: EndpointConfig, path: Path, shared
   for (const key of socketKeys) {
     const socket = places[key]
     if (typeof socket === 'string') shared.socket(socket, [...path, key])
+  }
+  if (endpoint.kind === 'websocket') {
+    shared.token(endpoint.tokenFile, [...path, 'tokenFile'])
+    if (!endpoint.listen.endsWith(':0')) shared.listener(endpoint.listen, [...path, 'listen'])
   }
   if (endpoint.kind === 'tap' || endpoint.kind === 'uplink') shared.interface(endpoint.interface, [...path, 'interface'])
 }

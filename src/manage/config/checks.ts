@@ -62,6 +62,8 @@ export function checkConfig(config: ResolvedConfig): Finding[] {
     report,
     mac: macOnce,
     interface: interfaceOnce,
+    token: once('token file', 'give each port its own: a token lets in to one port'),
+    listener: once('address', 'give each port its own'),
     socket: (socket, path) => {
       checkSocketPath(socket, path)
       socketOnce(socket, path)

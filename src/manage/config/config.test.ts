@@ -156,10 +156,10 @@ guests:
   test('with an unknown kind of endpoint is refused with the kinds', () => {
     complains(
       'switch:\n  name: lab0\n  ports:\n    - name: a\n      endpoint:\n        kind: vhost\n',
-      'lab.yaml:6:15: switch.ports[0].endpoint.kind: expected "vhost-user", "tap", "uplink", "pcap", "stream", "dgram", "unix-dgram", "memory", "vf" or "adapter", got "vhost"',
+      'lab.yaml:6:15: switch.ports[0].endpoint.kind: expected "vhost-user", "tap", "uplink", "pcap", "stream", "dgram", "unix-dgram", "websocket", "memory", "vf" or "adapter", got "vhost"',
       '  6 |         kind: vhost',
       '    |               ^^^^^',
-      '  known here: vhost-user, tap, uplink, pcap, stream, dgram, unix-dgram, memory, vf, adapter',
+      '  known here: vhost-user, tap, uplink, pcap, stream, dgram, unix-dgram, websocket, memory, vf, adapter',
     )
   })
 
@@ -288,6 +288,28 @@ describe('a configuration whose values do not fit together', () => {
       '  give each socket its own path',
     )
     assert.match(complaint(ports(port('a', '', '{ kind: stream, path: control.sock }'))), /is taken by the control socket/)
+  })
+
+  test('is refused for WebSocket ports that share a token or an address, or listen for other machines', () => {
+    const websocket = (rest: string): string => `{ kind: websocket, ${rest} }`
+    complains(
+      ports(
+        port('a', '', websocket('listen: 127.0.0.1:7801, tokenFile: t')),
+        port('b', '', websocket('tokenFile: /run/vmswitch/lab0/./t, listen: 127.0.0.1:7802')),
+      ),
+      'lab.yaml:7:47: switch.ports[1].endpoint.tokenFile: the token file "/run/vmswitch/lab0/t" is taken by switch.ports[0]',
+      '  7 |       endpoint: { kind: websocket, tokenFile: /run/vmswitch/lab0/./t, listen: 127.0.0.1:7802 }',
+      `    | ${' '.repeat(46)}${'^'.repeat('/run/vmswitch/lab0/./t'.length)}`,
+      '  give each port its own: a token lets in to one port',
+    )
+    const [a, b] = ['a', 'b'].map((name) => port(name, '', websocket(`listen: 127.0.0.1:7801, tokenFile: ${name}`)))
+    assert.match(complaint(ports(a!, b!)), /the address "127.0.0.1:7801" is taken by/)
+    assert.match(
+      complaint(ports(port('a', '', websocket('listen: 0.0.0.0:7801, tokenFile: t')))),
+      /a loopback address with its port/,
+    )
+    const origin = websocket('listen: 127.0.0.1:7801, tokenFile: t, origins: [http://x/y]')
+    assert.match(complaint(ports(port('a', '', origin))), /an origin without a path/)
   })
 
   test('is refused for a socket path that Linux would not take, at the place that made it long', () => {

@@ -1,7 +1,16 @@
 // What a port, or the physical side of an adapter, is connected to.
 import { z } from 'zod'
-import { MTU_MAX, MTU_MIN, QUEUE_PAIRS_MAX, REPLAY_DELAY_MAX_MS, REPLAY_RATE_MAX, VF_MTU_MAX } from './limits.ts'
-import { interfacePattern, macPattern, namePattern } from './patterns.ts'
+import {
+  CLIENT_FRAMES_MAX,
+  MTU_MAX,
+  MTU_MIN,
+  ORIGINS_MAX,
+  QUEUE_PAIRS_MAX,
+  REPLAY_DELAY_MAX_MS,
+  REPLAY_RATE_MAX,
+  VF_MTU_MAX,
+} from './limits.ts'
+import { interfacePattern, loopbackPattern, macPattern, namePattern, originPattern } from './patterns.ts'
 
 export const name = z.string().regex(namePattern)
 export const socketPath = z.string().min(1)
@@ -69,6 +78,32 @@ const unixDgramEndpoint = z.strictObject({
   path: socketPath.describe('Unix datagram socket that the switch binds and a libkrun or vfkit class VMM connects to.'),
 })
 
+const websocketEndpoint = z.strictObject({
+  kind: z.literal('websocket'),
+  listen: z
+    .string()
+    .regex(loopbackPattern)
+    .describe('Loopback address and port of this port alone, such as 127.0.0.1:7801; port 0: any free one.'),
+  tokenFile: z
+    .string()
+    .min(1)
+    .describe(
+      'Private file with the token of the client; made if there is none. A relative path starts in the runtime directory.',
+    ),
+  origins: z
+    .array(z.string().regex(originPattern))
+    .max(ORIGINS_MAX)
+    .default([])
+    .describe('Origins whose pages may connect, such as http://127.0.0.1:8080.'),
+  framesPerSecond: z
+    .number()
+    .int()
+    .min(1)
+    .max(CLIENT_FRAMES_MAX)
+    .default(100_000)
+    .describe('Frames taken from the client in a second; what is above is dropped and counted.'),
+})
+
 const vfEndpoint = z.strictObject({
   kind: z.literal('vf'),
   path: socketPath.describe('Unix socket of the vfio-user connection; the VMM connects to it.'),
@@ -113,6 +148,7 @@ export const endpointSchema = z
     streamEndpoint,
     dgramEndpoint,
     unixDgramEndpoint,
+    websocketEndpoint,
     memoryEndpoint,
     vfEndpoint,
     adapterEndpoint,

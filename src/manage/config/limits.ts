@@ -33,6 +33,9 @@ export const PROPERTIES_MAX = 256
 export const VLAN_MAX = 4094
 /** SR-IOV adapters of one configuration, and virtual functions of one adapter. */
 export const ADAPTERS_MAX = 16
+/** Frames per second that a WebSocket client may be allowed. */
+export const CLIENT_FRAMES_MAX = 10_000_000
+export const ORIGINS_MAX = 32
 export const VFS_MAX = 63
 /** IovWeight and VmqWeight of Set-VMNetworkAdapter. */
 export const IOV_WEIGHT_MAX = 100

@@ -53,10 +53,12 @@ function runtimeDirectory(name: string, components: ResolveComponents): string {
 
 /** Keys of an endpoint that name unix sockets. */
 export const socketKeys = ['path', 'local', 'remote'] as const
+/** Keys of an endpoint that name files of the runtime directory. */
+export const placeKeys = [...socketKeys, 'tokenFile'] as const
 
 function resolveEndpoint<T extends EndpointConfig>(endpoint: T, directory: string): T {
   const resolved: Record<string, unknown> = { ...endpoint }
-  for (const key of socketKeys) if (typeof resolved[key] === 'string') resolved[key] = resolve(directory, resolved[key])
+  for (const key of placeKeys) if (typeof resolved[key] === 'string') resolved[key] = resolve(directory, resolved[key])
   if (endpoint.kind === 'pcap')
     for (const key of ['replay', 'record'] as const)
       if (endpoint[key] !== undefined) resolved[key] = resolve(directory, endpoint[key])

@@ -28,6 +28,7 @@ export type TapConfig = Extract<EndpointConfig, { kind: 'tap' }>
 export type UplinkConfig = Extract<EndpointConfig, { kind: 'uplink' }>
 export type StreamConfig = Extract<EndpointConfig, { kind: 'stream' }>
 export type DgramConfig = Extract<EndpointConfig, { kind: 'dgram' }>
+export type WebsocketConfig = Extract<EndpointConfig, { kind: 'websocket' }>
 export type UnixDgramConfig = Extract<EndpointConfig, { kind: 'unix-dgram' }>
 export type VfConfig = Extract<EndpointConfig, { kind: 'vf' }>
 

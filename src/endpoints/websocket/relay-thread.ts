@@ -1,0 +1,93 @@
+// The thread of a WebSocket endpoint: listens, lets in who has the token of the port, and relays frames for one client at a time.
+//
+// The rule it must not break: nothing that a client sends costs time of the control thread, and no message is read before the token was
+// found right, in a time that does not tell how wrong it was.
+import { createHash, timingSafeEqual } from 'node:crypto'
+import { createServer, type IncomingMessage } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import type { Duplex } from 'node:stream'
+import { parentPort, workerData } from 'node:worker_threads'
+import { type WebSocket, WebSocketServer } from 'ws'
+import { FRAME_MAX } from '../../kernels/layout.ts'
+import { closeFd } from '../../linux/files.ts'
+import { RelayClient } from './relay-client.ts'
+import { Counter, type FromRelay, type RelayStart, type ToRelay } from './relay-messages.ts'
+
+const ASK_MS = 15_000
+const REQUEST_TIMEOUT_MS = 5000
+const CONNECTIONS_MAX = 16
+const HEADERS_MAX_BYTES = 8 * 1024
+
+const start = workerData as RelayStart
+const owner = parentPort!
+const counters = new BigInt64Array(start.counters)
+const tell = (message: FromRelay): void => owner.postMessage(message)
+const digest = (text: string): Buffer => createHash('sha256').update(text).digest()
+const expected = digest(start.token)
+
+/** The client, from its handshake until the switch has let go of its socket pair. */
+let client: WebSocket | null = null
+let relay: RelayClient | null = null
+
+const frames = new WebSocketServer({
+  noServer: true,
+  maxPayload: FRAME_MAX,
+  perMessageDeflate: false,
+  skipUTF8Validation: true,
+})
+
+const server = createServer(
+  { requestTimeout: REQUEST_TIMEOUT_MS, headersTimeout: REQUEST_TIMEOUT_MS, maxHeaderSize: HEADERS_MAX_BYTES },
+  (_, response) => {
+    response.writeHead(426, { upgrade: 'websocket', connection: 'close' }).end('this address speaks WebSocket\n')
+  },
+)
+server.maxConnections = CONNECTIONS_MAX
+server.on('error', ({ message }) => tell({ said: 'failed', message }))
+server.on('upgrade', (request, socket, head) => {
+  socket.on('error', () => socket.destroy())
+  const status = refusal(request)
+  if (status !== null) return refuse(socket, status)
+  frames.handleUpgrade(request, socket, head, (opened) => {
+    client = opened
+    opened.pause()
+    opened.on('error', ({ message }) =>
+      tell({ said: 'event', code: 'bad-message', message: `the client was cut off: ${message}` }),
+    )
+    tell({ said: 'connected' })
+  })
+})
+
+function refusal({ url = '', headers }: IncomingMessage): string | null {
+  const token = /[?&]token=([^&]*)/.exec(url)?.[1] ?? ''
+  if (!timingSafeEqual(digest(token), expected)) return '401 Unauthorized'
+  if (headers.origin !== undefined && !start.origins.includes(headers.origin)) return '403 Forbidden'
+  return client === null ? null : '409 Conflict'
+}
+
+function refuse(socket: Duplex, status: string): void {
+  Atomics.add(counters, Counter.refused, 1n)
+  socket.end(`HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`)
+}
+
+const asking = setInterval(() => relay?.ask(), ASK_MS)
+
+owner.on('message', (message: ToRelay) => {
+  if (message.do === 'join') {
+    if (client === null) closeFd(message.fd)
+    else relay = new RelayClient(client, message.fd, start.framesPerSecond, counters)
+    return
+  }
+  client?.terminate()
+  client = null
+  relay = null
+  if (message.do === 'release') return
+  clearInterval(asking)
+  server.close()
+  server.closeAllConnections()
+  owner.close()
+})
+
+server.listen({ host: start.host, port: start.port }, () =>
+  tell({ said: 'listening', port: (server.address() as AddressInfo).port }),
+)
