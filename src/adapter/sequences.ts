@@ -60,6 +60,8 @@ export interface VfAssignmentComponents {
   readonly wait: (ms: number) => Promise<void>
   /** The VM's frames go to its VF from now on, or to the default VPort: called after the filters moved there, and before they move back. */
   readonly steered?: (vf: AssignedVf, toVf: boolean) => void
+  /** Settles when nobody sends frames by a way that was chosen before the call. */
+  readonly quiesced?: () => Promise<void>
   /** What the steps outside of OIDs were, for traces. */
   readonly trace?: (step: string) => void
 }
@@ -166,8 +168,11 @@ export class VfAssignment {
     this.#components.steered?.(vf, true)
   }
 
-  async #toDefault(vf: AssignedVf): Promise<void> {
+  // `lossless`: the adapter would send back what is still on its way to the VF when the filters move; where the VF's driver went by itself
+  // that is lost anyway, and waiting would lose more.
+  async #toDefault(vf: AssignedVf, lossless = false): Promise<void> {
     this.#components.steered?.(vf, false)
+    if (lossless) await this.#components.quiesced?.()
     await this.#move(this.#components.adapter.nicSwitch?.filters.list(vf.vportId) ?? [], DEFAULT_VPORT_ID)
   }
 
@@ -191,11 +196,12 @@ export class VfAssignment {
     if (!vf) return
     this.#assigned.delete(vfId)
     const { exposure, trace } = this.#components
-    if (surprise || !(await this.#withdrawn(vf))) {
+    const planned = !surprise && (await this.#withdrawn(vf))
+    if (!planned) {
       trace?.('surprise')
       await exposure.surprise(vf)
     }
-    await this.#toDefault(vf) // SR-249
+    await this.#toDefault(vf, planned) // SR-249
     await exposure.drain?.(vf) // PD-11
     await this.#do(AdapterOid.nicSwitchDeleteVPort, 'set', { vPortId: vf.vportId })
     await this.#do(AdapterOid.sriovResetVf, 'set', { vfId }) // SR-250

@@ -30,7 +30,7 @@ class Vm {
   readonly #harness: AdapterHarness
   readonly #mac: string
 
-  constructor(harness: AdapterHarness, mac: string, change: Partial<VfExposure> = {}) {
+  constructor(harness: AdapterHarness, mac: string, change: Partial<VfExposure> = {}, quiesced = async (): Promise<void> => {}) {
     this.#harness = harness
     this.#mac = mac
     const synthetic = { send: (frame: Uint8Array) => harness.send(0, frame) === 1 }
@@ -45,7 +45,7 @@ class Vm {
       drain: async () => this.poll(),
       ...change,
     }
-    const components = { adapter: harness.software.adapter, exposure, wait: () => new Promise<void>(() => {}) }
+    const components = { adapter: harness.software.adapter, exposure, wait: () => new Promise<void>(() => {}), quiesced }
     this.stack = new VfAssignment({}, components)
   }
 
@@ -184,6 +184,26 @@ test('SR-CS-52: over fifty changes of path no frame is lost, doubled or out of o
   assert.deepEqual(harness.got(harness.wire), numbers(sent))
   assert.deepEqual(vm.heard, numbers(received))
   assert.equal(sent, 1000)
+})
+
+test('the filters of a VM leave its VF when nothing is on its way to the VF any more (SR-249, SR-252)', async () => {
+  const harness = await AdapterHarness.start()
+  const { promise: quiet, resolve: fallQuiet } = Promise.withResolvers<void>()
+  const { promise: told, resolve: tell } = Promise.withResolvers<void>()
+  const vm = new Vm(harness, MAC.a, {}, async () => {
+    tell()
+    await quiet
+  })
+  const vf = await vm.stack.assign(vmOf('a', MAC.a))
+  await vm.stack.follow(vf.vfId, true)
+  const { filters } = harness.software.adapter.nicSwitch!
+  const removed = vm.stack.remove(vf.vfId)
+  await Promise.race([told, removed])
+  await new Promise((resolve) => setImmediate(resolve))
+  assert.equal(filters.list(vf.vportId).length, 1, 'a frame that chose the adapter before finds the VF')
+  fallQuiet()
+  await removed
+  assert.deepEqual([filters.list(vf.vportId).length, filters.list(0).length], [0, 1])
 })
 
 test('the VPort of a VF is deleted when the VF driver has halted, not before (SR-188, SR-247)', async () => {

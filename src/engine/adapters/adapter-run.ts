@@ -6,6 +6,7 @@ import type { EngineAdapter } from './engine-adapter.ts'
 export interface AdapterRunComponents {
   readonly exposure: VfExposure
   readonly steered: (vf: AssignedVf, toVf: boolean) => void
+  readonly quiesced: () => Promise<void>
   /** Issues a request for a VF. */
   readonly issue: (adapter: Adapter, ...request: Parameters<Adapter['request']>) => ReturnType<Adapter['request']>
 }

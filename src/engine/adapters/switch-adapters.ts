@@ -111,6 +111,7 @@ export class RunningAdapters implements SwitchAdapters {
         const port = this.#ports.get(vf.vm.nicName)
         if (port) this.#traffic.steered(port, run, vf, toVf)
       },
+      quiesced: () => processors.all(() => ({ kind: 'quiesce' })),
       issue: (model, request, driver) => issueForVf(model, request, driver, this.#above(run, nicNameOf(request))),
     })
     return run

@@ -174,7 +174,9 @@ export class VfGiving {
     const { given } = port
     if (!given) return
     const { run, vf } = given
-    this.#components.traffic.direct(port, false)
+    const { traffic, processors } = this.#components
+    traffic.direct(port, false)
+    await processors.all(() => ({ kind: 'quiesce' })) // what was on its way to the VF has come there, and waits with the rest
     await this.#drain(run, vf) // before the filters move: what comes after that comes later
     await run.stack?.follow(vf.vfId, false)
     await this.#drain(run, vf)
