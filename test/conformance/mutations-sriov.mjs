@@ -88,7 +88,7 @@ export const sriovMutations = [
     find: '#word: GuestPathWord = GuestPathWord.synthetic',
     replace: '#word: GuestPathWord = GuestPathWord.vf',
   },
-  { rule: 'SR-249', file: sequences, find: 'await this.#toDefault(vf) // SR-249', replace: '// SR-249' },
+  { rule: 'SR-249', file: sequences, find: 'await this.#toDefault(vf, planned) // SR-249', replace: '// SR-249' },
   { rule: 'SR-280', file: sequences, find: '++this.#serials // SR-280', replace: '1' },
   { rule: 'PD-11', file: sequences, find: 'await exposure.drain?.(vf) // PD-11', replace: '// PD-11' },
   {

@@ -251,7 +251,7 @@ export const mutations = [
   },
   {
     rule: 'ES-530',
-    file: 'src/switch/port-table.ts',
+    file: 'src/switch/guards/learned-addresses.ts',
     find: 'const most = Math.min(limit, IP_ADDRESSES_MAX)',
     replace: 'const most = limit === 0 ? 0 : IP_ADDRESSES_MAX',
   },
