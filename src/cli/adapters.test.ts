@@ -6,8 +6,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
-import { type ControlServer, startControlServer } from '../manage/control-server.ts'
-import { fakeHost } from '../manage/fake-host.ts'
+import { type ControlServer, startControlServer } from '../manage/control/control-server.ts'
+import { fakeHost } from '../manage/control/fake-host.ts'
 
 const bin = fileURLToPath(new URL('../../bin/vmswitch', import.meta.url))
 const directory = mkdtempSync(join(tmpdir(), 'vmswitch-adapters-'))

@@ -1,5 +1,5 @@
 // The audit trail of commands that run a switch.
-import { type AuditRecord, auditText } from '../manage/access.ts'
+import { type AuditRecord, auditText } from '../manage/control/access.ts'
 import type { Terminal } from './terminal.ts'
 
 /** Who changed what, beside the events: it is for the journal. */

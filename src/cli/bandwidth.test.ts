@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { fakeHost } from '../manage/fake-host.ts'
+import { fakeHost } from '../manage/control/fake-host.ts'
 import { bandwidthChange, bandwidthText, changeBandwidth, limitText } from './commands/bandwidth.ts'
 
 const none = { maximum: null, maximumReceive: null, minimum: null, weight: null, pacedBytes: 0, waitedSeconds: 0, uplinkBytes: 0 }

@@ -1,5 +1,5 @@
 // What every command is given, and the options that all of them share.
-import type { ControlPlace } from '../manage/control-place.ts'
+import type { ControlPlace } from '../manage/control/control-place.ts'
 import type { RemoteSwitchHost } from '../manage/host.ts'
 import { createTerminal, type Terminal } from './terminal.ts'
 
@@ -34,6 +34,6 @@ export function processContext({ json, ...where }: CommonOptions): CommandContex
     env,
     cwd,
     control,
-    connect: async () => (await import('../manage/control-client.ts')).connectControl(await control()),
+    connect: async () => (await import('../manage/control/control-client.ts')).connectControl(await control()),
   }
 }

@@ -1,7 +1,7 @@
 // The web console for commands that run a switch: where its files are, and its listener if one is asked for.
 import { fileURLToPath } from 'node:url'
 import type { ConsoleServer } from '../manage/console/console-server.ts'
-import type { ControlComponents } from '../manage/control-server.ts'
+import type { ControlComponents } from '../manage/control/control-server.ts'
 
 /** Where scripts/build-console.mjs puts the console. */
 export const consoleDirectory = fileURLToPath(new URL('../../.cache/console', import.meta.url))

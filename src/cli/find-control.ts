@@ -1,7 +1,7 @@
 // Finds the control socket of the switch that a command is about.
 import { lstatSync, readdirSync } from 'node:fs'
 import { isAbsolute, join, resolve } from 'node:path'
-import { isAnswered } from '../manage/socket-path.ts'
+import { isAnswered } from '../manage/control/socket-path.ts'
 import { CliError, ExitCode, howToStart } from './exit.ts'
 
 export interface FindComponents {

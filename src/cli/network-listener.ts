@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { resolve } from 'node:path'
-import type { ControlComponents } from '../manage/control-server.ts'
+import type { ControlComponents } from '../manage/control/control-server.ts'
 import type { NetworkServer } from '../manage/network/network-server.ts'
 import { CliError, ExitCode } from './exit.ts'
 

@@ -9,8 +9,8 @@ import { after, describe, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { closeFd } from '../linux/files.ts'
 import { bindPath, FdReceiver, openSocket, SocketType } from '../linux/sockets.ts'
-import { connectControl } from '../manage/control-client.ts'
-import { ControlError } from '../manage/control-errors.ts'
+import { connectControl } from '../manage/control/control-client.ts'
+import { ControlError } from '../manage/control/control-errors.ts'
 import { connectService } from '../manage/service/service-client.ts'
 
 const bin = fileURLToPath(new URL('../../bin/vmswitch', import.meta.url))

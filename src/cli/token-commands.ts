@@ -1,6 +1,6 @@
 // The command line's grammar for tokens. program.ts has the rest.
 import { type Command, Option } from 'commander'
-import { type Role, roles } from '../manage/access.ts'
+import { type Role, roles } from '../manage/control/access.ts'
 import type { CommandContext } from './command-context.ts'
 
 type Run = (command: Command, work: (context: CommandContext) => Promise<unknown>) => Promise<void>

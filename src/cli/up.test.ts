@@ -6,8 +6,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
-import { connectControl } from '../manage/control-client.ts'
-import { ControlError } from '../manage/control-errors.ts'
+import { connectControl } from '../manage/control/control-client.ts'
+import { ControlError } from '../manage/control/control-errors.ts'
 
 const bin = fileURLToPath(new URL('../../bin/vmswitch', import.meta.url))
 const directory = mkdtempSync(join(tmpdir(), 'vmswitch-up-'))

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
-import { connectControl } from './control-client.ts'
+import { connectControl } from './control/control-client.ts'
 import { createSwitch } from './embedded.ts'
 
 const directory = mkdtempSync(join(tmpdir(), 'vmswitch-embedded-'))

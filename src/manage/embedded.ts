@@ -7,7 +7,7 @@ import type { MemoryPeer } from '../endpoints/memory/memory-peer.ts'
 import { checkSource } from './config/load.ts'
 import { type ResolveComponents, systemComponents } from './config/resolve.ts'
 import type { Config, ResolvedConfig } from './config/types.ts'
-import { ControlError } from './control-errors.ts'
+import { ControlError } from './control/control-errors.ts'
 import { announcedHost } from './events/announced-host.ts'
 import { EventBus, type NumberedEvent } from './events/event-bus.ts'
 import { watchSwitch } from './events/monitor.ts'
@@ -93,7 +93,7 @@ export async function createSwitch(
   let closing: Promise<void> | undefined
 
   const serve = async (): Promise<string> => {
-    const { startControlServer } = await import('./control-server.ts')
+    const { startControlServer } = await import('./control/control-server.ts')
     const components = { host, log: bus.publish, events: bus, metrics }
     const server = await startControlServer({ path: wanted.runtime.control }, components)
     stops.push(() => server.close())

@@ -6,13 +6,13 @@
 import type { TeamingConfig } from '../engine/team/switch-team.ts'
 import type { BandwidthStatus } from '../switch/bandwidth/bandwidth-status.ts'
 import type { PropertyTypeName } from '../switch/policies/property.ts'
-import type { AclCalls } from './acl-calls.ts'
-import type { AdapterCalls } from './adapter-calls.ts'
+import type { AdapterCalls } from './adapters/adapter-calls.ts'
 import type { EndpointConfig, PortChange, PortInput, ResolvedIov } from './config/types.ts'
-import type { DiagnosisCalls } from './diagnosis-calls.ts'
+import type { DiagnosisCalls } from './diagnosis/diagnosis-calls.ts'
 import type { LiveCalls } from './live/live-view.ts'
-import type { SnoopingCalls } from './snooping-calls.ts'
-import type { TeamCalls } from './team-calls.ts'
+import type { AclCalls } from './policies/acl-calls.ts'
+import type { SnoopingCalls } from './policies/snooping-calls.ts'
+import type { TeamCalls } from './policies/team-calls.ts'
 
 type Answer<T> = T | Promise<T>
 

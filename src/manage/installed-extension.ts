@@ -8,7 +8,7 @@ import { isModulePath, resolveExtension } from './config/resolve.ts'
 import { extensionSchema } from './config/schema.ts'
 import { nearest } from './config/suggest.ts'
 import type { ResolvedExtension } from './config/types.ts'
-import { ControlError } from './control-errors.ts'
+import { ControlError } from './control/control-errors.ts'
 import type { ExtensionInput } from './host.ts'
 
 /** As in a configuration, but disabled unless it says otherwise. ES-032 */

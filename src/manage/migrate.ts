@@ -2,7 +2,7 @@
 // which order.
 //
 // The rule it must not break: whatever fails, one of the two has the port; what was saved is never lost.
-import type { AssignedVfStatus } from './adapter-calls.ts'
+import type { AssignedVfStatus } from './adapters/adapter-calls.ts'
 import type { PortStatus, RemoteSwitchHost, RestoreReport } from './host.ts'
 
 /** Milliseconds of one wait for the guest to stop. */

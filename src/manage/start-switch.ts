@@ -4,9 +4,9 @@
 // The rule it must not break: if the start fails, nothing of it is left.
 import { mkdirSync } from 'node:fs'
 import { createSwitch, type RunningSwitch } from '../engine/host.ts'
+import type { QmpPlug } from './adapters/qmp-plug.ts'
 import type { ResolvedConfig, ResolvedPort } from './config/types.ts'
 import type { EventLog, SwitchHost } from './host.ts'
-import type { QmpPlug } from './qmp-plug.ts'
 import { configuredPorts, engineConfig, manageSwitch } from './switch-host.ts'
 
 const DIRECTORY_MODE = 0o700
@@ -55,7 +55,7 @@ async function makePlug(
   log: EventLog,
 ): Promise<QmpPlug | undefined> {
   if (adapters.length === 0) return undefined
-  const { QmpPlug: Plug } = await import('./qmp-plug.ts')
+  const { QmpPlug: Plug } = await import('./adapters/qmp-plug.ts')
   return new Plug({
     log,
     port: (name) => {

@@ -11,7 +11,7 @@ import { forms, policyValue, problemsOf, shownFields, typedOf } from '../../cons
 import { timelineOf } from '../../console/src/panel/timeline.ts'
 import { ratesOf } from '../../console/src/state/rates.ts'
 import { bitRate, duration, flowLevel, nanoseconds } from '../../console/src/units.ts'
-import { fakeHost } from '../../src/manage/fake-host.ts'
+import { fakeHost } from '../../src/manage/control/fake-host.ts'
 import type { LivePort, LiveView } from '../../src/manage/live/live-view.ts'
 import { parseStandardProperty } from '../../src/switch/policies/standard-properties.ts'
 

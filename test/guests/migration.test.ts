@@ -8,7 +8,7 @@ import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { QemuGuest } from '../../src/lab/qemu.ts'
-import { connectControl } from '../../src/manage/control-client.ts'
+import { connectControl } from '../../src/manage/control/control-client.ts'
 import type { RemoteSwitchHost } from '../../src/manage/host.ts'
 import { prepareGuestTests } from '../support/qemu.ts'
 

@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { connectControl } from '../../src/manage/control-client.ts'
+import { connectControl } from '../../src/manage/control/control-client.ts'
 import { GuestBench } from '../support/qemu.ts'
 import { prepareVfGuests } from '../support/vf-guests.ts'
 

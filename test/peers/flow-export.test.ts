@@ -9,21 +9,19 @@ import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { createSwitch, type PortConfig, type RunningSwitch } from '../../src/engine/host.ts'
-import { inBoxExtensionUrl } from '../../src/extensions/catalog.ts'
 import { udpFrame } from '../../src/packet/build.ts'
 import { PcapngWriter } from '../../src/packet/pcapng-writer.ts'
 import { decodeIpfix, decodeSflow, numberOf } from '../support/flow-messages.ts'
 import { whyNoTap } from '../support/machine.ts'
+import { inBox, type TapWorld, tapWorld } from '../support/tap-world.ts'
 import { temporaryDirectory } from '../support/temp-dir.ts'
-import { Namespace, run } from '../support/veth.ts'
+import { type Namespace, run } from '../support/veth.ts'
 
 const PYTHON = '/usr/bin/python3'
 const script = fileURLToPath(new URL('../support/flow-traffic.py', import.meta.url))
 const MAC = '02:00:00:00:81:0'
 const VLAN = 77
 const SINK = 9000
-const file = fileURLToPath(inBoxExtensionUrl('flow-export')!)
 
 /** Networks of the sides, untagged and in the VLAN. */
 const nets = { plain: ['10.81.0.', 'fd00:81::'], tagged: ['10.82.0.', 'fd00:82::'] } as const
@@ -40,57 +38,25 @@ const skip =
   false
 const skipSflow = skip || missing('sfcapd', '-V') || false
 
-interface World {
-  readonly vmswitch: RunningSwitch
-  readonly sides: readonly Namespace[]
-  readonly interfaces: readonly string[]
-}
-
-// Two TAP ports, each in a namespace of its own, which a VLAN may pass.
-async function world(t: TestContext, options: object): Promise<World> {
-  const sides = [new Namespace(), new Namespace()]
-  const interfaces = [1, 2].map((side) => `vx${process.pid % 100000}x${side}`)
-  const ports = interfaces.map(
-    (name, i): PortConfig => ({
-      name: `p${i + 1}`,
-      mac: `${MAC}${i + 1}`,
-      macSpoofing: 'off',
-      learning: false,
-      link: 'up',
-      endpoint: { kind: 'tap', interface: name, mtu: 1500, queues: 1 },
-    }),
+// Two guests, which a VLAN may pass.
+async function exporting(t: TestContext, options: object): Promise<TapWorld> {
+  const world = await tapWorld(
+    t,
+    [inBox('flow-export', options)],
+    { p1: `${MAC}1`, p2: `${MAC}2` },
+    { config: { verify: true }, log: (line) => breaches.push(JSON.stringify(line)) },
   )
-  const vmswitch = await createSwitch(
-    {
-      name: 'exporting',
-      type: 'private',
-      processors: 2,
-      extensions: [{ name: 'flow-export', file, enabled: true, onFailure: 'open', options }],
-      ports,
-      macTable: { entries: 64, ageingSeconds: 0 },
-      directory: temporaryDirectory(),
-      verify: true,
-    },
-    { log: (line) => breaches.push(JSON.stringify(line)) },
-  )
-  t.after(async () => {
-    await vmswitch.close()
-    for (const side of sides) side.delete()
-  })
-  for (const name of ['p1', 'p2'])
+  const { vmswitch, guests } = world
+  for (const [i, name] of ['p1', 'p2'].entries()) {
+    const guest = guests[name]!
     await vmswitch.policies.add(vmswitch.portId(name), {
       type: 'vlan',
       value: { mode: 'trunk', nativeVlanId: 0, trunkVlanIds: `${VLAN}` },
     })
-  for (const [i, side] of sides.entries()) {
-    const name = interfaces[i]!
-    run('ip', 'link', 'set', name, 'netns', side.name)
-    side.ip('link', 'set', name, 'address', `${MAC}${i + 1}`, 'up')
-    side.ip('address', 'add', `${nets.plain[0]}${i + 1}/24`, 'dev', name)
-    side.ip('address', 'add', `${nets.plain[1]}${i + 1}/64`, 'dev', name, 'nodad')
+    guest.ip('address', 'add', `${nets.plain[0]}${i + 1}/24`, 'dev', guest.device)
+    guest.ip('address', 'add', `${nets.plain[1]}${i + 1}/64`, 'dev', guest.device, 'nodad')
   }
-  for (let i = 0; i < 500 && !vmswitch.ports().every((port) => port.connected); i++) await sleep(10)
-  return { vmswitch, sides, interfaces }
+  return world
 }
 
 let breaches: string[] = []
@@ -197,15 +163,15 @@ const cases = [
 ] as const
 
 // Sends the datagrams of a case from the first side: by its kernel, or as crafted frames with a tag, since not every kernel has VLANs.
-function datagrams({ sides, interfaces }: World, { net, vlan, source, count, size }: (typeof cases)[number]): void {
+function datagrams({ guests: { p1 } }: TapWorld, { net, vlan, source, count, size }: (typeof cases)[number]): void {
   if (vlan === 0) {
-    inside(sides[0]!, 'udp', `${net}2`, `${SINK}`, `${source}`, `${count}`, `${size}`)
+    inside(p1!, 'udp', `${net}2`, `${SINK}`, `${source}`, `${count}`, `${size}`)
     return
   }
   const tags = [{ protocol: 0x8100, priority: 3, dropEligible: false, id: vlan }]
   const pair = { sourceMac: `${MAC}1`, destinationMac: `${MAC}2`, source: `${net}1`, destination: `${net}2`, tags }
   const frame = Buffer.from(udpFrame(pair, source, SINK, new Uint8Array(size)))
-  inside(sides[0]!, 'raw', interfaces[0]!, `${count}`, frame.toString('hex'))
+  inside(p1!, 'raw', p1!.device, `${count}`, frame.toString('hex'))
 }
 
 test('nfcapd reads from IPFIX exactly what passed: UDP, TCP and pings, both families, tagged and untagged', {
@@ -216,18 +182,19 @@ test('nfcapd reads from IPFIX exactly what passed: UDP, TCP and pings, both fami
   const own = await ownCollector(t)
   const nfcapd = await collector(t, 'nfcapd')
   const collectors = [`127.0.0.1:${nfcapd.port}`, `127.0.0.1:${own.port}`]
-  const one = await world(t, { ipfix: { collectors, idleTimeout: 3600, activeTimeout: 3600, mtu: 576 } })
-  const { vmswitch, sides } = one
-  await swallow(t, sides[1]!)
+  const one = await exporting(t, { ipfix: { collectors, idleTimeout: 3600, activeTimeout: 3600, mtu: 576 } })
+  const { vmswitch } = one
+  const [p1, p2] = [one.guests.p1!, one.guests.p2!]
+  await swallow(t, p2)
   for (const each of cases) {
     datagrams(one, each)
     const { net, vlan, source } = each
     if (vlan !== 0) continue
-    run('ip', 'netns', 'exec', sides[0]!.name, 'busybox', 'ping', '-c', '2', '-s', '200', `${net}2`)
-    inside(sides[0]!, 'tcp', `${net}2`, `${SINK}`, `${source + 1000}`, '300000')
+    run('ip', 'netns', 'exec', p1.name, 'busybox', 'ping', '-c', '2', '-s', '200', `${net}2`)
+    inside(p1, 'tcp', `${net}2`, `${SINK}`, `${source + 1000}`, '300000')
   }
   await sleep(200)
-  const sent = segments(sides[0]!)
+  const sent = segments(p1)
   await vmswitch.setExtension('flow-export', false)
   await sleep(300)
   const flows = await nfcapd.flows()
@@ -283,13 +250,14 @@ test('sfcapd reads every packet from sFlow that samples all of them, and tshark 
   const own = await ownCollector(t)
   const sfcapd = await collector(t, 'sfcapd')
   const collectors = [`127.0.0.1:${sfcapd.port}`, `127.0.0.1:${own.port}`]
-  const one = await world(t, { sflow: { collectors, agent: '127.0.0.1', sampling: 1, counterInterval: 1 } })
-  const { vmswitch, sides } = one
-  await swallow(t, sides[1]!)
+  const one = await exporting(t, { sflow: { collectors, agent: '127.0.0.1', sampling: 1, counterInterval: 1 } })
+  const { vmswitch } = one
+  const p2 = one.guests.p2!
+  await swallow(t, p2)
   for (const each of cases) datagrams(one, each)
   const back = { sourceMac: `${MAC}2`, destinationMac: `${MAC}1`, source: `${nets.plain[0]}2`, destination: `${nets.plain[0]}1` }
   const frame = Buffer.from(udpFrame(back, 5005, SINK, new Uint8Array(50))).toString('hex')
-  inside(sides[1]!, 'raw', one.interfaces[1]!, '25', frame)
+  inside(p2, 'raw', p2.device, '25', frame)
   // Each port is served by a processor of its own: the counters are sums over both.
   const received = (port: string): number => {
     const samples = own.heard.map(decodeSflow).flatMap((datagram) => datagram.samples)

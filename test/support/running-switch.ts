@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { connectControl } from '../../src/manage/control-client.ts'
+import { connectControl } from '../../src/manage/control/control-client.ts'
 import type { RemoteSwitchHost } from '../../src/manage/host.ts'
 import { StreamPeer } from './socket-peers.ts'
 

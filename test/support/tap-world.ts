@@ -5,7 +5,13 @@ import type { TestContext } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import type { ExtensionEntry } from '../../src/engine/extension-manager.ts'
-import { createSwitch, type PortConfig, type RunningSwitch } from '../../src/engine/host.ts'
+import {
+  createSwitch,
+  type PortConfig,
+  type RunningSwitch,
+  type SwitchComponents,
+  type SwitchConfig,
+} from '../../src/engine/host.ts'
 import { type InBoxExtensionName, inBoxExtensionUrl } from '../../src/extensions/catalog.ts'
 import { whyNoTap } from './machine.ts'
 import { temporaryDirectory } from './temp-dir.ts'
@@ -40,12 +46,21 @@ export interface TapWorld {
   in(guest: string, ...command: readonly string[]): { readonly status: number | null; readonly output: string }
 }
 
-/** `guests`: MAC addresses by name. Their interfaces are up when this returns. */
+export interface TapWorldOptions {
+  readonly processors?: number
+  /** More of each port, by name. */
+  readonly ports?: Readonly<Record<string, Partial<PortConfig>>>
+  /** More of the switch. */
+  readonly config?: Partial<SwitchConfig>
+  readonly log?: SwitchComponents['log']
+}
+
+/** `guests`: MAC addresses by name; null: that of its interface, which the switch learns. Their interfaces are up when this returns. */
 export async function tapWorld(
   t: TestContext,
   extensions: readonly ExtensionEntry[],
-  guests: Readonly<Record<string, string>>,
-  { processors = 2 }: { readonly processors?: number } = {},
+  guests: Readonly<Record<string, string | null>>,
+  { processors = 2, ports: more = {}, config = {}, log = () => {} }: TapWorldOptions = {},
 ): Promise<TapWorld> {
   const directory = temporaryDirectory()
   const id = `tw${process.pid % 100000}x${made++}`
@@ -55,15 +70,16 @@ export async function tapWorld(
       name,
       mac: guests[name]!,
       macSpoofing: 'off',
-      learning: false,
+      learning: guests[name] === null,
       link: 'up',
       endpoint: { kind: 'tap', interface: `${id}${i}`, mtu: 1500, queues: 1 },
+      ...more[name],
     }),
   )
   const macTable = { entries: 64, ageingSeconds: 0 }
   const vmswitch = await createSwitch(
-    { name: 'taps', type: 'private', processors, extensions, ports, macTable, directory },
-    { log: () => {} },
+    { name: 'taps', type: 'private', processors, extensions, ports, macTable, directory, ...config },
+    { log },
   )
   const spaces: Record<string, Guest> = {}
   t.after(async () => {
@@ -75,7 +91,8 @@ export async function tapWorld(
     const space = Object.assign(new Namespace(), { device })
     spaces[name] = space
     run('ip', 'link', 'set', device, 'netns', space.name)
-    space.ip('link', 'set', device, 'address', guests[name]!)
+    const mac = guests[name]
+    if (mac) space.ip('link', 'set', device, 'address', mac)
     space.ip('link', 'set', device, 'up')
   }
   for (let tries = 0; tries < 500 && !vmswitch.ports().every(({ connected }) => connected); tries++) await sleep(10)

@@ -1,5 +1,5 @@
 // `vmswitch acl list|add|remove|meter`: the ACLs of ports and what they count.
-import type { AclStatus } from '../../manage/acl-calls.ts'
+import type { AclStatus } from '../../manage/policies/acl-calls.ts'
 import type { CommandContext } from '../command-context.ts'
 import { CliError, ExitCode } from '../exit.ts'
 import { parseValue } from './property.ts'

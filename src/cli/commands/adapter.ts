@@ -2,7 +2,7 @@
 //
 // The rule it must not break: the host's cards are shown without a switch too, and never fail because there is none.
 import type { HostAdapter } from '../../linux/sriov/host-adapters.ts'
-import type { AdapterOidRequest, AdapterStatus } from '../../manage/adapter-calls.ts'
+import type { AdapterOidRequest, AdapterStatus } from '../../manage/adapters/adapter-calls.ts'
 import type { CommandContext } from '../command-context.ts'
 import { CliError, ExitCode, explainFailure, howToStart } from '../exit.ts'
 import type { Terminal } from '../terminal.ts'

@@ -2,7 +2,7 @@
 // the capture begins with the command and ends with it.
 import { once } from 'node:events'
 import { resolve } from 'node:path'
-import type { RunningCapture } from '../../manage/diagnosis-calls.ts'
+import type { RunningCapture } from '../../manage/diagnosis/diagnosis-calls.ts'
 import { isPacketBlock, PcapngBlocks } from '../../packet/pcapng-merge.ts'
 import type { CommandContext } from '../command-context.ts'
 import { CliError, ExitCode } from '../exit.ts'

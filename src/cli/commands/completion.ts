@@ -15,7 +15,7 @@ export function printCompletion({ terminal }: CommandContext, program: Command, 
 /** Prints names of the running switch, one a line; nothing where there is none. */
 export async function printNames({ terminal, control }: CommandContext, kind: NameKind): Promise<void> {
   try {
-    const { connectControl } = await import('../../manage/control-client.ts')
+    const { connectControl } = await import('../../manage/control/control-client.ts')
     const host = connectControl(await control(), TIMEOUT_MS)
     const names = {
       ports: async () => (await host.ports()).map(({ name }) => name),

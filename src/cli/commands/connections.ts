@@ -1,5 +1,5 @@
 // `vmswitch acl connections PORT`: what stateful rules of a port let through and follow, page by page.
-import type { ConnectionStatus } from '../../manage/diagnosis-calls.ts'
+import type { ConnectionStatus } from '../../manage/diagnosis/diagnosis-calls.ts'
 import type { CommandContext } from '../command-context.ts'
 import { bytes, count } from '../units.ts'
 

@@ -1,5 +1,5 @@
 // `vmswitch mdb [on|off]`: which ports joined which multicast groups, and snooping on and off.
-import type { SnoopingConfig, SnoopingStatus } from '../../manage/snooping-calls.ts'
+import type { SnoopingConfig, SnoopingStatus } from '../../manage/policies/snooping-calls.ts'
 import type { CommandContext } from '../command-context.ts'
 import { count } from '../units.ts'
 import { parseValue } from './property.ts'

@@ -1,5 +1,5 @@
 // `vmswitch queue …`: receive queues of adapters in VMQ mode.
-import type { QueueStatus } from '../../manage/queue-calls.ts'
+import type { QueueStatus } from '../../manage/adapters/queue-calls.ts'
 import type { CommandContext } from '../command-context.ts'
 import { count } from '../units.ts'
 

@@ -1,5 +1,5 @@
 // `vmswitch queue rss|move|vmmq`: how frames are spread over the queue pairs of guests.
-import type { RssMove, RssStatus } from '../../manage/queue-calls.ts'
+import type { RssMove, RssStatus } from '../../manage/adapters/queue-calls.ts'
 import type { CommandContext } from '../command-context.ts'
 import { CliError } from '../exit.ts'
 import { count } from '../units.ts'

@@ -3,7 +3,7 @@
 // The rule it must not break: a file that was there is replaced by a whole one or not at all.
 import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { connectControl } from '../../manage/control-client.ts'
+import { connectControl } from '../../manage/control/control-client.ts'
 import type { RestoreReport } from '../../manage/host.ts'
 import { MigrationCancelledError, migratePort } from '../../manage/migrate.ts'
 import type { CommandContext } from '../command-context.ts'

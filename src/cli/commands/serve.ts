@@ -40,7 +40,7 @@ export async function serve({ terminal, env, cwd }: CommandContext, options: Ser
   const { StateStore } = await import('../../manage/store/state-store.ts')
   const { SwitchService } = await import('../../manage/service/switch-service.ts')
   const { serviceManager } = await import('../../linux/service-manager.ts')
-  const { startControlServer } = await import('../../manage/control-server.ts')
+  const { startControlServer } = await import('../../manage/control/control-server.ts')
   const { checkConsole, consoleDirectory, startConsole } = await import('../console.ts')
   await checkConsole(options)
   const network = listenerWish(options, cwd)

@@ -1,6 +1,6 @@
 // `vmswitch switch show|create|remove`: the switch of a service, without a file.
 import { join } from 'node:path'
-import type { ControlPlace } from '../../manage/control-place.ts'
+import type { ControlPlace } from '../../manage/control/control-place.ts'
 import type { ApplyReport, ServiceCalls } from '../../manage/service/service-calls.ts'
 import { connectService } from '../../manage/service/service-client.ts'
 import type { CommandContext } from '../command-context.ts'

@@ -1,6 +1,6 @@
 // `vmswitch token`: the tokens of those who may ask a service over the network.
 import { resolve } from 'node:path'
-import type { Role } from '../../manage/access.ts'
+import type { Role } from '../../manage/control/access.ts'
 import { addToken, readTokens, removeToken } from '../../manage/network/tokens.ts'
 import type { CommandContext } from '../command-context.ts'
 

@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { readCapture } from '../../endpoints/pcap/capture-file.ts'
-import type { TraceStep } from '../../manage/diagnosis-calls.ts'
+import type { TraceStep } from '../../manage/diagnosis/diagnosis-calls.ts'
 import type { PortStatus } from '../../manage/host.ts'
 import type { CommandContext } from '../command-context.ts'
 import { CliError, ExitCode } from '../exit.ts'

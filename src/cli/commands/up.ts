@@ -6,12 +6,12 @@ import type { RunningSwitch } from '../../engine/host.ts'
 import type { LabPlan } from '../../lab/plan.ts'
 import { loadConfig } from '../../manage/config/load.ts'
 import type { ResolvedConfig } from '../../manage/config/types.ts'
+import { claimSocketPath } from '../../manage/control/socket-path.ts'
 import { announcedHost } from '../../manage/events/announced-host.ts'
 import { EventBus } from '../../manage/events/event-bus.ts'
 import { watchSwitch } from '../../manage/events/monitor.ts'
 import type { EventLog, SwitchHost } from '../../manage/host.ts'
 import type { MetricsFormat } from '../../manage/metrics/open-metrics.ts'
-import { claimSocketPath } from '../../manage/socket-path.ts'
 import { auditLog } from '../audit-log.ts'
 import type { CommandContext } from '../command-context.ts'
 import { CliError, ExitCode } from '../exit.ts'
@@ -78,7 +78,7 @@ async function runSwitch(
     const { running, host } = started
     stops.unshift(() => started.close())
     stops.unshift(watchSwitch(() => running, events.publish))
-    const { startControlServer } = await import('../../manage/control-server.ts')
+    const { startControlServer } = await import('../../manage/control/control-server.ts')
     const { collectMetrics } = await import('../../manage/metrics/collect.ts')
     const { packageVersion } = await import('../../manage/switch-host.ts')
     const metrics = (format: MetricsFormat) => collectMetrics(started, { version: packageVersion(), revision: null }, format)

@@ -1,7 +1,7 @@
 // `vmswitch vf …`: virtual functions of guests, and their settings in the words of `ip link`.
 import type { HostVf } from '../../linux/sriov/host-adapters.ts'
 import type { HostVfWords } from '../../linux/sriov/vf-messages.ts'
-import type { AssignedVfStatus, VfShown } from '../../manage/adapter-calls.ts'
+import type { AssignedVfStatus, VfShown } from '../../manage/adapters/adapter-calls.ts'
 import type { CommandContext } from '../command-context.ts'
 import { CliError, ExitCode } from '../exit.ts'
 import type { Column } from '../table.ts'

@@ -1,5 +1,5 @@
 // `vmswitch vport list [ADAPTER]`: the VPorts of adapters with filters and counters.
-import type { VPortStatus } from '../../manage/adapter-calls.ts'
+import type { VPortStatus } from '../../manage/adapters/adapter-calls.ts'
 import type { CommandContext } from '../command-context.ts'
 import { count } from '../units.ts'
 

@@ -1,5 +1,5 @@
 // `vmswitch why-dropped [PORT]`: the last frames that a running switch dropped, with reason, who dropped them, and the frame in words.
-import type { DropRecord, LastDropsFilter } from '../../manage/diagnosis-calls.ts'
+import type { DropRecord, LastDropsFilter } from '../../manage/diagnosis/diagnosis-calls.ts'
 import type { CommandContext } from '../command-context.ts'
 import { count } from '../units.ts'
 

@@ -1,6 +1,7 @@
 // Cmdlets for ACLs, extended ACLs and what they metered.
-import type { AclStatus } from '../../manage/acl-calls.ts'
+
 import type { PortStatus, RemoteSwitchHost } from '../../manage/host.ts'
+import type { AclStatus } from '../../manage/policies/acl-calls.ts'
 import { CliError, ExitCode } from '../exit.ts'
 import { putProperty } from '../property-change.ts'
 import { identity } from './adapter-output.ts'

@@ -3,7 +3,7 @@
 //
 // The rule it must not break: a parameter that Hyper-V documents is either carried out as documented, or refused with what to do instead;
 // none is taken and ignored, but -Confirm, which has nothing to ask here.
-import type { ControlPlace } from '../../manage/control-place.ts'
+import type { ControlPlace } from '../../manage/control/control-place.ts'
 import type { RemoteSwitchHost } from '../../manage/host.ts'
 import type { Given } from './parameters.ts'
 

@@ -1,6 +1,7 @@
 // QEMU: vhost-user, and its stream and dgram network back-ends.
+
+import { vfDevice, vfNames } from '../../manage/adapters/vf-devices.ts'
 import type { ResolvedIov, VhostUserConfig } from '../../manage/config/types.ts'
-import { vfDevice, vfNames } from '../../manage/vf-devices.ts'
 import {
   type Attachment,
   attach,

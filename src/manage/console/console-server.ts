@@ -7,9 +7,9 @@ import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
-import type { Caller } from '../access.ts'
-import { ControlError } from '../control-errors.ts'
-import { type ControlComponents, controlRoutes } from '../control-server.ts'
+import type { Caller } from '../control/access.ts'
+import { ControlError } from '../control/control-errors.ts'
+import { type ControlComponents, controlRoutes } from '../control/control-server.ts'
 import { foreignRequest, isLoopback, refusedResponse } from './local-browser.ts'
 
 /** Where the console is served if nobody says where. */

@@ -1,6 +1,6 @@
 // The events of a switch over its control API, one after the other.
-import { ControlError } from '../control-errors.ts'
-import { type ControlPlace, placeText, requestTo, unreached } from '../control-place.ts'
+import { ControlError } from '../control/control-errors.ts'
+import { type ControlPlace, placeText, requestTo, unreached } from '../control/control-place.ts'
 import type { NumberedEvent } from './event-bus.ts'
 
 const LINE_MAX_CHARACTERS = 1024 * 1024

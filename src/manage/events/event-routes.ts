@@ -2,7 +2,7 @@
 //
 // The rule it must not break: a client that does not read holds nothing up; its listener loses events and says how many.
 import type { Hono } from 'hono'
-import { ControlError } from '../control-errors.ts'
+import { ControlError } from '../control/control-errors.ts'
 import { type EventBus, eventKinds, type NumberedEvent } from './event-bus.ts'
 
 /** A sign of life where nothing happens, so that both sides notice a connection that is gone. */

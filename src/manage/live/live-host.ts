@@ -3,9 +3,9 @@
 // The rule it must not break: it changes nothing, and nobody on the data path waits for it.
 import type { RunningSwitch } from '../../engine/host.ts'
 import type { VlanProperty, VlanRange } from '../../ndis/standard-properties.ts'
+import type { QueueCalls } from '../adapters/queue-calls.ts'
 import type { EndpointConfig, ResolvedConfig, ResolvedPort } from '../config/types.ts'
 import type { DropCount } from '../host.ts'
-import type { QueueCalls } from '../queue-calls.ts'
 import type { LiveCalls, LivePort } from './live-view.ts'
 
 export interface LiveComponents {

@@ -2,9 +2,9 @@
 // only; live-host.ts makes it.
 //
 // The rule it must not break: everything here survives JSON, and a thousand ports stay below a few hundred kilobytes.
-import type { AdapterStatus } from '../adapter-calls.ts'
+import type { AdapterStatus } from '../adapters/adapter-calls.ts'
+import type { QueueStatus } from '../adapters/queue-calls.ts'
 import type { DropCount, ExtensionStatus, Latency, PortCounters } from '../host.ts'
-import type { QueueStatus } from '../queue-calls.ts'
 
 type Answer<T> = T | Promise<T>
 

@@ -4,8 +4,8 @@
 // or that can't be read lets nobody in.
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
 import { readFileSync, renameSync, statSync, writeFileSync } from 'node:fs'
-import { type Role, roles } from '../access.ts'
-import { ControlError } from '../control-errors.ts'
+import { type Role, roles } from '../control/access.ts'
+import { ControlError } from '../control/control-errors.ts'
 import { checkPrivate } from '../store/state-directory.ts'
 
 const TOKEN_BYTES = 32

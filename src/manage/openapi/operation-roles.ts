@@ -2,7 +2,7 @@
 //
 // The rule it must not break: operators change how ports that exist treat frames; they neither make nor open anything of the host
 // (sockets, interfaces, files, modules), nor do they see what is saved of a switch.
-import type { Role } from '../access.ts'
+import type { Role } from '../control/access.ts'
 
 /** These change nothing, though they are no GET. */
 const looking: ReadonlySet<string> = new Set([

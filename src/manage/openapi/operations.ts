@@ -2,16 +2,16 @@
 //
 // The rule it must not break: each route stands here, and nothing stands here that is no route; a test compares them.
 import type { z } from 'zod'
-import type { Role } from '../access.ts'
-import { aclAddition, aclRemoval } from '../acl-routes.ts'
-import { ofPort, oidRequest, removal, vfWords } from '../adapter-routes.ts'
+import { ofPort, oidRequest, removal, vfWords } from '../adapters/adapter-routes.ts'
+import { queueChange, rssMove, vmmqChange } from '../adapters/queue-routes.ts'
 import { portSchema } from '../config/schema.ts'
 import { snoopingSchema } from '../config/snooping-schema.ts'
-import { captureSchema, connectionsFilter, dropsFilter, traceSchema } from '../diagnosis-routes.ts'
+import type { Role } from '../control/access.ts'
+import { extensionChange, filterSchema, orderSchema, pageSchema, portChange } from '../control/request-schemas.ts'
+import { captureSchema, connectionsFilter, dropsFilter, traceSchema } from '../diagnosis/diagnosis-routes.ts'
 import { installSchema } from '../installed-extension.ts'
-import { awaitSchema, featureFilter, portFilter, propertyChange, propertyFilter, savedSchema } from '../policy-routes.ts'
-import { queueChange, rssMove, vmmqChange } from '../queue-routes.ts'
-import { extensionChange, filterSchema, orderSchema, pageSchema, portChange } from '../request-schemas.ts'
+import { aclAddition, aclRemoval } from '../policies/acl-routes.ts'
+import { awaitSchema, featureFilter, portFilter, propertyChange, propertyFilter, savedSchema } from '../policies/policy-routes.ts'
 import { applySchema } from '../service/service-routes.ts'
 import { operationRole } from './operation-roles.ts'
 

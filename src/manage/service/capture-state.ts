@@ -5,7 +5,7 @@ import type { RunningSwitch } from '../../engine/host.ts'
 import type { SnoopingConfig } from '../../engine/snooping/snooping-config.ts'
 import { formatPropertyVersion } from '../../ndis/properties.ts'
 import type { PropertyInput, PropertyInstance } from '../../switch/policies/property.ts'
-import type { VfChange } from '../adapter-calls.ts'
+import type { VfChange } from '../adapters/adapter-calls.ts'
 import type { ResolvedConfig, ResolvedExtension, ResolvedPort } from '../config/types.ts'
 import { plain, type StoredState, type StoredVf, withPorts } from '../store/state.ts'
 

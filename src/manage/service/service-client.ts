@@ -1,6 +1,6 @@
 // The calls of a service through the control API.
-import { controlCall } from '../control-client.ts'
-import type { ControlPlace } from '../control-place.ts'
+import { controlCall } from '../control/control-client.ts'
+import type { ControlPlace } from '../control/control-place.ts'
 import type { ServiceCalls } from './service-calls.ts'
 
 /** An apply of a large configuration, or one that restarts a switch, may last. */

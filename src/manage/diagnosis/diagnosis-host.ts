@@ -1,0 +1,96 @@
+// The calls by which a running switch is looked into, over the engine's object.
+
+import type { LastDrop } from '../../engine/diagnosis.ts'
+import type { RunningSwitch } from '../../engine/host.ts'
+import { startCapture } from '../../engine/live-capture.ts'
+import { compileFilter, FilterError } from '../../packet/filter/filter.ts'
+import { summarizeFrame } from '../../packet/summary.ts'
+import { ControlError } from '../control/control-errors.ts'
+import type { DiagnosisCalls, DropRecord } from './diagnosis-calls.ts'
+
+const LAST_DROPS_DEFAULT = 20
+const CONNECTIONS_DEFAULT = 100
+const FRAME_MIN = 14
+const FRAME_MAX = 65_562
+
+export interface DiagnosisComponents {
+  readonly running: RunningSwitch
+  /** Throws `no-such-port` for a name that no port has. */
+  readonly port: (name: string) => unknown
+  /** Runs work whose errors are the engine's. */
+  readonly translated: <T>(work: () => Promise<T>) => Promise<T>
+}
+
+export function diagnosisHost({ running, port, translated }: DiagnosisComponents): DiagnosisCalls {
+  return {
+    connections: ({ port: name, from = 0, limit = CONNECTIONS_DEFAULT }) => {
+      port(name)
+      const page = running.policies.connections.list(running.portId(name), from, limit)
+      return {
+        next: page.next,
+        connections: page.connections.map(({ sentPackets, sentBytes, receivedPackets, receivedBytes, ...same }) => ({
+          ...same,
+          sent: { packets: sentPackets, bytes: sentBytes },
+          received: { packets: receivedPackets, bytes: receivedBytes },
+        })),
+      }
+    },
+    trace: ({ port: name, frame }) =>
+      translated(async () => {
+        port(name)
+        const bytes = Buffer.from(frame, 'hex')
+        if (bytes.length * 2 !== frame.length || bytes.length < FRAME_MIN || bytes.length > FRAME_MAX)
+          throw new ControlError('bad-request', `a frame is ${FRAME_MIN} to ${FRAME_MAX} bytes in hexadecimal`)
+        const steps = (await running.diagnosis.trace(name, bytes)).map(({ module, ...step }) => ({
+          ...step,
+          extension: module === '' ? null : module,
+        }))
+        const delivered = steps.flatMap(({ stage, port: to }) => (stage === 'delivery' && to !== undefined ? [to] : []))
+        return { port: name, summary: summarizeFrame(bytes), steps, delivered: [...new Set(delivered)] }
+      }),
+    lastDrops: ({ port: name, last = LAST_DROPS_DEFAULT }) => {
+      if (name !== undefined) port(name)
+      const { counted, drops } = running.diagnosis.lastDrops(last, name)
+      return { counted, drops: drops.map(dropRecord) }
+    },
+    capture: (request) =>
+      translated(async () => {
+        for (const name of request.ports ?? []) port(name)
+        try {
+          compileFilter(request.filter ?? '')
+        } catch (error) {
+          if (error instanceof FilterError) throw new ControlError('bad-request', error.message)
+          throw error
+        }
+        return startCapture(running, request)
+      }),
+  }
+}
+
+// A frame of which the first bytes are known: lengths in its headers are those of the whole.
+function padded(header: Uint8Array, length: number): Uint8Array {
+  const frame = new Uint8Array(Math.max(length, header.length))
+  frame.set(header)
+  return frame
+}
+
+function dropRecord(drop: LastDrop): DropRecord {
+  const { seconds, nanoseconds, incoming, module, tag, header, length, packetId, ...same } = drop
+  const known = header.length > 0
+  const tagged = tag < 0 ? '' : `VLAN ${tag & 0xfff} out of band, `
+  return {
+    time: `${new Date(seconds * 1000).toISOString().slice(0, 19)}.${String(nanoseconds).padStart(9, '0')}Z`,
+    port: same.port,
+    direction: incoming ? 'inbound' : 'outbound',
+    sourcePort: same.sourcePort,
+    reason: same.reason,
+    extension: module === '' ? null : module,
+    processor: same.processor,
+    packetId: known ? packetId : null,
+    length: known ? length : null,
+    summary: known ? `${tagged}${summarizeFrame(padded(header, length))}` : 'its frame is not known',
+    header: Buffer.from(header).toString('hex'),
+    frames: same.frames,
+    unkept: same.unkept,
+  }
+}

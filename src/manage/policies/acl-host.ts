@@ -1,0 +1,95 @@
+// The part of SwitchHost that is about the ACLs of ports: the properties `acl` and `extended-acl`, entry by entry, with what they counted.
+//
+// The rule it must not break: of changes that come at the same moment none is lost.
+import type { RunningSwitch } from '../../engine/host.ts'
+import type { ResolvedPort } from '../config/types.ts'
+import { ControlError } from '../control/control-errors.ts'
+import type { PortStatus, SwitchHost } from '../host.ts'
+import type { AclCalls, AclList, AclStatus } from './acl-calls.ts'
+
+type Entry = Readonly<Record<string, unknown>>
+
+const kinds = [
+  { extended: false, type: 'acl', list: 'entries' },
+  { extended: true, type: 'extended-acl', list: 'rules' },
+] as const
+
+export interface AclHostComponents {
+  readonly running: RunningSwitch
+  /** The status of a port; throws `no-such-port`. */
+  readonly port: (name: string) => PortStatus
+  /** The ports as configured. */
+  readonly settings: ReadonlyMap<string, ResolvedPort>
+  /** How properties are changed. */
+  readonly properties: Pick<SwitchHost, 'addProperty' | 'setProperty' | 'removeProperty'>
+}
+
+export function aclHost({ running, port, settings, properties }: AclHostComponents): AclCalls {
+  const { policies } = running
+  const ofPort = ({ name, id }: PortStatus): AclStatus[] => {
+    const counted = policies.acls.counts(id)
+    return kinds.flatMap(({ extended, type, list }) => {
+      const value = policies.list(id).find((property) => property.type === type)?.value as
+        | Readonly<Record<string, unknown>>
+        | undefined
+      const written = value?.[list] ?? []
+      const entries = (Array.isArray(written) ? written : [written]) as readonly Entry[]
+      return entries.flatMap((entry, index) => {
+        const count = extended ? counted.rules[index] : counted.entries[index]
+        if (count === undefined) return [] // it is not in force yet
+        const title = 'text' in count ? count.text : count.name
+        return {
+          port: name,
+          vm: settings.get(name)?.vm ?? name,
+          extended,
+          index,
+          name: title,
+          entry,
+          packets: count.packets,
+          bytes: count.bytes,
+        }
+      })
+    })
+  }
+  // What is written in a list, and the property that holds it.
+  const written = ({ port: name, extended = false }: AclList) => {
+    const { type, list } = kinds[extended ? 1 : 0]
+    const property = policies.list(port(name).id).find((one) => one.type === type)
+    const value = (property?.value as Readonly<Record<string, unknown>> | undefined)?.[list] ?? []
+    return { type, list, property, entries: (Array.isArray(value) ? value : [value]) as readonly Entry[] }
+  }
+  const shown = ({ port: name, extended = false }: AclList): readonly AclStatus[] =>
+    ofPort(port(name)).filter((one) => one.extended === extended)
+  let last: Promise<unknown> = Promise.resolve()
+  const inTurn = (work: () => Promise<readonly AclStatus[]>): Promise<readonly AclStatus[]> => {
+    const done = last.then(work)
+    last = done.catch(() => undefined)
+    return done
+  }
+  return {
+    addAcl: ({ entry, ...where }) =>
+      inTurn(async () => {
+        const { type, list, property, entries } = written(where)
+        const change = { port: where.port, type, value: { [list]: [...entries, entry] } }
+        await (property === undefined ? properties.addProperty(change) : properties.setProperty(change))
+        return shown(where)
+      }),
+    removeAcl: ({ which, ...where }) =>
+      inTurn(async () => {
+        const found = shown(where).find(({ index, name }) => name === which || String(index) === which)
+        if (found === undefined)
+          throw new ControlError(
+            'no-such-acl',
+            `port "${where.port}" has no ${where.extended === true ? 'extended rule' : 'entry'} ${which}`,
+          )
+        const { type, list, entries } = written(where)
+        const left = entries.filter((_, index) => index !== found.index)
+        await (left.length === 0
+          ? properties.removeProperty({ port: where.port, type })
+          : properties.setProperty({ port: where.port, type, value: { [list]: left } }))
+        return shown(where)
+      }),
+    acls: ({ port: name }) =>
+      name === undefined ? running.ports().flatMap((one) => ofPort(port(one.name))) : ofPort(port(name)),
+  }
+}

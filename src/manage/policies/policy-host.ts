@@ -1,0 +1,160 @@
+// The part of SwitchHost that is about properties, feature status, save, restore and migration. switch-host.ts has the rest.
+//
+// The rule it must not break: what comes from a saved switch is checked as a configuration is before a port is made of it.
+import { isAbsolute, relative } from 'node:path'
+import type { RunningSwitch } from '../../engine/host.ts'
+import { formatPropertyVersion } from '../../ndis/properties.ts'
+import type { PropertyInstance } from '../../switch/policies/property.ts'
+import { encodeBase64 } from '../../switch/save-restore/base64.ts'
+import { readSavedSwitch, type SavedPort, type SavedSwitch, writeSavedSwitch } from '../../switch/save-restore/saved-switch.ts'
+import { placeKeys } from '../config/resolve.ts'
+import type { ResolvedPort } from '../config/types.ts'
+import { ControlError } from '../control/control-errors.ts'
+import type { PortStatus, PropertyStatus, SwitchHost } from '../host.ts'
+
+type PolicyCalls =
+  | 'properties'
+  | 'addProperty'
+  | 'setProperty'
+  | 'removeProperty'
+  | 'featureStatus'
+  | 'save'
+  | 'restore'
+  | 'prepareMigration'
+  | 'holdPort'
+  | 'awaitStop'
+  | 'handOver'
+  | 'takeOver'
+  | 'abandonMigration'
+
+export interface PolicyHostComponents {
+  readonly running: RunningSwitch
+  readonly runtimeDirectory: string
+  /** The ports as configured; a port that is made or goes is noted here. */
+  readonly settings: Map<string, ResolvedPort>
+  /** The status of a port; throws `no-such-port`. */
+  readonly port: (name: string) => PortStatus
+  /** Checks a port as a configuration would be checked with it; throws `bad-request` or `port-exists`. */
+  readonly resolve: (input: unknown) => ResolvedPort
+  readonly translated: <T>(work: () => Promise<T>) => Promise<T>
+}
+
+export function policyHost(components: PolicyHostComponents): Pick<SwitchHost, PolicyCalls> {
+  const { running, settings, port, resolve, translated } = components
+  const { moves, policies } = running
+  const idOf = (name: string | undefined): number | undefined => (name === undefined ? undefined : port(name).id)
+  const shown = (name: string | undefined, property: PropertyInstance): PropertyStatus => ({
+    port: name ?? null,
+    type: property.type,
+    id: property.type === 'custom' ? property.propertyId : null,
+    name: property.name,
+    instance: property.propertyInstanceId,
+    version: formatPropertyVersion(property.propertyVersion),
+    value: property.value,
+  })
+  const write = (saved: SavedSwitch): string =>
+    writeSavedSwitch({ ...saved, ports: saved.ports.map((one) => ({ ...one, config: movable(one.config, components) })) })
+  const onlyPort = (text: string): SavedPort => {
+    const { ports } = readSavedSwitch(text)
+    if (ports.length !== 1 || !ports[0]) throw new ControlError('bad-request', 'one port is expected in what was saved')
+    return ports[0]
+  }
+
+  return {
+    properties: ({ port: name }) =>
+      name === undefined
+        ? [
+            ...policies.list(undefined).map((property) => shown(undefined, property)),
+            ...running.ports().flatMap((one) => policies.list(one.id).map((property) => shown(one.name, property))),
+          ]
+        : policies.list(idOf(name)).map((property) => shown(name, property)),
+    addProperty: ({ port: name, ...input }) => translated(async () => shown(name, await policies.add(idOf(name), input))),
+    setProperty: ({ port: name, ...input }) => translated(async () => shown(name, await policies.update(idOf(name), input))),
+    removeProperty: ({ port: name, ...selector }) =>
+      translated(async () => {
+        await policies.delete(idOf(name), selector)
+      }),
+    featureStatus: ({ port: name, id, instance }) =>
+      translated(async () => {
+        const status = await policies.featureStatus(idOf(name), id, instance)
+        return { id: status.id, version: formatPropertyVersion(status.version), data: encodeBase64(status.data) }
+      }),
+    save: ({ port: name }) =>
+      translated(async () => {
+        idOf(name)
+        return write(await moves.save(name))
+      }),
+    restore: (text) =>
+      translated(async () => {
+        const saved = readSavedSwitch(text)
+        const present = new Set(running.ports().map(({ name }) => name))
+        // All are checked before one is made.
+        const fresh = new Map(saved.ports.filter(({ name }) => !present.has(name)).map((one) => [one.name, resolve(one.config)]))
+        for (const made of fresh.values()) settings.set(made.name, made) // a virtual function may be plugged before the call returns
+        try {
+          const restored = await moves.restoreAll(saved, fresh)
+          return { ports: restored.map((one) => ({ ...one, created: fresh.has(one.name) })) }
+        } catch (error) {
+          for (const name of fresh.keys()) settings.delete(name)
+          throw error
+        }
+      }),
+    prepareMigration: (text) =>
+      translated(async () => {
+        const saved = onlyPort(text)
+        const resolved = resolve(saved.config)
+        await moves.prepare({ ...resolved, properties: saved.properties })
+        settings.set(resolved.name, resolved)
+        return port(resolved.name)
+      }),
+    holdPort: (name) =>
+      translated(async () => {
+        port(name)
+        await moves.hold(name)
+      }),
+    awaitStop: (name, timeoutMs) =>
+      translated(async () => {
+        port(name)
+        return moves.stopped(name, timeoutMs)
+      }),
+    handOver: (name) =>
+      translated(async () => {
+        port(name)
+        const saved = write(await moves.handOver(name))
+        settings.delete(name)
+        return saved
+      }),
+    takeOver: (text) => translated(async () => ({ ports: [{ ...(await moves.takeOver(onlyPort(text))), created: false }] })),
+    abandonMigration: (name) =>
+      translated(async () => {
+        port(name)
+        await moves.abandon(name)
+        if (!running.ports().some((one) => one.name === name)) settings.delete(name)
+      }),
+  }
+}
+
+/** A port's configuration as it can be used elsewhere: sockets of the runtime directory are named from there, no MAC is left out. */
+function movable(
+  config: Readonly<Record<string, unknown>>,
+  { runtimeDirectory }: PolicyHostComponents,
+): Readonly<Record<string, unknown>> {
+  const fromThere = (value: unknown, keys: readonly string[]): Record<string, unknown> => {
+    const moved: Record<string, unknown> = { ...(value as object) }
+    for (const key of keys) {
+      const path = moved[key]
+      if (typeof path !== 'string') continue
+      const beside = relative(runtimeDirectory, path)
+      if (!beside.startsWith('..') && !isAbsolute(beside)) moved[key] = beside
+    }
+    return moved
+  }
+  const { mac, adapters, iov, ...rest } = config
+  return {
+    ...rest,
+    ...(mac === null ? {} : { mac }),
+    endpoint: fromThere(config.endpoint, placeKeys),
+    ...(Array.isArray(adapters) ? { uplinks: adapters.map((uplink) => fromThere(uplink, placeKeys)) } : {}),
+    ...(iov === undefined ? {} : { iov: fromThere(iov, ['path', 'qmp']) }),
+  }
+}
