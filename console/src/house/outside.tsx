@@ -1,7 +1,7 @@
 // The ground floor: the SR-IOV adapter with its physical function, virtual functions and queues, other uplinks, and the street.
-import type { AdapterStatus } from '../../../src/manage/adapter-calls.ts'
+import type { AdapterStatus } from '../../../src/manage/adapters/adapter-calls.ts'
+import type { QueueStatus } from '../../../src/manage/adapters/queue-calls.ts'
 import type { LivePort } from '../../../src/manage/live/live-view.ts'
-import type { QueueStatus } from '../../../src/manage/queue-calls.ts'
 import { Dot, portState, type Tone } from '../parts/state-dot.tsx'
 import { NO_RATE, type Rate } from '../state/rates.ts'
 import { select, useStore } from '../state/store.ts'

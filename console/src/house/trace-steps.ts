@@ -1,5 +1,5 @@
 // Which numbered steps of a trace happen where in the house.
-import type { TraceReport, TraceStep } from '../../../src/manage/diagnosis-calls.ts'
+import type { TraceReport, TraceStep } from '../../../src/manage/diagnosis/diagnosis-calls.ts'
 
 export type Place = { readonly port: string } | { readonly extension: string } | { readonly stage: TraceStep['stage'] }
 

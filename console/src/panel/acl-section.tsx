@@ -1,7 +1,7 @@
 // The rules of a port with what each counted: adding one and taking one away.
 import { useCallback, useEffect, useId, useState } from 'preact/hooks'
-import type { AclStatus } from '../../../src/manage/acl-calls.ts'
 import type { PropertyStatus } from '../../../src/manage/host.ts'
+import type { AclStatus } from '../../../src/manage/policies/acl-calls.ts'
 import { call, textOf } from '../state/api.ts'
 import { tell, useStore } from '../state/store.ts'
 import { exact } from '../units.ts'

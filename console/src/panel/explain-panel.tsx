@@ -1,6 +1,6 @@
 // Explains a packet: a frame is followed through the switch as it is now, without sending it; its steps are numbered here and on the path.
 import { useEffect, useId, useState } from 'preact/hooks'
-import type { TraceReport, TraceStep } from '../../../src/manage/diagnosis-calls.ts'
+import type { TraceReport, TraceStep } from '../../../src/manage/diagnosis/diagnosis-calls.ts'
 import { call, textOf } from '../state/api.ts'
 import { update, useStore } from '../state/store.ts'
 import { type FrameKind, type FrameWish, frameKinds, frameOf } from './frames.ts'

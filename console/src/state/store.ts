@@ -1,6 +1,6 @@
 // What the page shows, in one place. Parts of the page take what they need of it and are drawn anew when that part changes.
 import { useEffect, useState } from 'preact/hooks'
-import type { TraceReport } from '../../../src/manage/diagnosis-calls.ts'
+import type { TraceReport } from '../../../src/manage/diagnosis/diagnosis-calls.ts'
 import type { NumberedEvent } from '../../../src/manage/events/event-bus.ts'
 import type { LiveView } from '../../../src/manage/live/live-view.ts'
 import type { Rates } from './rates.ts'

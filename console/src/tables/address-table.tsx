@@ -1,7 +1,7 @@
 // The MAC table, with a search.
 import { useEffect, useMemo, useState } from 'preact/hooks'
+import type { Paged } from '../../../src/manage/control/request-schemas.ts'
 import type { FdbEntry } from '../../../src/manage/host.ts'
-import type { Paged } from '../../../src/manage/request-schemas.ts'
 import { Cell, VirtualList } from '../parts/virtual-list.tsx'
 import { call, textOf } from '../state/api.ts'
 import { select, tell, useStore } from '../state/store.ts'

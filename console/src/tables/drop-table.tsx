@@ -1,6 +1,6 @@
 // Drops by port and reason, and the last dropped frames.
 import { useEffect, useState } from 'preact/hooks'
-import type { DropRecord, LastDropsReport } from '../../../src/manage/diagnosis-calls.ts'
+import type { DropRecord, LastDropsReport } from '../../../src/manage/diagnosis/diagnosis-calls.ts'
 import { Cell, VirtualList } from '../parts/virtual-list.tsx'
 import { call } from '../state/api.ts'
 import { current, select, useStore } from '../state/store.ts'
