@@ -5,6 +5,7 @@ export class Tally {
   #counts = { tests: 0, suites: 0, passed: 0, failed: 0, cancelled: 0, skipped: 0, todo: 0 }
   #failures = []
   #skips = []
+  #secondTries = []
 
   passes({ name, skip }, group, file) {
     if (skip === undefined || skip === false) return
@@ -15,6 +16,20 @@ export class Tally {
     // A suite fails with its tests; the tests say why.
     if (details?.type === 'suite' || (todo !== undefined && todo !== false)) return
     this.#failures.push({ name, group, file })
+  }
+
+  /** Adds what another tally holds. */
+  add(other) {
+    this.counts(other.#counts)
+    this.#failures.push(...other.#failures)
+    this.#skips.push(...other.#skips)
+    this.#secondTries.push(...other.#secondTries)
+  }
+
+  /** Adds a file's second try, which stands for both; what failed in the first is told at the end all the same. */
+  addSecondTry(first, second) {
+    this.add(second)
+    if (!second.failed) this.#secondTries.push(...first.#failures)
   }
 
   /** Adds the counts of one group's summary. */
@@ -34,6 +49,11 @@ export class Tally {
     if (this.#skips.length > 0) {
       lines.push('Skipped:')
       for (const { name, file, reason } of this.#skips) lines.push(`  ${name} (${file}): ${reason}`)
+      lines.push('')
+    }
+    if (this.#secondTries.length > 0) {
+      lines.push('Failed at first and passed when their file ran again (each is a defect, of the test or of what it tests):')
+      for (const { name, file, group } of this.#secondTries) lines.push(`  ${name} (${file || group})`)
       lines.push('')
     }
     if (this.#failures.length > 0) {

@@ -27,3 +27,33 @@ test('a failure, a cancelled test or no test at all makes the run fail', () => {
   assert.deepEqual(failed.report(1).slice(1, 3), ['Failed:', '  it works (src/a.test.ts)'])
   assert.equal(failed.report(1).filter((line) => line.includes('suite (')).length, 0)
 })
+
+test('what passed at a second try only is counted once, and told by name', () => {
+  const counts = { suites: 0, cancelled: 0, skipped: 0, todo: 0 }
+  const first = new Tally()
+  first.counts({ ...counts, tests: 2, passed: 1, failed: 1 })
+  first.fails({ name: 'two guests ping', details: { type: 'test' } }, 'guests', 'test/guests/ping.test.ts')
+  const second = new Tally()
+  second.counts({ ...counts, tests: 2, passed: 2, failed: 0 })
+  const tally = new Tally()
+  tally.addSecondTry(first, second)
+  assert.equal(tally.failed, false)
+  const lines = tally.report(1)
+  assert.match(lines[1], /^Failed at first and passed/)
+  assert.equal(lines[2], '  two guests ping (test/guests/ping.test.ts)')
+  assert.equal(lines.at(-1), '2 passed, 0 failed, 0 skipped')
+})
+
+test('what fails at both tries has failed, once', () => {
+  const attempt = () => {
+    const tally = new Tally()
+    tally.counts({ tests: 1, suites: 0, passed: 0, failed: 1, cancelled: 0, skipped: 0, todo: 0 })
+    tally.fails({ name: 'two guests ping', details: { type: 'test' } }, 'guests', 'test/guests/ping.test.ts')
+    return tally
+  }
+  const tally = new Tally()
+  tally.addSecondTry(attempt(), attempt())
+  assert.equal(tally.failed, true)
+  assert.deepEqual(tally.report(1).slice(1, 3), ['Failed:', '  two guests ping (test/guests/ping.test.ts)'])
+  assert.equal(tally.report(1).at(-1), '0 passed, 1 failed, 0 skipped')
+})
