@@ -8,9 +8,11 @@ import { WebSocket } from 'ws'
 import { DataHalf } from '../../../test/support/data-half.ts'
 import { temporaryDirectory } from '../../../test/support/temp-dir.ts'
 import { FRAME_MAX } from '../../kernels/layout.ts'
+import { ATTEMPTS_MAX } from '../attempts.ts'
 import { type CompliancePeer, endpointCompliance } from '../compliance.ts'
 import { testFrame } from '../compliance-frames.ts'
 import type { EndpointComponents } from '../endpoint.ts'
+import { FRAMES_PROTOCOL, makeTicket } from './ticket.ts'
 import { WebsocketEndpoint, type WebsocketOptions } from './websocket-endpoint.ts'
 
 const directory = temporaryDirectory()
@@ -125,9 +127,13 @@ async function withEndpoint(
 }
 
 /** Opens a client; answers the HTTP status where it is refused. */
-const tryOpen = (url: string, headers: Record<string, string> = {}): Promise<WebSocket | number> =>
+const tryOpen = (
+  url: string,
+  headers: Record<string, string> = {},
+  protocols: readonly string[] = [],
+): Promise<WebSocket | number> =>
   new Promise((resolve) => {
-    const client = new WebSocket(url, { headers })
+    const client = new WebSocket(url, [...protocols], { headers })
     client.on('error', () => {})
     client.on('open', () => resolve(client))
     client.on('unexpected-response', (request, response) => {
@@ -245,4 +251,67 @@ describe('websocket endpoint', () => {
       assert.equal(await closed(client), 1002)
       await half.until(() => !half.linkUp, 'the end')
     }))
+
+  test('a ticket lets a page of its origin in, once, without the token', () =>
+    withEndpoint({}, async (control, half) => {
+      const url = `ws://${control.describe().listensAt}/`
+      const origin = 'http://127.0.0.1:7788'
+      const offered = [FRAMES_PROTOCOL, makeTicket(readFileSync(tokenFile, 'utf8').trim(), origin, Date.now())]
+      assert.equal(await tryOpen(url, { origin: 'http://bad.example' }, offered), 403)
+      assert.equal(await tryOpen(url, {}, offered), 401)
+      const client = await tryOpen(url, { origin }, offered)
+      assert.ok(typeof client !== 'number')
+      assert.equal(client.protocol, FRAMES_PROTOCOL)
+      await half.until(() => half.linkUp, 'the link')
+      client.terminate()
+      await half.until(() => !half.linkUp, 'the end')
+      assert.equal(await tryOpen(url, { origin }, offered), 403)
+    }))
+
+  test('an address that came with many wrong tokens is not heard, pages with a ticket are', () =>
+    withEndpoint({}, async (control, half) => {
+      const url = `ws://${control.describe().listensAt}/`
+      const origin = 'http://127.0.0.1:7788'
+      for (let i = 0; i < ATTEMPTS_MAX; i++) assert.equal(await tryOpen(`${url}?token=wrong`, { origin }), 403)
+      for (let i = 0; i < ATTEMPTS_MAX; i++) assert.equal(await tryOpen(`${url}?token=wrong`), 401)
+      assert.equal(await tryOpen(urlOf(control)), 429)
+      await half.until(() => half.told.some(({ code }) => code === 'too-many-attempts'), 'the event')
+      const ticket = makeTicket(readFileSync(tokenFile, 'utf8').trim(), origin, Date.now())
+      const client = await tryOpen(url, { origin }, [FRAMES_PROTOCOL, ticket])
+      assert.ok(typeof client !== 'number')
+      client.terminate()
+    }))
+
+  test('a thread that dies is replaced by one at the same address, and the port says so', async () => {
+    const half = new DataHalf()
+    const threads: Worker[] = []
+    const startRelay = (workerData: unknown): Worker => {
+      const thread = new Worker(new URL('./relay-thread.ts', import.meta.url), { workerData })
+      threads.push(thread)
+      return thread
+    }
+    const control = new WebsocketEndpoint(options, { memory: half.memory, events: half.events }, startRelay)
+    await control.open()
+    try {
+      const url = urlOf(control)
+      const first = await opened(url)
+      await half.until(() => half.linkUp, 'the link')
+      const end = closed(first)
+      await threads[0]?.terminate()
+      await end
+      await half.until(() => half.told.some(({ code }) => code === 'websocket-failed'), 'the trouble')
+      await half.until(() => !half.linkUp, 'the end of the link')
+      await half.until(() => half.told.some(({ code }) => code === 'websocket-listens'), 'another thread')
+      assert.equal(control.describe().trouble, null)
+      assert.equal(urlOf(control), url)
+      const second = await opened(url)
+      await half.until(() => half.linkUp, 'the link of the next')
+      second.send(testFrame(80, 1))
+      await half.until(() => half.inbox.length === 1, 'a frame')
+      second.terminate()
+    } finally {
+      await control.close()
+      half.close()
+    }
+  })
 })

@@ -1,7 +1,8 @@
 // The control half of a port for guests in browsers: a WebSocket per guest, one frame per binary message, as v86 sends them. A thread of
 // its own relays the frames (relay-thread.ts); the data half is that of a stream socket.
 //
-// The rule it must not break: one client at a time, and the next one only when no processor uses the socket of the last.
+// The rule it must not break: one client at a time, and the next one only when no processor uses the socket of the last. A thread that
+// dies costs its client, not the port: another one listens at the same address.
 import { isIPv6 } from 'node:net'
 import { Worker } from 'node:worker_threads'
 import { closeFd } from '../../linux/files.ts'
@@ -14,6 +15,9 @@ import { Counter, type FromRelay, RELAY_COUNTERS, type RelayStart, type ToRelay 
 import { readToken } from './token.ts'
 
 const SOCKET_BUFFER_BYTES = 1024 * 1024
+/** Before a thread takes the place of one that died; doubled with each that dies or can't listen, up to the longest. */
+const RESTART_MS = 250
+const RESTART_MAX_MS = 30_000
 
 export interface WebsocketOptions extends EndpointOptions {
   /** HOST:PORT, a loopback address; port 0: any free one. */
@@ -26,10 +30,16 @@ export interface WebsocketOptions extends EndpointOptions {
   readonly framesPerSecond: number
 }
 
+/** Starts the thread of an endpoint. */
+export type StartRelay = (start: RelayStart) => Worker
+
+const startThread: StartRelay = (workerData) => new Worker(new URL('./relay-thread.ts', import.meta.url), { workerData })
+
 export class WebsocketEndpoint implements EndpointControl {
   readonly kind = 'websocket'
   readonly #options: WebsocketOptions
   readonly #components: EndpointComponents
+  readonly #startRelay: StartRelay
   readonly #steps: Steps
   readonly #counters = new BigInt64Array(new SharedArrayBuffer(RELAY_COUNTERS * BigInt64Array.BYTES_PER_ELEMENT))
   #opened = false
@@ -37,13 +47,18 @@ export class WebsocketEndpoint implements EndpointControl {
   #desk: TroubleDesk | null = null
   #relay: Worker | null = null
   #relayGone: Promise<void> = Promise.resolve()
+  /** What the relay thread dies of, until another one listens. */
+  #trouble: string | null = null
+  #restart: NodeJS.Timeout | null = null
+  #restartMs = RESTART_MS
   #address: string
   #fd = -1
   #connections = 0
 
-  constructor(options: WebsocketOptions, components: EndpointComponents) {
+  constructor(options: WebsocketOptions, components: EndpointComponents, startRelay: StartRelay = startThread) {
     this.#options = options
     this.#components = components
+    this.#startRelay = startRelay
     this.#address = options.listen
     this.#steps = new Steps((error) => components.events.event('websocket-failed', `${options.listen}: ${String(error)}`))
   }
@@ -60,6 +75,7 @@ export class WebsocketEndpoint implements EndpointControl {
     const count = (counter: number): number => Number(Atomics.load(this.#counters, counter))
     return {
       listensAt: this.#address,
+      trouble: this.#trouble,
       tokenFile: this.#options.tokenFile,
       connected: this.#fd >= 0,
       connections: this.#connections,
@@ -74,56 +90,60 @@ export class WebsocketEndpoint implements EndpointControl {
     const { memory } = this.#components
     this.#opened = true
     try {
-      const token = readToken(this.#options.tokenFile)
       this.#area = memory.allocate(STREAM_AREA_BYTES)
       this.#desk = new TroubleDesk(memory, () => this.#steps.start(() => this.#onLost()))
-      await this.#startRelay(token)
+      await this.#listen()
     } catch (error) {
       await this.#close()
       throw error
     }
   }
 
-  #startRelay(token: string): Promise<void> {
-    const { listen, origins, framesPerSecond } = this.#options
-    const colon = listen.lastIndexOf(':')
-    const host = listen.slice(0, colon).replace(/^\[|\]$/g, '')
-    const port = Number(listen.slice(colon + 1))
-    const start: RelayStart = {
+  /** Starts a thread that listens: where the last one did, if there was one. */
+  #listen(): Promise<void> {
+    const { tokenFile, origins, framesPerSecond } = this.#options
+    const colon = this.#address.lastIndexOf(':')
+    const host = this.#address.slice(0, colon).replace(/^\[|\]$/g, '')
+    const relay = this.#startRelay({
       host,
-      port,
-      token,
+      port: Number(this.#address.slice(colon + 1)),
+      token: readToken(tokenFile),
       origins,
       framesPerSecond,
       counters: this.#counters.buffer as SharedArrayBuffer,
-    }
-    const relay = new Worker(new URL('./relay-thread.ts', import.meta.url), { workerData: start })
-    this.#relay = relay
-    this.#relayGone = new Promise((resolve) => relay.once('exit', () => resolve()))
-    return new Promise((resolve, reject) => {
-      relay.on('error', (error) => {
-        reject(error)
-        if (this.#relay === relay) this.#steps.start(() => this.#onRelayLost(String(error)))
-      })
-      relay.on('message', (message: FromRelay) => {
-        if (message.said === 'listening') {
-          this.#address = `${isIPv6(host) ? `[${host}]` : host}:${message.port}`
-          resolve()
-        } else if (message.said === 'failed')
-          reject(new Error(`${listen} can't be listened at (${message.message}); choose another address under listen`))
-        else if (message.said === 'connected') this.#steps.start(() => this.#serve())
-        else this.#components.events.event(message.code, `${listen}: ${message.message}`)
-      })
     })
+    this.#relay = relay
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    let why = 'its thread ended'
+    relay.on('error', (error) => {
+      why = String(error)
+    })
+    this.#relayGone = new Promise((gone) =>
+      relay.once('exit', () => {
+        gone()
+        reject(new Error(why))
+        if (this.#relay === relay) this.#steps.start(() => this.#onRelayLost(relay, why))
+      }),
+    )
+    relay.on('message', (message: FromRelay) => {
+      if (message.said === 'listening') {
+        this.#address = `${isIPv6(host) ? `[${host}]` : host}:${message.port}`
+        resolve()
+      } else if (message.said === 'failed')
+        reject(new Error(`${this.#address} can't be listened at (${message.message}); choose another address under listen`))
+      else if (message.said === 'connected') this.#steps.start(() => this.#serve())
+      else this.#components.events.event(message.code, `${this.#address}: ${message.message}`)
+    })
+    return promise
   }
 
   async #close(): Promise<void> {
     if (!this.#opened) return
     this.#opened = false
+    if (this.#restart !== null) clearTimeout(this.#restart)
+    this.#restart = null
     await this.#drop()
-    if (this.#relay) this.#tell({ do: 'close' })
-    await this.#relayGone
-    this.#relay = null
+    await this.#endRelay()
     this.#desk?.close()
     this.#desk = null
     if (this.#area > 0) this.#components.memory.free(this.#area, STREAM_AREA_BYTES)
@@ -131,7 +151,7 @@ export class WebsocketEndpoint implements EndpointControl {
   }
 
   async #serve(): Promise<void> {
-    if (!this.#opened || this.#fd >= 0) return
+    if (!this.#opened || this.#fd >= 0 || this.#relay === null) return
     const { events } = this.#components
     const desk = this.#desk!
     const [own, relays] = openSocketPair(SocketType.stream)
@@ -168,11 +188,41 @@ export class WebsocketEndpoint implements EndpointControl {
     await this.#drop()
   }
 
-  async #onRelayLost(why: string): Promise<void> {
-    if (!this.#opened) return
-    const { events } = this.#components
-    events.event('websocket-failed', `nobody can connect to ${this.#address} any more: ${why}; connect the port again`)
+  async #endRelay(): Promise<void> {
+    const relay = this.#relay
+    this.#relay = null
+    relay?.postMessage({ do: 'close' } satisfies ToRelay)
+    await this.#relayGone
+  }
+
+  async #onRelayLost(relay: Worker, why: string): Promise<void> {
+    if (!this.#opened || this.#relay !== relay) return
+    this.#relay = null
+    this.#later(why)
     await this.#drop()
+  }
+
+  /** Nobody can connect, for the reason `why`: another thread is started in a while. */
+  #later(why: string): void {
+    if (this.#trouble === null)
+      this.#components.events.event('websocket-failed', `nobody can connect to ${this.#address}: ${why}; trying again`)
+    this.#trouble = why
+    this.#restart = setTimeout(() => this.#steps.start(() => this.#again()), this.#restartMs)
+    this.#restartMs = Math.min(2 * this.#restartMs, RESTART_MAX_MS)
+  }
+
+  async #again(): Promise<void> {
+    if (!this.#opened || this.#relay !== null) return
+    try {
+      await this.#listen()
+    } catch (error) {
+      await this.#endRelay()
+      this.#later((error as Error).message)
+      return
+    }
+    this.#trouble = null
+    this.#restartMs = RESTART_MS
+    this.#components.events.event('websocket-listens', `${this.#address} can be connected to again`)
   }
 
   #tell(message: ToRelay): void {

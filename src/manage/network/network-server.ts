@@ -7,11 +7,11 @@ import { createServer as createPlainServer, type Server as PlainServer } from 'n
 import { createServer, type Server } from 'node:https'
 import { type AddressInfo, isIPv6 } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
+import { AttemptLimit } from '../../endpoints/attempts.ts'
 import { isLoopback } from '../console/local-browser.ts'
 import { ControlError } from '../control/control-errors.ts'
 import { type ControlComponents, controlRoutes } from '../control/control-server.ts'
 import { checkPrivate } from '../store/state-directory.ts'
-import { AttemptLimit } from './attempts.ts'
 import type { PairFiles } from './self-signed.ts'
 import { TokenFile } from './tokens.ts'
 

@@ -3,7 +3,7 @@ import { chmodSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync }
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, test } from 'node:test'
-import { ATTEMPTS_MAX, AttemptLimit, addressKey, WINDOW_MS } from './attempts.ts'
+import { ATTEMPTS_MAX, AttemptLimit, addressKey, WINDOW_MS } from '../../endpoints/attempts.ts'
 import { addToken, findHolder, parseTokens, readTokens, removeToken, TokenFile } from './tokens.ts'
 
 const directory = mkdtempSync(join(tmpdir(), 'vmswitch-tokens-'))
