@@ -2,26 +2,17 @@
 // init. Fetched once into the cache folder; after that nothing needs a network, the package manager or root.
 //
 // The rule it must not break: a half-made image is never used. Everything is made beside its place and renamed into it.
-import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { existsSync, globSync, readFileSync } from 'node:fs'
+import { existsSync, globSync } from 'node:fs'
 import { copyFile, mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
-import { gunzipSync, gzipSync, zstdDecompressSync } from 'node:zlib'
+import { gzipSync } from 'node:zlib'
 import { type CpioEntry, writeCpio } from './cpio.ts'
 import { LabError } from './errors.ts'
 import { guestAgent, guestDhcp, guestInit, guestReceive, guestSink } from './guest-init.ts'
-import {
-  type ChosenModule,
-  canonicalModuleName,
-  cardModules,
-  chooseModules,
-  type ModuleSource,
-  modulesDep,
-  optionalModules,
-  requiredModules,
-} from './kernel-modules.ts'
+import { type ChosenModule, cardModules, chooseModules, modulesDep, optionalModules, requiredModules } from './kernel-modules.ts'
 import { findKernelPackages, type KernelVariant, unpackPackages } from './kernel-package.ts'
+import { moduleSource } from './module-files.ts'
 import { findProgram } from './run-program.ts'
 
 /** Where in the project's cache folder the guests' things are. */
@@ -48,7 +39,6 @@ interface StoredKernel {
 
 const moreModules: Readonly<Record<KernelVariant, readonly string[]>> = { small: [], full: cardModules }
 const wantedModules = (variant: KernelVariant): string[] => [...requiredModules, ...optionalModules, ...moreModules[variant]]
-const MODULE_MAX_BYTES = 64 * 1024 * 1024
 const ELF_MAGIC = 0x7f454c46
 const PT_INTERP = 3
 
@@ -113,39 +103,6 @@ async function fetchKernel(
   } finally {
     await rm(work, { recursive: true, force: true })
   }
-}
-
-/** Reads modules of an unpacked kernel package, whatever they are compressed with. */
-async function moduleSource(root: string, release: string): Promise<ModuleSource> {
-  const files = new Map<string, string>()
-  for (const path of globSync(`{usr/,}lib/modules/${release}/kernel/**/*.ko{,.xz,.zst,.gz}`, { cwd: root }))
-    files.set(canonicalModuleName(basename(path).replace(/\.ko(\..*)?$/, '')), join(root, path))
-  const builtin = new Set<string>()
-  for (const list of globSync(`{usr/,}lib/modules/${release}/modules.builtin`, { cwd: root }))
-    for (const line of (await readFile(join(root, list), 'utf8')).split('\n'))
-      builtin.add(canonicalModuleName(basename(line.trim()).replace(/\.ko$/, '')))
-  return {
-    read: (name) => {
-      const path = files.get(name)
-      return path === undefined ? null : decompressed(path)
-    },
-    builtin: (name) => builtin.has(name),
-  }
-}
-
-function decompressed(path: string): Uint8Array {
-  const data = readFileSync(path)
-  if (path.endsWith('.gz')) return gunzipSync(data)
-  if (path.endsWith('.zst')) return zstdDecompressSync(data)
-  if (!path.endsWith('.xz')) return data
-  for (const [program, args] of [
-    ['xz', ['-dc']],
-    ['busybox', ['xzcat']],
-  ] as const) {
-    const done = spawnSync(program, args, { input: data, maxBuffer: MODULE_MAX_BYTES })
-    if (done.status === 0) return done.stdout
-  }
-  throw new LabError('program-missing', `${basename(path)} is compressed with xz; install xz-utils`)
 }
 
 /** Is the file a program that needs no shared libraries (no PT_INTERP segment)? */

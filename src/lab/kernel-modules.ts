@@ -41,10 +41,17 @@ export function moduleDependencies(file: Uint8Array): string[] {
     .map(canonicalModuleName)
 }
 
+/** What a guest can't be without, and what it carries besides if its kernel has it. */
+export interface WantedModules {
+  readonly required: readonly string[]
+  readonly optional: readonly string[]
+}
+
 /** The modules to carry, each after those it needs. `missing` names required ones that the kernel does not have at all. */
 export function chooseModules(
   source: ModuleSource,
   more: readonly string[] = [],
+  { required, optional }: WantedModules = { required: requiredModules, optional: optionalModules },
 ): { modules: ChosenModule[]; missing: string[] } {
   const chosen = new Map<string, ChosenModule>()
   const missing: string[] = []
@@ -57,8 +64,8 @@ export function chooseModules(
     chosen.set(name, { name, data, needs, atBoot })
     return true
   }
-  for (const name of requiredModules) if (!visit(name, true)) missing.push(name)
-  for (const name of [...optionalModules, ...more]) visit(canonicalModuleName(name), false)
+  for (const name of required) if (!visit(name, true)) missing.push(name)
+  for (const name of [...optional, ...more]) visit(canonicalModuleName(name), false)
   return { modules: [...chosen.values()], missing }
 }
 

@@ -25,8 +25,9 @@ export function parseDepends(text: string): string[] {
   return names
 }
 
-async function dependsOf(name: string): Promise<string[]> {
-  const { code, stdout } = await runProgram('apt-cache', ['depends', '--important', name])
+/** What the package `name` depends on; none if it is not known. `apt`: options of apt. */
+export async function dependsOf(name: string, apt: readonly string[] = []): Promise<string[]> {
+  const { code, stdout } = await runProgram('apt-cache', [...apt, 'depends', '--important', name])
   return code === 0 ? parseDepends(stdout.toString()) : []
 }
 
@@ -46,11 +47,14 @@ export async function findKernelPackages(variant: KernelVariant = 'small'): Prom
   )
 }
 
-/** Downloads packages into `folder` (which must be empty) and unpacks them there under `root/`. Returns that path. */
-export async function unpackPackages(names: readonly string[], folder: string): Promise<string> {
+/**
+ * Downloads packages into `folder` (which must be empty) and unpacks them there under `root/`. Returns that path. `apt`: options of apt,
+ * which checks what it downloads against the signed package lists.
+ */
+export async function unpackPackages(names: readonly string[], folder: string, apt: readonly string[] = []): Promise<string> {
   const root = join(folder, 'root')
   try {
-    await runOrThrow('apt-get', ['download', ...names], { cwd: folder })
+    await runOrThrow('apt-get', [...apt, 'download', ...names], { cwd: folder })
   } catch (error) {
     throw new LabError(
       'kernel-package-missing',
