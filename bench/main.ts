@@ -6,6 +6,7 @@ import { allocBenchmark } from './alloc.ts'
 import { bandwidthBenchmark } from './bandwidth.ts'
 import type { Benchmark, BenchOptions } from './benchmark.ts'
 import { controlBenchmark } from './control.ts'
+import { delayBenchmark } from './delay.ts'
 import { igbvfBenchmark } from './igbvf.ts'
 import { policyBenchmark } from './policy.ts'
 import { portsBenchmark } from './ports.ts'
@@ -26,6 +27,7 @@ const benchmarks: readonly Benchmark[] = [
   portsBenchmark,
   policyBenchmark,
   bandwidthBenchmark,
+  delayBenchmark,
   controlBenchmark,
 ]
 

@@ -13,7 +13,7 @@ import { FLOWGEN_NETWORK, MANY_RULES, ruleOptions, ruleSet } from './policy/rule
  * frame in all but its source address, so that the address of every frame has to be searched among the prefixes; or the three and the
  * learning forwarder, which then decides in the switch's place.
  */
-export type StackName = 'none' | 'three' | 'threeWithPrefixes' | 'four'
+export type StackName = 'none' | 'three' | 'threeWithPrefixes' | 'four' | 'noDelay' | 'delay'
 
 export interface SwitchProcessOptions {
   readonly stack: StackName
@@ -64,10 +64,14 @@ const three = (rules: readonly object[]): SwitchConfig['extensions'] => [
   extension('mac-guard', { allow: { left: [leftMac], right: [rightMac] }, unknown: 'drop' }),
 ]
 
+const delayed = (delay: string): SwitchConfig['extensions'] => [extension('impairment', { rules: [{ ports: ['right'], delay }] })]
+
 const stacks: Record<StackName, SwitchConfig['extensions']> = {
   none: [],
   three: three(rulesByPort),
   threeWithPrefixes: three(rulesWithPrefixes),
+  noDelay: delayed('0ms'),
+  delay: delayed('1ms'),
   four: [...three(rulesByPort), extension('learning-forward', {})],
 }
 

@@ -34,6 +34,8 @@ export interface BatchOwner {
   connected(portId: number, nicIndex: number): boolean
   /** Private copy of a packet that the module in work keeps; 0 without room. `how`: one of Keep; `k`: the destination it is for. */
   keep(slot: number, how: number, k?: number): PacketHandle
+  /** `keep` with Keep.hold for the packets in the first `count` of `slots`; see `Batch.holdAll`. Returns how many were kept. */
+  holdAll(slots: Uint16Array, count: number, handles: Float64Array): number
   /** The slot of a packet that the module in work made, with a forwarding context; -1 if the handle names none. */
   ownPacket(packet: PacketHandle): number
   /** Source or destinations of a module's own packet, in `slot`, are others now. */

@@ -25,6 +25,7 @@ const {
   VNET_STRIDE,
 } = layout
 
+const { BURST_MAX } = layout
 const VLAN_MAX = 4095
 const PRIORITY_MAX = 7
 const ALL_DESTINATIONS = -1
@@ -146,6 +147,45 @@ export class Batch extends ForwardingBatch {
     }
     return handle
   }
+
+  /**
+   * `hold` for the packets at the first `count` of `positions` (at most BURST_MAX, each once), for a fraction of what single calls cost.
+   * Their handles go to `handles`, from its start; 0 for a packet that finds no room, which goes on. Returns how many were held.
+   * On egress they are held with all their destinations.
+   */
+  holdAll(positions: ArrayLike<number>, count: number, handles: Float64Array): number {
+    const { pool, slots, wanted, wantedAt, wantedHandles } = this
+    const { flags, leftAt, reason } = pool
+    let asked = 0
+    const breach = 'a capturing extension must not hold packets back'
+    const mayHold = (this.rights & Right.hold) !== 0
+    for (let n = 0; n < count && asked < BURST_MAX; n++) {
+      const i = positions[n]!
+      handles[n] = 0
+      if (!(mayHold && i >= 0 && i < this.length) && !this.may(i, Right.hold, 'ES-306', breach)) continue
+      const slot = slots[i]!
+      if ((flags[slot]! & PF_DROPPED) !== 0) continue
+      flags[slot] = flags[slot]! | PF_DROPPED // a position that is there twice is held once
+      wanted[asked] = slot
+      wantedAt[asked++] = n
+    }
+    if (asked === 0) return 0
+    const held = this.owner.holdAll(wanted, asked, wantedHandles)
+    for (let n = 0; n < asked; n++) {
+      const slot = wanted[n]!
+      handles[wantedAt[n]!] = wantedHandles[n]!
+      if (wantedHandles[n] === 0) flags[slot] = flags[slot]! & ~PF_DROPPED
+      else {
+        reason[slot] = 0
+        leftAt[slot] = LEFT_TO_GO_ON
+      }
+    }
+    if (held !== 0) this.dirty = true
+    return held
+  }
+  private readonly wanted = new Uint16Array(BURST_MAX)
+  private readonly wantedAt = new Uint16Array(BURST_MAX)
+  private readonly wantedHandles = new Float64Array(BURST_MAX)
 
   /**
    * A private copy of packet `i`: clone NET_BUFFER_LIST, forwarding context and CopyNetBufferListInfo in one. Without its

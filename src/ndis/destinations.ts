@@ -95,6 +95,11 @@ export const commitDestinations = (
 /** Copies the committed entries of `from` to `to`, which has none. False without room. ES-427 */
 export const copyDestinations = (pool: PacketPool, to: number, from: number): boolean => {
   const count = pool.destinationCount[from]!
+  if (count === 1 && pool.destinationRoom[from] === 0 && pool.destinationRoom[to] === 0) {
+    pool.destination[to] = pool.destination[from]! & ~(DE_PENDING | DE_REPORTED)
+    pool.destinationCount[to] = 1
+    return true
+  }
   const missing = count - availableDestinations(pool, to)
   if (missing > 0 && !growDestinations(pool, to, missing)) return false
   if (!hasArray(pool, to)) pool.destinationRoom[to] = 0

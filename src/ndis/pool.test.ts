@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { DataPathHarness, frame } from '../../test/support/data-path-harness.ts'
 import { ARENA_ENTRIES, HEADER_COPY, PF_DROPPED, PF_ORIGINATED, PF_OWNED, PF_SAFE, SEGMENTS_MAX } from '../kernels/layout.ts'
+import { copyPacket } from './packet-copies.ts'
 import { HELD_FIRST, HELD_SLOTS, STORE_BLOCK, STORE_BLOCKS } from './pool.ts'
 
 test('a copy holds all bytes, across blocks and segments, and survives the original', () => {
@@ -10,7 +11,7 @@ test('a copy holds all bytes, across blocks and segments, and survives the origi
     const bytes = Buffer.alloc(length, 'abcdefg')
     fill(0, 3, { bytes, segments: 5 })
     kernels.parse(pool.base, 0, 1)
-    const copy = pool.copy(0)
+    const copy = copyPacket(pool, 0)
     assert.ok(copy >= HELD_FIRST)
     fill(0, 3, { bytes: Buffer.alloc(length, 'X'), segments: 2 })
     assert.deepEqual(bytesOf(copy), bytes)
@@ -28,7 +29,7 @@ test('a copy is safe and original, not dropped, and has no destinations (ES-380,
   pool.flags[0] = pool.flags[0]! | PF_DROPPED
   pool.destination[0] = 5
   pool.destinationCount[0] = 1
-  const copy = pool.copy(0)
+  const copy = copyPacket(pool, 0)
   assert.equal(pool.flags[copy]! & (PF_OWNED | PF_SAFE | PF_ORIGINATED | PF_DROPPED), PF_OWNED | PF_SAFE | PF_ORIGINATED)
   assert.equal(pool.destinationCount[copy], 0)
 })

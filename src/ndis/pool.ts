@@ -44,13 +44,11 @@ import {
   P_VSID,
   P_WINDOW,
   PF_DATA_VALID,
-  PF_DROPPED,
   PF_FOREIGN,
   PF_GROWN,
   PF_NATIVE_FORWARDING,
   PF_ORIGINATED,
   PF_OWNED,
-  PF_REPORTED,
   PF_SAFE,
   PF_TAGGED,
   PF_VLAN_OOB,
@@ -70,9 +68,10 @@ export const HELD_FIRST = BURST_SLOTS
 export const HELD_SLOTS = POOL_SLOTS - HELD_FIRST
 
 const TCI_OFFSET = 14
+const SEGMENT_PLACES: number = SEGMENTS_MAX
 const VNET_WORDS = VNET_STRIDE / 4
-const HEADER_WORDS = HEADER_STRIDE / 4
-export const STORE_BLOCK = 4096
+const STORE_SHIFT = 12
+export const STORE_BLOCK = 1 << STORE_SHIFT
 export const STORE_BLOCKS = 2048
 /** Bytes to reserve for a pool with its store. */
 export const POOL_TOTAL_BYTES = POOL_BYTES + STORE_BLOCK + STORE_BLOCKS * STORE_BLOCK
@@ -110,7 +109,7 @@ export class PacketPool {
   readonly reason: Uint8Array
   readonly needs: Uint8Array
   readonly vnet: Uint8Array
-  private readonly vnet32: Uint32Array
+  readonly vnet32: Uint32Array
   readonly segment: Uint32Array
   readonly arena: Uint32Array
   readonly store: Uint8Array
@@ -148,13 +147,13 @@ export class PacketPool {
   #freeSlotCount = 0
   readonly #freeBlocks = new Uint16Array(STORE_BLOCKS)
   #freeBlockCount = 0
-  readonly #kernels: PacketKernels
+  readonly kernels: PacketKernels
 
   /** Views a pool of POOL_TOTAL_BYTES at linear address `base`, zeroed by the caller. `kernels` must serve any memory. */
   constructor(buffer: ArrayBufferLike, base: number, kernels: PacketKernels) {
     const n = POOL_SLOTS
     this.base = base
-    this.#kernels = kernels
+    this.kernels = kernels
     this.header8 = new Uint8Array(buffer, base + P_HEADER, n * HEADER_STRIDE)
     this.header16 = new Uint16Array(buffer, base + P_HEADER, (n * HEADER_STRIDE) >> 1)
     this.header32 = new Uint32Array(buffer, base + P_HEADER, (n * HEADER_STRIDE) >> 2)
@@ -212,7 +211,7 @@ export class PacketPool {
    */
   take(length: number, headerLength: number): number {
     const payload = length - headerLength
-    const blocks = Math.ceil(payload / STORE_BLOCK)
+    const blocks = (payload + STORE_BLOCK - 1) >> STORE_SHIFT
     if (this.#freeSlotCount === 0 || blocks > this.#freeBlockCount || blocks > SEGMENTS_MAX) return -1
     const slot = this.#freeSlots[--this.#freeSlotCount]!
     this.length[slot] = length
@@ -313,14 +312,14 @@ export class PacketPool {
     if ((this.flags[slot]! & PF_SAFE) !== 0) return true
     const header = this.headerLength[slot]!
     const payload = this.length[slot]! - header
-    const blocks = Math.ceil(payload / STORE_BLOCK)
+    const blocks = (payload + STORE_BLOCK - 1) >> STORE_SHIFT
     if (blocks > this.#freeBlockCount || blocks > SEGMENTS_MAX) return false
     // Copied before the slot's own segments are overwritten: blocks are taken from the top of the list.
     let from = header
     for (let i = 0; i < blocks; i++) {
       const address = this.storeBase + this.#freeBlocks[this.#freeBlockCount - 1 - i]! * STORE_BLOCK
       const length = Math.min(this.length[slot]! - from, STORE_BLOCK)
-      if (this.#kernels.copyFrame(this.base, slot, from, length, address) !== length) return false
+      if (this.kernels.copyFrame(this.base, slot, from, length, address) !== length) return false
       from += length
     }
     this.fillBlocks(slot, payload, blocks)
@@ -339,36 +338,23 @@ export class PacketPool {
   }
 
   /**
-   * A full private copy of `slot` in a held slot: bytes, parsed fields, source, offload needs, out-of-band data; destinations only
-   * by `copyDestinations`. Returns the new slot, or -1 without room.
+   * Held slots and blocks for copies of the packets in the first `count` slots of `from`: their numbers go to `to`, 0 for a packet that
+   * finds no room. Until they are filled (`copyPackets`) or given back they are nobody's packets. Allocates nothing.
    */
-  copy(slot: number): number {
-    const headerLength = this.headerLength[slot]!
-    const copied = this.take(this.length[slot]!, headerLength)
-    if (copied < 0) return -1
-    this.copyHeaderArea(copied, slot, headerLength)
-    const blocks = this.segments[copied]!
-    let from = headerLength
-    for (let i = 0; i < blocks; i++) {
-      const at = (copied * SEGMENTS_MAX + i) << 1
-      this.#kernels.copyFrame(this.base, slot, from, this.segment[at + 1]!, this.segment[at]!)
-      from += this.segment[at + 1]!
+  reserve(from: Uint16Array, to: Uint16Array, count: number): void {
+    const { length, headerLength, segments } = this
+    for (let i = 0; i < count; i++) {
+      const payload = length[from[i]!]! - headerLength[from[i]!]!
+      const blocks = (payload + STORE_BLOCK - 1) >> STORE_SHIFT
+      if (this.#freeSlotCount === 0 || blocks > this.#freeBlockCount || blocks > SEGMENT_PLACES) {
+        to[i] = 0
+        continue
+      }
+      const slot = this.#freeSlots[--this.#freeSlotCount]!
+      to[i] = slot
+      if (blocks === 0) segments[slot] = 0
+      else this.fillBlocks(slot, payload, blocks)
     }
-    this.flags[copied] =
-      (this.flags[slot]! & ~(PF_FOREIGN | PF_DROPPED | PF_GROWN | PF_REPORTED)) | PF_OWNED | PF_SAFE | PF_ORIGINATED
-    this.copyFields(copied, slot)
-    return copied
-  }
-
-  // In words, which for so few bytes is faster than `copyWithin`; the bytes before the frame are room, and hold nothing.
-  private copyHeaderArea(to: number, from: number, length: number): void {
-    const offset = this.headerOffset[from]!
-    this.headerOffset[to] = offset
-    const words = this.header32
-    const target = to * HEADER_WORDS
-    const source = from * HEADER_WORDS
-    const end = (offset + length + 3) >> 2
-    for (let word = offset >> 2; word < end; word++) words[target + word] = words[source + word]!
   }
 
   /**
@@ -390,18 +376,6 @@ export class PacketPool {
     }
     for (; copied < count; copied++) target[at + copied] = this.header8[header + copied]!
     return copied
-  }
-
-  // Copies parsed fields, source and out-of-band data.
-  private copyFields(to: number, from: number): void {
-    this.etherType[to] = this.etherType[from]!
-    this.vlan[to] = this.vlan[from]!
-    this.sourceL4[to] = this.sourceL4[from]!
-    this.destinationL4[to] = this.destinationL4[from]!
-    this.l3[to] = this.l3[from]!
-    this.l4[to] = this.l4[from]!
-    this.protocol[to] = this.protocol[from]!
-    this.copyInfo(to, from)
   }
 
   /**

@@ -55,6 +55,11 @@ export class SwitchContextTypes {
     return type
   }
 
+  /** How many there are, some of which may be forgotten. */
+  get count(): number {
+    return this.#types.length
+  }
+
   /** A packet was moved from one slot to another: so are its contexts. */
   move(pool: PacketPool, from: number, to: number): void {
     for (let i = 0; i < this.#types.length; i++) this.#types[i]!.deref()?.move(pool, from, to)

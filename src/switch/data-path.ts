@@ -347,8 +347,12 @@ export class DataPath implements DropLogOwner, InjectionsOwner, AdmissionOwner {
     return this.components.injections.keep(slot, how, this.batch.ingress, this.current, k)
   }
 
-  held(): void {
-    this.counters.processor(ProcessorCounter.held, 1)
+  holdAll(slots: Uint16Array, count: number, handles: Float64Array): number {
+    return this.components.injections.holdAll(slots, count, this.batch.ingress, this.current, handles)
+  }
+
+  held(count: number): void {
+    this.counters.processor(ProcessorCounter.held, count)
   }
 
   ownPacket(packet: PacketHandle): number {
@@ -357,7 +361,7 @@ export class DataPath implements DropLogOwner, InjectionsOwner, AdmissionOwner {
 
   packetChanged(slot: number): void {
     this.components.injections.alter(slot) // ES-391
-    this.components.injections.pin(slot) // ES-420
+    this.components.injections.pins.pin(slot) // ES-420
   }
 
   stateOf(index: number): ModuleState {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { DataPathHarness, frame } from '../../test/support/data-path-harness.ts'
+import { copyPacket } from '../ndis/packet-copies.ts'
 import type { Injections } from './injections.ts'
 
 // Injections over a pool with one packet in slot 0 and its destinations.
@@ -18,7 +19,7 @@ function bench(destinations: number[] = []) {
   }
   put(destinations)
   const take = (ingress: boolean, module: number): number => {
-    const slot = pool.copy(0)
+    const slot = copyPacket(pool, 0)
     injections.own(slot, 0, ingress, module)
     return slot
   }

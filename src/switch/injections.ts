@@ -3,18 +3,26 @@
 //
 // The rules it must not break: a handle is good for exactly one send, indicate, forward or release, by the module that got it; while a
 // packet waits here, the ports that it names are pinned (ES-208, ES-420).
-import { BURST_MAX, DE_PORT, POOL_SLOTS } from '../kernels/layout.ts'
+import * as layout from '../kernels/layout.ts'
 import { Keep, type PacketHandle } from '../ndis/batch.ts'
 import { copyDestinations, destinationAt } from '../ndis/destinations.ts'
-import { HELD_FIRST, type PacketPool } from '../ndis/pool.ts'
+import { copyPacket, copyPackets } from '../ndis/packet-copies.ts'
+import * as pools from '../ndis/pool.ts'
 import type { SwitchContextTypes } from '../ndis/switch-context.ts'
 import type { ModuleState } from './module.ts'
+import { PacketPins } from './packet-pins.ts'
 import type { PortTable } from './port-table.ts'
 
+type PacketPool = pools.PacketPool
+// V8 folds constants of a module, not imported ones.
+const { BURST_MAX, DE_PORT, POOL_SLOTS } = layout
+const HELD_FIRST: number = pools.HELD_FIRST
+const SLOT_MASK = POOL_SLOTS - 1
 const SLOT_BITS = 31 - Math.clz32(POOL_SLOTS)
 
 /** Of a packet that a module has; 0 = none has it. */
 export const PacketState = { owned: 1, held: 2, bare: 3 } as const
+const HELD: number = PacketState.held
 
 /** What the data path does for the packets that modules own. */
 export interface InjectionsOwner {
@@ -25,8 +33,8 @@ export interface InjectionsOwner {
   stateOf(index: number): ModuleState
   /** Counts a held packet that its module gave up. */
   gaveUp(slot: number, ingress: boolean, reason: number): void
-  /** A packet was taken out of its batch. */
-  held(): void
+  /** `count` packets were taken out of their batch. */
+  held(count: number): void
   /** Parses the header copy of a slot anew. */
   parse(slot: number): void
   /** Copies bytes of the frame in a slot to the start of `target`. Returns how many. */
@@ -46,13 +54,12 @@ export class Injections {
   private readonly made = new Uint8Array(POOL_SLOTS)
   // Taken in a dry run: not to be sent by anybody.
   private readonly dry = new Uint8Array(POOL_SLOTS)
-  private readonly pinnedEntries = new Uint16Array(POOL_SLOTS)
-  private readonly pinnedSource = new Uint16Array(POOL_SLOTS)
+  /** What the packets pin. */
+  readonly pins: PacketPins
   private readonly queue = new Uint16Array(POOL_SLOTS)
   private readonly queueModule = new Int16Array(POOL_SLOTS)
   private readonly queueIngress = new Uint8Array(POOL_SLOTS)
   private head = 0
-  private ports: PortTable | undefined
   /** The data path, once there is one. */
   host: InjectionsOwner | undefined
   /** Packets waiting to be sent. */
@@ -63,12 +70,13 @@ export class Injections {
 
   constructor(pool: PacketPool) {
     this.pool = pool
+    this.pins = new PacketPins(pool)
   }
 
   /** Joins the data path that sends the packets. */
   attach(host: InjectionsOwner): void {
     this.host = host
-    this.ports = host.ports
+    this.pins.ports = host.ports
   }
 
   private handle(slot: number): PacketHandle {
@@ -80,20 +88,13 @@ export class Injections {
    * an egress hold), or -1 for a clone or an originated packet. Returns 0, and frees the slot, if its destinations find no room.
    */
   own(slot: number, original: number, ingress: boolean, module: number): PacketHandle {
-    this.state[slot] = original < 0 ? PacketState.owned : PacketState.held
-    this.owner[slot] = module
-    this.onIngress[slot] = ingress ? 1 : 0
-    this.altered[slot] = 0
-    this.dry[slot] = 0
-    this.preserved[slot] = 0
-    this.made[slot] = original < 0 ? 1 : 0
-    this.pinnedEntries[slot] = 0
-    this.pinnedSource[slot] = 0
+    this.begin(slot, original < 0 ? PacketState.owned : HELD, ingress, module)
+    this.pins.begin(slot)
     if (original >= 0 && !ingress && !copyDestinations(this.pool, slot, original)) {
       this.drop(slot)
       return 0
     }
-    this.pin(slot)
+    this.pins.pin(slot)
     return this.handle(slot)
   }
 
@@ -104,7 +105,7 @@ export class Injections {
    */
   keep(original: number, how: number, ingress: boolean, module: number, k = 0): PacketHandle {
     const { pool, host } = this
-    const slot = pool.copy(original)
+    const slot = copyPacket(pool, original)
     if (slot < 0) return this.noRoom()
     if (how === Keep.hold) {
       pool.packetId[slot] = pool.packetId[original]!
@@ -112,7 +113,7 @@ export class Injections {
       const handle = this.own(slot, original, ingress, module)
       if (handle === 0) return 0
       host?.contexts.move(pool, original, slot)
-      host?.held()
+      host?.held(1)
       return handle
     }
     pool.parent[slot] = pool.packetId[original]!
@@ -120,17 +121,93 @@ export class Injections {
     if (how === Keep.holdOne || how === Keep.cloneOne) {
       pool.destination[slot] = destinationAt(pool, original, k)
       pool.destinationCount[slot] = 1
-      this.pin(slot)
+      this.pins.pin(slot)
       if (how === Keep.cloneOne) this.preserved[slot] = 1
       else {
         this.state[slot] = PacketState.held
-        host?.held()
+        host?.held(1)
       }
       return handle
     }
     if (how === Keep.clone || this.keepDestinations(slot, original)) return handle
     this.drop(slot)
     return 0
+  }
+
+  // All that is known of the packet that the slot had before goes.
+  private begin(slot: number, state: number, ingress: boolean, module: number): void {
+    this.state[slot] = state
+    this.owner[slot] = module
+    this.onIngress[slot] = ingress ? 1 : 0
+    this.made[slot] = state === HELD ? 0 : 1
+    this.altered[slot] = 0
+    this.dry[slot] = 0
+    this.preserved[slot] = 0
+  }
+
+  /**
+   * `keep` with Keep.hold for the packets in the first `count` slots of `originals`. Their handles go to `handles`, 0 for one that finds
+   * no room. Returns how many were kept.
+   */
+  holdAll(originals: Uint16Array, count: number, ingress: boolean, module: number, handles: Float64Array): number {
+    const { pool, host, taken, copies, places } = this
+    pool.reserve(originals, copies, count)
+    let kept = 0
+    for (let i = 0; i < count; i++) {
+      if (copies[i] === 0) {
+        handles[i] = this.noRoom()
+        continue
+      }
+      taken[kept] = originals[i]!
+      places[kept] = i
+      copies[kept++] = copies[i]!
+    }
+    copyPackets(pool, taken, copies, kept)
+    const { packetId, parent, generation } = pool
+    const movesContexts = host !== undefined && host.contexts.count !== 0
+    for (let i = 0; i < kept; i++) {
+      const from = taken[i]!
+      const slot = copies[i]!
+      packetId[slot] = packetId[from]!
+      parent[slot] = parent[from]!
+      this.begin(slot, HELD, ingress, module)
+      handles[places[i]!] = slot | (generation[slot]! << SLOT_BITS)
+      if (movesContexts) host.contexts.move(pool, from, slot)
+    }
+    const held = ingress ? kept : this.takeDestinations(kept, handles)
+    this.pins.pinAll(copies, held)
+    if (held !== 0) host?.held(held)
+    return held
+  }
+  private readonly taken = new Uint16Array(BURST_MAX)
+  private readonly copies = new Uint16Array(BURST_MAX)
+  private readonly places = new Uint8Array(BURST_MAX)
+
+  // Of packets held on egress; one whose destinations find no room is not held: it is freed, its handle is 0. Returns how many are left, in
+  // `copies`.
+  private takeDestinations(count: number, handles: Float64Array): number {
+    const { pool, taken, copies, places } = this
+    let kept = 0
+    for (let i = 0; i < count; i++) {
+      const slot = copies[i]!
+      copies[kept] = slot
+      if (copyDestinations(pool, slot, taken[i]!)) kept++
+      else {
+        this.pins.begin(slot)
+        this.drop(slot)
+        handles[places[i]!] = 0
+      }
+    }
+    return kept
+  }
+
+  /** Queues the held packet that `handle` of `module` names, to go on from where it was taken. False if it names none. */
+  enqueueHeld(handle: PacketHandle, module: number): boolean {
+    const slot = handle & SLOT_MASK
+    if (handle <= 0 || slot < HELD_FIRST || this.state[slot] !== HELD || this.owner[slot] !== module) return false
+    if ((slot | (this.pool.generation[slot]! << SLOT_BITS)) !== handle) return false
+    this.enqueue(slot)
+    return true
   }
 
   // Says who keeps the packets that leave no room, the first, second, fourth … time that one is missing.
@@ -157,83 +234,33 @@ export class Injections {
   private keepDestinations(slot: number, original: number): boolean {
     if (!copyDestinations(this.pool, slot, original)) return false
     this.preserved[slot] = this.onIngress[slot] === 1 ? 0 : 1
-    this.pin(slot)
+    this.pins.pin(slot)
     return true
-  }
-
-  /** Pins the source and the committed destinations that are not pinned yet. ES-420 */
-  pin(slot: number): void {
-    const { ports, pool } = this
-    if (ports === undefined) return
-    const source = pool.sourcePort[slot]!
-    if (source !== this.pinnedSource[slot]) {
-      if (this.pinnedSource[slot] !== 0) ports.pin(this.pinnedSource[slot]!, -1)
-      if (source !== 0) ports.pin(source, 1)
-      this.pinnedSource[slot] = source
-    }
-    const count = pool.destinationCount[slot]!
-    for (let k = this.pinnedEntries[slot]!; k < count; k++) ports.pin(destinationAt(pool, slot, k) & DE_PORT, 1)
-    this.pinnedEntries[slot] = count
-  }
-
-  /** Gives up what the packet pinned. */
-  unpin(slot: number): void {
-    const { ports, pool } = this
-    if (ports === undefined) return
-    if (this.pinnedSource[slot] !== 0) ports.pin(this.pinnedSource[slot]!, -1)
-    for (let k = 0; k < this.pinnedEntries[slot]!; k++) ports.pin(destinationAt(pool, slot, k) & DE_PORT, -1)
-    this.pinnedSource[slot] = 0
-    this.pinnedEntries[slot] = 0
   }
 
   /** Frees a packet that completed or was given up, and what it pinned. */
   free(slot: number): void {
-    this.unpin(slot)
+    this.pins.unpin(slot)
     this.pool.give(slot)
   }
 
-  /** `free` for the first `count` packets of `slots`: of those in a row that pinned the same ports, these are told once. */
+  /** `free` for the packets in the first `count` of `slots`. */
   freeAll(slots: Uint16Array, count: number): void {
-    const { pool, ports } = this
-    let source = 0
-    let sources = 0
-    let target = 0
-    let targets = 0
-    for (let i = 0; i < count; i++) {
-      const slot = slots[i]!
-      if (this.pinnedSource[slot] !== source) {
-        if (sources !== 0) ports?.pin(source, -sources)
-        source = this.pinnedSource[slot]!
-        sources = 0
-      }
-      if (source !== 0) sources++
-      for (let k = 0; k < this.pinnedEntries[slot]!; k++) {
-        const port = destinationAt(pool, slot, k) & DE_PORT
-        if (port !== target) {
-          if (targets !== 0) ports?.pin(target, -targets)
-          target = port
-          targets = 0
-        }
-        targets++
-      }
-      this.pinnedSource[slot] = 0
-      this.pinnedEntries[slot] = 0
-      pool.give(slot)
-    }
-    if (sources !== 0) ports?.pin(source, -sources)
-    if (targets !== 0) ports?.pin(target, -targets)
+    const { pool } = this
+    this.pins.unpinAll(slots, count)
+    for (let i = 0; i < count; i++) pool.give(slots[i]!)
   }
 
   /** The slot that a handle of `module` names, or -1. */
   resolve(handle: PacketHandle, module: number): number {
-    const slot = handle & (POOL_SLOTS - 1)
+    const slot = handle & SLOT_MASK
     if (handle <= 0 || slot < HELD_FIRST || this.state[slot] === 0 || this.owner[slot] !== module) return -1
     return this.handle(slot) === handle ? slot : -1
   }
 
   /** What is wrong with a handle that `resolve` refused: the rule that it breaks, and in words. */
   wrong(handle: PacketHandle): { readonly rule: string; readonly what: string } {
-    const slot = handle & (POOL_SLOTS - 1)
+    const slot = handle & SLOT_MASK
     const known = Number.isInteger(handle) && handle > 0 && slot >= HELD_FIRST
     if (known && this.state[slot] !== 0 && this.handle(slot) === handle)
       return { rule: 'ES-064', what: 'the handle of a packet of another module was used' }
@@ -286,7 +313,7 @@ export class Injections {
       return
     }
     const ingress = this.state[slot] === PacketState.held ? this.onIngress[slot] === 1 : !indicate
-    const at = (this.head + this.pending++) % POOL_SLOTS
+    const at = (this.head + this.pending++) & SLOT_MASK
     this.queue[at] = slot
     this.queueModule[at] = this.owner[slot]!
     this.queueIngress[at] = ingress ? 1 : 0
@@ -305,7 +332,7 @@ export class Injections {
       if (this.queueModule[at] !== this.queueModule[first] || this.queueIngress[at] !== this.queueIngress[first]) break
       if (this.made[this.queue[at]!] !== this.made[this.queue[first]!]) break
       slots[count++] = this.queue[at]!
-      this.head = (at + 1) % POOL_SLOTS
+      this.head = (at + 1) & SLOT_MASK
       this.pending--
     }
     this.module = this.queueModule[first]!
@@ -332,7 +359,7 @@ export class Injections {
     // Below the module above on ingress; on egress that module is the next one to see it.
     const place = (module: number, ingress: boolean): number => above(module) + (ingress ? 0 : 1)
     for (let i = 0; i < this.pending; i++) {
-      const at = (this.head + i) % POOL_SLOTS
+      const at = (this.head + i) & SLOT_MASK
       const module = this.queueModule[at]!
       const moved = map(module)
       this.queueModule[at] = moved >= 0 ? moved : place(module, this.queueIngress[at] === 1)
@@ -415,7 +442,7 @@ export class Injections {
   outstandingOf(module: number): number {
     let count = 0
     for (let slot = HELD_FIRST; slot < POOL_SLOTS; slot++) if (this.state[slot] !== 0 && this.owner[slot] === module) count++
-    for (let i = 0; i < this.pending; i++) if (this.queueModule[(this.head + i) % POOL_SLOTS] === module) count++
+    for (let i = 0; i < this.pending; i++) if (this.queueModule[(this.head + i) & SLOT_MASK] === module) count++
     return count
   }
 }

@@ -124,9 +124,9 @@ export function createPacketOperations(owner: PacketHandleOwner, components: Pac
   // On ingress the destinations of a packet are determined below its module, unless that forwards: copied ones end here. ES-190, ES-386
   const join = (slot: number): void => {
     if (owner.class !== 'forwarding' && pool.destinationCount[slot] !== 0) {
-      injections.unpin(slot)
+      injections.pins.unpin(slot)
       pool.forgetDestinations(slot)
-      injections.pin(slot)
+      injections.pins.pin(slot)
     }
     injections.enqueue(slot)
   }
@@ -165,7 +165,7 @@ export function createPacketOperations(owner: PacketHandleOwner, components: Pac
       const slot = any(packet)
       if (slot < 0 || injections.isHeld(slot)) return breach('ES-409', 'a forwarding context of another was freed')
       if (injections.stateOf(slot) !== PacketState.owned) return invalidParameter
-      injections.unpin(slot)
+      injections.pins.unpin(slot)
       pool.forgetDestinations(slot)
       pool.sourcePort[slot] = 0
       pool.sourceNic[slot] = 0
@@ -203,7 +203,7 @@ export function createPacketOperations(owner: PacketHandleOwner, components: Pac
       pool.sourcePort[slot] = portId
       pool.sourceNic[slot] = nicIndex
       injections.alter(slot) // ES-391
-      injections.pin(slot)
+      injections.pins.pin(slot)
       return success
     },
     copyInfo(target, source, preserveDestinations = false) {
@@ -219,14 +219,14 @@ export function createPacketOperations(owner: PacketHandleOwner, components: Pac
       }
       pool.copyInfo(to, from)
       injections.alter(to)
-      injections.pin(to)
+      injections.pins.pin(to)
       return success
     },
     addDestination(packet, portId, nicIndex = 0, preserveVlan = false, preservePriority = false) {
       const slot = own(packet)
       if (slot < 0 || !directs() || !ports.usable(portId, nicIndex)) return false // ES-430, ES-441
       if (!appendDestination(pool, slot, destinationOf(portId, nicIndex, preserveVlan, preservePriority))) return false
-      injections.pin(slot)
+      injections.pins.pin(slot)
       return true
     },
     growDestinations(packet, count) {
@@ -247,7 +247,7 @@ export function createPacketOperations(owner: PacketHandleOwner, components: Pac
     updateDestinations(packet, newCount) {
       const slot = own(packet)
       if (slot < 0 || !directs() || !commitDestinations(pool, slot, newCount, connected)) return invalidParameter
-      injections.pin(slot)
+      injections.pins.pin(slot)
       return success
     },
     destinationCount(packet) {
@@ -288,6 +288,16 @@ export function createPacketOperations(owner: PacketHandleOwner, components: Pac
       if (slot < 0 || !injections.isHeld(slot)) return invalidParameter
       injections.enqueue(slot)
       return success
+    },
+    forwardAll(packets, count) {
+      const module = position()
+      let status: number = success
+      for (let i = 0; i < count; i++) {
+        if (injections.enqueueHeld(packets[i]!, module)) continue
+        any(packets[i]!) // says what is wrong with it
+        status = invalidParameter
+      }
+      return status
     },
     release(packet, reason = 'given-up-by-extension') {
       const slot = any(packet)

@@ -1,18 +1,14 @@
-// Does to the packets of one processor what their lines decide, and keeps those that wait, in a timing wheel.
+// Does to the packets of one processor what their lines decide. Those that are to wait are gathered while a batch is gone through, and held
+// together.
 //
 // The rules it must not break: nothing is allocated per packet; the packets of a line leave in the order in which they came, unless its
 // settings say otherwise; and what is held leaves only between two bursts, so that no packet of the burst in work overtakes it.
-import { type Batch, NdisStatus, type PacketHandle, type SwitchHandle, type Timer } from '../../extension.ts'
+import type { Batch, SwitchHandle, Timer } from '../../extension.ts'
 import type { Line } from './line.ts'
-import { TimingWheel } from './wheel.ts'
+import { Kind, NO_PORT, WaitingPackets } from './waiting.ts'
 
-/** Packets that one processor holds at the most: what its pool has. */
-const ENTRIES = 8192
-const TICK_MS = 1 / 16
-const NO_PORT = -1
 const BITS = 8
-
-const Kind = { held: 0, sent: 1, indicated: 2 } as const
+const BATCH_MAX = 64
 
 export const ImpairmentCounter = {
   matched: 0,
@@ -28,29 +24,26 @@ export const ImpairmentCounter = {
 /** Fields are ordinary ones: they are read per packet. */
 export class Impairer {
   private readonly sw: SwitchHandle
-  private readonly wheel = new TimingWheel(ENTRIES)
-  private readonly handles = new Float64Array(ENTRIES)
-  private readonly kinds = new Uint8Array(ENTRIES)
-  private readonly bytes = new Uint32Array(ENTRIES)
-  private readonly sources = new Uint16Array(ENTRIES)
-  private readonly targets = new Int32Array(ENTRIES)
-  private readonly lines: (Line | undefined)[] = Array.from({ length: ENTRIES }, () => undefined)
-  private readonly sequence = new Float64Array(ENTRIES)
-  private nextSequence = 0
-  private readonly free = new Uint16Array(ENTRIES)
-  private freeCount = 0
+  private readonly counters: Float64Array
+  private readonly waiting: WaitingPackets
+  // Packets of the batch in work that are to be held: their positions, and for each its line, when it is due, and where it goes.
+  private readonly positions = new Uint16Array(BATCH_MAX)
+  private readonly lines: Line[] = []
+  private readonly dues = new Float64Array(BATCH_MAX)
+  private readonly targets = new Int32Array(BATCH_MAX)
+  private readonly handles = new Float64Array(BATCH_MAX)
+  private gathered = 0
   private readonly timer: Timer
   private armed = Number.POSITIVE_INFINITY
-  private readonly take: (entry: number) => void
   private readonly lossReason: number
   private readonly limitReason: number
   private readonly downReason: number
 
   constructor(sw: SwitchHandle) {
     this.sw = sw
-    for (let entry = ENTRIES - 1; entry >= 0; entry--) this.free[this.freeCount++] = entry
+    this.counters = sw.counters
+    this.waiting = new WaitingPackets(sw)
     this.timer = sw.timer(() => this.fire())
-    this.take = (entry) => this.release(entry, true)
     this.lossReason = sw.registerReason('impairment-loss')
     this.limitReason = sw.registerReason('impairment-limit')
     this.downReason = sw.registerReason('impairment-link-down')
@@ -58,63 +51,113 @@ export class Impairer {
 
   private fire(): void {
     this.armed = Number.POSITIVE_INFINITY
-    this.wheel.advance(Math.floor(this.sw.now() / TICK_MS), this.take)
+    this.waiting.advance(this.sw.now())
     this.arm()
   }
 
-  /** Sets the timer to what is due next. Call it after a batch. */
-  arm(): void {
-    const next = this.wheel.nextTick()
+  private arm(): void {
+    const next = this.waiting.nextMs()
     if (next >= this.armed) return
     this.armed = next
-    this.timer.at(next * TICK_MS)
+    this.timer.at(next)
   }
 
-  /** Impairs packet `i` of a batch by `line`; on egress its destination `k` alone. */
-  impair(batch: Batch, i: number, k: number, line: Line, nowMs: number): void {
-    const { settings } = line
+  /** The batch was gone through: what is to wait is held, and the timer set. */
+  finish(batch: Batch, nowMs: number): void {
+    this.holdGathered(batch, nowMs)
+    this.arm()
+  }
+
+  private holdGathered(batch: Batch, nowMs: number): void {
+    const { gathered, positions, handles, lines, dues, targets } = this
+    if (gathered === 0) return
+    this.gathered = 0
+    const held = batch.holdAll(positions, gathered, handles)
+    this.counters[ImpairmentCounter.delayed] = this.counters[ImpairmentCounter.delayed]! + held
+    const { slots, pool } = batch
+    const { length, sourcePort } = pool
+    for (let n = 0; n < gathered; n++) {
+      const slot = slots[positions[n]!]!
+      const target = targets[n]!
+      if (handles[n] !== 0)
+        this.waiting.add(handles[n]!, Kind.held, lines[n]!, dues[n]!, length[slot]!, sourcePort[slot]!, target, nowMs)
+      else {
+        lines[n]!.wait(-1, -length[slot]!)
+        this.overflow(batch, positions[n]!, target === NO_PORT ? -1 : 0)
+      }
+    }
+  }
+
+  /** Impairs packet `i` of a batch by `line`; on egress its destination `k` alone, which is port `target`. On ingress `k` is -1. */
+  impair(batch: Batch, i: number, k: number, target: number, line: Line, nowMs: number): void {
     this.count(ImpairmentCounter.matched)
-    if (!settings.up) {
-      this.count(ImpairmentCounter.linkDown)
-      this.drop(batch, i, k, this.downReason)
-      return
-    }
-    const isLost = line.loses()
-    const isTwice = line.duplicates()
-    if (isLost !== isTwice && isLost) {
-      this.count(ImpairmentCounter.lost)
-      this.drop(batch, i, k, this.lossReason)
-      return
-    }
-    if (isTwice && !isLost) this.duplicate(batch, i, k, line, nowMs)
-    if (line.corrupts()) this.corrupt(batch, i, line)
-    if (line.reorders()) {
-      this.count(ImpairmentCounter.reordered)
-      return
-    }
-    const length = batch.frameLength(i)
+    if (!line.onlyDelays && !this.waits(batch, i, k, line, nowMs)) return
+    const length = batch.pool.length[batch.slots[i]!]!
     if (!line.hasRoom(length)) {
       this.overflow(batch, i, k)
       return
     }
     const due = line.due(nowMs, length)
     if (due <= nowMs && line.held === 0) return
-    const source = batch.sourcePortId(i)
-    const target = k < 0 ? NO_PORT : batch.destinationPortId(i, k)
-    const handle = k < 0 ? batch.hold(i) : batch.hold(i, k)
-    if (handle === 0) this.overflow(batch, i, k)
-    else this.keep(handle, Kind.held, line, due, length, source, target, nowMs)
+    line.wait(1, length)
+    if (k >= 0 && batch.destinationCount(i) !== 1) this.holdOne(batch, i, k, target, line, due, nowMs)
+    else {
+      if (this.gathered === BATCH_MAX) this.holdGathered(batch, nowMs)
+      const n = this.gathered++
+      this.positions[n] = i
+      this.lines[n] = line
+      this.dues[n] = due
+      this.targets[n] = target
+    }
+  }
+
+  // What a line may do to a packet besides delaying it. False if that is not delayed any more.
+  private waits(batch: Batch, i: number, k: number, line: Line, nowMs: number): boolean {
+    if (!line.settings.up) {
+      this.count(ImpairmentCounter.linkDown)
+      this.drop(batch, i, k, this.downReason)
+      return false
+    }
+    const isLost = line.loses()
+    const isTwice = line.duplicates()
+    if (isLost !== isTwice && isLost) {
+      this.count(ImpairmentCounter.lost)
+      this.drop(batch, i, k, this.lossReason)
+      return false
+    }
+    if (isTwice && !isLost) this.duplicate(batch, i, k, line, nowMs)
+    if (line.corrupts()) this.corrupt(batch, i, line)
+    if (!line.reorders()) return true
+    this.count(ImpairmentCounter.reordered)
+    return false
+  }
+
+  // One destination of several.
+  private holdOne(batch: Batch, i: number, k: number, target: number, line: Line, due: number, nowMs: number): void {
+    this.holdGathered(batch, nowMs) // they came before it
+    const length = batch.frameLength(i)
+    const handle = batch.hold(i, k)
+    if (handle === 0) {
+      line.wait(-1, -length)
+      this.overflow(batch, i, k)
+      return
+    }
+    this.count(ImpairmentCounter.delayed)
+    this.waiting.add(handle, Kind.held, line, due, length, batch.sourcePortId(i), target, nowMs)
   }
 
   private duplicate(batch: Batch, i: number, k: number, line: Line, nowMs: number): void {
     const length = batch.frameLength(i)
     if (!line.hasRoom(length)) return
+    this.holdGathered(batch, nowMs) // they came before it
     const clone = k < 0 ? batch.clone(i) : batch.clone(i, true, k)
     if (clone === 0) return
     this.count(ImpairmentCounter.duplicated)
     const target = k < 0 ? NO_PORT : batch.destinationPortId(i, k)
     const kind = k < 0 ? Kind.sent : Kind.indicated
-    this.keep(clone, kind, line, line.due(nowMs, length), length, batch.sourcePortId(i), target, nowMs)
+    const due = line.due(nowMs, length)
+    line.wait(1, length)
+    this.waiting.add(clone, kind, line, due, length, batch.sourcePortId(i), target, nowMs)
   }
 
   // Turns one bit round, under a checksum that tells: one that the guest left open is completed first. Behind the header copy that takes a copy of all the frame; without room for it, a bit of the header is taken.
@@ -143,82 +186,23 @@ export class Impairer {
   }
 
   private count(counter: number): void {
-    const { counters } = this.sw
-    counters[counter] = counters[counter]! + 1
+    this.counters[counter] = this.counters[counter]! + 1
   }
 
-  private keep(
-    handle: PacketHandle,
-    kind: number,
-    line: Line,
-    due: number,
-    length: number,
-    source: number,
-    target: number,
-    nowMs: number,
-  ): void {
-    const entry = this.free[--this.freeCount]! // the pool has fewer packets than there are entries
-    this.handles[entry] = handle
-    this.kinds[entry] = kind
-    this.bytes[entry] = length
-    this.sources[entry] = source
-    this.targets[entry] = target
-    this.lines[entry] = line
-    this.sequence[entry] = this.nextSequence++
-    line.wait(1, length)
-    if (kind === Kind.held) this.count(ImpairmentCounter.delayed)
-    this.wheel.add(entry, Math.ceil(due / TICK_MS), Math.floor(nowMs / TICK_MS))
-  }
-
-  // Lets the packet of an entry go on. `isOver`: the entry has left the wheel.
-  private release(entry: number, isOver: boolean): void {
-    const handle = this.handles[entry]!
-    const line = this.lines[entry]
-    if (line !== undefined) {
-      line.wait(-1, this.bytes[entry]!)
-      this.lines[entry] = undefined
-      this.letGo(handle, this.kinds[entry]!)
-    }
-    if (isOver) this.free[this.freeCount++] = entry
-  }
-
-  private letGo(handle: PacketHandle, kind: number): void {
-    const { sw } = this
-    if (kind === Kind.held) sw.forward(handle)
-    else {
-      const status = kind === Kind.sent ? sw.send(handle) : sw.indicate(handle)
-      if (status !== NdisStatus.success) sw.release(handle)
-    }
-  }
-
-  /** Lets everything go on, in order: the module pauses (ES-056). Copies that it made itself are given up: it may not send any more (ES-055). */
+  /** Lets everything go on, in order: the module pauses (ES-056). */
   giveBack(): void {
-    this.wheel.drain((entry) => {
-      if (this.kinds[entry] !== Kind.held && this.lines[entry] !== undefined) {
-        this.sw.release(this.handles[entry]!)
-        this.lines[entry]!.wait(-1, this.bytes[entry]!)
-        this.lines[entry] = undefined
-      }
-      this.release(entry, true)
-    })
+    this.waiting.giveBack()
     this.timer.stop()
     this.armed = Number.POSITIVE_INFINITY
   }
 
-  /** Lets the packets go on that name port `portId`, which is going (ES-208). They leave the wheel when their time comes. */
+  /** Lets the packets go on that name port `portId`, which is going (ES-208). */
   forgetPort(portId: number): void {
-    for (const entry of this.entriesInOrder())
-      if (this.sources[entry] === portId || this.targets[entry] === portId) this.release(entry, false)
+    this.waiting.forgetPort(portId)
   }
 
   /** Lets the packets of a line go on, in order: it is no more. */
   endLine(line: Line): void {
-    for (const entry of this.entriesInOrder()) if (this.lines[entry] === line) this.release(entry, false)
-  }
-
-  private entriesInOrder(): number[] {
-    const entries: number[] = []
-    for (let entry = 0; entry < ENTRIES; entry++) if (this.lines[entry] !== undefined) entries.push(entry)
-    return entries.sort((one, other) => this.wheel.compare(one, other) || this.sequence[one]! - this.sequence[other]!)
+    this.waiting.endLine(line)
   }
 }

@@ -22,6 +22,7 @@ import type { Line } from './line.ts'
 import { LineTable } from './line-table.ts'
 import { type ImpairmentOptions, type LinePlan, parseImpairmentOptions, parseImpairmentProperty } from './options.ts'
 import { SHARED_RATES_BYTES, SharedRates } from './shared-rates.ts'
+import { NO_PORT } from './waiting.ts'
 
 export { ImpairmentCounter } from './impairer.ts'
 
@@ -99,26 +100,32 @@ export default defineExtension<ImpairmentOptions>({
             if (lines === undefined && batch.oneSource) return
           }
           const line = lines === undefined ? undefined : lineOf(lines, batch, i)
-          if (line !== undefined) impairer.impair(batch, i, -1, line, nowMs)
+          if (line !== undefined) impairer.impair(batch, i, -1, NO_PORT, line, nowMs)
         }
-        impairer.arm()
+        impairer.finish(batch, nowMs)
       },
 
       egress(batch) {
         if (table.egressCount === 0) return
         const nowMs = sw.now()
+        let target = -1
+        let lines: readonly Line[] | undefined
         for (let i = 0; i < batch.length; i++) {
           const count = batch.destinationCount(i)
           for (let k = 0; k < count; k++) {
-            const lines = table.egress[batch.destinationPortId(i, k)]
+            const to = batch.destinationPortId(i, k)
+            if (to !== target) {
+              target = to
+              lines = table.egress[to]
+              if (lines !== undefined) refresh(lines, nowMs)
+            }
             if (lines === undefined || batch.isExcluded(i, k)) continue
-            refresh(lines, nowMs)
             const line = lineOf(lines, batch, i)
-            if (line !== undefined) impairer.impair(batch, i, k, line, nowMs)
+            if (line !== undefined) impairer.impair(batch, i, k, to, line, nowMs)
             if (batch.isDropped(i)) break
           }
         }
-        impairer.arm()
+        impairer.finish(batch, nowMs)
       },
 
       oid({ oid, payload }) {

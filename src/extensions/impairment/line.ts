@@ -25,6 +25,8 @@ export class Line {
   readonly rule: number
   plan: LinePlan
   settings: LineSettings
+  /** The settings of this time delay frames, and do nothing else to them. */
+  onlyDelays = false
   /** Frames of this processor that wait. */
   held = 0
   private readonly random: RandomSource
@@ -79,6 +81,8 @@ export class Line {
       if (nowMs < end) break
     }
     this.changesMs = nowMs < end ? end : Number.POSITIVE_INFINITY
+    const { up, loss, gemodel, duplicate, corrupt, reorder } = this.settings
+    this.onlyDelays = up && gemodel === undefined && loss + duplicate + corrupt + reorder === 0
   }
 
   matches(batch: Batch, i: number): boolean {
@@ -138,16 +142,17 @@ export class Line {
       const msPerByte = (BITS * MS_PER_S) / rate
       due = this.rates.send(this.place, nowMs, bytes * msPerByte, burst * msPerByte)
     }
-    if (delay > 0) due += this.delays.next(this.random, delay, jitter, distribution, delayCorrelation)
+    if (delay > 0 && jitter === 0) due += delay
+    else if (delay > 0) due += this.delays.next(this.random, delay, jitter, distribution, delayCorrelation)
     if (jitter > 0 && !keepOrder) return due
     if (this.held > 0 && due < this.lastDue) due = this.lastDue
     this.lastDue = due
     return due
   }
 
-  /** A frame waits, or (`change` -1) does no more. */
-  wait(change: 1 | -1, bytes: number): void {
-    this.held += change
-    if (this.place >= 0) this.rates.wait(this.place, change, change * bytes)
+  /** `frames` more (or, negative, fewer) wait, of `bytes` in all. */
+  wait(frames: number, bytes: number): void {
+    this.held += frames
+    if (this.place >= 0) this.rates.wait(this.place, frames, bytes)
   }
 }

@@ -62,8 +62,19 @@ export function checkBatch(real: Batch, use: BatchUse, watch: ModuleWatch): Chec
         breach('ES-066', `batch.${name}() is for the switch alone`)
         return 0
       }
-      return checkedCall(name, method, args)
+      return name === 'holdAll' ? holdEach(args) : checkedCall(name, method, args)
     }
+
+  // Each packet is checked as if it were held alone.
+  const holdEach = (args: unknown[]): number => {
+    const [positions, count, handles] = args as [ArrayLike<number>, number, Float64Array]
+    let held = 0
+    for (let n = 0; n < count; n++) {
+      handles[n] = checkedCall('hold', real.hold as (...args: unknown[]) => unknown, [positions[n]]) as number
+      if (handles[n] !== 0) held++
+    }
+    return held
+  }
 
   const checkedCall = (name: string, method: (...args: unknown[]) => unknown, args: unknown[]): unknown => {
     const i = args[0]

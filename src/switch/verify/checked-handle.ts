@@ -20,6 +20,7 @@ export function checkHandle(real: SwitchHandle, watch: ModuleWatch): SwitchHandl
       watch.gaveAway(packet, name, status)
       return status
     }
+  const forward = giveAway('forward')
   const checked: Partial<Record<keyof SwitchHandle, unknown>> = {
     originate(frame: Uint8Array): PacketHandle {
       mayOriginate('originate')
@@ -41,7 +42,12 @@ export function checkHandle(real: SwitchHandle, watch: ModuleWatch): SwitchHandl
     },
     send: giveAway('send'),
     indicate: giveAway('indicate'),
-    forward: giveAway('forward'),
+    forward,
+    forwardAll(packets: ArrayLike<PacketHandle>, count: number): number {
+      let status: number = NdisStatus.success
+      for (let i = 0; i < count; i++) if (forward(packets[i]!) !== NdisStatus.success) status = NdisStatus.invalidParameter
+      return status
+    },
     release: giveAway('release'),
     every(intervalMs: number, callback: () => void): () => void {
       return real.every(intervalMs, () => watch.during('timer', callback))
