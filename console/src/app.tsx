@@ -1,6 +1,9 @@
 // The page: head, house, lists, and the side panel.
+import './app.css'
 import { House } from './house/house.tsx'
 import { Panel } from './panel/panel.tsx'
+import { Logo } from './parts/logo.tsx'
+import { SignedIn, SignIn } from './sign-in.tsx'
 import { dismiss, useStore } from './state/store.ts'
 import { switchTheme, useTheme } from './state/theme.ts'
 import { Tables } from './tables/tables.tsx'
@@ -9,6 +12,8 @@ import { bitRate, bytes, count, duration } from './units.ts'
 export function App() {
   const hasView = useStore(({ view }) => view !== null)
   const open = useStore(({ selection }) => selection !== null)
+  const locked = useStore((state) => state.locked)
+  if (locked !== null) return <SignIn why={locked.why} />
   return (
     <>
       <a class="skip" href="#tables">
@@ -29,13 +34,6 @@ export function App() {
     </>
   )
 }
-
-const Logo = () => (
-  <svg class="logo" viewBox="0 0 32 32" width="28" height="28" aria-hidden="true">
-    <path d="M4 14 16 4l12 10v14H4z" />
-    <path class="lines" d="M9 17h14M9 22h14" />
-  </svg>
-)
 
 function Head() {
   const view = useStore((state) => state.view)
@@ -82,6 +80,7 @@ function Head() {
           </div>
         </dl>
       )}
+      <SignedIn />
       <button
         type="button"
         class="theme"

@@ -14,6 +14,8 @@ export interface BrowserOptions {
   readonly width?: number
   readonly height?: number
   readonly colours?: 'dark' | 'light'
+  /** What the page shows when it is there; the house without it. */
+  readonly shows?: string
 }
 
 export interface Browser {
@@ -23,8 +25,9 @@ export interface Browser {
   close(): Promise<void>
 }
 
-/** Opens `url` in a browser of its own and waits for the house. */
-export async function browse(url: string, { width, height, colours = 'dark' }: BrowserOptions = {}): Promise<Browser> {
+/** Opens `url` in a browser of its own, which takes any certificate, and waits for what it shows. */
+export async function browse(url: string, options: BrowserOptions = {}): Promise<Browser> {
+  const { width, height, colours = 'dark', shows = '.house' } = options
   const directory = mkdtempSync(join(tmpdir(), 'vmswitch-chromium-'))
   const context: BrowserContext = await chromium.launchPersistentContext(directory, {
     executablePath: CHROMIUM,
@@ -32,6 +35,7 @@ export async function browse(url: string, { width, height, colours = 'dark' }: B
     viewport: { width: width ?? WIDE.width, height: height ?? WIDE.height },
     colorScheme: colours,
     acceptDownloads: true,
+    ignoreHTTPSErrors: true,
     args: [
       '--no-sandbox',
       '--disable-gpu',
@@ -59,7 +63,7 @@ export async function browse(url: string, { width, height, colours = 'dark' }: B
   }
   try {
     await page.goto(url)
-    await page.waitForSelector('.house')
+    await page.waitForSelector(shows)
   } catch (error) {
     await close()
     throw error

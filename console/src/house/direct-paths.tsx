@@ -1,6 +1,8 @@
 // The cables of virtual functions in use: from a guest past the switch, down the wall, to its function in the adapter.
 //
 // The rule it must not break: it reads where things stand only after they were drawn, and draws anew only when a cable changes.
+import './cables.css'
+import './direct-paths.css'
 import { useLayoutEffect, useRef, useState } from 'preact/hooks'
 import { NO_RATE } from '../state/rates.ts'
 import { useStore } from '../state/store.ts'

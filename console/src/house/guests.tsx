@@ -1,4 +1,6 @@
 // The upper floor: guests with their ports, and the cables down to the switch on which the rates move.
+import './cables.css'
+import './cards.css'
 import { useEffect } from 'preact/hooks'
 import type { LivePort } from '../../../src/manage/live/live-view.ts'
 import { Dot, portState } from '../parts/state-dot.tsx'

@@ -1,4 +1,5 @@
 // The host as a house: guests upstairs, the extensible switch in the middle, the adapter and its cables below.
+import './house.css'
 import { select, useStore } from '../state/store.ts'
 import { DirectPaths } from './direct-paths.tsx'
 import { Guests } from './guests.tsx'

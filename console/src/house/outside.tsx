@@ -1,4 +1,7 @@
 // The ground floor: the SR-IOV adapter with its physical function, virtual functions and queues, other uplinks, and the street.
+import './cables.css'
+import './cards.css'
+import './outside.css'
 import type { AdapterStatus } from '../../../src/manage/adapters/adapter-calls.ts'
 import type { QueueStatus } from '../../../src/manage/adapters/queue-calls.ts'
 import type { LivePort } from '../../../src/manage/live/live-view.ts'

@@ -1,8 +1,10 @@
 // The middle floor: the extensible switch with its extensions in their order. They are put into another order by dragging, or by the
 // keyboard: space takes one up, arrows move it, space puts it down.
+import './stack.css'
 import { useRef, useState } from 'preact/hooks'
 import type { ExtensionStatus } from '../../../src/manage/host.ts'
 import { Dot, type Tone } from '../parts/state-dot.tsx'
+import { Switch } from '../parts/switch.tsx'
 import { call, segment, textOf } from '../state/api.ts'
 import { refresh } from '../state/live.ts'
 import { current, select, tell, update, useStore } from '../state/store.ts'
@@ -224,27 +226,6 @@ function Chip({ extension, place, total, moving, wrong, readOnly, onDrag, onKey,
     </li>
   )
 }
-
-interface SwitchProps {
-  readonly on: boolean
-  readonly disabled: boolean
-  readonly label: string
-  readonly onChange: (on: boolean) => void
-}
-
-export const Switch = ({ on, disabled, label, onChange }: SwitchProps) => (
-  <button
-    type="button"
-    role="switch"
-    class="toggle"
-    aria-checked={on}
-    aria-label={label}
-    disabled={disabled}
-    onClick={() => onChange(!on)}
-  >
-    <span />
-  </button>
-)
 
 function BuiltIn({ replaced }: { readonly replaced: boolean }) {
   const table = useStore(({ view }) => view?.macTable)

@@ -1,4 +1,5 @@
 // The rules of a port with what each counted: adding one and taking one away.
+import './acl-section.css'
 import { useCallback, useEffect, useId, useState } from 'preact/hooks'
 import type { PropertyStatus } from '../../../src/manage/host.ts'
 import type { AclStatus } from '../../../src/manage/policies/acl-calls.ts'

@@ -1,4 +1,5 @@
 // A live capture at a port: decoded as it comes, and a file for Wireshark.
+import './capture-pane.css'
 import { useEffect, useRef, useState } from 'preact/hooks'
 import { open, textOf } from '../state/api.ts'
 import { type CapturedFrame, CaptureReader } from './capture-reader.ts'

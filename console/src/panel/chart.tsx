@@ -1,4 +1,5 @@
 // The last three minutes of a rate, as a line that moves.
+import './chart.css'
 import { useEffect, useRef } from 'preact/hooks'
 import UPlot from 'uplot'
 import 'uplot/dist/uPlot.min.css'

@@ -1,4 +1,5 @@
 // Explains a packet: a frame is followed through the switch as it is now, without sending it; its steps are numbered here and on the path.
+import './explain-panel.css'
 import { useEffect, useId, useState } from 'preact/hooks'
 import type { TraceReport, TraceStep } from '../../../src/manage/diagnosis/diagnosis-calls.ts'
 import { call, textOf } from '../state/api.ts'

@@ -1,8 +1,9 @@
 // An extension of the stack: its state, what it counted, and moving it without a pointer.
 import type { ExtensionStatus } from '../../../src/manage/host.ts'
 import { moved } from '../house/order.ts'
-import { changeExtension, extensionTone, reorder, Switch } from '../house/stack.tsx'
+import { changeExtension, extensionTone, reorder } from '../house/stack.tsx'
 import { Dot } from '../parts/state-dot.tsx'
+import { Switch } from '../parts/switch.tsx'
 import { call, segment, textOf } from '../state/api.ts'
 import { refresh } from '../state/live.ts'
 import { tell, useStore } from '../state/store.ts'

@@ -1,4 +1,5 @@
 // The side panel: what is known of the thing that was clicked. Escape closes it.
+import './panel.css'
 import type { ComponentChildren } from 'preact'
 import { useEffect, useRef } from 'preact/hooks'
 import { type Selection, select, useStore } from '../state/store.ts'

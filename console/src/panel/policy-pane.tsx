@@ -1,7 +1,8 @@
 // The policies of a port: forms for the usual ones, JSON for the others. What is saved takes effect on the next frame.
+import './policy-pane.css'
 import { useCallback, useEffect, useId, useState } from 'preact/hooks'
 import type { PropertyStatus } from '../../../src/manage/host.ts'
-import { Switch } from '../house/stack.tsx'
+import { Switch } from '../parts/switch.tsx'
 import { call, textOf } from '../state/api.ts'
 import { refresh } from '../state/live.ts'
 import { tell, useStore } from '../state/store.ts'

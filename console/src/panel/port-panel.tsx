@@ -1,8 +1,9 @@
 // A port: its state and counters, its policies, a live capture, its virtual function.
+import './port-panel.css'
 import type { PortStatus } from '../../../src/manage/host.ts'
 import type { LivePort } from '../../../src/manage/live/live-view.ts'
-import { Switch } from '../house/stack.tsx'
 import { Dot, portState } from '../parts/state-dot.tsx'
+import { Switch } from '../parts/switch.tsx'
 import { Tabs } from '../parts/tabs.tsx'
 import { call, segment, textOf } from '../state/api.ts'
 import { refresh } from '../state/live.ts'

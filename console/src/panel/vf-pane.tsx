@@ -1,4 +1,5 @@
 // The virtual function of a port: giving it, taking it back, and when traffic changed its way.
+import './vf-pane.css'
 import { useState } from 'preact/hooks'
 import { call, textOf } from '../state/api.ts'
 import { refresh } from '../state/live.ts'

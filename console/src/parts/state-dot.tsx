@@ -1,4 +1,5 @@
 // The state of a port in one dot and one word.
+import './state-dot.css'
 import type { LivePort } from '../../../src/manage/live/live-view.ts'
 
 export type Tone = 'good' | 'warn' | 'bad' | 'idle'

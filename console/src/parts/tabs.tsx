@@ -1,4 +1,5 @@
 // Tabs as the ARIA pattern has them: arrows change between them, one is in the order of the tabulator key.
+import './tabs.css'
 import type { ComponentChildren } from 'preact'
 import { useId, useState } from 'preact/hooks'
 

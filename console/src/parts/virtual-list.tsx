@@ -1,4 +1,5 @@
 // A long list of which only the rows in sight exist. Rows have one height; arrows go through them.
+import './virtual-list.css'
 import type { ComponentChildren } from 'preact'
 import { useEffect, useRef, useState } from 'preact/hooks'
 

@@ -5,7 +5,8 @@ import type { NumberedEvent } from '../../../src/manage/events/event-bus.ts'
 import type { LiveView } from '../../../src/manage/live/live-view.ts'
 import { ApiError, call, open, textOf } from './api.ts'
 import { ratesOf, remember } from './rates.ts'
-import { current, update } from './store.ts'
+import { current, update, wantsReadOnly } from './store.ts'
+import { keepToken } from './token.ts'
 
 const PERIOD_MS = 1000
 const RETRY_MS = 3000
@@ -17,6 +18,7 @@ let asking: Promise<void> | null = null
 
 /** Asks now, and not only when the second is over: after a change. */
 export function refresh(): Promise<void> {
+  if (current().locked !== null) return Promise.resolve()
   asking ??= ask().finally(() => {
     asking = null
   })
@@ -26,6 +28,7 @@ export function refresh(): Promise<void> {
 async function ask(): Promise<void> {
   try {
     const view = await call<LiveView>('GET', '/v1/live')
+    if (current().locked !== null) return
     const before = current().view
     // Views that are close together, after a change, would give wild rates.
     const apart = before === null ? 0 : Date.parse(view.takenAt) - Date.parse(before.takenAt)
@@ -34,6 +37,7 @@ async function ask(): Promise<void> {
     const kept = before !== null && apart < PERIOD_MS / 2 ? withOldCounters(view, before) : view
     update({ view: kept, rates, trouble: null })
   } catch (error) {
+    if (current().locked !== null) return
     const code = error instanceof ApiError ? error.code : 'internal'
     update({ trouble: { code, message: textOf(error) }, ...(code === 'no-switch' ? { view: null, rates: null } : {}) })
   }
@@ -61,34 +65,40 @@ function withOldCounters(view: LiveView, { takenAt, ports, processors, drops, ad
   }
 }
 
-/** Starts asking and listening, for as long as the page is open. */
-export function start(): void {
-  void call<{ access: string }>('GET', '/v1/access').then(
-    ({ access }) => {
-      if (access === 'read') update({ readOnly: true })
-    },
-    () => undefined,
-  )
-  void refresh()
-  setInterval(() => {
-    if (document.visibilityState === 'visible') void refresh()
-  }, PERIOD_MS)
-  document.addEventListener('visibilitychange', () => {
-    if (document.visibilityState === 'visible') void refresh()
+/** Asks who this is, and with that whether it is let in, before anything else. Throws ApiError. */
+export async function enter(token?: string): Promise<void> {
+  const { access, name, role } = await call<{ access: string; name: string; role: string }>('GET', '/v1/access', undefined, {
+    ...(token === undefined ? {} : { token }),
   })
-  void follow()
+  if (token !== undefined) keepToken(token)
+  update({ locked: null, caller: { name, role }, readOnly: wantsReadOnly || access === 'read', trouble: null })
+  void refresh()
+}
+
+/** Starts asking and listening, for as long as the page is open. */
+export async function start(): Promise<void> {
+  await enter().catch(() => refresh())
+  const look = (): void => {
+    if (document.visibilityState === 'visible') void refresh()
+  }
+  setInterval(look, PERIOD_MS)
+  document.addEventListener('visibilitychange', look)
+  await follow()
 }
 
 async function follow(): Promise<never> {
   let after = 0
   for (;;) {
     try {
-      const answer = await open('GET', `/v1/events?after=${after}`, undefined, { headers: { accept: 'application/x-ndjson' } })
-      for await (const events of batches(answer.body!)) {
-        const fresh = events.filter(({ number }) => number > after)
-        after = Math.max(after, ...fresh.map(({ number }) => number))
-        update({ events: [...fresh.reverse(), ...current().events].slice(0, EVENTS_KEPT) })
-        void refresh()
+      if (current().locked === null) {
+        const answer = await open('GET', `/v1/events?after=${after}`, undefined, { accept: 'application/x-ndjson' })
+        for await (const events of batches(answer.body!)) {
+          if (current().locked !== null) break
+          const fresh = events.filter(({ number }) => number > after)
+          after = Math.max(after, ...fresh.map(({ number }) => number))
+          update({ events: [...fresh.reverse(), ...current().events].slice(0, EVENTS_KEPT) })
+          void refresh()
+        }
       }
     } catch {
       // The service is gone, or has another start: its numbers begin anew.

@@ -18,7 +18,16 @@ export interface Toast {
   readonly text: string
 }
 
+/** Who looks, as the service knows them. */
+export interface CallerView {
+  readonly name: string
+  readonly role: string
+}
+
 export interface State {
+  /** The service wants a token; `why` one that was given does not do. null: the page is let in. */
+  readonly locked: { readonly why: string } | null
+  readonly caller: CallerView | null
   readonly view: LiveView | null
   readonly rates: Rates | null
   /** Why there is no view, or it is an old one; null: all is well. */
@@ -34,12 +43,17 @@ export interface State {
   readonly portFilter: string
 }
 
+/** `?readonly` at the end of the address: a console that changes nothing. */
+export const wantsReadOnly = new URLSearchParams(location.search).has('readonly')
+
 const state: { now: State } = {
   now: {
+    locked: null,
+    caller: null,
     view: null,
     rates: null,
     trouble: null,
-    readOnly: new URLSearchParams(location.search).has('readonly'),
+    readOnly: wantsReadOnly,
     selection: null,
     trace: null,
     events: [],

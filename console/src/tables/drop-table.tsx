@@ -1,4 +1,5 @@
 // Drops by port and reason, and the last dropped frames.
+import './drop-table.css'
 import { useEffect, useState } from 'preact/hooks'
 import type { DropRecord, LastDropsReport } from '../../../src/manage/diagnosis/diagnosis-calls.ts'
 import { Cell, VirtualList } from '../parts/virtual-list.tsx'

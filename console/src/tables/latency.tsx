@@ -1,4 +1,5 @@
 // How long bursts spent in the switch: the histogram that is always on, and the processors that filled it.
+import './latency.css'
 import { useStore } from '../state/store.ts'
 import { count, exact, nanoseconds } from '../units.ts'
 

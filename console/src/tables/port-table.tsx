@@ -1,4 +1,5 @@
 // All ports with their rates: a thousand of them scroll as ten do.
+import './port-table.css'
 import { useMemo, useState } from 'preact/hooks'
 import type { LivePort } from '../../../src/manage/live/live-view.ts'
 import { Dot, portState } from '../parts/state-dot.tsx'

@@ -1,4 +1,5 @@
 // The lists below the house: ports, addresses, drops, events, latency.
+import './tables.css'
 import { Tabs } from '../parts/tabs.tsx'
 import { useStore } from '../state/store.ts'
 import { AddressTable } from './address-table.tsx'

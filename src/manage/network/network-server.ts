@@ -1,7 +1,7 @@
 // The control API on the network, for those who ask for it: TLS, and in every request a token, which says who asks and in which role.
 //
-// The rule it must not break: no request is looked at before its token was found right, in a time that does not tell how wrong it was;
-// nothing leaves this machine without TLS.
+// The rule it must not break: no request is looked at before its token was found right, in a time that does not tell how wrong it was, but
+// for the console's own files, which are the same for everybody and ask for the token; nothing leaves this machine without TLS.
 import { readFileSync } from 'node:fs'
 import { createServer as createPlainServer, type Server as PlainServer } from 'node:http'
 import { createServer, type Server } from 'node:https'
@@ -12,6 +12,7 @@ import { isLoopback } from '../console/local-browser.ts'
 import { ControlError } from '../control/control-errors.ts'
 import { type ControlComponents, controlRoutes } from '../control/control-server.ts'
 import { checkPrivate } from '../store/state-directory.ts'
+import { consolePages } from './console-pages.ts'
 import type { PairFiles } from './self-signed.ts'
 import { TokenFile } from './tokens.ts'
 
@@ -68,7 +69,9 @@ export async function startNetworkServer(
   })
   const attempts = new AttemptLimit(Date.now)
   const app = controlRoutes(components)
+  const pages = components.console === undefined ? null : consolePages(components.console)
   const listener = getRequestListener((request, { incoming }) => {
+    if (pages?.has(request) === true) return pages.answer(request)
     const from = incoming.socket.remoteAddress ?? 'unknown'
     const wait = attempts.waitSeconds(from)
     if (wait > 0)

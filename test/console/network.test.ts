@@ -1,0 +1,137 @@
+// The console of a service on the network, over TLS: the page asks for a token.
+import assert from 'node:assert/strict'
+import { type ChildProcess, spawn } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, before, describe, test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { ATTEMPTS_MAX } from '../../src/endpoints/attempts.ts'
+import { addToken, removeToken } from '../../src/manage/network/tokens.ts'
+import { type Browser, browse, noBrowser, overflows } from '../support/browser.ts'
+import { until } from '../support/running-switch.ts'
+
+const bin = fileURLToPath(new URL('../../bin/vmswitch', import.meta.url))
+const directory = mkdtempSync(join(tmpdir(), 'vmswitch-sign-in-'))
+const tokens = join(directory, 'tokens')
+/** Longer than the second within which a service notices that a token was taken back. */
+const TAKEN_BACK_MS = 20_000
+
+async function startService(): Promise<{ readonly child: ChildProcess; readonly url: string }> {
+  const config = join(directory, 'net.json')
+  const ports = [{ name: 'alpha', endpoint: { kind: 'memory' } }]
+  writeFileSync(config, JSON.stringify({ switch: { name: 'net', ports }, runtime: { directory: join(directory, 'run') } }))
+  const state = ['--state', join(directory, 'state'), '--control', join(directory, 'c.sock'), '--apply', config]
+  const listen = ['--listen', '127.0.0.1:0', '--tls-self-signed', '--token-file', tokens, '--json']
+  const child = spawn(bin, ['serve', ...state, ...listen], { stdio: ['ignore', 'pipe', 'ignore'] })
+  let told = ''
+  const url = await new Promise<string>((resolve, reject) => {
+    child.on('close', () => reject(new Error(`vmswitch serve ended: ${told}`)))
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      told += text
+      const at = /"event":"ready".*"listen":"([^"]+)"/.exec(told)?.[1]
+      if (at !== undefined) resolve(`https://${at}`)
+    })
+  })
+  return { child, url }
+}
+
+describe('the console on the network', { skip: noBrowser }, () => {
+  let service: Awaited<ReturnType<typeof startService>>
+  let browser: Browser
+  const given = { alice: '', bob: '' }
+  before(async () => {
+    given.alice = addToken(tokens, { name: 'alice', role: 'admin' })
+    given.bob = addToken(tokens, { name: 'bob', role: 'reader' })
+    service = await startService()
+    browser = await browse(service.url, { shows: '.sign-in' })
+  })
+  after(async () => {
+    await browser?.close()
+    if (service !== undefined) {
+      const ended = new Promise((resolve) => service.child.once('close', resolve))
+      service.child.kill('SIGTERM')
+      await ended
+    }
+    rmSync(directory, { recursive: true })
+  })
+  const signIn = async (token: string): Promise<void> => {
+    await browser.page.fill('.sign-in input', token)
+    await browser.page.getByRole('button', { name: 'Sign in' }).click()
+  }
+  const signOut = async (): Promise<void> => {
+    await browser.page.getByRole('button', { name: 'Sign out' }).click()
+    await browser.page.waitForSelector('.sign-in')
+  }
+
+  test('shows nothing of the switch to who has no token, and asks for one', async () => {
+    const { page } = browser
+    assert.equal(await page.locator('.house').count(), 0)
+    assert.doesNotMatch(await page.content(), /alpha/)
+    assert.equal(await page.evaluate('document.activeElement.name'), 'token')
+    for (const path of ['v1/live', 'v1/events', 'metrics', 'console/../v1/ports'])
+      assert.equal(await page.evaluate(`fetch('/${path}').then(({ status }) => status)`), 401, path)
+    for (const width of [320, 1400]) {
+      await page.setViewportSize({ width, height: 800 })
+      assert.equal(await overflows(page), false)
+    }
+  })
+
+  test('says that a token is wrong, and lets a right one in, which only the tab keeps', async () => {
+    const { page } = browser
+    await signIn('wrong')
+    await page.locator('.sign-in [role=alert]').filter({ hasText: 'does not know this token' }).waitFor()
+    await signIn(given.alice)
+    await page.waitForSelector('.house [data-port=alpha]')
+    assert.match(await page.textContent('.signed-in').then(String), /alice admin/)
+    const kept = await page.evaluate('JSON.stringify([localStorage, document.cookie, location.href, document.body.outerHTML])')
+    assert.ok(!String(kept).includes(given.alice))
+    assert.equal(await page.evaluate(`Object.values(sessionStorage).join()`), given.alice)
+    await page.reload()
+    await page.waitForSelector('.house [data-port=alpha]')
+    await page.click('[data-port=alpha]')
+    await page.getByRole('switch', { name: 'Link of alpha' }).click()
+    await page.waitForSelector('[data-cable=alpha].bad', { state: 'attached' })
+    await page
+      .locator('#tables')
+      .getByRole('tab', { name: /^Events/ })
+      .click()
+    await page.locator('.event-list .list-row').filter({ hasText: 'link' }).first().waitFor()
+    await page.keyboard.press('Escape')
+  })
+
+  test('lets a reader look only, and nobody after the token was taken back', async () => {
+    const { page } = browser
+    await signOut()
+    assert.equal(await page.evaluate('sessionStorage.length'), 0)
+    await signIn(given.bob)
+    await page.waitForSelector('.badge.read-only')
+    await page.click('[data-port=alpha]')
+    assert.ok(await page.getByRole('switch', { name: 'Link of alpha' }).isDisabled())
+    removeToken(tokens, 'bob')
+    await page.locator('.sign-in [role=alert]').filter({ hasText: 'holds no longer' }).waitFor({ timeout: TAKEN_BACK_MS })
+    assert.equal(await page.locator('.house').count(), 0)
+    assert.equal(await page.evaluate('sessionStorage.length'), 0)
+  })
+
+  test('tells who came with too many wrong tokens how long to wait', async () => {
+    const { page } = browser
+    const alert = page.locator('.sign-in [role=alert]')
+    // Some wrong ones came before.
+    for (let i = 0; i <= ATTEMPTS_MAX && !/try again in \d+ s/.test(String(await alert.textContent())); i++) {
+      const answer = page.waitForResponse((one) => one.url().endsWith('/v1/access'))
+      await signIn(`wrong${i}`)
+      await answer
+      await until(async () => (await alert.textContent()) !== '', 'an answer')
+    }
+    assert.match(String(await alert.textContent()), /Too many wrong tokens came from here: try again in \d+ s/)
+    assert.ok(await page.getByRole('button', { name: 'Sign in' }).isDisabled())
+  })
+
+  test('has complained about nothing but what was refused', () => {
+    assert.deepEqual(
+      browser.complaints.filter((one) => !/status of (401|429)/.test(one)),
+      [],
+    )
+  })
+})
