@@ -1,0 +1,197 @@
+// A shared store in memory, with a clock of its own: for tests and simulations of many hosts.
+//
+// The rule it must not break: it promises what the NATS one does and no more: entries late, a connection that goes, writes whose answer is
+// lost; but one order for all.
+import type { SharedEntry, SharedStore, StoreWatcher, WriteRefusal, WriteResult } from './shared-store.ts'
+
+/** Time that moves only when it is told to. */
+export class VirtualClock {
+  nowMs = 0
+  #events: { atMs: number; order: number; work: () => void }[] = []
+  #order = 0
+
+  /** Runs `work` after `delayMs`. */
+  after(delayMs: number, work: () => void): void {
+    const event = { atMs: this.nowMs + delayMs, order: this.#order++, work }
+    let low = 0
+    let high = this.#events.length
+    while (low < high) {
+      const middle = (low + high) >> 1
+      if (this.#events[middle]!.atMs <= event.atMs) low = middle + 1
+      else high = middle
+    }
+    this.#events.splice(low, 0, event)
+  }
+
+  /** Lets `ms` milliseconds pass, with all that happens in them. */
+  run(ms: number): void {
+    const until = this.nowMs + ms
+    for (;;) {
+      const event = this.#events[0]
+      if (event === undefined || event.atMs > until) break
+      this.#events.shift()
+      this.nowMs = event.atMs
+      event.work()
+    }
+    this.nowMs = until
+  }
+}
+
+/** The bucket that all connections share. */
+export class MemoryBucket {
+  readonly clock: VirtualClock
+  /** Bytes of keys and values that fit. */
+  maxBytes = Number.POSITIVE_INFINITY
+  /** What was ever written, and told to watchers: for who counts. */
+  writes = 0
+  told = 0
+  bytesTold = 0
+  revision = 0
+  readonly #held = new Map<string, SharedEntry>()
+  #bytes = 0
+  readonly #connections = new Set<MemoryConnection>()
+
+  constructor(clock: VirtualClock) {
+    this.clock = clock
+  }
+
+  /** A connection whose messages take `delayMs()` each way. */
+  connect(delayMs: () => number = () => 1): MemoryConnection {
+    const connection = new MemoryConnection(this, delayMs)
+    this.#connections.add(connection)
+    return connection
+  }
+
+  /** What stands now, in the order of revisions, after `revision`. Deleted keys are told too. */
+  standing(revision = 0): SharedEntry[] {
+    return [...this.#held.values()].filter((entry) => entry.revision > revision).sort((a, b) => a.revision - b.revision)
+  }
+
+  put(key: string, value: string | null, expected: number): WriteResult {
+    const before = this.#held.get(key)
+    const present = before === undefined || before.value === null ? 0 : before.revision
+    if (present !== expected) return refusal('changed', `it stands at revision ${present}`)
+    const size = (entry: SharedEntry | undefined): number => (entry === undefined ? 0 : key.length + (entry.value?.length ?? 0))
+    const entry = { key, value, revision: this.revision + 1 }
+    const bytes = this.#bytes - size(before) + size(entry)
+    if (value !== null && bytes > this.maxBytes) return refusal('full', 'the bucket takes no more')
+    this.#bytes = bytes
+    this.revision++
+    this.writes++
+    this.#held.set(key, entry)
+    for (const connection of this.#connections) connection.tell(entry)
+    return { done: true, revision: entry.revision }
+  }
+}
+
+const refusal = (code: WriteRefusal, message: string): WriteResult => ({ done: false, code, message })
+
+/** One host's connection to it. */
+export class MemoryConnection implements SharedStore {
+  readonly #bucket: MemoryBucket
+  readonly #delayMs: () => number
+  #watcher: StoreWatcher | null = null
+  #up = true
+  #last = 0
+  /** Counts connections: what was on its way in an earlier one is lost. */
+  #epoch = 0
+  #waiting: SharedEntry[] = []
+  #toldUntil = 0
+  /** False: entries stay where they are, as with a watcher that does not read. */
+  #reads = true
+
+  constructor(bucket: MemoryBucket, delayMs: () => number) {
+    this.#bucket = bucket
+    this.#delayMs = delayMs
+  }
+
+  watch(watcher: StoreWatcher): void {
+    this.#watcher = watcher
+    this.#begin('whole')
+  }
+
+  async write(key: string, value: string | null, expected: number): Promise<WriteResult> {
+    return new Promise((resolve) => this.submit(key, value, expected, resolve))
+  }
+
+  /** The same with a call in place of a promise, for virtual time. */
+  submit(key: string, value: string | null, expected: number, answer: (result: WriteResult) => void): void {
+    const { clock } = this.#bucket
+    const epoch = this.#epoch
+    const lost = (): void => answer(refusal('unreachable', 'the connection is gone'))
+    if (!this.#up) {
+      clock.after(1, lost)
+      return
+    }
+    clock.after(this.#delayMs(), () => {
+      if (epoch !== this.#epoch) return lost()
+      const result = this.#bucket.put(key, value, expected)
+      clock.after(this.#delayMs(), () => (epoch === this.#epoch ? answer(result) : lost()))
+    })
+  }
+
+  /** The connection goes, or comes back. */
+  setUp(up: boolean): void {
+    if (this.#up === up) return
+    this.#up = up
+    this.#epoch++
+    this.#waiting = []
+    if (up) this.#begin('rest')
+    else this.#watcher?.connected(false, 'the connection is gone')
+  }
+
+  /** Whether the watcher reads what comes. */
+  setReading(reads: boolean): void {
+    this.#reads = reads
+    if (reads) this.#drain()
+  }
+
+  tell(entry: SharedEntry): void {
+    if (!this.#up || this.#watcher === null) return
+    const epoch = this.#epoch
+    this.#later(() => {
+      if (epoch !== this.#epoch) return
+      this.#waiting.push(entry)
+      this.#drain()
+    })
+  }
+
+  async close(): Promise<void> {
+    this.#up = false
+    this.#epoch++
+    this.#watcher = null
+  }
+
+  #begin(kind: 'whole' | 'rest'): void {
+    const epoch = this.#epoch
+    const standing = this.#bucket.standing(kind === 'whole' ? 0 : this.#last)
+    this.#later(() => {
+      if (epoch !== this.#epoch) return
+      this.#watcher?.connected(true, '')
+      this.#watcher?.begin(kind)
+      this.#hand(standing)
+      this.#watcher?.synced()
+    })
+  }
+
+  // Entries overtake each other on no way.
+  #later(work: () => void): void {
+    const { clock } = this.#bucket
+    this.#toldUntil = Math.max(this.#toldUntil, clock.nowMs + this.#delayMs())
+    clock.after(this.#toldUntil - clock.nowMs, work)
+  }
+
+  #drain(): void {
+    if (!this.#reads || this.#waiting.length === 0) return
+    this.#hand(this.#waiting.splice(0))
+  }
+
+  #hand(entries: readonly SharedEntry[]): void {
+    for (const { key, value, revision } of entries) {
+      this.#last = Math.max(this.#last, revision)
+      this.#bucket.told++
+      this.#bucket.bytesTold += key.length + (value?.length ?? 0)
+    }
+    if (entries.length > 0) this.#watcher?.entries(entries)
+  }
+}
