@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto'
 import type { BandwidthStatus } from '../switch/bandwidth/bandwidth-status.ts'
 import { type ControlLimits, type EdgeComponents, NicType, PortType } from '../switch/control.ts'
 import type { PortCounter } from '../switch/counters.ts'
+import type { OverlayOptions } from '../switch/overlay/options.ts'
 import type { PropertyInput } from '../switch/policies/property.ts'
 import type { AdapterConfig, IovConfig } from './adapter-config.ts'
 import type { VfPlug } from './adapters/switch-adapters.ts'
@@ -93,6 +94,8 @@ export interface SwitchConfig {
   readonly directory: string
   /** Snooping of IGMP and MLD; without it multicast is flooded. */
   readonly snooping?: SnoopingConfig | undefined
+  /** Tunnels to other hosts, which carry the frames of virtual subnets; needs an external port. */
+  readonly overlay?: OverlayOptions | undefined
   /** Ports of different tenants do not exchange frames. */
   readonly isolateTenants?: boolean
   /** Custom properties of the switch. */
