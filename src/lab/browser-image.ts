@@ -41,14 +41,15 @@ export interface BrowserImage {
 export const browserImageFolder = (cacheDirectory: string): string => join(cacheDirectory, 'guest-browser')
 
 const hashOf = (data: string | Uint8Array): string => createHash('sha256').update(data).digest('hex')
-const revision = hashOf(JSON.stringify([browserInit, guestDhcp, modulesWanted])).slice(0, 16)
+/** Of what this version makes an image of. */
+export const imageRevision = hashOf(JSON.stringify([browserInit, guestDhcp, modulesWanted])).slice(0, 16)
 
 /** The image in `folder`, or null if there is none that fits this version. */
 export function readBrowserImage(folder: string): BrowserImage | null {
   const file = join(folder, 'image.json')
   if (!existsSync(file)) return null
   const image = JSON.parse(readFileSync(file, 'utf8')) as BrowserImage
-  return image.revision === revision ? image : null
+  return image.revision === imageRevision ? image : null
 }
 
 /**
@@ -103,7 +104,7 @@ async function makeImage(work: string, made: string, progress: (line: string) =>
   await copyFile(kernel, files.kernel)
   await writeFile(files.initrd, gzipSync(writeCpio(entriesOf(release, modules, busybox)), { level: 1 }))
   const image: BrowserImage = {
-    revision,
+    revision: imageRevision,
     release,
     packages: globSync('*.deb', { cwd: download }).map((file) => decodeURIComponent(basename(file, '.deb'))),
     sha256: {

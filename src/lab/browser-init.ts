@@ -5,7 +5,9 @@ import { GuestPort } from './guest-init.ts'
 /** Words of the kernel command line that spare a guest without disks, ACPI and plugged cards what it would look for. */
 export const BROWSER_KERNEL_WORDS = [
   'console=ttyS0',
+  // Errors of an emulated machine that lacks tables of a real one are nothing that a person in front of the tab could mend.
   'quiet',
+  'loglevel=2',
   'tsc=reliable',
   'nokaslr',
   'noisapnp',
@@ -17,6 +19,8 @@ export const BROWSER_KERNEL_WORDS = [
   'nolapic',
   'mitigations=off',
   'random.trust_cpu=on',
+  // Half a second of tracing that nobody asks for.
+  'initcall_blacklist=init_kprobe_trace,trace_eval_init',
 ] as const
 
 /** The prompt of the shell that says that the guest is up. */

@@ -62,6 +62,11 @@ export function PortPanel({ name }: { readonly name: string }) {
         <button type="button" class="small" onClick={() => select({ kind: 'explain', port: name })}>
           Explain a packet from here
         </button>
+        {port.kind === 'websocket' && !readOnly && (
+          <a href={`/console/guest/?port=${segment(name)}`} target="_blank" rel="noopener opener">
+            Boot a guest in a tab
+          </a>
+        )}
       </div>
       <Tabs tabs={tabs} label={`Parts of port ${name}`} />
     </>

@@ -5,10 +5,14 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, test } from 'node:test'
 import { brotliDecompressSync } from 'node:zlib'
+import { TicketDoor } from '../../endpoints/websocket/ticket.ts'
+import { imageRevision } from '../../lab/browser-image.ts'
+import type { EndpointConfig } from '../config/types.ts'
 import type { Access } from '../control/access.ts'
 import { ControlError } from '../control/control-errors.ts'
 import { controlRoutes, startControlServer } from '../control/control-server.ts'
 import { fakeHost } from '../control/fake-host.ts'
+import type { SwitchHost } from '../host.ts'
 import { type ConsoleServer, consoleAddress, startConsoleServer } from './console-server.ts'
 import { foreignRequest } from './local-browser.ts'
 
@@ -25,6 +29,13 @@ const components = (access: Access = 'change') => ({
   console: join(directory, 'console'),
   access,
 })
+const websocket: Extract<EndpointConfig, { kind: 'websocket' }> = {
+  kind: 'websocket',
+  listen: '127.0.0.1:7801',
+  tokenFile: '',
+  origins: [],
+  framesPerSecond: 1,
+}
 const servers: ConsoleServer[] = []
 after(() => Promise.all(servers.map((server) => server.close())))
 async function start(access?: Access): Promise<ConsoleServer> {
@@ -185,4 +196,81 @@ test('the control socket answers programs and pages of this machine, and no page
 
 test('a request without any host is no browser', () => {
   assert.equal(foreignRequest(new Headers()), null)
+})
+
+describe('the page of a guest in the browser', () => {
+  const app = controlRoutes(components())
+  mkdirSync(join(directory, 'console-guest/assets'), { recursive: true })
+  writeFileSync(join(directory, 'console-guest/guest.html'), '<!doctype html><title>Guest</title>')
+  writeFileSync(join(directory, 'console-guest/assets/v86-1.wasm'), 'wasm')
+
+  test('may run WebAssembly and reach WebSocket ports of the switch, as no other page may', async () => {
+    const host: SwitchHost = {
+      ...fakeHost().host,
+      ports: async () => [
+        { ...(await fakeHost().host.ports())[0]!, endpoint: websocket, detail: { listensAt: '127.0.0.1:7801' } },
+      ],
+    }
+    const page = await controlRoutes({ ...components(), host }).request('/console/guest/')
+    assert.match(await page.text(), /<title>Guest/)
+    const policy = page.headers.get('content-security-policy') ?? ''
+    assert.match(policy, /script-src 'self' 'wasm-unsafe-eval';/)
+    assert.match(policy, /connect-src 'self' ws:\/\/127\.0\.0\.1:7801; worker-src blob:;/)
+    assert.doesNotMatch(policy, /unsafe-inline|'unsafe-eval'|\*/)
+    const wasm = await app.request('/console/guest/assets/v86-1.wasm')
+    assert.equal(wasm.headers.get('content-type'), 'application/wasm')
+    assert.doesNotMatch(wasm.headers.get('content-security-policy') ?? '', /unsafe/)
+  })
+
+  test('says which command fetches what the guest boots, and serves nothing else of the cache', async () => {
+    for (const name of ['image.json', 'vmlinuz']) {
+      const answer = await app.request(`/console/guest/image/${name}`)
+      assert.equal(answer.status, 404)
+      assert.match(((await answer.json()) as { message: string }).message, /vmswitch browser-guest fetch/)
+    }
+    mkdirSync(join(directory, 'guest-browser'))
+    writeFileSync(join(directory, 'guest-browser/image.json'), JSON.stringify({ revision: imageRevision }))
+    writeFileSync(join(directory, 'guest-browser/vmlinuz'), 'kernel')
+    writeFileSync(join(directory, 'guest-browser/other'), 'no')
+    assert.equal(await (await app.request('/console/guest/image/vmlinuz')).text(), 'kernel')
+    for (const path of ['other', '..%2fsecret.txt', '%2e%2e/console/secret.txt'])
+      assert.equal((await app.request(`/console/guest/image/${path}`)).status, 404, path)
+  })
+})
+
+describe('a ticket for a WebSocket port', () => {
+  const tokenFile = join(directory, 'tab.token')
+  const token = 't'.repeat(43)
+  writeFileSync(tokenFile, `${token}\n`)
+  const host: SwitchHost = {
+    ...fakeHost().host,
+    ports: async () => {
+      const [first] = await fakeHost().host.ports()
+      return [
+        { ...first!, name: 'tab', endpoint: { ...websocket, tokenFile }, detail: { listensAt: '127.0.0.1:7801' } },
+        { ...first!, name: 'alpha' },
+      ]
+    },
+  }
+  const asked = (port: string, access: Access = 'change', headers: Record<string, string> = { origin: 'http://127.0.0.1:1' }) =>
+    controlRoutes({ ...components(access), host }).request(`/v1/ports/${port}/ticket`, { method: 'POST', headers })
+
+  test('opens the port for the page that asks, and does not tell the token', async () => {
+    const answer = await asked('tab')
+    assert.equal(answer.status, 201)
+    assert.equal(answer.headers.get('cache-control'), 'no-store')
+    const text = await answer.text()
+    assert.ok(!text.includes(token))
+    const { url, protocols } = JSON.parse(text) as { url: string; protocols: string[] }
+    assert.equal(url, 'ws://127.0.0.1:7801/')
+    const door = new TicketDoor(token)
+    assert.ok(door.opens(String(protocols[1]), 'http://127.0.0.1:1', Date.now()))
+  })
+
+  test('is refused to who may only look, to programs, and for ports of another kind', async () => {
+    assert.equal((await asked('tab', 'read')).status, 403)
+    assert.equal((await asked('tab', 'change', {})).status, 400)
+    assert.equal((await asked('alpha')).status, 400)
+    assert.equal((await asked('nobody')).status, 404)
+  })
 })

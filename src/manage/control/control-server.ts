@@ -13,6 +13,7 @@ import { pathText } from '../config/diagnostics.ts'
 import { explainIssues } from '../config/explain.ts'
 import { portSchema } from '../config/schema.ts'
 import { addConsoleRoutes } from '../console/console-files.ts'
+import { addTicketRoute, relayOrigins } from '../console/guest-tickets.ts'
 import { foreignRequest, refusedResponse } from '../console/local-browser.ts'
 import { addDiagnosisRoutes } from '../diagnosis/diagnosis-routes.ts'
 import type { EventBus } from '../events/event-bus.ts'
@@ -151,7 +152,8 @@ export function controlRoutes(components: ControlComponents): Hono {
       return context.body(await metrics(format), 200, { 'content-type': metricsFormats[format] })
     })
   addDiagnosisRoutes(app, host, body)
-  if (console !== undefined) addConsoleRoutes(app, console)
+  addTicketRoute(app, host)
+  if (console !== undefined) addConsoleRoutes(app, console, () => relayOrigins(host))
   return app
 }
 
