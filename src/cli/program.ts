@@ -1,6 +1,7 @@
 // The command line's grammar: commands, arguments, options. What a command does is in commands/, loaded when it is called.
 import { Argument, Command, CommanderError, Option } from 'commander'
 import { addAdapterCommands } from './adapter-commands.ts'
+import { addBrowserGuestCommands } from './browser-guest-commands.ts'
 import { type CommandContext, type CommonOptions, processContext } from './command-context.ts'
 import type { UpOptions } from './commands/up.ts'
 import type { VerifyArguments } from './commands/verify.ts'
@@ -154,6 +155,7 @@ export function createProgram(version: string, finish: (exitCode: number) => voi
   addDiagnosisCommands(program, asks, run)
   addServiceCommands(program, asks, run)
   addTokenCommands(program, run)
+  addBrowserGuestCommands(program, asks, run)
   addLabCommands(program, run)
 
   type VmmOptions = { vmm: (typeof vmmNames)[number]; memory: number; config?: string }

@@ -63,9 +63,9 @@ export function PortPanel({ name }: { readonly name: string }) {
           Explain a packet from here
         </button>
         {port.kind === 'websocket' && !readOnly && (
-          <a href={`/console/guest/?port=${segment(name)}`} target="_blank" rel="noopener opener">
+          <button type="button" class="small" onClick={() => window.open(`/console/guest/?port=${segment(name)}`)}>
             Boot a guest in a tab
-          </a>
+          </button>
         )}
       </div>
       <Tabs tabs={tabs} label={`Parts of port ${name}`} />

@@ -83,7 +83,10 @@ export const noGuestPort = (kind: string): VmmAnswer =>
   )
 
 export const noBrowserGuest = (): VmmAnswer =>
-  unsupported('a port of kind websocket is for guests in browsers', 'use kind: vhost-user')
+  unsupported(
+    'a port of kind websocket is for guests in browsers',
+    'use kind: vhost-user; for v86, "vmswitch browser-guest url PORT"',
+  )
 
 export const noMemoryKind = (): VmmAnswer =>
   unsupported('an endpoint of kind memory exists inside the switch only', 'use kind: vhost-user')
