@@ -20,7 +20,11 @@ const TAKEN_BACK_MS = 20_000
 async function startService(): Promise<{ readonly child: ChildProcess; readonly url: string }> {
   const config = join(directory, 'net.json')
   const ports = [{ name: 'alpha', endpoint: { kind: 'memory' } }]
-  writeFileSync(config, JSON.stringify({ switch: { name: 'net', ports }, runtime: { directory: join(directory, 'run') } }))
+  const extensions = [{ use: 'impairment' }]
+  writeFileSync(
+    config,
+    JSON.stringify({ switch: { name: 'net', extensions, ports }, runtime: { directory: join(directory, 'run') } }),
+  )
   const state = ['--state', join(directory, 'state'), '--control', join(directory, 'c.sock'), '--apply', config]
   const listen = ['--listen', '127.0.0.1:0', '--tls-self-signed', '--token-file', tokens, '--json']
   const child = spawn(bin, ['serve', ...state, ...listen], { stdio: ['ignore', 'pipe', 'ignore'] })
@@ -100,6 +104,55 @@ describe('the console on the network', { skip: noBrowser }, () => {
     await page.keyboard.press('Escape')
   })
 
+  test('sets isolation, routing domains and properties of extensions, as the switch reads them', async () => {
+    const { page } = browser
+    const asked = `fetch('/v1/properties?port=alpha', { headers: { authorization: 'Bearer ' + Object.values(sessionStorage)[0] } })`
+    const values = async () => {
+      const all = (await page.evaluate(`${asked}.then((answer) => answer.json())`)) as { type: string; value: unknown }[]
+      return Object.fromEntries(all.map(({ type, value }) => [type, value]))
+    }
+    await page.click('[data-port=alpha]')
+    await page.getByRole('tab', { name: 'Policies', exact: true }).click()
+
+    const isolation = page.locator('[data-policy=isolation]')
+    await isolation.locator('[name=mode]').selectOption('vlan')
+    await isolation.locator('[name=defaultIsolationId]').fill('4095')
+    assert.match(String(await isolation.locator('.problem').textContent()), /from 0 to 4094/)
+    await isolation.locator('[name=defaultIsolationId]').fill('30')
+    await isolation.getByRole('button', { name: 'Save' }).click()
+    await until(async () => 'isolation' in (await values()), 'the isolation')
+
+    const domains = page.getByRole('region', { name: 'Routing domains' })
+    await domains.getByText('Add a routing domain').first().click()
+    await domains.locator('[name=routingDomainId]').fill('952c5004-4465-451c-8cb8-fa9ab382b773')
+    await domains.locator('[name=routingDomainName]').fill('red')
+    await domains.locator('[name=isolationIds]').fill('30 web, 31')
+    await domains.getByRole('button', { name: 'Add the routing domain' }).click()
+    await domains.locator('summary', { hasText: 'red' }).waitFor()
+
+    const custom = page.getByRole('region', { name: 'Properties of extensions' })
+    await custom.getByText('Add a property').first().click()
+    await custom.locator('[name=property]').fill('impairment')
+    await custom.locator('[name=value]').fill('{ "loss": 200 }')
+    await custom.getByRole('button', { name: 'Add the property' }).click()
+    await custom.locator('.problem', { hasText: 'loss' }).waitFor()
+    await custom.locator('[name=value]').fill('{ "loss": 2 }')
+    await custom.getByRole('button', { name: 'Add the property' }).click()
+    await custom.locator('summary', { hasText: 'impairment' }).waitFor()
+    assert.deepEqual(await values(), {
+      isolation: { mode: 'vlan', defaultIsolationId: 30, allowUntaggedTraffic: false },
+      'routing-domain': {
+        routingDomainId: '952c5004-4465-451c-8cb8-fa9ab382b773',
+        routingDomainName: 'red',
+        isolationIds: [{ isolationId: 30, name: 'web' }, { isolationId: 31 }],
+      },
+      custom: { loss: 2 },
+    })
+    await custom.getByRole('button', { name: 'Remove' }).click()
+    await until(async () => !('custom' in (await values())), 'the end of the property')
+    await page.keyboard.press('Escape')
+  })
+
   test('lets a reader look only, and nobody after the token was taken back', async () => {
     const { page } = browser
     await signOut()
@@ -130,7 +183,7 @@ describe('the console on the network', { skip: noBrowser }, () => {
 
   test('has complained about nothing but what was refused', () => {
     assert.deepEqual(
-      browser.complaints.filter((one) => !/status of (401|429)/.test(one)),
+      browser.complaints.filter((one) => !/status of (401|422|429)/.test(one)),
       [],
     )
   })

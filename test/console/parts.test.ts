@@ -8,6 +8,7 @@ import { stepsAt } from '../../console/src/house/trace-steps.ts'
 import { headersOf } from '../../console/src/panel/decode.ts'
 import { frameOf } from '../../console/src/panel/frames.ts'
 import { forms, policyValue, problemsOf, shownFields, typedOf } from '../../console/src/panel/policy-forms.ts'
+import { domainProblems, domainValue, jsonValue, typedDomain } from '../../console/src/panel/property-values.ts'
 import { timelineOf } from '../../console/src/panel/timeline.ts'
 import { ratesOf } from '../../console/src/state/rates.ts'
 import { bitRate, duration, flowLevel, nanoseconds } from '../../console/src/units.ts'
@@ -92,6 +93,11 @@ describe('the forms of policies', () => {
     security: [{ allowMacSpoofing: true, virtualSubnetId: 5000 }],
     protection: [{ dhcpGuard: true, stormLimit: '10mbit', sourceGuard: ['10.0.0.0/8', 'learned'] }, { stormLimit: 100 }],
     bandwidth: [{ reservationMbps: 100 }],
+    isolation: [
+      { mode: 'vlan', defaultIsolationId: 4094, allowUntaggedTraffic: true },
+      { mode: 'native-virtual-subnet', defaultIsolationId: 0xffffff },
+      { mode: 'none' },
+    ],
   } as const
 
   test('give back what was set, as the switch reads it', () => {
@@ -112,6 +118,8 @@ describe('the forms of policies', () => {
     assert.deepEqual(wrong('vlan', { mode: 'trunk', trunkVlanIds: '10, 30-20' }), ['trunkVlanIds'])
     assert.deepEqual(wrong('vlan', { mode: 'private', primaryVlanId: '0', secondaryVlanId: '2' }), ['primaryVlanId'])
     assert.deepEqual(wrong('protection', { stormLimit: 'much' }), ['stormLimit'])
+    assert.deepEqual(wrong('isolation', { mode: 'vlan', defaultIsolationId: '4095' }), ['defaultIsolationId'])
+    assert.deepEqual(wrong('isolation', { mode: 'native-virtual-subnet', defaultIsolationId: '4095' }), [])
     assert.deepEqual(wrong('security', { dynamicIpAddressLimit: '-1' }), ['dynamicIpAddressLimit'])
   })
 
@@ -121,6 +129,41 @@ describe('the forms of policies', () => {
       shownFields(form('vlan'), typed).map(({ key }) => key),
       ['mode', 'pvlanMode', 'primaryVlanId', 'secondaryVlanIds'],
     )
+  })
+})
+
+describe('properties of which a port has several', () => {
+  const routingDomainId = '952c5004-4465-451c-8cb8-fa9ab382b773'
+
+  test('routing domains come back as the switch reads them', () => {
+    const isolationIds = [{ isolationId: 5001, name: 'web of a customer' }, { isolationId: 5002 }]
+    for (const value of [{ routingDomainId, routingDomainName: 'red', isolationIds }, { routingDomainId }]) {
+      const typed = typedDomain(value, '')
+      assert.deepEqual(domainProblems(typed), {})
+      const read = (one: unknown) => parseStandardProperty('routing-domain', one)
+      assert.deepEqual(read(domainValue(typed)), read(value))
+    }
+  })
+
+  test('what is wrong with a routing domain stands at its field, and the switch refuses it too', () => {
+    const right = { routingDomainId, routingDomainName: '', isolationIds: '' }
+    for (const [field, text] of [
+      ['routingDomainId', 'red'],
+      ['routingDomainName', 'x'.repeat(128)],
+      ['isolationIds', '4294967296 web'],
+      ['isolationIds', `1 ${'x'.repeat(128)}`],
+    ] as const) {
+      const typed = { ...right, [field]: text }
+      assert.deepEqual(Object.keys(domainProblems(typed)), [field])
+      assert.throws(() => parseStandardProperty('routing-domain', domainValue(typed)))
+    }
+    assert.deepEqual(Object.keys(domainProblems({ ...right, isolationIds: 'web' })), ['isolationIds'])
+  })
+
+  test('a value is JSON, or a word', () => {
+    assert.deepEqual(jsonValue(' {"delay": "10ms"} '), { delay: '10ms' })
+    assert.deepEqual(['fast', '7', 'true', '"7"'].map(jsonValue), ['fast', 7, true, '7'])
+    assert.throws(() => jsonValue('{ delay: 1 }'), /no JSON/)
   })
 })
 

@@ -6,8 +6,8 @@ import type { AclStatus } from '../../../src/manage/policies/acl-calls.ts'
 import { call, textOf } from '../state/api.ts'
 import { tell, useStore } from '../state/store.ts'
 import { exact } from '../units.ts'
+import { Input } from './input.tsx'
 import type { Field, Typed } from './policy-forms.ts'
-import { Input } from './policy-pane.tsx'
 
 const PERIOD_MS = 2000
 const WEIGHT_MAX = 65_535

@@ -5,8 +5,8 @@ import type { TraceReport, TraceStep } from '../../../src/manage/diagnosis/diagn
 import { call, textOf } from '../state/api.ts'
 import { update, useStore } from '../state/store.ts'
 import { type FrameKind, type FrameWish, frameKinds, frameOf } from './frames.ts'
+import { Input } from './input.tsx'
 import { PanelHead } from './panel.tsx'
-import { Input } from './policy-pane.tsx'
 
 const UNKNOWN_MAC = '02:00:00:00:00:01'
 const kindWords: Readonly<Record<FrameKind, string>> = {

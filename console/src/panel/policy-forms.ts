@@ -25,6 +25,8 @@ export interface PolicyForm {
 }
 
 const VLAN_MAX = 4094
+const VIRTUAL_SUBNET_MAX = 0xffffff
+const virtualSubnets = ['native-virtual-subnet', 'external-virtual-subnet'] as const
 const RANGES = 'such as 10, 20-29'
 const pvlan = ['isolated', 'community', 'promiscuous'] as const
 
@@ -99,6 +101,31 @@ export const forms: readonly PolicyForm[] = [
         kind: 'text',
         hint: 'addresses, prefixes, or the word learned; empty: any',
       },
+    ],
+  },
+  {
+    type: 'isolation',
+    title: 'Isolation',
+    about: 'Which network the guest is in, and how the switch knows its frames.',
+    fields: [
+      { key: 'mode', label: 'Mode', kind: 'choice', choices: ['none', ...virtualSubnets, 'vlan'] },
+      {
+        key: 'defaultIsolationId',
+        label: 'Virtual subnet of frames without one',
+        kind: 'number',
+        min: 0,
+        max: VIRTUAL_SUBNET_MAX,
+        when: ['mode', virtualSubnets],
+      },
+      {
+        key: 'defaultIsolationId',
+        label: 'VLAN of frames without one',
+        kind: 'number',
+        min: 0,
+        max: VLAN_MAX,
+        when: ['mode', ['vlan']],
+      },
+      { key: 'allowUntaggedTraffic', label: 'Guest may send untagged frames', kind: 'flag' },
     ],
   },
   {

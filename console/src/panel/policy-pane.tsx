@@ -2,12 +2,14 @@
 import './policy-pane.css'
 import { useCallback, useEffect, useId, useState } from 'preact/hooks'
 import type { PropertyStatus } from '../../../src/manage/host.ts'
-import { Switch } from '../parts/switch.tsx'
 import { call, textOf } from '../state/api.ts'
-import { refresh } from '../state/live.ts'
 import { tell, useStore } from '../state/store.ts'
 import { AclSection } from './acl-section.tsx'
-import { type Field, forms, type PolicyForm, policyValue, problemsOf, shownFields, type Typed, typedOf } from './policy-forms.ts'
+import { CustomProperties } from './custom-properties.tsx'
+import { Input } from './input.tsx'
+import { forms, type PolicyForm, policyValue, problemsOf, shownFields, type Typed, typedOf } from './policy-forms.ts'
+import { RoutingDomains } from './routing-domains.tsx'
+import { useChange } from './use-change.ts'
 
 type Value = Readonly<Record<string, unknown>>
 
@@ -23,14 +25,18 @@ export function PolicyPane({ port }: { readonly port: string }) {
   }, [port])
   useEffect(look, [port, changes])
   if (properties === null) return <p class="empty">Reading policies …</p>
-  const others = properties.filter(({ type }) => !type.endsWith('acl') && !forms.some((form) => form.type === type))
+  const shown = (type: string): boolean =>
+    type.endsWith('acl') || type === 'routing-domain' || type === 'custom' || forms.some((form) => form.type === type)
+  const others = properties.filter(({ type }) => !shown(type))
   return (
     <div class="policies">
       {forms.map((form) => {
         const has = properties.find(({ type }) => type === form.type)
         return <Policy key={`${form.type} ${JSON.stringify(has?.value)}`} port={port} form={form} has={has} onSaved={look} />
       })}
+      <RoutingDomains port={port} domains={properties.filter(({ type }) => type === 'routing-domain')} onSaved={look} />
       <AclSection port={port} />
+      <CustomProperties port={port} properties={properties.filter(({ type }) => type === 'custom')} onSaved={look} />
       {others.length > 0 && <h3>Other properties</h3>}
       {others.map((property) => (
         <details key={property.instance} class="other">
@@ -55,34 +61,23 @@ function Policy({ port, form, has, onSaved }: PolicyProps) {
   const readOnly = useStore((state) => state.readOnly)
   const [typed, setTyped] = useState<Typed>(() => typedOf(form, has?.value as Value | undefined))
   const [changed, setChanged] = useState(false)
-  const [refused, setRefused] = useState('')
+  const { refused, forget, carryOut } = useChange(onSaved)
   const id = useId()
   const problems = problemsOf(form, typed)
   const wrong = Object.keys(problems).length > 0
   const type = (key: string, text: string): void => {
     setTyped({ ...typed, [key]: text })
     setChanged(true)
-    setRefused('')
-  }
-  const carryOut = async (work: () => Promise<unknown>, done: string): Promise<void> => {
-    try {
-      await work()
-      setChanged(false)
-      tell('good', `${port}: ${done}`)
-      onSaved()
-      await refresh()
-    } catch (error) {
-      setRefused(textOf(error))
-    }
+    forget()
   }
   const save = (event: Event): void => {
     event.preventDefault()
     if (wrong) return
     const property = { port, type: form.type, value: policyValue(form, typed, has?.value as Value | undefined) }
-    void carryOut(() => call(has === undefined ? 'POST' : 'PUT', '/v1/properties', property), `${form.title} saved`)
+    void carryOut(() => call(has === undefined ? 'POST' : 'PUT', '/v1/properties', property), `${port}: ${form.title} saved`)
   }
   const remove = (): void =>
-    void carryOut(() => call('POST', '/v1/properties/remove', { port, type: form.type }), `${form.title} removed`)
+    void carryOut(() => call('POST', '/v1/properties/remove', { port, type: form.type }), `${port}: ${form.title} removed`)
   return (
     <form class="policy" onSubmit={save} data-policy={form.type} aria-labelledby={`${id}-title`}>
       <h3 id={`${id}-title`}>
@@ -93,7 +88,7 @@ function Policy({ port, form, has, onSaved }: PolicyProps) {
         <legend class="unseen">{form.title}</legend>
         {shownFields(form, typed).map((field) => (
           <Input
-            key={field.key}
+            key={`${field.key} ${field.label}`}
             id={`${id}-${field.key}`}
             field={field}
             text={typed[field.key] ?? ''}
@@ -118,62 +113,5 @@ function Policy({ port, form, has, onSaved }: PolicyProps) {
         </div>
       </fieldset>
     </form>
-  )
-}
-
-interface InputProps {
-  readonly id: string
-  readonly field: Field
-  readonly text: string
-  readonly problem: string | undefined
-  readonly onType: (text: string) => void
-}
-
-export function Input({ id, field: { key, kind, label, hint, choices }, text, problem, onType }: InputProps) {
-  const typed = (event: Event): void => onType((event.currentTarget as HTMLInputElement | HTMLSelectElement).value)
-  const described = problem !== undefined ? `${id}-problem` : hint !== undefined ? `${id}-hint` : undefined
-  if (kind === 'flag')
-    return (
-      <div class="flag">
-        <Switch on={text === 'true'} disabled={false} label={label} onChange={(on) => onType(on ? 'true' : '')} />
-        <span aria-hidden="true">{label}</span>
-      </div>
-    )
-  return (
-    <div class="field">
-      <label for={id}>{label}</label>
-      {kind === 'choice' ? (
-        <select id={id} name={key} value={text} onChange={typed}>
-          {choices?.map((choice) => (
-            <option key={choice} value={choice}>
-              {choice}
-            </option>
-          ))}
-        </select>
-      ) : (
-        <input
-          id={id}
-          name={key}
-          value={text}
-          inputMode={kind === 'number' ? 'numeric' : 'text'}
-          onInput={typed}
-          aria-invalid={problem !== undefined}
-          aria-describedby={described}
-          autoComplete="off"
-          spellcheck={false}
-        />
-      )}
-      {problem !== undefined ? (
-        <p class="problem" id={`${id}-problem`}>
-          {problem}
-        </p>
-      ) : (
-        hint !== undefined && (
-          <p class="hint" id={`${id}-hint`}>
-            {hint}
-          </p>
-        )
-      )}
-    </div>
   )
 }
