@@ -1,0 +1,283 @@
+// The shared bucket on NATS JetStream KV.
+//
+// The rule it must not break: whatever the connection does, its watcher hears every key's last state in the order of the bucket, or is told
+// that it hears nothing; a write is done only if the server said so.
+import {
+  type Consumer,
+  type ConsumerMessages,
+  DeliverPolicy,
+  JetStreamApiError,
+  type JetStreamClient,
+  type JetStreamManager,
+  type JsMsg,
+  jetstream,
+  jetstreamManager,
+} from '@nats-io/jetstream'
+import { Kvm } from '@nats-io/kv'
+import { type Authenticator, connect, headers, type NatsConnection } from '@nats-io/transport-node'
+import { ClusterError } from './cluster-error.ts'
+import { bucketOf } from './keys.ts'
+import { RECORD_BYTES_MAX } from './records.ts'
+import type { SharedEntry, SharedStore, StoreWatcher, WriteRefusal, WriteResult } from './shared-store.ts'
+
+const CONNECT_TIMEOUT_MS = 10_000
+const WRITE_TIMEOUT_MS = 5000
+const RECONNECT_WAIT_MS = 500
+const RECONNECT_JITTER_MS = 500
+const PING_MS = 2000
+const PINGS_MISSED_MAX = 2
+const REWATCH_MS = 1000
+/** Entries that the server sends ahead of what was read. */
+const AHEAD_MAX = 1000
+const BUCKET_BYTES_MAX = 256 * 1024 * 1024
+/** Server's codes: the revision was another one; there is no room. */
+const WRONG_REVISION = [10071, 10164]
+const NO_ROOM = [10077, 10047, 10023, 10122, 10054]
+
+export interface NatsStoreOptions {
+  readonly servers: readonly string[]
+  readonly network: string
+  /** Name of this host: of its connection, and of the subjects on which it gets answers. */
+  readonly host: string
+  readonly tls: boolean
+  /** File with the certificates of the authorities, PEM. */
+  readonly ca?: string | undefined
+  readonly authenticator?: Authenticator | undefined
+  /** Copies of the bucket, if this host makes it. Without it: three in a cluster of three, else one. */
+  readonly replicas?: number | undefined
+}
+
+export class NatsStore implements SharedStore {
+  readonly #connection: NatsConnection
+  readonly #stream: string
+  readonly #subject: string
+  #client: JetStreamClient | null = null
+  #manager: JetStreamManager | null = null
+  #watcher: StoreWatcher | null = null
+  #messages: ConsumerMessages | null = null
+  /** Identity of the bucket: another one begins to count anew. */
+  #made: string | null = null
+  #last = 0
+  #isUp = true
+  #round = 0
+  #closed = false
+  #retry: NodeJS.Timeout | undefined
+
+  private constructor(connection: NatsConnection, network: string) {
+    this.#connection = connection
+    this.#stream = `KV_${bucketOf(network)}`
+    this.#subject = `$KV.${bucketOf(network)}.`
+  }
+
+  /**
+   * Connects, and makes the bucket where it is missing. Throws ClusterError `unreachable`, `not-permitted`, `no-jetstream`,
+   * `no-network`.
+   */
+  static async open(options: NatsStoreOptions): Promise<NatsStore> {
+    const connection = await connectNats(options)
+    try {
+      const store = new NatsStore(connection, options.network)
+      store.#client = jetstream(connection, { timeout: WRITE_TIMEOUT_MS })
+      store.#manager = await jetstreamManager(connection, { checkAPI: false, timeout: WRITE_TIMEOUT_MS })
+      await store.#findBucket(options)
+      void store.#followConnection()
+      return store
+    } catch (error) {
+      await connection.close()
+      throw error
+    }
+  }
+
+  watch(watcher: StoreWatcher): void {
+    this.#watcher = watcher
+    void this.#rewatch()
+  }
+
+  async write(key: string, value: string | null, expected: number): Promise<WriteResult> {
+    if (!this.#isUp || this.#closed) return refusal('unreachable', 'there is no connection')
+    try {
+      const first = await this.#publish(key, value, expected)
+      if (first.done || first.code !== 'changed' || expected !== 0) return first
+      // What was deleted stands there as a mark, whose revision the server wants to hear.
+      const mark = await this.#manager!.streams.getMessage(this.#stream, { last_by_subj: this.#subject + key })
+      if (mark === null || !isMark(mark.header.get('KV-Operation'))) return first
+      return await this.#publish(key, value, mark.seq)
+    } catch (error) {
+      return refusal(codeOf(error), (error as Error).message)
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    clearTimeout(this.#retry)
+    this.#messages?.stop()
+    await this.#connection.close()
+  }
+
+  async #publish(key: string, value: string | null, expected: number): Promise<WriteResult> {
+    const marks = headers()
+    if (value === null) marks.set('KV-Operation', 'DEL')
+    try {
+      const { seq } = await this.#client!.publish(this.#subject + key, value ?? '', {
+        expect: { lastSubjectSequence: expected },
+        timeout: WRITE_TIMEOUT_MS,
+        ...(value === null ? { headers: marks } : {}),
+      })
+      return { done: true, revision: seq }
+    } catch (error) {
+      return refusal(codeOf(error), (error as Error).message)
+    }
+  }
+
+  async #findBucket({ network, replicas }: NatsStoreOptions): Promise<void> {
+    try {
+      this.#made = (await this.#manager!.streams.info(this.#stream)).created
+      return
+    } catch (error) {
+      const code = apiCode(error)
+      if (code === 10039 || code === 10076)
+        throw new ClusterError(
+          'no-jetstream',
+          'the NATS server has no JetStream for this account: switch it on in its configuration',
+        )
+      if (code !== 10059) throw joinError(error, 'the network can not be asked for')
+    }
+    const servers = this.#connection.info?.connect_urls?.length ?? 1
+    try {
+      await new Kvm(this.#client!).create(bucketOf(network), {
+        history: 1,
+        replicas: replicas ?? (servers >= 3 ? 3 : 1),
+        max_bytes: BUCKET_BYTES_MAX,
+        maxValueSize: RECORD_BYTES_MAX,
+        description: `vmswitch network ${network}`,
+      })
+      this.#made = (await this.#manager!.streams.info(this.#stream)).created
+    } catch (error) {
+      throw joinError(error, `there is no network "${network}" yet, and it can not be made`)
+    }
+  }
+
+  async #followConnection(): Promise<void> {
+    for await (const { type } of this.#connection.status()) {
+      if (type === 'disconnect' || type === 'staleConnection') this.#gone(`the connection to the NATS server is lost`)
+      else if (type === 'reconnect' && !this.#closed) void this.#rewatch()
+    }
+  }
+
+  #gone(why: string): void {
+    this.#isUp = false
+    this.#round++
+    this.#messages?.stop()
+    this.#messages = null
+    this.#watcher?.connected(false, why)
+  }
+
+  // Begins to listen: to what is new since the last entry, or, in another bucket than before, to all of it.
+  async #rewatch(): Promise<void> {
+    if (this.#watcher === null || this.#closed) return
+    const round = ++this.#round
+    const isOld = (): boolean => round !== this.#round || this.#closed
+    clearTimeout(this.#retry)
+    this.#messages?.stop()
+    this.#messages = null
+    try {
+      const { state, created } = await this.#manager!.streams.info(this.#stream)
+      if (isOld()) return
+      const isSame = created === this.#made && this.#last > 0 && state.last_seq >= this.#last
+      this.#made = created
+      if (!isSame) this.#last = 0
+      const consumer = await this.#client!.consumers.get(this.#stream, {
+        filter_subjects: `${this.#subject}>`,
+        ...(isSame
+          ? { deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: this.#last + 1 }
+          : { deliver_policy: DeliverPolicy.LastPerSubject }),
+      })
+      if (isOld()) return
+      this.#isUp = true
+      this.#watcher.connected(true, '')
+      this.#watcher.begin(isSame ? 'rest' : 'whole')
+      await this.#listen(consumer, isOld, isSame ? this.#last >= state.last_seq : state.messages === 0)
+    } catch (error) {
+      if (isOld()) return
+      this.#gone(`the network can't be heard: ${(error as Error).message}`)
+    }
+    if (this.#closed || this.#connection.isClosed()) return
+    this.#retry = setTimeout(() => void this.#rewatch(), REWATCH_MS)
+  }
+
+  /** Hands on what comes, in batches, until the connection goes or another round begins. */
+  async #listen(consumer: Consumer, isOld: () => boolean, isEmpty: boolean): Promise<void> {
+    let batch: SharedEntry[] = []
+    let isSynced = isEmpty
+    let isLast = isEmpty
+    const hand = (): void => {
+      if (isOld()) return
+      const full = batch
+      batch = []
+      if (full.length > 0) this.#watcher!.entries(full)
+      if (isLast && !isSynced) {
+        isSynced = true
+        this.#watcher!.synced()
+      }
+    }
+    if (isEmpty) this.#watcher!.synced()
+    const messages = await consumer.consume({ max_messages: AHEAD_MAX })
+    if (isOld()) {
+      messages.stop()
+      return
+    }
+    this.#messages = messages
+    for await (const message of messages) {
+      if (isOld()) return
+      if (batch.length === 0) setImmediate(hand)
+      batch.push(this.#entryOf(message))
+      this.#last = message.seq
+      if (message.info.pending === 0) isLast = true
+      if (batch.length >= AHEAD_MAX) hand()
+    }
+    if (!isOld()) this.#gone('the NATS server ended the watch')
+  }
+
+  #entryOf(message: JsMsg): SharedEntry {
+    const isGone = isMark(message.headers?.get('KV-Operation'))
+    return { key: message.subject.slice(this.#subject.length), value: isGone ? null : message.string(), revision: message.seq }
+  }
+}
+
+async function connectNats({ servers, host, tls, ca, authenticator }: NatsStoreOptions): Promise<NatsConnection> {
+  try {
+    return await connect({
+      servers: [...servers],
+      name: `vmswitch ${host}`,
+      inboxPrefix: `_INBOX_${host}`,
+      timeout: CONNECT_TIMEOUT_MS,
+      maxReconnectAttempts: -1,
+      reconnectTimeWait: RECONNECT_WAIT_MS,
+      reconnectJitter: RECONNECT_JITTER_MS,
+      pingInterval: PING_MS,
+      maxPingOut: PINGS_MISSED_MAX,
+      ...(tls ? { tls: ca === undefined ? {} : { caFile: ca } } : {}),
+      ...(authenticator === undefined ? {} : { authenticator }),
+    })
+  } catch (error) {
+    throw joinError(error, `${servers.join(', ')} can not be reached`)
+  }
+}
+
+const refusal = (code: WriteRefusal, message: string): WriteResult => ({ done: false, code, message })
+const isMark = (operation: string | undefined): boolean => operation === 'DEL' || operation === 'PURGE'
+const apiCode = (error: unknown): number => (error instanceof JetStreamApiError ? error.code : 0)
+const isForbidden = (error: unknown): boolean =>
+  /permissions violation|authorization violation|authentication/i.test(String(error))
+
+function codeOf(error: unknown): WriteRefusal {
+  if (WRONG_REVISION.includes(apiCode(error))) return 'changed'
+  if (NO_ROOM.includes(apiCode(error))) return 'full'
+  return isForbidden(error) ? 'not-permitted' : 'unreachable'
+}
+
+function joinError(error: unknown, what: string): ClusterError {
+  const { message } = error as Error
+  if (isForbidden(error)) return new ClusterError('not-permitted', `${what}: the NATS server does not allow it (${message})`)
+  return new ClusterError('unreachable', `${what}: ${message}`)
+}
