@@ -257,6 +257,16 @@ export interface ExtensionHandlers {
   pause?(): void | Promise<void>
   /** FilterRestart. The first one is the place for queries of the configuration (AMB-29). */
   restart?(): void | Promise<void>
+  /**
+   * This module is replaced by another of the same extension: loaded anew, or with other options. Called when it is paused; what it returns
+   * is given to the other one's `takeOver`, on the same processor.
+   */
+  handOver?(): unknown
+  /**
+   * The module that this one replaces has handed over `state`. Called after `restart`, before the first packet. The state is that of
+   * another version, maybe, and of other options: check it.
+   */
+  takeOver?(state: unknown): void
   /** FilterDetach. */
   detach?(): void
 }
@@ -312,8 +322,8 @@ export interface ExtensionDefinition<Options = unknown> {
   readonly version: string
   readonly class: ExtensionClass
   readonly description?: string
-  /** Names of counters shown by `vmswitch counters`. */
-  readonly counters?: readonly string[]
+  /** Names of counters shown by `vmswitch counters`, or what they are with these options: one for each rule, say. At most COUNTERS_MAX. */
+  readonly counters?: readonly string[] | ((options: Options) => readonly string[])
   /** Names and sizes in bytes of memory common to all instances. */
   readonly shared?: (options: Options) => Readonly<Record<string, number>>
   readonly sinks?: (options: Options) => readonly SinkDeclaration[]

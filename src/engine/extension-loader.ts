@@ -15,6 +15,8 @@ import { SinkReader, sinkRingBytes } from './sink-ring.ts'
 const SINK_BUFFER_BYTES = 4 * 1024 * 1024
 const SINK_BYTES_MIN = 4096
 const SINK_BYTES_MAX = 256 * 1024 * 1024
+/** Counters that one extension may declare. */
+export const COUNTERS_MAX = 1024
 const SHARED_BYTES_MAX = 64 * 1024 * 1024
 const classes: readonly ExtensionClass[] = ['capturing', 'filtering', 'forwarding']
 const guid = /^\{?[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\}?$/i
@@ -217,7 +219,7 @@ export async function loadExtension(use: ExtensionUse, components: LoaderCompone
   }
   const { memory, processors } = components
   const key = nextKey++
-  const names = definition.counters ?? []
+  const names = counterNames(use.name, definition, options)
   const counterBytes = Math.max(8, names.length * 8)
   // Everything is checked before anything is reserved: a refused extension leaves nothing behind.
   const sizes = sharedSizes(use.name, definition.shared?.(options) ?? {})
@@ -270,6 +272,15 @@ export async function loadExtension(use: ExtensionUse, components: LoaderCompone
       for (const { at, bytes } of shared) memory.free(at, bytes)
     },
   }
+}
+
+function counterNames(extension: string, { counters = [] }: ExtensionDefinition, options: unknown): readonly string[] {
+  const names = typeof counters === 'function' ? counters(options) : counters
+  if (names.length <= COUNTERS_MAX) return names
+  throw new ExtensionError(
+    'BAD_MODULE',
+    `extension "${extension}" declares ${names.length} counters, not at most ${COUNTERS_MAX}`,
+  )
 }
 
 function sharedSizes(extension: string, declared: Readonly<Record<string, number>>): { name: string; bytes: number }[] {

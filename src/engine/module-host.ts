@@ -16,6 +16,7 @@ import { describeError } from '../switch/describe-error.ts'
 import { createSwitchHandle } from '../switch/handle.ts'
 import { takeKeptPackets } from '../switch/kept-packets.ts'
 import { Module } from '../switch/module.ts'
+import { handOver } from './hand-over.ts'
 import type { ModulePlan, ModuleReport, Question } from './messages.ts'
 import { ModuleTimers } from './module-timers.ts'
 import type { Processor } from './processor.ts'
@@ -241,7 +242,13 @@ export class ModuleHost {
         paused,
         'pause',
       )
-      this.#processor.dataPath.stack.set(order.map((key) => this.#modules.get(key)!))
+      const stack = order.map((key) => this.#modules.get(key)!)
+      handOver(
+        leaving.map((key) => this.#modules.get(key)!),
+        stack,
+        this.#report,
+      )
+      this.#processor.dataPath.stack.set(stack)
       // A held packet of a module that left goes on below the nearest module above that is still there.
       const above = (old: number): number => {
         for (let i = old - 1; i >= 0; i--) {

@@ -34,6 +34,11 @@ const ALL_DESTINATIONS = -1
 export class Batch extends ForwardingBatch {
   /** OR of the flags of packets that may be among them: whether any has 802.1Q information. */
   mayBeTagged = false
+  /**
+   * True for a frame that an operator has traced (`vmswitch trace`): what is done to it goes nowhere. Decide as ever, and remember nothing of
+   * it: no connection, no address, no use of a limit. Counters are put back by the switch.
+   */
+  isTraced = false
   // True after header bytes were changed: parsed fields are stale until `settle`.
   private changed = false
 

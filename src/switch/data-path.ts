@@ -75,7 +75,8 @@ export class DataPath implements DropLogOwner, InjectionsOwner, AdmissionOwner {
   private readonly pool: PacketPool
   private readonly counters: Counters
   private readonly delivery: Delivery
-  private readonly batch: Batch
+  /** The packets in work. */
+  readonly batch: Batch
   readonly lost: DropLog
   private readonly copier: FrameCopier
   private readonly shortCut: ShortCut | undefined

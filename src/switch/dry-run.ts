@@ -2,7 +2,7 @@
 // only what would have an effect outside is another: counters, the table that learns, and the queues that frames are delivered to.
 //
 // The rules it must not break: the code that decides is the one that decides for guests' frames; nothing is delivered, counted or
-// learned. What an extension itself remembers of a frame that it has seen, it remembers.
+// learned. Extensions are told by `batch.isTraced`; one that does not look at it remembers the frame as it does any other.
 import type { PacketKernels } from '../kernels/by-packet.ts'
 import { BURST_MAX, HEADER_COPY, PF_ORIGINATED, PF_OWNED, PF_SAFE, POOL_SLOTS } from '../kernels/layout.ts'
 import type { Batch } from '../ndis/batch.ts'
@@ -120,6 +120,7 @@ function dryPath(options: DryRunOptions, components: DryRunComponents, macs: Mac
     reportAll: true,
   })
   ;(path as { contexts: SwitchContextTypes }).contexts = main.contexts // what modules declared stays declared
+  path.batch.isTraced = true
   path.forwarding.nowSeconds = main.forwarding.nowSeconds
   path.forwarding.learnsNothing = true
   path.guards.learns = false

@@ -209,7 +209,8 @@ export class ExtensionHost {
     this.modules = extensions.map((extension, index) => {
       const definition = extension.definition as unknown as ExtensionDefinition
       const options = definition.parseOptions ? structuredClone(definition.parseOptions(extension.options)) : extension.options
-      const counters = new Float64Array(definition.counters?.length ?? 0)
+      const names = typeof definition.counters === 'function' ? definition.counters(options) : definition.counters
+      const counters = new Float64Array(names?.length ?? 0)
       const shared = new Map(
         Object.entries(definition.shared?.(options) ?? {}).map(([name, bytes]) => [name, new Int32Array(Math.ceil(bytes / 4))]),
       )

@@ -104,10 +104,13 @@ export class Judge {
     }))
   }
 
-  /** Call it before each batch: all its packets come at one time. */
-  begin(): void {
+  /** Call it before each batch: all its packets come at one time. Of traced ones (`isTraced`) nothing is remembered. */
+  begin(isTraced: boolean): void {
     this.nowMs = this.sw.now()
     this.knownPort = 0
+    if (isTraced === this.connections.isFrozen) return
+    this.connections.isFrozen = isTraced
+    this.names.freeze(isTraced)
   }
 
   /** Whether where its packets go has to be looked at. */

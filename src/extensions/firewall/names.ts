@@ -176,6 +176,12 @@ export class Names {
     return this.#pins.find(lane, nowMs) >= 0
   }
 
+  /** Nothing is remembered any more, for packets that are traced, or is again. */
+  freeze(isFrozen: boolean): void {
+    this.#questions.isFrozen = isFrozen
+    this.#pins.isFrozen = isFrozen
+  }
+
   clear(lane: number): void {
     this.#questions.clear(lane)
     this.#pins.clear(lane)

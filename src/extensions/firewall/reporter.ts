@@ -19,7 +19,7 @@ export const FirewallCounter = {
   pinsRefused: 6,
   namesRefused: 7,
 } as const
-export const firewallCounterNames = [
+const firewallCounterNames = [
   'passed',
   'opened',
   'denied',
@@ -29,6 +29,13 @@ export const firewallCounterNames = [
   'pins-refused',
   'names-refused',
 ] as const
+
+/** Names of all counters: the fixed ones, and one for each rule, of the connections that it allowed. */
+export const counterNames = ({ ruleNames }: FirewallOptions): readonly string[] => [
+  ...firewallCounterNames,
+  ...ruleNames.map((name) => `rule ${name}`),
+]
+const RULES_FIRST = firewallCounterNames.length
 
 const TCP = 6
 const protocolNames: Readonly<Record<number, string>> = { 1: 'icmp', 6: 'tcp', 17: 'udp', 132: 'sctp' }
@@ -50,6 +57,8 @@ export class Reporter {
   readonly #hits: Int32Array
   readonly #audit: Audit | undefined
   #toldHits = 0
+  /** Packets that are traced: the switch puts counters back, and nothing is told of them. */
+  isTraced = false
 
   constructor(sw: SwitchHandle, options: FirewallOptions, vms: Vms) {
     this.#sw = sw
@@ -68,6 +77,8 @@ export class Reporter {
   allowed(batch: Batch, i: number, flow: Flow, rule: FirewallRule | undefined, port: number, outbound: boolean): void {
     this.count(FirewallCounter.opened)
     if (rule === undefined) return
+    this.count(RULES_FIRST + rule.number)
+    if (this.isTraced) return
     Atomics.add(this.#hits, rule.number, 1)
     if (this.#audit?.allowed) this.#tell('allow', batch, i, flow, { rule: rule.name }, rule.number, port, outbound)
   }
@@ -79,7 +90,8 @@ export class Reporter {
     if (verdict === Verdict.unreadable) this.count(FirewallCounter.unreadable)
     if (verdict === Verdict.name) this.count(FirewallCounter.namesRefused)
     const action = isEnforced ? 'deny' : 'would-deny'
-    if (this.#audit) this.#tell(action, batch, i, flow, { reason: whyDenied[verdict] }, NO_RULE - verdict, port, outbound)
+    if (this.#audit && !this.isTraced)
+      this.#tell(action, batch, i, flow, { reason: whyDenied[verdict] }, NO_RULE - verdict, port, outbound)
   }
 
   #tell(

@@ -37,6 +37,8 @@ export class SharedTable {
   readonly key: Int32Array
   /** Value of the entry that `find` or `take` found. */
   value = 0
+  /** Look-ups find what they find, and nothing is changed: for packets that are traced. */
+  isFrozen = false
   private readonly words: Int32Array
   private readonly several: boolean
   private readonly keyWords: number
@@ -107,9 +109,9 @@ export class SharedTable {
     if (at >= 0) {
       const { words } = this
       bits = (words[at + BITS]! - 1) | more
-      words[at + BITS] = bits + 1
       this.value = words[at + VALUE]!
-      if (times !== undefined) words[at + ENDS] = (now + times[bits]!) | 0
+      if (!this.isFrozen) words[at + BITS] = bits + 1
+      if (!this.isFrozen && times !== undefined) words[at + ENDS] = (now + times[bits]!) | 0
     }
     this.unlock(lockAt)
     return bits
@@ -123,7 +125,7 @@ export class SharedTable {
     const at = this.search(this.entryAt(lane, bucket), nowMs | 0)
     if (at >= 0) {
       this.value = this.words[at + VALUE]!
-      this.words[at + BITS] = 0
+      if (!this.isFrozen) this.words[at + BITS] = 0
     }
     this.unlock(lockAt)
     return at >= 0
@@ -131,6 +133,7 @@ export class SharedTable {
 
   /** Puts `key` in, or anew, for `livesMs` (up to 2^30) from now. An entry that is there is never shortened if `onlyLonger`. */
   put(lane: number, nowMs: number, bits: number, livesMs: number, value: number, onlyLonger = false): void {
+    if (this.isFrozen) return
     const bucket = this.bucket()
     const lockAt = 1 + lane * this.perLane + bucket
     const now = nowMs | 0
@@ -164,6 +167,25 @@ export class SharedTable {
       }
     }
     return victim
+  }
+
+  /** Tells `visit` of each entry of a lane that is not over: its bits, the milliseconds that it has left, its value, and where its key is. */
+  each(
+    lane: number,
+    nowMs: number,
+    visit: (bits: number, restMs: number, value: number, words: Int32Array, keyAt: number) => void,
+  ): void {
+    const { words } = this
+    const stride = KEY + this.keyWords
+    for (let bucket = 0; bucket < this.buckets; bucket++) {
+      const lockAt = 1 + lane * this.perLane + bucket
+      this.lock(lockAt)
+      for (let way = 0, at = this.entryAt(lane, bucket); way < WAYS; way++, at += stride) {
+        const rest = (words[at + ENDS]! - (nowMs | 0)) | 0
+        if (words[at] !== 0 && rest > 0) visit(words[at + BITS]! - 1, rest, words[at + VALUE]!, words, at + KEY)
+      }
+      this.unlock(lockAt)
+    }
   }
 
   /** Forgets a lane: another VM gets it. */

@@ -51,6 +51,11 @@ export class Vms {
     return this.lanes[portId]! - 1
   }
 
+  /** Ports that have a lane. */
+  ports(): number[] {
+    return [...this.owners].filter((portId) => portId !== 0)
+  }
+
   set({ portId, portName, isValidationPort }: PortParameters): void {
     if (isValidationPort || portId <= 0 || portId >= PORT_IDS || this.names.get(portId) === portName) return
     if (this.names.has(portId)) this.remove(portId)

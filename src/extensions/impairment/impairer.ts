@@ -91,6 +91,10 @@ export class Impairer {
   /** Impairs packet `i` of a batch by `line`; on egress its destination `k` alone, which is port `target`. On ingress `k` is -1. */
   impair(batch: Batch, i: number, k: number, target: number, line: Line, nowMs: number): void {
     this.count(ImpairmentCounter.matched)
+    if (batch.isTraced) {
+      if (!line.settings.up) this.drop(batch, i, k, this.downReason)
+      return // no dice are thrown, and nothing waits
+    }
     if (!line.onlyDelays && !this.waits(batch, i, k, line, nowMs)) return
     const length = batch.pool.length[batch.slots[i]!]!
     if (!line.hasRoom(length)) {

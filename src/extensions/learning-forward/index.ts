@@ -69,7 +69,7 @@ export default defineExtension<LearningForwardOptions>({
         return -1
       }
       // Port 0 is an extension that originated the packet: there is nothing to learn from it.
-      const learns = source !== 0 && (sourceHigh & 0x100) === 0
+      const learns = source !== 0 && !batch.isTraced && (sourceHigh & 0x100) === 0
       const learned = !learns || addresses.learn(sourceHigh, batch.sourceMacLow(i), vlan, source, now)
       if (!learned) counters[ForwardCounter.notLearned] = counters[ForwardCounter.notLearned]! + 1
 
