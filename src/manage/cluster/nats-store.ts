@@ -2,6 +2,7 @@
 //
 // The rule it must not break: whatever the connection does, its watcher hears every key's last state in the order of the bucket, or is told
 // that it hears nothing; a write is done only if the server said so.
+import { setTimeout as delay } from 'node:timers/promises'
 import {
   type Consumer,
   type ConsumerMessages,
@@ -25,6 +26,7 @@ const WRITE_TIMEOUT_MS = 5000
 const RECONNECT_WAIT_MS = 500
 const RECONNECT_JITTER_MS = 500
 const PING_MS = 2000
+const CLOSE_WAIT_MS = 1000
 const PINGS_MISSED_MAX = 2
 const REWATCH_MS = 1000
 /** Entries that the server sends ahead of what was read. */
@@ -111,6 +113,8 @@ export class NatsStore implements SharedStore {
     this.#closed = true
     clearTimeout(this.#retry)
     this.#messages?.stop()
+    // A connection whose server has just gone must notice that first: the client library would write to it when nobody hears of errors.
+    await Promise.race([this.#connection.flush().catch(() => undefined), delay(CLOSE_WAIT_MS, undefined, { ref: false })])
     await this.#connection.close()
   }
 
