@@ -74,7 +74,9 @@ export function GuestPage() {
     }
     setStep('')
   }
-  const stop = async (): Promise<void> => {
+  const stop = async (event: Event): Promise<void> => {
+    // The button to start takes this one's place before the browser asks what the click is for.
+    event.preventDefault()
     const stopped = machine.current
     machine.current = null
     setPhase('off')
@@ -103,11 +105,11 @@ export function GuestPage() {
           <Settings settings={settings} problems={problems} change={(part) => setSettings({ ...settings, ...part })} />
         </fieldset>
         {phase === 'off' ? (
-          <button type="submit" class="primary" disabled={port === '' || Object.keys(problems).length > 0}>
+          <button key="start" type="submit" class="primary" disabled={port === '' || Object.keys(problems).length > 0}>
             Start
           </button>
         ) : (
-          <button type="button" class="danger" disabled={phase === 'starting'} onClick={() => void stop()}>
+          <button key="stop" type="button" class="danger" disabled={phase === 'starting'} onClick={(event) => void stop(event)}>
             Stop
           </button>
         )}
