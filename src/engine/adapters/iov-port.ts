@@ -25,6 +25,8 @@ export interface IovPort extends PlainPort {
   readonly iov: IovConfig
   readonly seat: VfSeat
   given: GivenVf | null
+  /** Its VF has rates of the port's bandwidth. */
+  isLimited: boolean
   /** Frames for the VM's address go to its VF. */
   onVf: boolean
   switchovers: number

@@ -76,6 +76,52 @@ test('a policy that a VF can not carry out takes it away, and it comes back when
   )
 })
 
+test("what a port may send holds for its VF: at once, when it changes, and not for the VF's next VM", async () => {
+  const vms = [
+    { name: 'a', mac: A, iov: {}, properties: [{ type: 'bandwidth', value: { maximumBandwidth: '20500kbit' } } as const] },
+    { name: 'b', mac: B, iov: {} },
+  ]
+  await withLab({ vms }, async (lab) => {
+    const { adapters, policies } = lab.running
+    const rates = (): number[] => {
+      const [vf] = adapters.list()[0]!.shown
+      return [vf!.max_tx_rate, vf!.min_tx_rate]
+    }
+    await adapters.assign('a')
+    assert.deepEqual(rates(), [20, 0])
+    const port = lab.running.portId('a')
+    await policies.update(port, { type: 'bandwidth', value: { maximumBandwidth: '50mbit', minimumBandwidthAbsolute: '5mbit' } })
+    await lab.until(() => rates()[0] === 50, 'the new rates')
+    assert.deepEqual(rates(), [50, 5])
+    await adapters.remove('a')
+    assert.equal((await adapters.assign('b')).vf, 0)
+    assert.deepEqual(rates(), [0, 0])
+  })
+})
+
+test('a VF is not given, or is taken away, for limits that it has no means for, with the reason (SR-256)', async () => {
+  await withLab({ vms: [{ name: 'a', mac: A, iov: { weight: 1 } }] }, async (lab) => {
+    const { running } = lab
+    const port = running.portId('a')
+    const { propertyInstanceId } = await running.policies.add(port, { type: 'bandwidth', value: { maximumBandwidth: '10mbit' } })
+    await lab.until(() => lab.assigned('a') !== undefined, 'a VF for a port with a maximum')
+    for (const [value, reason] of [
+      [{ maximumReceiveBandwidth: '10mbit' }, /maximumReceiveBandwidth/],
+      [{ minimumBandwidthWeight: 5 }, /minimumBandwidthWeight/],
+      [{ maximumBandwidth: '512kbit' }, /below 1 Mbit/],
+    ] as const) {
+      await running.policies.update(port, { type: 'bandwidth', value })
+      await lab.until(() => lab.assigned('a') === undefined, 'the VF to be taken away')
+      assert.match(lab.events.findLast((event) => event.includes('vf-policy'))!, reason)
+      await assert.rejects(running.adapters.assign('a'), reason)
+      await running.policies.update(port, { type: 'bandwidth', value: { maximumBandwidth: '10mbit' } })
+      await lab.until(() => lab.assigned('a') !== undefined, 'the VF to be given again')
+    }
+    await running.policies.delete(port, { type: 'bandwidth', instance: propertyInstanceId })
+    assert.notEqual(lab.assigned('a'), undefined)
+  })
+})
+
 test('a port that takes part in mirroring loses its VF while that is on, and its frames are mirrored (SR-256)', async () => {
   const vms = [
     { name: 'a', mac: A, iov: { weight: 1 } },

@@ -181,7 +181,7 @@ export class RunningAdapters implements SwitchAdapters {
           event: (code, message) => this.#log(`port ${name}`, code, message),
         },
       )
-      const state = { given: null, onVf: false, switchovers: 0, removing: false, barred: false, refusal: null }
+      const state = { given: null, isLimited: false, onVf: false, switchovers: 0, removing: false, barred: false, refusal: null }
       const moving = arriving ? 'arriving' : 'no'
       this.#ports.set(name, { id, name, vm, mac, vlan, iov, seat, ...state, moving, queue: Promise.resolve() })
       if (iov.weight > 0) await seat.prepare()
@@ -238,7 +238,8 @@ export class RunningAdapters implements SwitchAdapters {
     const port = [...this.#ports.values()].find(({ id }) => id === portId)
     const plain = port ?? [...this.#plain.values()].find(({ id }) => id === portId)
     if (!plain) return
-    if (plain.vlan === policies.vlan(portId) && policies.obstacle(portId) === undefined) {
+    const refused = port && this.#giving.limit(port)
+    if (plain.vlan === policies.vlan(portId) && policies.obstacle(portId) === undefined && refused === undefined) {
       if (port && port.given === null && this.#isStarted) this.#distribute().catch(() => undefined) // what was in its way may be gone
       return
     }
@@ -252,7 +253,7 @@ export class RunningAdapters implements SwitchAdapters {
       return
     }
     inOrder(port, async () => {
-      const obstacle = policies.obstacle(portId)
+      const obstacle = policies.obstacle(portId) ?? refused
       if (port.given && obstacle !== undefined)
         this.#log(`port ${port.name}`, 'vf-policy', `the VF is taken away: ${obstacle}, which needs the switch`)
       await this.#giving.remove(port, false)

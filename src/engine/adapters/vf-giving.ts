@@ -77,16 +77,41 @@ export class VfGiving {
     })
     try {
       pf.configure(vf.vfId, { trust: port.iov.trusted }) // what the VF's last VM was trusted with is its own affair
+      const problem = this.limit(port)
+      if (problem !== undefined) throw new SwitchAdapterError('NO_IOV', `port "${port.name}" can't have a VF: ${problem}`)
       await port.seat.give(this.#ownerOf(run, vf), served)
       const { device } = port.seat
       if (device) pf.attachDevice(vf.vfId, deviceOf(device))
       if (port.iov.qmp !== undefined) await plug?.plug(port.name, vf)
     } catch (error) {
+      this.#unlimit(port)
       pf.attachDevice(vf.vfId, undefined)
       await port.seat.take()
       throw error
     }
     return true
+  }
+
+  /**
+   * Holds the VF of `port` to what the port may send and is sure of. Rates that the host gave the VF itself stay where the port has none.
+   * Returns why it can't be, or undefined.
+   */
+  limit(port: IovPort): string | undefined {
+    const { given } = port
+    if (!given) return undefined
+    const rates = this.#components.policies.rates(port.id)
+    const isLimited = rates.maxRateMbps + rates.minRateMbps > 0
+    if (!isLimited && !port.isLimited) return undefined
+    const problem = given.run.adapter.software?.pf.configure(given.vf.vfId, rates)
+    if (problem === undefined) port.isLimited = isLimited
+    return problem
+  }
+
+  // The next VM of its VF has rates of its own, or none.
+  #unlimit(port: IovPort): void {
+    const { given, isLimited } = port
+    port.isLimited = false
+    if (given && isLimited) given.run.adapter.software?.pf.configure(given.vf.vfId, { maxRateMbps: 0, minRateMbps: 0 })
   }
 
   // While the VM's filters are not at the VF yet, its guest may ask for what they will admit.
@@ -216,6 +241,7 @@ export class VfGiving {
   async taken(port: IovPort): Promise<void> {
     const { given } = port
     port.removing = false
+    this.#unlimit(port)
     port.given = null
     if (!given) return
     const { event, vfAssigned } = this.#components
