@@ -48,6 +48,8 @@ export type EndpointConfig =
       readonly listen: string
       readonly tokenFile: string
       readonly origins: string[]
+      readonly certificate?: string | undefined
+      readonly key?: string | undefined
       readonly framesPerSecond: number
     }
   | { readonly kind: 'memory' }

@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { WebSocket } from 'ws'
 import { createSwitch } from './embedded.ts'
+import { ownCertificate } from './network/self-signed.ts'
 
 const directory = mkdtempSync(join(tmpdir(), 'vmswitch-websocket-'))
 after(() => rmSync(directory, { recursive: true }))
@@ -42,4 +44,34 @@ test('two clients on WebSocket ports of one switch reach each other, and one wit
   b.send(frame(1, 2))
   assert.deepEqual((await answered)[0], frame(1, 2))
   for (const client of clients) client.terminate()
+})
+
+test('a port with a certificate speaks TLS, alone, and only with a key that is private', async () => {
+  const home = join(directory, 'tls')
+  mkdirSync(home, { mode: 0o700 })
+  const { certificate, key } = ownCertificate(home, ['127.0.0.1'], Date.now())
+  const start = () =>
+    createSwitch({
+      switch: {
+        name: 'tls',
+        ports: [
+          { name: 'a', endpoint: { kind: 'websocket' as const, listen: '127.0.0.1:0', tokenFile: 'a.token', certificate, key } },
+        ],
+      },
+      runtime: { directory: home },
+    })
+  {
+    await using lab = await start()
+    const [port] = await lab.ports()
+    assert.equal(port?.detail.tls, true)
+    const rest = `${String(port?.detail.listensAt)}/?token=${readFileSync(join(home, 'a.token'), 'utf8').trim()}`
+    const plain = new WebSocket(`ws://${rest}`)
+    await once(plain, 'error')
+    const client = new WebSocket(`wss://${rest}`, { ca: readFileSync(certificate) })
+    await once(client, 'open')
+    while ((await lab.ports())[0]?.connected !== true) await sleep(20)
+    client.terminate()
+  }
+  chmodSync(key, 0o644)
+  await assert.rejects(start(), /key file .* is open to others: run chmod 600/)
 })

@@ -1,6 +1,7 @@
 // `vmswitch browser-guest`: what guests in browsers boot, and where one that is no page of the console connects.
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
+import { relayOrigin } from '../../manage/console/guest-tickets.ts'
 import type { CommandContext } from '../command-context.ts'
 import { CliError } from '../exit.ts'
 
@@ -27,7 +28,7 @@ export async function printUrl(context: CommandContext, name: string): Promise<v
   const { endpoint, detail } = port
   if (endpoint.kind !== 'websocket')
     throw new CliError('not-supported', `port "${name}" is of kind ${endpoint.kind}`, 'use a port of kind websocket')
-  const url = `ws://${String(detail.listensAt)}/?token=${tokenOf(endpoint.tokenFile)}`
+  const url = `${relayOrigin({ endpoint, detail })}/?token=${tokenOf(endpoint.tokenFile)}`
   if (terminal.json) return terminal.data({ port: name, url, mac: port.mac, origins: endpoint.origins })
   terminal.line(url)
   terminal.note('# the token is in it: whoever has it is the guest of this port')

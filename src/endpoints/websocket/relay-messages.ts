@@ -6,6 +6,8 @@ export interface RelayStart {
   readonly port: number
   readonly token: string
   readonly origins: readonly string[]
+  /** Certificate and key in PEM; null: no TLS. */
+  readonly tls: { readonly cert: string; readonly key: string } | null
   readonly framesPerSecond: number
   /** RELAY_COUNTERS 64-bit counters, see `Counter`. */
   readonly counters: SharedArrayBuffer

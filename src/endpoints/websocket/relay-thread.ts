@@ -3,7 +3,8 @@
 // The rule it must not break: nothing that a client sends costs time of the control thread, and no message is read before its token or
 // ticket was found right, in a time that does not tell how wrong it was.
 import { createHash, timingSafeEqual } from 'node:crypto'
-import { createServer, type IncomingMessage } from 'node:http'
+import { createServer, type IncomingMessage, type RequestListener } from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { parentPort, workerData } from 'node:worker_threads'
@@ -41,12 +42,14 @@ const frames = new WebSocketServer({
   handleProtocols: (offered) => (offered.has(FRAMES_PROTOCOL) ? FRAMES_PROTOCOL : false),
 })
 
-const server = createServer(
-  { requestTimeout: REQUEST_TIMEOUT_MS, headersTimeout: REQUEST_TIMEOUT_MS, maxHeaderSize: HEADERS_MAX_BYTES },
-  (_, response) => {
-    response.writeHead(426, { upgrade: 'websocket', connection: 'close' }).end('this address speaks WebSocket\n')
-  },
-)
+const limits = { requestTimeout: REQUEST_TIMEOUT_MS, headersTimeout: REQUEST_TIMEOUT_MS, maxHeaderSize: HEADERS_MAX_BYTES }
+const explain: RequestListener = (_, response) => {
+  response.writeHead(426, { upgrade: 'websocket', connection: 'close' }).end('this address speaks WebSocket\n')
+}
+const server =
+  start.tls === null
+    ? createServer(limits, explain)
+    : createTlsServer({ ...limits, ...start.tls, minVersion: 'TLSv1.2', handshakeTimeout: REQUEST_TIMEOUT_MS }, explain)
 server.maxConnections = CONNECTIONS_MAX
 server.on('error', ({ message }) => tell({ said: 'failed', message }))
 server.on('upgrade', (request, socket, head) => {

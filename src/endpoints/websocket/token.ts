@@ -1,8 +1,9 @@
-// The token of a WebSocket endpoint: one line of a private file, made on first use.
+// The secrets of a WebSocket endpoint: its token, one line of a private file, made on first use, and the key of its certificate.
 //
 // The rule it must not break: a token that others on this machine can read is no token.
 import { randomBytes } from 'node:crypto'
 import { closeSync, fstatSync, openSync, readFileSync, writeFileSync } from 'node:fs'
+import { createSecureContext } from 'node:tls'
 
 const TOKEN_BYTES = 32
 const TOKEN = /^[\w-]{32,128}$/
@@ -20,7 +21,7 @@ export function readToken(path: string): string {
     return token
   }
   try {
-    if ((fstatSync(fd).mode & OTHERS) !== 0) throw new Error(`the token file ${path} is open to others: run chmod 600 ${path}`)
+    checkMode(fd, 'token', path)
     const token = readFileSync(fd, 'utf8').trim()
     if (!TOKEN.test(token))
       throw new Error(
@@ -30,4 +31,24 @@ export function readToken(path: string): string {
   } finally {
     closeSync(fd)
   }
+}
+
+/** Reads a certificate and its private key, PEM files. Throws with what is wrong with them. */
+export function readPair(certificate: string, key: string): { readonly cert: string; readonly key: string } {
+  const fd = openSync(key, 'r')
+  try {
+    checkMode(fd, 'key', key)
+    const pair = { cert: readFileSync(certificate, 'utf8'), key: readFileSync(fd, 'utf8') }
+    createSecureContext(pair)
+    return pair
+  } catch (error) {
+    if ((error as { library?: string }).library === undefined) throw error
+    throw new Error(`certificate ${certificate} and key ${key} can't be used: ${(error as Error).message}`, { cause: error })
+  } finally {
+    closeSync(fd)
+  }
+}
+
+function checkMode(fd: number, what: string, path: string): void {
+  if ((fstatSync(fd).mode & OTHERS) !== 0) throw new Error(`the ${what} file ${path} is open to others: run chmod 600 ${path}`)
 }

@@ -12,7 +12,7 @@ import { Steps } from '../steps.ts'
 import { STREAM_AREA_BYTES } from '../stream/stream-queue.ts'
 import { TroubleDesk } from '../trouble.ts'
 import { Counter, type FromRelay, RELAY_COUNTERS, type RelayStart, type ToRelay } from './relay-messages.ts'
-import { readToken } from './token.ts'
+import { readPair, readToken } from './token.ts'
 
 const SOCKET_BUFFER_BYTES = 1024 * 1024
 /** Before a thread takes the place of one that died; doubled with each that dies or can't listen, up to the longest. */
@@ -20,12 +20,15 @@ const RESTART_MS = 250
 const RESTART_MAX_MS = 30_000
 
 export interface WebsocketOptions extends EndpointOptions {
-  /** HOST:PORT, a loopback address; port 0: any free one. */
+  /** HOST:PORT; without TLS a loopback address; port 0: any free one. */
   readonly listen: string
   /** Private file with the token that clients come with; made if there is none. */
   readonly tokenFile: string
   /** Origins whose pages may connect; clients outside of browsers send none. */
   readonly origins: readonly string[]
+  /** Certificate and its private key, both or none: files in PEM, with which clients come over TLS. */
+  readonly certificate?: string | undefined
+  readonly key?: string | undefined
   /** Frames taken from the client in a second; what is above is dropped and counted. */
   readonly framesPerSecond: number
 }
@@ -75,6 +78,7 @@ export class WebsocketEndpoint implements EndpointControl {
     const count = (counter: number): number => Number(Atomics.load(this.#counters, counter))
     return {
       listensAt: this.#address,
+      tls: this.#options.certificate !== undefined,
       trouble: this.#trouble,
       tokenFile: this.#options.tokenFile,
       connected: this.#fd >= 0,
@@ -101,7 +105,7 @@ export class WebsocketEndpoint implements EndpointControl {
 
   /** Starts a thread that listens: where the last one did, if there was one. */
   #listen(): Promise<void> {
-    const { tokenFile, origins, framesPerSecond } = this.#options
+    const { tokenFile, origins, certificate, key, framesPerSecond } = this.#options
     const colon = this.#address.lastIndexOf(':')
     const host = this.#address.slice(0, colon).replace(/^\[|\]$/g, '')
     const relay = this.#startRelay({
@@ -109,6 +113,7 @@ export class WebsocketEndpoint implements EndpointControl {
       port: Number(this.#address.slice(colon + 1)),
       token: readToken(tokenFile),
       origins,
+      tls: certificate === undefined || key === undefined ? null : readPair(certificate, key),
       framesPerSecond,
       counters: this.#counters.buffer as SharedArrayBuffer,
     })

@@ -4,10 +4,11 @@
 import { parseStandardProperty } from '../../switch/policies/standard-properties.ts'
 import type { Path, Report } from './checks.ts'
 import { isMulticastMac, isZeroMac, multicastHint } from './mac.ts'
+import { loopbackPattern } from './patterns.ts'
 import { checkQueues } from './queue-checks.ts'
 import { socketKeys } from './resolve.ts'
 import { didYouMean } from './suggest.ts'
-import type { EndpointConfig, ResolvedConfig, ResolvedPort } from './types.ts'
+import type { EndpointConfig, ResolvedConfig, ResolvedPort, WebsocketConfig } from './types.ts'
 
 /** What may be there once only, and lengths of paths: noted with the rest of the configuration. */
 export interface SharedChecks {
@@ -33,8 +34,27 @@ export function checkEndpointPlaces(endpoint: EndpointConfig, path: Path, shared
   if (endpoint.kind === 'websocket') {
     shared.token(endpoint.tokenFile, [...path, 'tokenFile'])
     if (!endpoint.listen.endsWith(':0')) shared.listener(endpoint.listen, [...path, 'listen'])
+    checkTls(endpoint, path, shared)
   }
   if (endpoint.kind === 'tap' || endpoint.kind === 'uplink') shared.interface(endpoint.interface, [...path, 'interface'])
+}
+
+/** What other machines reach is served over TLS. */
+function checkTls({ listen, certificate, key }: WebsocketConfig, path: Path, { report }: SharedChecks): void {
+  if ((certificate === undefined) !== (key === undefined))
+    report(
+      'bad-value',
+      [...path, certificate === undefined ? 'key' : 'certificate'],
+      `there is no ${certificate === undefined ? 'certificate' : 'key'} with it`,
+      'certificate and key belong together',
+    )
+  else if (certificate === undefined && !loopbackPattern.test(listen))
+    report(
+      'bad-value',
+      [...path, 'listen'],
+      `expected a loopback address with its port, such as 127.0.0.1:7801, got "${listen}"`,
+      'what other machines reach needs TLS: give certificate and key',
+    )
 }
 
 /** Adapters, and the ports that name them. */

@@ -306,8 +306,11 @@ describe('a configuration whose values do not fit together', () => {
     assert.match(complaint(ports(a!, b!)), /the address "127.0.0.1:7801" is taken by/)
     assert.match(
       complaint(ports(port('a', '', websocket('listen: 0.0.0.0:7801, tokenFile: t')))),
-      /a loopback address with its port/,
+      /a loopback address with its port[\s\S]*needs TLS: give certificate and key/,
     )
+    const secure = (rest: string) => ports(port('a', '', websocket(`listen: 0.0.0.0:7801, tokenFile: t, ${rest}`)))
+    assert.match(complaint(secure('certificate: c.pem')), /certificate: there is no key with it/)
+    assert.match(complaint(secure('key: k.pem')), /key: there is no certificate with it/)
     const origin = websocket('listen: 127.0.0.1:7801, tokenFile: t, origins: [http://x/y]')
     assert.match(complaint(ports(port('a', '', origin))), /an origin without a path/)
   })

@@ -10,7 +10,7 @@ import {
   REPLAY_RATE_MAX,
   VF_MTU_MAX,
 } from './limits.ts'
-import { interfacePattern, loopbackPattern, macPattern, namePattern, originPattern } from './patterns.ts'
+import { interfacePattern, listenPattern, macPattern, namePattern, originPattern } from './patterns.ts'
 
 export const name = z.string().regex(namePattern)
 export const socketPath = z.string().min(1)
@@ -82,8 +82,10 @@ const websocketEndpoint = z.strictObject({
   kind: z.literal('websocket'),
   listen: z
     .string()
-    .regex(loopbackPattern)
-    .describe('Loopback address and port of this port alone, such as 127.0.0.1:7801; port 0: any free one.'),
+    .regex(listenPattern)
+    .describe(
+      'Address and port of this port alone, such as 127.0.0.1:7801; port 0: any free one. Without a certificate: a loopback address.',
+    ),
   tokenFile: z
     .string()
     .min(1)
@@ -95,6 +97,14 @@ const websocketEndpoint = z.strictObject({
     .max(ORIGINS_MAX)
     .default([])
     .describe('Origins whose pages may connect, such as http://127.0.0.1:8080.'),
+  certificate: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      'Certificate, PEM: clients come over TLS, from other machines too. A relative path starts in the runtime directory.',
+    ),
+  key: z.string().min(1).optional().describe('Its key, PEM, readable by its owner only.'),
   framesPerSecond: z
     .number()
     .int()

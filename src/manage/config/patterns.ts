@@ -14,6 +14,8 @@ export const plainIpv4Pattern = /^(25[0-5]|2[0-4]\d|1?\d?\d)(\.(25[0-5]|2[0-4]\d
 export const linkLocalPattern = /^fe80:(:[0-9a-f]{1,4}){1,4}$|^fe80(:[0-9a-f]{1,4}){7}$/i
 /** Loopback address and port: 127.0.0.1:7788, [::1]:7788, localhost:7788. */
 export const loopbackPattern = /^(127(\.\d{1,3}){3}|\[::1\]|localhost):\d{1,5}$/
+/** Address or name and port: 192.0.2.1:7801, [2001:db8::1]:7801. */
+export const listenPattern = /^(\[[0-9a-f:.%]+\]|[^[\]:\s/?#@]+):\d{1,5}$/i
 /** Origin of a page, as browsers send it. */
 export const originPattern = /^https?:\/\/[^\s/?#@]+$/
 /** Secret key of the Toeplitz hash. */
@@ -34,6 +36,7 @@ export const patternMeanings: ReadonlyMap<string, string> = new Map([
   [String(ipv4Pattern), 'an IPv4 address with its prefix length, such as 10.77.0.1/24'],
   [String(plainIpv4Pattern), 'an IPv4 address, such as 10.77.0.1'],
   [String(linkLocalPattern), 'an IPv6 link-local address, such as fe80::1'],
+  [String(listenPattern), 'an address with its port, such as 127.0.0.1:7801'],
   [String(originPattern), 'an origin without a path, such as http://127.0.0.1:8080'],
   [String(loopbackPattern), 'a loopback address with its port, such as 127.0.0.1:7788'],
 ])

@@ -54,7 +54,7 @@ function runtimeDirectory(name: string, components: ResolveComponents): string {
 /** Keys of an endpoint that name unix sockets. */
 export const socketKeys = ['path', 'local', 'remote'] as const
 /** Keys of an endpoint that name files of the runtime directory. */
-export const placeKeys = [...socketKeys, 'tokenFile'] as const
+export const placeKeys = [...socketKeys, 'tokenFile', 'certificate', 'key'] as const
 
 function resolveEndpoint<T extends EndpointConfig>(endpoint: T, directory: string): T {
   const resolved: Record<string, unknown> = { ...endpoint }

@@ -211,12 +211,13 @@ describe('the page of a guest in the browser', () => {
         { ...(await fakeHost().host.ports())[0]!, endpoint: websocket, detail: { listensAt: '127.0.0.1:7801' } },
       ],
     }
-    const page = await controlRoutes({ ...components(), host }).request('/console/guest/')
+    const headers = { host: 'switch.example:8443' }
+    const page = await controlRoutes({ ...components(), host }).request('/console/guest/', { headers })
     assert.match(await page.text(), /<title>Guest/)
     const policy = page.headers.get('content-security-policy') ?? ''
     assert.match(policy, /script-src 'self' 'wasm-unsafe-eval';/)
-    assert.match(policy, /connect-src 'self' ws:\/\/127\.0\.0\.1:7801; worker-src blob:;/)
-    assert.doesNotMatch(policy, /unsafe-inline|'unsafe-eval'|\*/)
+    assert.match(policy, /connect-src 'self' ws:\/\/127\.0\.0\.1:7801 wss:\/\/switch\.example:\*; worker-src blob:;/)
+    assert.doesNotMatch(policy, /unsafe-inline|'unsafe-eval'| \*/)
     const wasm = await app.request('/console/guest/assets/v86-1.wasm')
     assert.equal(wasm.headers.get('content-type'), 'application/wasm')
     assert.doesNotMatch(wasm.headers.get('content-security-policy') ?? '', /unsafe/)

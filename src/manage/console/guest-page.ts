@@ -1,6 +1,7 @@
 // The page that boots a Linux in the browser's tab (docs/browser-guests.md), and what that Linux boots from.
 //
-// The rule it must not break: this page alone may run WebAssembly, and may connect to WebSocket ports of the switch, to nothing else.
+// The rule it must not break: this page alone may run WebAssembly, and may connect to WebSocket ports of the switch, or over TLS to the
+// machine that it comes from, to nothing else.
 import { readFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import type { Hono } from 'hono'
@@ -16,7 +17,7 @@ export const NO_IMAGE =
 
 /**
  * Serves the page, which is built beside the console's `directory`, and the image, which is fetched into the cache that this is part of.
- * `relays` answers origins (ws://…) of the switch's WebSocket ports; without it the page may reach none.
+ * `relays` answers origins (ws://…, wss://…) of the switch's WebSocket ports; ports with TLS the page may reach without it.
  */
 export function addGuestPage(app: Hono, directory: string, relays: () => Promise<readonly string[]> = async () => []): void {
   const answer = filesOf(`${directory}-guest`, 'guest.html')
@@ -34,7 +35,14 @@ export function addGuestPage(app: Hono, directory: string, relays: () => Promise
   })
   app.get(`${GUEST}*`, async (context) => {
     const name = context.req.path.slice(GUEST.length)
-    const rights = { scripts: ["'wasm-unsafe-eval'"], connections: await relays(), workers: ['blob:'] }
+    const connections = [...(await relays()), ...ownMachine(context.req.header('host'))]
+    const rights = { scripts: ["'wasm-unsafe-eval'"], connections, workers: ['blob:'] }
     return answer(context, name, name.startsWith('assets/') ? plain : rulesFor(rights))
   })
+}
+
+/** Ports with TLS of the machine that the page comes from, by the name that the browser has for it. */
+function ownMachine(host = ''): string[] {
+  const [, name] = /^([\w.-]+|\[[0-9a-f:]+\])(?::\d+)?$/i.exec(host) ?? []
+  return name === undefined ? [] : [`wss://${name}:*`]
 }

@@ -9,7 +9,7 @@ import type { PortStatus, SwitchHost } from '../host.ts'
 
 /** What a page needs to be the guest of a port. */
 export interface PortTicket {
-  /** Where the port listens: ws://HOST:PORT/. */
+  /** Where the port listens: ws://HOST:PORT/, with TLS wss:. */
   readonly url: string
   /** What the page's WebSocket offers as subprotocols; the port is opened by them once, within 30 s. */
   readonly protocols: readonly string[]
@@ -19,13 +19,21 @@ export interface PortTicket {
   readonly mtu: number
 }
 
-const listensAt = ({ endpoint, detail }: PortStatus): string | null =>
-  endpoint.kind === 'websocket' && typeof detail.listensAt === 'string' ? detail.listensAt : null
+/** Where a port of kind websocket listens, as a URL's origin; null: it is of another kind. */
+export function relayOrigin({ endpoint, detail }: Pick<PortStatus, 'endpoint' | 'detail'>): string | null {
+  if (endpoint.kind !== 'websocket' || typeof detail.listensAt !== 'string') return null
+  return `${endpoint.certificate === undefined ? 'ws' : 'wss'}://${detail.listensAt}`
+}
+
+/** All addresses of the machine: a page takes the one by which it reaches the service. */
+const everywhere = /^(wss?):\/\/(?:0\.0\.0\.0|\[::\])(?=:\d+$)/
+
+const hostOf = (origin: string): string => (URL.canParse(origin) ? new URL(origin).hostname : 'localhost')
 
 /** Origins of the switch's WebSocket ports, as a page names them. */
 export async function relayOrigins(host: SwitchHost): Promise<string[]> {
   const ports = await host.ports()
-  return ports.map(listensAt).flatMap((address) => (address === null ? [] : [`ws://${address}`]))
+  return ports.map(relayOrigin).filter((origin) => origin !== null)
 }
 
 export function addTicketRoute(app: Hono, host: SwitchHost): void {
@@ -33,15 +41,15 @@ export function addTicketRoute(app: Hono, host: SwitchHost): void {
     const name = context.req.param('name')
     const port = (await host.ports()).find((one) => one.name === name)
     if (port === undefined) throw new ControlError('no-such-port', `there is no port "${name}"`)
-    const address = listensAt(port)
-    if (address === null || port.endpoint.kind !== 'websocket')
+    const relay = relayOrigin(port)
+    if (relay === null || port.endpoint.kind !== 'websocket')
       throw new ControlError('bad-request', `port "${name}" is of kind ${port.endpoint.kind}: tickets are for kind websocket`)
     const origin = context.req.header('origin')
     if (origin === undefined)
       throw new ControlError('bad-request', 'a ticket is for a page in a browser, which says its origin; programs use the token')
     const token = readFileSync(port.endpoint.tokenFile, 'utf8').trim()
     const ticket: PortTicket = {
-      url: `ws://${address}/`,
+      url: `${relay.replace(everywhere, (_, scheme: string) => `${scheme}://${hostOf(origin)}`)}/`,
       protocols: [FRAMES_PROTOCOL, makeTicket(token, origin, Date.now())],
       mac: port.mac,
       mtu: port.mtu,
