@@ -1,9 +1,8 @@
 // Cmdlets for ACLs, extended ACLs and what they metered.
 
-import type { PortStatus, RemoteSwitchHost } from '../../manage/host.ts'
+import type { PortStatus } from '../../manage/host.ts'
 import type { AclStatus } from '../../manage/policies/acl-calls.ts'
 import { CliError, ExitCode } from '../exit.ts'
-import { putProperty } from '../property-change.ts'
 import { identity } from './adapter-output.ts'
 import type { Cmdlet, CmdletCall, Output, Parameter } from './cmdlet.ts'
 import type { Given } from './parameters.ts'
@@ -103,14 +102,6 @@ async function shown(call: CmdletCall, extended: boolean, keeps: (one: AclStatus
   )
 }
 
-const put = (host: RemoteSwitchHost, port: string, extended: boolean, entries: readonly Entry[]): Promise<void> =>
-  putProperty(
-    host,
-    port,
-    extended ? 'extended-acl' : 'acl',
-    entries.length === 0 ? null : { [extended ? 'rules' : 'entries']: entries },
-  )
-
 async function add(call: CmdletCall, extended: boolean, entries: readonly Entry[]): Promise<void> {
   const { host, ports } = await adaptersOf(call)
   for (const { name, friendlyName } of ports) {
@@ -126,9 +117,9 @@ async function remove(call: CmdletCall, extended: boolean, fits: (entry: Entry) 
   if (gone.length === 0)
     throw new CliError('no-such-acl', 'no such entry is there', `Get-VMNetworkAdapter${extended ? 'Extended' : ''}Acl shows them`)
   for (const { name, friendlyName } of ports) {
-    const all = (await host.acls({ port: name })).filter((one) => one.extended === extended).map(({ entry }) => entry)
-    const left = all.filter((entry) => !fits(entry))
-    if (left.length < all.length && call.should('Remove from the ACL', friendlyName)) await put(host, name, extended, left)
+    const leaving = (await host.acls({ port: name })).filter((one) => one.extended === extended && fits(one.entry))
+    if (leaving.length === 0 || !call.should('Remove from the ACL', friendlyName)) continue
+    for (const { entry } of leaving) await host.removeAcl({ port: name, extended, entry })
   }
   return gone
 }

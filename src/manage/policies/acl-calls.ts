@@ -33,7 +33,9 @@ export interface AclAddition extends AclList {
 
 export interface AclRemoval extends AclList {
   /** Name, or place in its list. */
-  readonly which: string
+  readonly which?: string | undefined
+  /** In place of that: the entry itself, with the members and values that the list shows. */
+  readonly entry?: Readonly<Record<string, unknown>> | undefined
 }
 
 /**
@@ -45,6 +47,6 @@ export interface AclCalls {
   acls(filter: { readonly port?: string | undefined }): Answer<readonly AclStatus[]>
   /** What the port's list is then. bad-property: what the entry says is wrong. */
   addAcl(addition: AclAddition): Answer<readonly AclStatus[]>
-  /** What the port's list is then. no-such-acl: nothing has that name or place. */
+  /** What the port's list is then. no-such-acl: nothing has that name or place, or says that. */
   removeAcl(removal: AclRemoval): Answer<readonly AclStatus[]>
 }

@@ -14,6 +14,9 @@ const kinds = [
   { extended: true, type: 'extended-acl', list: 'rules' },
 ] as const
 
+const isSame = (one: Entry, other: Entry): boolean =>
+  Object.keys({ ...one, ...other }).every((key) => JSON.stringify(one[key]) === JSON.stringify(other[key]))
+
 export interface AclHostComponents {
   readonly running: RunningSwitch
   /** The status of a port; throws `no-such-port`. */
@@ -74,13 +77,15 @@ export function aclHost({ running, port, settings, properties }: AclHostComponen
         await (property === undefined ? properties.addProperty(change) : properties.setProperty(change))
         return shown(where)
       }),
-    removeAcl: ({ which, ...where }) =>
+    removeAcl: ({ which, entry, ...where }) =>
       inTurn(async () => {
-        const found = shown(where).find(({ index, name }) => name === which || String(index) === which)
+        const found = shown(where).find((one) =>
+          entry === undefined ? one.name === which || String(one.index) === which : isSame(one.entry, entry),
+        )
         if (found === undefined)
           throw new ControlError(
             'no-such-acl',
-            `port "${where.port}" has no ${where.extended === true ? 'extended rule' : 'entry'} ${which}`,
+            `port "${where.port}" has no ${where.extended === true ? 'extended rule' : 'entry'} ${which ?? JSON.stringify(entry)}`,
           )
         const { type, list, entries } = written(where)
         const left = entries.filter((_, index) => index !== found.index)

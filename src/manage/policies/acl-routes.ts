@@ -5,7 +5,12 @@ import type { AclCalls } from './acl-calls.ts'
 
 const listSchema = z.strictObject({ port: z.string().min(1), extended: z.boolean().optional() })
 export const aclAddition = listSchema.extend({ entry: z.record(z.string(), z.unknown()) })
-export const aclRemoval = listSchema.extend({ which: z.string().min(1) })
+export const aclRemoval = listSchema
+  .extend({
+    which: z.string().min(1).optional().describe('Name, or place in its list.'),
+    entry: z.record(z.string(), z.unknown()).optional().describe('The entry itself, as the list shows it.'),
+  })
+  .refine(({ which, entry }) => (which === undefined) !== (entry === undefined), 'name one of "which" and "entry"')
 
 /** Reads and checks the body of a request. */
 type ReadBody = <T extends z.ZodType>(context: Context, schema: T) => Promise<z.output<T>>
