@@ -22,7 +22,7 @@ export async function run(): Promise<void> {
   try {
     await program.parseAsync()
   } catch (error) {
-    process.exitCode = report(error)
+    process.exitCode = report(error, process.argv.includes('--json'), process)
   }
 }
 
@@ -39,15 +39,22 @@ async function runCmdletOf(line: readonly string[]): Promise<void> {
     const words = splitWords(line)
     process.exitCode = await runCmdlet(processContext({ json: words.json, ...words.place }), words)
   } catch (error) {
-    process.exitCode = report(error)
+    process.exitCode = report(error, process.argv.includes('--json'), process)
   }
 }
 
-function report(error: unknown): number {
+/** Where a message goes. */
+export interface ReportStreams {
+  readonly stdout: NodeJS.WritableStream
+  readonly stderr: NodeJS.WritableStream
+}
+
+/** Tells what went wrong, and returns the exit code. */
+export function report(error: unknown, json: boolean, { stdout, stderr }: ReportStreams): number {
   // The grammar's own errors have been printed already.
   if (error instanceof CommanderError) return error.exitCode === 0 ? ExitCode.ok : ExitCode.usage
   const { exitCode, code, message, hint } = explainFailure(error)
-  if (process.argv.includes('--json')) process.stdout.write(`${JSON.stringify({ error: { code, message, hint } })}\n`)
-  else process.stderr.write(`vmswitch: ${message}\n${hint === '' ? '' : `${hint.replace(/^/gm, '  ')}\n`}`)
+  if (json) stdout.write(`${JSON.stringify({ error: { code, message, hint } })}\n`)
+  else stderr.write(`vmswitch: ${message}\n${hint === '' ? '' : `${hint.replace(/^/gm, '  ')}\n`}`)
   return exitCode
 }

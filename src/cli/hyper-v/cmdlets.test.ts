@@ -1,26 +1,29 @@
-// Cmdlets as processes against a real service.
+// Cmdlets against a real service.
 import assert from 'node:assert/strict'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { type CliService, startCliService } from '../../../test/support/cli-service.ts'
+import { type CmdletRunner, cmdletRunner } from '../../../test/support/cmdlet-runner.ts'
 
 let service: CliService
+let run: CmdletRunner
 before(async () => {
   service = await startCliService()
+  run = cmdletRunner(service)
 })
-after(() => service.close())
+after(() => service?.close())
 
 type Row = Readonly<Record<string, unknown>>
 
 const ok = async (line: string): Promise<string> => {
-  const { code, stdout, stderr } = await service.run(line.split(' '))
+  const { code, stdout, stderr } = await run(line.split(' '))
   assert.equal(code, 0, `${line}: ${stderr}`)
   return stdout
 }
 const rows = async (line: string): Promise<readonly Row[]> => JSON.parse(await ok(`${line} --json`)) as Row[]
 const fails = async (line: string, code: number, words: RegExp): Promise<void> => {
-  const ended = await service.run(line.split(' '))
+  const ended = await run(line.split(' '))
   assert.deepEqual([ended.code, words.test(ended.stderr)], [code, true], `${line}: ${ended.stderr}`)
 }
 const pick = (row: Row | undefined, ...names: string[]): unknown[] => names.map((name) => row?.[name])
@@ -29,7 +32,7 @@ describe('cmdlets', () => {
   test('make the switch of a service, once, and show it', async () => {
     assert.deepEqual(await rows('Get-VMSwitch'), [])
     assert.equal(
-      (await service.run(['New-VMSwitch', '-Name', 'lab', '-WhatIf'])).stderr,
+      (await run(['New-VMSwitch', '-Name', 'lab', '-WhatIf'])).stderr,
       'What if: Performing the operation "Create the virtual switch" on target "lab".\n',
     )
     assert.deepEqual(await rows('Get-VMSwitch'), [])
