@@ -38,7 +38,7 @@ step('packages', ['package.json', 'package-lock.json'], ['node_modules/koffi', '
 )
 
 const kernelSources = readdirSync(join(root, 'src/kernels'))
-  .filter((file) => file.endsWith('.as.ts') || file === 'layout.ts')
+  .filter((file) => file.endsWith('.as.ts') || file.endsWith('layout.ts'))
   .map((file) => `src/kernels/${file}`)
 if (kernelSources.some((file) => file.endsWith('.as.ts')))
   step('kernels', [...kernelSources, 'scripts/build-kernels.mjs'], ['.cache/kernels.wasm'], () =>

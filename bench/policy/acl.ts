@@ -36,7 +36,7 @@ export function aclCase(rules: readonly ExtendedAclRule[], flows: readonly Flow[
   for (let slot = 0; slot < BURST; slot++) harness.fill(slot, PORT, tcpFrame({ ...ends, source, destination }, 1000, 443))
   kernels.parse(pool.base, 0, BURST)
   const before = performance.now()
-  const plan = rules.length === 0 ? undefined : compileAcls(PORT, { extendedAcl: { rules } }, 1)
+  const plan = rules.length === 0 ? undefined : compileAcls(PORT, { extendedAcl: { rules } }, 1, undefined, harness.place)
   const compileMs = performance.now() - before
   acls.set(PORT, plan)
   const program = family === 4 ? plan?.outbound?.extended?.ipv4 : plan?.outbound?.extended?.ipv6
@@ -70,7 +70,7 @@ export function aclCase(rules: readonly ExtendedAclRule[], flows: readonly Flow[
   return {
     rules: rules.length,
     compileMs,
-    programKiB: (program?.byteLength ?? 0) / 1024,
+    programKiB: (program?.words.byteLength ?? 0) / 1024,
     run(times) {
       delivered = 0
       const began = process.hrtime.bigint()

@@ -152,6 +152,7 @@ export class RunningSwitch {
       enforced: (portId) => this.adapters.policiesChanged(portId),
       processors: this.#processors,
       connections: new SwitchConnections({ ports, ...config.connectionTable }, { nowMs: () => this.uptimeMs }),
+      memory,
     })
     this.adapters = new AdaptersWithQueues(config.adapters ?? [], {
       memory,

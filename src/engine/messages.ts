@@ -16,6 +16,7 @@ export interface ProcessorAddresses {
   readonly list: number
   readonly delivery: number
   readonly switching: number
+  readonly classify: number
   readonly counters: number
   readonly drops: number
   readonly portTable: number

@@ -24,6 +24,7 @@ export interface PolicyComponents {
   readonly processors: SwitchAclsComponents['processors']
   /** What stateful rules let through. */
   readonly connections: SwitchConnections
+  readonly memory: SwitchAclsComponents['memory']
 }
 
 /** The properties of one switch; ports are named by their ids, undefined is the switch. */
@@ -39,9 +40,9 @@ export class SwitchPolicies {
   #switchQueue: Promise<unknown> = Promise.resolve()
 
   constructor(components: PolicyComponents) {
-    const { control, table, definitions, indicated, enforced, processors, connections } = components
+    const { control, table, definitions, indicated, enforced, processors, connections, memory } = components
     this.#table = table
-    this.acls = new SwitchAcls({ processors, connections })
+    this.acls = new SwitchAcls({ processors, connections, memory })
     this.connections = connections
     this.properties = new PropertyControl({
       issue: (request) => control().issue(request),

@@ -1,5 +1,6 @@
 // All processors of a switch as one: starts them over one shared memory, spreads requests, carries OIDs to the authoritative one.
 import { cpus } from 'node:os'
+import { CLASSIFY_BYTES } from '../kernels/classify-layout.ts'
 import { SWITCHING_BYTES } from '../kernels/layout.ts'
 import type { SharedMemory } from '../linux/shared-memory.ts'
 import type { NicStatusIndication, OidCompletion, OidRequest } from '../ndis/oids.ts'
@@ -63,6 +64,7 @@ export class ProcessorSet implements OidChannel {
       list: memory.allocate(DATA_PATH_LIST_BYTES, 4096),
       delivery: memory.allocate(deliveryListBytes(options.ports), 4096),
       switching: memory.allocate(SWITCHING_BYTES),
+      classify: memory.allocate(CLASSIFY_BYTES),
       counters: memory.allocate(countersBytes(options.ports), 4096),
       drops: memory.allocate(DROP_RING_BYTES, 4096),
     }))

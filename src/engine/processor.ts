@@ -135,7 +135,9 @@ export class Processor {
     this.#context = { memory, kernels: { linear, any }, pool: addresses.pool }
     this.pool = new PacketPool(memory.buffer, addresses.pool, kernels)
     this.ports = new PortTable(memory.buffer, addresses.portTable, start.ports)
-    this.acls = new AclTable(start.ports, start.index)
+    this.acls = new AclTable(start.ports, start.index, {
+      kernel: { kernels: linear, buffer: memory.buffer, block: addresses.classify },
+    })
     this.counters = new Counters(memory.buffer, addresses.counters, start.ports)
     this.reasons = new ReasonRegistry(memory.buffer, addresses.reasons)
     this.injections = new Injections(this.pool)

@@ -5,8 +5,9 @@ import { ipv4 } from '../../test/support/guard-frames.ts'
 import { datagram } from '../../test/support/tracked-frames.ts'
 import { OptionReader } from '../ndis/module-options.ts'
 import { parseAcl } from '../switch/acl/acl-options.ts'
-import type { PortAclRules } from '../switch/acl/acl-plan.ts'
+import { type PortAclRules, withPrograms } from '../switch/acl/acl-plan.ts'
 import { parseExtendedAcl } from '../switch/acl/extended-acl-options.ts'
+import { received } from '../switch/acl/program.ts'
 import { SwitchAcls } from './switch-acls.ts'
 import { SwitchConnections } from './switch-connections.ts'
 
@@ -22,17 +23,45 @@ const meter = { action: 'meter', direction: 'outbound', remoteIPAddress: '10.0.0
 const dns = { name: 'dns', action: 'allow', direction: 'outbound', protocol: 'udp', remotePort: 53, weight: 5 }
 const rest = { name: 'rest', action: 'deny', direction: 'outbound' }
 
+/** Memory for programs, which is overwritten when it is given back. */
+class Arena {
+  readonly buffer = new SharedArrayBuffer(1024 * 1024)
+  readonly #taken = new Map<number, number>()
+  #next = 64
+
+  get taken(): number {
+    return [...this.#taken.values()].reduce((sum, bytes) => sum + bytes, 0)
+  }
+
+  allocate(bytes: number): number {
+    const at = this.#next
+    this.#next += Math.ceil(bytes / 64) * 64
+    this.#taken.set(at, bytes)
+    return at
+  }
+
+  free(at: number, bytes: number): void {
+    assert.equal(this.#taken.get(at), bytes, 'what is given back was taken, once')
+    this.#taken.delete(at)
+    new Uint8Array(this.buffer, at, bytes).fill(0xff)
+  }
+}
+
 /** ACLs of a switch whose two processors are data paths of their own. */
 class World {
   readonly processors = [0, 1].map((processor) => new DataPathHarness({ processor }).connect(2))
+  readonly arena = new Arena()
   readonly acls = new SwitchAcls({
+    memory: this.arena,
     processors: {
       clients: this.processors,
       all: async (request) => {
         for (const [i, { acls }] of this.processors.entries()) {
           const asked = request(i)
           assert.equal(asked.kind, 'acls')
-          if (asked.kind === 'acls') acls.set(asked.port, asked.plan)
+          if (asked.kind !== 'acls') continue
+          const plan = structuredClone(asked.plan) // as it comes to another thread
+          acls.set(asked.port, plan && withPrograms(plan, (program) => received(program, this.arena.buffer)))
         }
       },
     },
@@ -96,5 +125,28 @@ describe('the ACLs of a switch', () => {
     for (const { acls } of world.processors) assert.equal(acls.plans[GUEST], undefined)
     await world.acls.apply(GUEST, rulesOf([], [rest]))
     assert.deepEqual(world.counts(), { rest: 0 })
+  })
+
+  test('take memory for the programs in force, and give back those that all processors left', async () => {
+    const world = new World()
+    const many = Array.from({ length: 200 }, (_, i) => ({ ...dns, name: `dns ${i}`, remotePort: 53 + i, weight: i }))
+    await world.acls.apply(GUEST, rulesOf([meter], [dns, rest]))
+    const { linear } = world.acls.bytes(GUEST)
+    assert.ok(linear > 0)
+    assert.equal(world.arena.taken, linear)
+    await Promise.all([
+      world.acls.apply(GUEST, rulesOf([meter], [...many, rest])),
+      world.acls.apply(OTHER, rulesOf([meter], [])),
+      world.acls.apply(GUEST, rulesOf([meter], [rest, ...many])),
+    ])
+    assert.ok(world.acls.bytes(GUEST).linear > linear)
+    assert.equal(world.arena.taken, world.acls.bytes(GUEST).linear + world.acls.bytes(OTHER).linear)
+    assert.equal(world.acls.linearBytes, world.arena.taken)
+    assert.equal(world.send(0, 80)['dns 27'], 1)
+    await world.acls.apply(GUEST, rulesOf([], []))
+    world.acls.forget(OTHER)
+    await Promise.resolve()
+    assert.deepEqual(world.acls.bytes(GUEST), { linear: 0, own: 0 })
+    assert.equal(world.arena.taken, 0)
   })
 })

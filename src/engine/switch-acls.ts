@@ -3,7 +3,9 @@
 // The rule it must not break: traffic never waits for a change: processors go on with the plan that they have until another one is ready;
 // what was counted of an entry stays when others come and go.
 import type { AclEntry, ExtendedAclRule } from '../ndis/standard-properties.ts'
-import { type AclPlan, COUNTERS_OF_ROW, compileAcls, type PortAclRules } from '../switch/acl/acl-plan.ts'
+import { type AclPlan, COUNTERS_OF_ROW, compileAcls, type PortAclRules, withPrograms } from '../switch/acl/acl-plan.ts'
+import { toSend } from '../switch/acl/program.ts'
+import { type AclBytes, AclMemory, type AclMemoryComponents, bytesOf } from './acl-memory.ts'
 import type { Request } from './messages.ts'
 import type { SwitchConnections } from './switch-connections.ts'
 
@@ -13,6 +15,7 @@ export interface SwitchAclsComponents {
     all(request: (processor: number) => Request): Promise<void>
   }
   readonly connections: SwitchConnections
+  readonly memory: AclMemoryComponents
 }
 
 /** Packets and bytes. */
@@ -50,9 +53,13 @@ const keysOf = ({ acl, extendedAcl }: PortAclRules): string[] => [
 export class SwitchAcls {
   readonly #components: SwitchAclsComponents
   readonly #applied = new Map<number, Applied>()
+  readonly #memory: AclMemory
+  // Plans that processors may have, by port, oldest first.
+  readonly #told = new Map<number, AclPlan[]>()
 
   constructor(components: SwitchAclsComponents) {
     this.#components = components
+    this.#memory = new AclMemory(components.memory)
   }
 
   /** Puts the ACLs of a port into force. Settles when all processors have them. */
@@ -61,7 +68,7 @@ export class SwitchAcls {
     const before = this.#applied.get(port)
     if (before?.rules.acl === acl && before?.rules.extendedAcl === extendedAcl) return
     const { processors, connections } = this.#components
-    const plan = compileAcls(port, rules, processors.clients.length, () => connections.memoryFor(port))
+    const plan = compileAcls(port, rules, processors.clients.length, () => connections.memoryFor(port), this.#memory.place)
     if (plan === undefined) this.#applied.delete(port)
     await this.#tell(port, plan)
     if (plan === undefined) return
@@ -92,8 +99,31 @@ export class SwitchAcls {
     }
   }
 
-  #tell(port: number, plan: AclPlan | undefined): Promise<void> {
-    return this.#components.processors.all(() => ({ kind: 'acls', port, plan }))
+  /** Bytes of the programs of a port's ACLs. */
+  bytes(port: number): AclBytes {
+    const plan = this.#applied.get(port)?.plan
+    return plan === undefined ? { linear: 0, own: 0 } : bytesOf(plan)
+  }
+
+  /** Bytes of linear memory that the ACLs of all ports take, those included that are being replaced. */
+  get linearBytes(): number {
+    return this.#memory.taken
+  }
+
+  // Each processor takes plans over in the order in which they are told: once all have one, none has an earlier one.
+  async #tell(port: number, plan: AclPlan | undefined): Promise<void> {
+    const told = this.#told.get(port) ?? []
+    const before = [...told]
+    if (plan !== undefined) told.push(plan)
+    this.#told.set(port, told)
+    await this.#components.processors.all(() => ({ kind: 'acls', port, plan: plan && withPrograms(plan, toSend) }))
+    for (const old of before) {
+      const at = told.indexOf(old)
+      if (at < 0) continue // a later one was quicker
+      told.splice(at, 1)
+      this.#memory.release(old)
+    }
+    if (told.length === 0 && this.#told.get(port) === told) this.#told.delete(port)
   }
 
   #rows({ plan, base }: Applied): AclCount[] {

@@ -60,7 +60,7 @@ async function answer(request: Request): Promise<unknown> {
     case 'queue-pairs':
       return processor.setChoice(request.port, choiceOf(request, processor))
     case 'acls':
-      return processor.acls.set(request.port, request.plan)
+      return processor.acls.receive(request.port, request.plan)
     case 'adapter':
       return processor.adapters.open(request.plan)
     case 'adapter-host':

@@ -2,6 +2,7 @@
 //
 // The rule it must not break: it holds no data in linear memory. Every thread instantiates it over the same memory; what it notes
 // down stands in wasm globals, which are per instance, or in the caller's pool.
+export { classify } from './classify.as'
 export { copyFrame } from './copy.as'
 export { checksum } from './checksum.as'
 export { direct } from './direct.as'

@@ -117,6 +117,15 @@ export interface FrameRingKernels {
   giveFrames(ring: number, slotBytes: number, slots: number, from: number, to: number): void
 }
 
+/** Rules of ports in linear memory; the twin, for any memory, is classifyAll. */
+export interface ClassifyKernels {
+  /**
+   * For each of the first `count` (≤ CLASSIFY_MAX) positions that CL_CHOSEN of `block` (CL_* in classify-layout.ts) names: the rank of the
+   * first rule of `program` that matches the key there, or NO_RULE, into CL_RANKS. The program must be one that the compiler made.
+   */
+  classify(program: number, block: number, count: number): void
+}
+
 /** Memory as the TypeScript twin sees it: linear memory, and windows of at most WINDOW_BYTES for what lies outside it. */
 export interface TwinMemory {
   readonly linear: ArrayBufferLike

@@ -18,6 +18,7 @@ test('the module exports exactly the kernels and leaves the memory as it was', (
     'arm',
     'assign',
     'checksum',
+    'classify',
     'complete',
     'copyFrame',
     'deliver',

@@ -1,5 +1,5 @@
 // Instantiates the wasm burst kernels over the process's linear memory. Reading the file is the caller's job: this folder is pure.
-import type { DirectKernels, FrameRingKernels, Kernels, QueueKernels, SwitchingKernels } from './kernels.ts'
+import type { ClassifyKernels, DirectKernels, FrameRingKernels, Kernels, QueueKernels, SwitchingKernels } from './kernels.ts'
 
 const FUNCTIONS = [
   'dequeue',
@@ -21,10 +21,11 @@ const FUNCTIONS = [
   'aimEach',
   'takeFrames',
   'giveFrames',
+  'classify',
 ] as const
 
 /** All that the module has. */
-export type AllKernels = Kernels & SwitchingKernels & DirectKernels & QueueKernels & FrameRingKernels
+export type AllKernels = Kernels & SwitchingKernels & DirectKernels & QueueKernels & FrameRingKernels & ClassifyKernels
 
 /** The wasm module is not the one that this source tree builds. */
 export class KernelsError extends Error {

@@ -33,6 +33,12 @@ export interface NativeForwarding {
    * per destination. Without one it is dropped. ES-565
    */
   forward(batch: Batch, i: number, direct: (port: number) => boolean): void
+  /** True if `forward` leaves the parsed fields of a packet right. */
+  readonly parses?: boolean
+  /** Before each burst. */
+  refresh?(): void
+  /** After the destinations of all packets are known: takes away those that packets which it did not claim must not have. */
+  separate?(batch: Batch): void
 }
 
 export interface EdgeOwner {
@@ -64,6 +70,7 @@ export class SwitchEdge implements AclsOwner {
 
   /** Notes anew what guards and ACLs ports have, if that changed. True if it is to be placed anew. */
   refresh(): boolean {
+    this.native?.refresh?.()
     const guards = this.guards.refresh()
     return this.acls.refresh() || guards
   }
@@ -104,14 +111,25 @@ export class SwitchEdge implements AclsOwner {
 
   // ES-565: what the component claimed gets its destinations from it.
   private forward(batch: Batch, native: NativeForwarding): void {
-    const { pool, owner, ports } = this
+    const { pool, owner } = this
     for (let i = 0; i < batch.length; i++) {
       const slot = batch.slots[i]!
       if ((pool.flags[slot]! & (PF_NATIVE_FORWARDING | PF_DROPPED)) !== PF_NATIVE_FORWARDING) continue
-      native.forward(batch, i, (port) => ports.connected(port) && appendDestination(pool, slot, port))
-      owner.parse(slot) // its headers may be others now
-      if (pool.destinationCount[slot] === 0) owner.refuse(batch, i, DropReason.noDestination, pool.sourcePort[slot]!)
+      this.directed = slot
+      native.forward(batch, i, this.direct)
+      if (native.parses !== true) owner.parse(slot) // its headers may be others now
+      if ((pool.flags[slot]! & PF_DROPPED) === 0 && pool.destinationCount[slot] === 0)
+        owner.refuse(batch, i, DropReason.noDestination, pool.sourcePort[slot]!)
     }
+  }
+
+  private directed = 0
+  private readonly direct = (port: number): boolean =>
+    this.ports.connected(port) && appendDestination(this.pool, this.directed, port)
+
+  /** The destinations are known. */
+  separate(batch: Batch): void {
+    this.native?.separate?.(batch)
   }
 
   // ES-572: not for packets whose virtual subnet is external.
@@ -140,7 +158,7 @@ export class SwitchEdge implements AclsOwner {
   afterForwarding(batch: Batch): void {
     const { policies, pool, acls, owner } = this
     if (policies === undefined && !acls.inbound) return
-    if (acls.inbound) acls.expect(batch)
+    if (acls.inbound) acls.expect(batch, policies === undefined) // others may refuse a packet before its ACL does
     for (let i = 0; i < batch.length; i++) {
       const slot = batch.slots[i]!
       if (pool.sourcePort[slot] === 0) continue // ES-341

@@ -4,6 +4,7 @@
 // The rule it must not break: slots are filled as endpoints fill them (what an endpoint leaves alone stays stale here too), so that a
 // test that passes here says something about the engine.
 import type { ExtensionClass, ExtensionHandlers, SwitchHandle } from '../../src/extension.ts'
+import { CLASSIFY_BYTES } from '../../src/kernels/classify-layout.ts'
 import type { Kernels } from '../../src/kernels/kernels.ts'
 import {
   HEADER_COPY,
@@ -21,6 +22,7 @@ import { DropReason } from '../../src/ndis/drop-reasons.ts'
 import { NicState, PortState } from '../../src/ndis/oids.ts'
 import { PacketPool, POOL_TOTAL_BYTES } from '../../src/ndis/pool.ts'
 import { AclTable } from '../../src/switch/acl/acl-table.ts'
+import { inLinearMemory, inOwnMemory, type Program } from '../../src/switch/acl/program.ts'
 import { Counters, countersBytes, PortCounter } from '../../src/switch/counters.ts'
 import { DATA_PATH_LIST_BYTES, DataPath, type SourceQueue } from '../../src/switch/data-path.ts'
 import { Delivery, deliveryListBytes, type SinkQueue } from '../../src/switch/delivery.ts'
@@ -41,6 +43,7 @@ const PAYLOAD_BYTES = 4 * 1024 * 1024
 const SCRATCH_BYTES = 128 * 1024
 const ALIGNMENT = 4096
 const WASM_PAGE = 65536
+const PROGRAM_BYTES = 8 * 1024 * 1024
 
 /** One frame that goes in: its bytes, and what a virtio-net header would have asked for. */
 export interface TestFrame {
@@ -126,6 +129,16 @@ export class DataPathHarness {
   readonly #scratch: number
   readonly #u8: Uint8Array
   #payloadNext = 0
+  #programs: number
+  readonly #programsEnd: number
+
+  /** Where programs of ACLs go: with the short cuts into linear memory, as long as there is room. */
+  readonly place = (words: Int32Array): Program => {
+    const at = this.#programs
+    if (at + words.byteLength > this.#programsEnd) return inOwnMemory(words)
+    this.#programs += Math.ceil(words.byteLength / 64) * 64
+    return inLinearMemory(words, this.buffer, at)
+  }
 
   /** Whether harnesses that don't say take the wasm short cuts. */
   static shortCut = false
@@ -156,6 +169,9 @@ export class DataPathHarness {
     this.#payload = place(PAYLOAD_BYTES)
     this.#scratch = place(SCRATCH_BYTES)
     const switching = place(SWITCHING_BYTES)
+    const classify = place(CLASSIFY_BYTES)
+    this.#programs = place(shortCut ? PROGRAM_BYTES : 0)
+    this.#programsEnd = this.#programs + (shortCut ? PROGRAM_BYTES : 0)
     this.spare = place(spareBytes)
     const pages = Math.ceil(end / WASM_PAGE)
     const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true })
@@ -171,7 +187,8 @@ export class DataPathHarness {
     })
     this.pool = new PacketPool(buffer, pool, this.kernels)
     this.ports = new PortTable(buffer, ports, PORTS)
-    this.acls = new AclTable(PORTS, processor)
+    const wasm = shortCut ? instantiateKernels(readKernels(), memory) : undefined
+    this.acls = new AclTable(PORTS, processor, wasm === undefined ? {} : { kernel: { kernels: wasm, buffer, block: classify } })
     this.macs = new MacTable(buffer, macs, MAC_ENTRIES, PORTS)
     this.counters = new Counters(buffer, counters, PORTS)
     this.reasons = new ReasonRegistry(buffer, reasons)
@@ -182,11 +199,11 @@ export class DataPathHarness {
       counters: this.counters,
       reasonName: (reason) => this.reasons.name(reason),
     })
-    const fast = shortCut
+    const fast = wasm
       ? new ShortCut(
           buffer,
           { pool, block: switching, portTable: ports, macTable: macs, macEntries: MAC_ENTRIES },
-          { kernels: instantiateKernels(readKernels(), memory), ports: this.ports, delivery: this.delivery },
+          { kernels: wasm, ports: this.ports, delivery: this.delivery },
         )
       : undefined
     this.dataPath = new DataPath({

@@ -12,12 +12,13 @@ import type {
 import type { ConnectionMemory } from '../conntrack/connection-table.ts'
 import { directionsOf } from './acl-options.ts'
 import { type AddressMatch, compileRules, type RuleMatch } from './classifier-compiler.ts'
+import { inOwnMemory, type Program } from './program.ts'
 
 /** Doubles of a row of counters: packets and bytes. */
 export const COUNTERS_OF_ROW = 2
 
 /** What a rank of a program means. */
-interface Ranks {
+export interface Ranks {
   /** Row of counters. */
   readonly rows: Int32Array
   /** 1: the packet is dropped. */
@@ -27,17 +28,17 @@ interface Ranks {
 /** Entries of which the one with the longest prefix speaks: of one side, by MAC or by IP address, that filter or that meter. */
 export interface AclList extends Ranks {
   readonly meters: boolean
-  readonly mac: Int32Array | undefined
-  readonly ipv4: Int32Array | undefined
-  readonly ipv6: Int32Array | undefined
+  readonly mac: Program | undefined
+  readonly ipv4: Program | undefined
+  readonly ipv6: Program | undefined
 }
 
 export interface ExtendedList extends Ranks {
-  readonly ipv4: Int32Array
-  readonly ipv6: Int32Array
+  readonly ipv4: Program
+  readonly ipv6: Program
   /** The same for fragments other than the first. */
-  readonly later4: Int32Array
-  readonly later6: Int32Array
+  readonly later4: Program
+  readonly later6: Program
   /** Seconds after which a connection that an allowed packet opens is forgotten; 0: it opens none. */
   readonly idleSeconds: Uint32Array
 }
@@ -70,6 +71,43 @@ export interface PortAclRules {
   readonly extendedAcl?: ExtendedAclProperty | undefined
 }
 
+/** Puts a program where threads share it. */
+export type Place = (words: Int32Array) => Program
+
+/** The same plan with what `change` makes of its programs. */
+export function withPrograms(plan: AclPlan, change: (program: Program) => Program): AclPlan {
+  const changed = (program: Program | undefined): Program | undefined => program && change(program)
+  const ofList = (list: AclList): AclList => ({
+    ...list,
+    mac: changed(list.mac),
+    ipv4: changed(list.ipv4),
+    ipv6: changed(list.ipv6),
+  })
+  const ofDirection = (direction: AclDirection | undefined): AclDirection | undefined =>
+    direction && {
+      byMac: direction.byMac.map(ofList),
+      byIp: direction.byIp.map(ofList),
+      extended: direction.extended && {
+        ...direction.extended,
+        ipv4: change(direction.extended.ipv4),
+        ipv6: change(direction.extended.ipv6),
+        later4: change(direction.extended.later4),
+        later6: change(direction.extended.later6),
+      },
+    }
+  return { ...plan, inbound: ofDirection(plan.inbound), outbound: ofDirection(plan.outbound) }
+}
+
+/** The programs of a plan, each once. */
+export function programsOf(plan: AclPlan): ReadonlySet<Program> {
+  const programs = new Set<Program>()
+  withPrograms(plan, (program) => {
+    programs.add(program)
+    return program
+  })
+  return programs
+}
+
 const PORT_PROTOCOLS = [6, 17, 132]
 
 const word = (bytes: readonly number[], at: number): number =>
@@ -87,18 +125,19 @@ function listOf(
   numbered: readonly (readonly [AclEntry, number])[],
   side: AclEntry['side'],
   meters: boolean,
+  place: Place,
 ): AclList | undefined {
   const chosen = numbered
     .filter(([entry]) => entry.side === side && (entry.action === 'meter') === meters)
     .sort(([a], [b]) => b.prefix.bits - a.prefix.bits)
   if (chosen.length === 0) return undefined
-  const program = (kinds: readonly string[]): Int32Array | undefined => {
+  const program = (kinds: readonly string[]): Program | undefined => {
     const rules = chosen.flatMap(([entry], rank): RuleMatch[] => {
       if (!kinds.includes(entry.kind)) return []
       const isAny = entry.prefix.address.length === 0
       return [isAny ? { rank } : { rank, [side]: matchOf(entry.prefix) }]
     })
-    return rules.length === 0 ? undefined : compileRules(rules, kinds !== families.ipv4)
+    return rules.length === 0 ? undefined : place(compileRules(rules, kinds !== families.ipv4))
   }
   return {
     meters,
@@ -110,8 +149,10 @@ function listOf(
   }
 }
 
-function listsOf(entries: readonly (readonly [AclEntry, number])[]): AclList[] {
-  return [false, true].flatMap((meters) => (['local', 'remote'] as const).flatMap((side) => listOf(entries, side, meters) ?? []))
+function listsOf(entries: readonly (readonly [AclEntry, number])[], place: Place): AclList[] {
+  return [false, true].flatMap((meters) =>
+    (['local', 'remote'] as const).flatMap((side) => listOf(entries, side, meters, place) ?? []),
+  )
 }
 
 const familyOf = ({ localAddress, remoteAddress }: ExtendedAclRule): number => {
@@ -138,13 +179,19 @@ function matchesOf(rule: ExtendedAclRule, rank: number, later: boolean): RuleMat
 }
 
 // Of a port that has connections packets in a direction without rules are followed too.
-function extendedOf(rules: readonly (readonly [ExtendedAclRule, number])[], stateful: boolean): ExtendedList | undefined {
+function extendedOf(
+  rules: readonly (readonly [ExtendedAclRule, number])[],
+  stateful: boolean,
+  place: Place,
+): ExtendedList | undefined {
   if (rules.length === 0 && !stateful) return undefined
   const sorted = rules.toSorted(([a], [b]) => b.weight - a.weight)
-  const program = (family: 4 | 6, later: boolean): Int32Array =>
-    compileRules(
-      sorted.flatMap(([rule], rank) => (familyOf(rule) === 10 - family ? [] : matchesOf(rule, rank, later))),
-      family === 6,
+  const program = (family: 4 | 6, later: boolean): Program =>
+    place(
+      compileRules(
+        sorted.flatMap(([rule], rank) => (familyOf(rule) === 10 - family ? [] : matchesOf(rule, rank, later))),
+        family === 6,
+      ),
     )
   const ported = sorted.some(([{ localPorts, remotePorts }]) => localPorts !== undefined || remotePorts !== undefined)
   const ipv4 = program(4, false)
@@ -164,13 +211,14 @@ function extendedOf(rules: readonly (readonly [ExtendedAclRule, number])[], stat
 
 /**
  * Compiles the ACLs of `port` for `processors` processors; undefined: it has none. `connections`: makes or finds the memory of connections, asked
- * for where a rule is stateful.
+ * for where a rule is stateful. `place`: where programs go.
  */
 export function compileAcls(
   port: number,
   { acl, extendedAcl }: PortAclRules,
   processors: number,
   connections: () => ConnectionMemory | undefined = () => undefined,
+  place: Place = inOwnMemory,
 ): AclPlan | undefined {
   const entries = (acl?.entries ?? []).map((entry, row) => [entry, row] as const)
   const rules = (extendedAcl?.rules ?? []).map((rule, i) => [rule, entries.length + i] as const)
@@ -180,10 +228,13 @@ export function compileAcls(
   const direction = (name: 'inbound' | 'outbound'): AclDirection | undefined => {
     const own = entries.filter(([entry]) => directionsOf(entry).includes(name))
     const isMac = ([{ kind }]: (typeof own)[number]): boolean => kind === 'mac' || kind === 'any-mac'
-    const byMac = listsOf(own.filter(isMac))
-    const byIp = listsOf(own.filter((one) => !isMac(one)))
+    const byMac = listsOf(own.filter(isMac), place)
+    const byIp = listsOf(
+      own.filter((one) => !isMac(one)),
+      place,
+    )
     const ofDirection = rules.filter(([rule]) => rule.direction === name)
-    const extended = extendedOf(ofDirection, stateful)
+    const extended = extendedOf(ofDirection, stateful, place)
     return byMac.length + byIp.length === 0 && extended === undefined ? undefined : { byMac, byIp, extended }
   }
   return {

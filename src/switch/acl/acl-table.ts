@@ -1,6 +1,7 @@
 // The ACLs of all ports as one processor has them. The control thread sends it plans; it takes them over between two bursts.
 import { ConnectionTable } from '../conntrack/connection-table.ts'
-import { type AclPlan, COUNTERS_OF_ROW } from './acl-plan.ts'
+import { type AclPlan, COUNTERS_OF_ROW, withPrograms } from './acl-plan.ts'
+import { type ProgramKernel, received } from './program.ts'
 
 /** Fields are ordinary ones: they are read per packet. */
 export class AclTable {
@@ -12,16 +13,25 @@ export class AclTable {
   readonly processor: number
   /** Connections of the ports with stateful rules, once there was one. */
   connections: ConnectionTable | undefined
+  /** What bursts are looked up with; undefined: in TypeScript. */
+  readonly kernel: ProgramKernel | undefined
   private readonly dry: boolean
   /** Changes whenever a plan does. */
   generation = 0
 
   /** `dry`: packets are judged, and connections stay as they are. */
-  constructor(ports: number, processor: number, dry = false) {
+  constructor(ports: number, processor: number, { dry = false, kernel }: { dry?: boolean; kernel?: ProgramKernel } = {}) {
     this.dry = dry
+    this.kernel = kernel
     this.plans = new Array<AclPlan | undefined>(ports).fill(undefined)
     this.counters = new Array<Float64Array | undefined>(ports).fill(undefined)
     this.processor = processor
+  }
+
+  /** Takes over a plan that another thread sent. */
+  receive(port: number, plan: AclPlan | undefined): void {
+    const buffer = this.kernel?.buffer
+    this.set(port, plan === undefined || buffer === undefined ? plan : withPrograms(plan, (program) => received(program, buffer)))
   }
 
   /** Puts a port's plan in the place of the one before; undefined: it has none any more. */
@@ -35,7 +45,7 @@ export class AclTable {
 
   /** The same plans with counters of their own: packets are judged as by this table, and leave no trace. */
   shadow(): AclTable {
-    const copy = new AclTable(this.plans.length, 0, true)
+    const copy = new AclTable(this.plans.length, 0, { dry: true })
     for (const [port, plan] of this.plans.entries())
       if (plan !== undefined) copy.set(port, { ...plan, counters: new SharedArrayBuffer(plan.rows * COUNTERS_OF_ROW * 8) })
     return copy

@@ -49,7 +49,7 @@ for (const direction of ['outbound', 'inbound'] as const)
       test(`packets of a burst are each judged and counted by their own rule: ${count} rules, ${direction}, ${shortCut ? 'with' : 'without'} short cut`, () => {
         const rules = rulesOf(count, direction)
         const harness = new DataPathHarness({ shortCut }).connect(2)
-        const plan = compileAcls(GUEST, { extendedAcl: { rules } }, 1)!
+        const plan = compileAcls(GUEST, { extendedAcl: { rules } }, 1, undefined, harness.place)!
         harness.acls.set(GUEST, plan)
         const [from, to] = direction === 'outbound' ? [GUEST, OTHER] : [OTHER, GUEST]
         const expected = { passed: 0, counts: new Map<string, number>() }

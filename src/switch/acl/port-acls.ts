@@ -3,27 +3,24 @@
 //
 // The rule it must not break: a packet passes only if both the ACL and the extended ACL of the port let it; what can't be read of it is
 // dropped, not guessed; nothing is allocated per packet; packets of source port 0 pass (ES-341).
+import { NO_RULE } from '../../kernels/classify-layout.ts'
 import * as layout from '../../kernels/layout.ts'
+import { first } from '../../kernels/twin-classify.ts'
 import type { Batch } from '../../ndis/batch.ts'
 import { destinationAt } from '../../ndis/destinations.ts'
 import { DropReason } from '../../ndis/drop-reasons.ts'
 import type { PacketPool } from '../../ndis/pool.ts'
 import { UNTRACKED } from '../conntrack/connection-table.ts'
 import type { PortTable } from '../port-table.ts'
-import type { AclDirection, AclList, AclPlan, ExtendedList } from './acl-plan.ts'
-import { COUNTERS_OF_ROW } from './acl-plan.ts'
+import { type AclDirection, type AclPlan, COUNTERS_OF_ROW, type ExtendedList, type Ranks } from './acl-plan.ts'
 import type { AclTable } from './acl-table.ts'
-import { first, NO_RULE } from './classifier.ts'
-import { FLOW_KEY_WORDS, fillFlowKey, fillMacKey, HIDDEN, LATER_FRAGMENT, NOT_IP } from './flow-key.ts'
-import { LookUps, NOT_ASKED, UNREADABLE } from './look-ups.ts'
+import { BurstJudge, programOf } from './burst-judge.ts'
+import { FLOW_KEY_WORDS, fillFlowKey, fillMacKey, HIDDEN, isWideKey, LATER_FRAGMENT, NOT_IP } from './flow-key.ts'
+import type { Program } from './program.ts'
 
-const { BURST_MAX, DE_PORT, PF_DROPPED, PF_IPV4, PF_IPV6 } = layout
+const { BURST_MAX, DE_EXCLUDED, DE_PORT, PF_DROPPED, PF_IPV4, PF_IPV6 } = layout
 const { none: PASSES } = DropReason
 const NO_COUNTERS: Float64Array = new Float64Array(0)
-
-// True for lists of extended rules alone, which need no more than a rank: packets of a burst are looked up together.
-const areSimple = (plan: AclPlan, { byMac, byIp, extended }: AclDirection): boolean =>
-  extended !== undefined && !plan.stateful && byMac.length + byIp.length === 0
 
 export interface AclsOwner {
   /** Drops position `i`, which came in at `port`; `by` says what judged it. */
@@ -48,14 +45,13 @@ export class PortAcls {
   private readonly macKey = new Uint32Array(FLOW_KEY_WORDS)
   private generation = -1
   // Reasons by number, once there is an ACL.
-  private byAcl = 0
-  private byExtendedAcl = 0
-  private unreadable = 0
-  private readonly lookUps: LookUps
-  // Port that each position of a burst was looked up for on its way to it, 0: none.
+  private readonly reasons = { byAcl: 0, byExtendedAcl: 0, unreadable: 0 }
+  // Judges what no connection decides about; what one opens may decide about the next packet, so those come one after the other.
+  private readonly together: BurstJudge
+  // Port that each position of a burst was judged for on its way to it, 0: none.
   private readonly expected = new Uint16Array(BURST_MAX)
-  // True if a port has a simple list for what it gets.
-  private simpleInbound = false
+  // The port by whose lists the packet at a position is to be judged, 0: none.
+  private readonly portOf = new Uint16Array(BURST_MAX)
   private counters = NO_COUNTERS
   private firstCounter = 0
 
@@ -66,7 +62,7 @@ export class PortAcls {
     this.table = table
     this.nowMs = nowMs
     this.owner = owner
-    this.lookUps = new LookUps(pool, ports)
+    this.together = new BurstJudge(pool, ports, table)
   }
 
   /** A burst begins. Notes anew what ports have, if one changed: true if `inbound` or `outbound` did. */
@@ -78,101 +74,106 @@ export class PortAcls {
     const { inbound, outbound } = this
     this.inbound = table.plans.some((plan) => plan?.inbound !== undefined)
     this.outbound = table.plans.some((plan) => plan?.outbound !== undefined)
-    if ((this.inbound || this.outbound) && this.byAcl === 0) {
-      this.byAcl = this.owner.reasonNumber('port-acl')
-      this.byExtendedAcl = this.owner.reasonNumber('extended-acl')
-      this.unreadable = this.owner.reasonNumber('acl-unreadable')
+    if ((this.inbound || this.outbound) && this.reasons.byAcl === 0) {
+      this.reasons.byAcl = this.owner.reasonNumber('port-acl')
+      this.reasons.byExtendedAcl = this.owner.reasonNumber('extended-acl')
+      this.reasons.unreadable = this.owner.reasonNumber('acl-unreadable')
     }
-    this.simpleInbound = table.plans.some((plan) => plan?.inbound !== undefined && areSimple(plan, plan.inbound))
-    this.lookUps.forget()
     return this.inbound !== inbound || this.outbound !== outbound
   }
 
   /** Drops what the packets' source ports must not send. */
   judge(batch: Batch): void {
+    const { plans } = this.table
+    if (batch.oneSource && plans[this.pool.sourcePort[batch.slots[0]!]!]?.outbound === undefined) return
+    for (let from = 0; from < batch.length; from += BURST_MAX)
+      this.judgeFrom(batch, from, Math.min(BURST_MAX, batch.length - from))
+  }
+
+  private judgeFrom(batch: Batch, from: number, count: number): void {
+    const { portOf, together } = this
     const { slots } = batch
     const { sourcePort, flags } = this.pool
     const { plans } = this.table
-    if (batch.oneSource) {
-      const port = sourcePort[slots[0]!]!
-      const plan = plans[port]
-      if (plan?.outbound === undefined) return
-      if (areSimple(plan, plan.outbound)) {
-        for (let from = 0; from < batch.length; from += BURST_MAX)
-          this.judgeSimply(batch, from, Math.min(BURST_MAX, batch.length - from), port, plan, plan.outbound.extended!)
-        return
-      }
-    }
-    for (let i = 0; i < batch.length; i++) {
-      const slot = slots[i]!
-      const port = sourcePort[slot]!
-      const plan = plans[port] // port 0 has none: ES-341
-      if (plan?.outbound === undefined || (flags[slot]! & PF_DROPPED) !== 0) continue
-      const reason = this.reasonFor(slot, port, plan, plan.outbound, false)
-      if (reason !== PASSES) this.owner.refuseBy(batch, i, reason, port, this.by)
-    }
-  }
-
-  // Packets of one port whose extended list alone decides.
-  private judgeSimply(batch: Batch, from: number, count: number, port: number, plan: AclPlan, list: ExtendedList): void {
-    const { lookUps } = this
-    const { flags, length } = this.pool
-    const { slots } = batch
-    lookUps.begin()
     for (let n = 0; n < count; n++) {
       const slot = slots[from + n]!
-      if ((flags[slot]! & PF_DROPPED) === 0) lookUps.add(n, slot, port, false, list)
-      else lookUps.ranks[n] = NOT_ASKED
+      portOf[n] = (flags[slot]! & PF_DROPPED) === 0 ? sourcePort[slot]! : 0
     }
-    lookUps.decide()
-    const { ranks } = lookUps
-    const { rows, denies } = list
-    const counters = this.table.counters[port]!
-    const firstCounter = this.table.processor * plan.rows * COUNTERS_OF_ROW
     for (let n = 0; n < count; n++) {
-      const rank = ranks[n]!
-      if (rank === NO_RULE || rank === NOT_ASKED) continue
-      if (rank === UNREADABLE) {
-        this.owner.refuseBy(batch, from + n, this.hidden(), port, this.by)
+      const port = portOf[n]!
+      const plan = plans[port] // port 0 has none: ES-341
+      if (plan?.outbound === undefined) continue
+      if (!plan.stateful) {
+        this.judgeTogether(slots, from, n, count, port, plan, plan.outbound, false)
+        for (let i = n; i < count; i++) {
+          if (portOf[i] !== port) continue
+          portOf[i] = 0
+          if (together.reasons[i] !== PASSES)
+            this.owner.refuseBy(batch, from + i, together.reasons[i]!, port, this.nameOf(plan, i))
+        }
         continue
       }
-      const row = rows[rank]!
-      const at = firstCounter + row * COUNTERS_OF_ROW
-      counters[at] = counters[at]! + 1
-      counters[at + 1] = counters[at + 1]! + length[slots[from + n]!]!
-      if (denies[rank] !== 0) this.owner.refuseBy(batch, from + n, this.byExtendedAcl, port, plan.names[row]!)
+      const reason = this.reasonFor(slots[from + n]!, port, plan, plan.outbound, false)
+      if (reason !== PASSES) this.owner.refuseBy(batch, from + n, reason, port, this.by)
     }
   }
 
-  /** What `admits` will be asked about packets of `batch`, each for its first destination: they are looked up together. */
-  expect(batch: Batch): void {
-    const { expected, lookUps, pool } = this
-    if (!this.simpleInbound) return
-    expected.fill(0)
+  // Judges the packets of `slots` from `from` on, those of positions `first` to before `count` that `portOf` says are of `port`.
+  private judgeTogether(
+    slots: Uint16Array,
+    from: number,
+    first: number,
+    count: number,
+    port: number,
+    plan: AclPlan,
+    lists: AclDirection,
+    inbound: boolean,
+  ): void {
+    const { portOf, together } = this
+    together.begin()
+    for (let i = first; i < count; i++) if (portOf[i] === port) together.add(i, slots[from + i]!)
+    together.decide(port, inbound, plan, lists, this.reasons)
+  }
+
+  private nameOf(plan: AclPlan, i: number): string {
+    const row = this.together.rows[i]!
+    return row < 0 ? '' : plan.names[row]!
+  }
+
+  /**
+   * `admits` will be asked about packets of `batch` for each of their destinations that is not excluded, in order: for the first of each they
+   * are judged and counted together. `certain`: false if it may not be asked.
+   */
+  expect(batch: Batch, certain: boolean): void {
+    const { expected, portOf, pool } = this
+    const { plans } = this.table
     const count = Math.min(BURST_MAX, batch.length)
-    lookUps.begin()
     for (let i = 0; i < count; i++) {
       const slot = batch.slots[i]!
-      if (pool.destinationCount[slot] === 0 || pool.sourcePort[slot] === 0) continue
-      const port = destinationAt(pool, slot, 0) & DE_PORT
-      const plan = this.table.plans[port]
-      if (plan?.inbound === undefined || !areSimple(plan, plan.inbound)) continue
-      lookUps.add(i, slot, port, true, plan.inbound.extended!)
-      expected[i] = port
+      const isAsked = certain && pool.destinationCount[slot] !== 0 && pool.sourcePort[slot] !== 0
+      const entry = isAsked ? destinationAt(pool, slot, 0) : 0
+      const port = (entry & DE_EXCLUDED) === 0 ? entry & DE_PORT : 0
+      const plan = plans[port]
+      expected[i] = portOf[i] = plan?.inbound === undefined || plan.stateful ? 0 : port
     }
-    lookUps.decide()
+    for (let i = 0; i < count; i++) {
+      const port = portOf[i]!
+      if (port === 0) continue
+      const plan = plans[port]!
+      this.judgeTogether(batch.slots, 0, i, count, port, plan, plan.inbound!, true)
+      for (let k = i; k < count; k++) if (portOf[k] === port) portOf[k] = 0
+    }
   }
 
   /** The reason for which `port` must not get the packet in `slot`, at position `i`, PASSES if it may; `by` is what judged. */
   admits(i: number, slot: number, port: number): number {
     const plan = this.table.plans[port]
     if (plan?.inbound === undefined) return PASSES
-    if (!this.simpleInbound || i >= BURST_MAX || this.expected[i] !== port)
-      return this.reasonFor(slot, port, plan, plan.inbound, true)
-    const rank = this.lookUps.ranks[i]!
-    if (rank === UNREADABLE) return this.hidden()
-    this.countersOf(port, plan)
-    return rank === NOT_ASKED ? PASSES : this.byRank(slot, plan, plan.inbound.extended!, rank)
+    if (i >= BURST_MAX || this.expected[i] !== port) return this.reasonFor(slot, port, plan, plan.inbound, true)
+    this.expected[i] = 0
+    const reason = this.together.reasons[i]!
+    if (reason !== PASSES) this.by = this.nameOf(plan, i)
+    return reason
   }
 
   private countersOf(port: number, plan: AclPlan): void {
@@ -187,7 +188,7 @@ export class PortAcls {
       fillMacKey(this.pool, slot, inbound, this.macKey)
       for (let n = 0; n < byMac.length; n++) {
         const list = byMac[n]!
-        if (!this.passes(slot, plan, list, list.mac, true, this.macKey)) return this.byAcl
+        if (!this.passes(slot, plan, list, list.mac, this.macKey)) return this.reasons.byAcl
       }
     }
     if (byIp.length === 0 && extended === undefined) return PASSES
@@ -198,22 +199,15 @@ export class PortAcls {
     const isIpv4 = kind === PF_IPV4
     for (let n = 0; n < byIp.length; n++) {
       const list = byIp[n]!
-      if (!this.passes(slot, plan, list, isIpv4 ? list.ipv4 : list.ipv6, !isIpv4, this.key)) return this.byAcl
+      if (!this.passes(slot, plan, list, isIpv4 ? list.ipv4 : list.ipv6, this.key)) return this.reasons.byAcl
     }
     return extended === undefined ? PASSES : this.byRules(slot, plan, extended, state, inbound)
   }
 
   // False if the entry with the longest prefix denies.
-  private passes(
-    slot: number,
-    plan: AclPlan,
-    list: AclList,
-    program: Int32Array | undefined,
-    wide: boolean,
-    key: Uint32Array,
-  ): boolean {
+  private passes(slot: number, plan: AclPlan, list: Ranks, program: Program | undefined, key: Uint32Array): boolean {
     if (program === undefined) return true
-    const rank = first(program, wide, key)
+    const rank = first(program.words, key)
     if (rank === NO_RULE) return true
     const row = list.rows[rank]!
     this.count(slot, row)
@@ -234,7 +228,7 @@ export class PortAcls {
         return found
       }
     }
-    const rank = this.lookUps.rankOf(list, key, isLater, inbound)
+    const rank = first(programOf(list, isWideKey(key), isLater).words, key)
     const reason = this.byRank(slot, plan, list, rank)
     if (reason !== PASSES || rank === NO_RULE || connections === undefined) return reason
     const idle = list.idleSeconds[rank]!
@@ -250,12 +244,12 @@ export class PortAcls {
     this.count(slot, row)
     if (list.denies[rank] === 0) return PASSES
     this.by = plan.names[row]!
-    return this.byExtendedAcl
+    return this.reasons.byExtendedAcl
   }
 
   private hidden(): number {
     this.by = ''
-    return this.unreadable
+    return this.reasons.unreadable
   }
 
   private count(slot: number, row: number): void {

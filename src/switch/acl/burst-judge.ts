@@ -1,0 +1,205 @@
+// Judges packets of a burst that one port sends, or gets, by its lists, one list after the other: in each all packets are looked up together.
+//
+// The rule it must not break: a packet meets the lists in the order in which it would by itself, and none behind one that denies it, so
+// each is judged and counted as though it came alone (port-acls.test.ts); nothing is allocated per packet.
+import { NO_RULE } from '../../kernels/classify-layout.ts'
+import * as layout from '../../kernels/layout.ts'
+import { DropReason } from '../../ndis/drop-reasons.ts'
+import type { PacketPool } from '../../ndis/pool.ts'
+import type { PortTable } from '../port-table.ts'
+import { type AclDirection, type AclPlan, COUNTERS_OF_ROW, type ExtendedList, type Ranks } from './acl-plan.ts'
+import type { AclTable } from './acl-table.ts'
+import { fillFlowKey, fillMacKey, HIDDEN, LATER_FRAGMENT, NOT_IP } from './flow-key.ts'
+import { LookUps } from './look-ups.ts'
+import type { Program } from './program.ts'
+
+const { BURST_MAX, PF_IPV4, PF_IPV6 } = layout
+const { none: PASSES } = DropReason
+
+// Kinds of keys, which have programs of their own.
+const WIDE = 1
+const LATER = 2
+const KINDS = 4
+const UNREADABLE = 4
+
+/** The program of an extended list for a key. */
+export function programOf(list: ExtendedList, wide: boolean, isLater: boolean): Program {
+  if (wide) return isLater ? list.later6 : list.ipv6
+  return isLater ? list.later4 : list.ipv4
+}
+
+/** Numbers of reasons why a packet does not pass. */
+export interface AclReasons {
+  byAcl: number
+  byExtendedAcl: number
+  unreadable: number
+}
+
+/** Fields are ordinary ones: they are read per packet. */
+export class BurstJudge {
+  /** By position of a packet that was added: why it must not pass, 0 if it may; and the row of the entry that says so, -1: none does. */
+  readonly reasons = new Uint16Array(BURST_MAX)
+  readonly rows = new Int32Array(BURST_MAX)
+  private readonly pool: PacketPool
+  private readonly ports: PortTable
+  private readonly table: AclTable
+  private readonly lookUps: LookUps
+  private readonly slots = new Uint16Array(BURST_MAX)
+  private readonly kinds = new Uint8Array(BURST_MAX)
+  // Positions that nothing has denied yet.
+  private readonly open = new Uint8Array(BURST_MAX)
+  private count = 0
+  // Kinds that keys have: a bit for each.
+  private found = 0
+
+  constructor(pool: PacketPool, ports: PortTable, table: AclTable) {
+    this.pool = pool
+    this.ports = ports
+    this.table = table
+    this.lookUps = new LookUps(table.kernel)
+  }
+
+  /** Packets of another port, or direction, follow. */
+  begin(): void {
+    this.count = 0
+  }
+
+  /** Position `i` (once, below BURST_MAX) is the packet in `slot`. */
+  add(i: number, slot: number): void {
+    this.slots[i] = slot
+    this.reasons[i] = PASSES
+    this.open[this.count++] = i
+  }
+
+  /** Judges all that were added since `begin` by `lists` of the plan of `port`. */
+  decide(port: number, inbound: boolean, plan: AclPlan, lists: AclDirection, reasons: AclReasons): void {
+    const { byMac, byIp, extended } = lists
+    if (byMac.length !== 0) this.judgeByMac(port, inbound, plan, lists, reasons)
+    if (byIp.length === 0 && extended === undefined) return
+    this.readFlows(port, inbound, reasons)
+    for (let n = 0; n < byIp.length; n++) {
+      const list = byIp[n]!
+      this.lookUp(list.ipv4, list.ipv6, list.ipv4, list.ipv6)
+      this.settle(port, plan, list, reasons.byAcl)
+    }
+    if (extended === undefined) return
+    if ((this.found & (1 << UNREADABLE)) !== 0) this.refuseHidden(reasons.unreadable)
+    this.lookUp(extended.ipv4, extended.ipv6, extended.later4, extended.later6)
+    this.settle(port, plan, extended, reasons.byExtendedAcl)
+  }
+
+  private judgeByMac(port: number, inbound: boolean, plan: AclPlan, { byMac }: AclDirection, reasons: AclReasons): void {
+    const { lookUps, open, slots, pool } = this
+    for (let n = 0; n < this.count; n++) fillMacKey(pool, slots[open[n]!]!, inbound, lookUps.keys[open[n]!]!)
+    for (let k = 0; k < byMac.length; k++) {
+      const list = byMac[k]!
+      if (list.mac === undefined) continue
+      lookUps.chosen.set(open)
+      lookUps.classify(list.mac, this.count)
+      this.settle(port, plan, list, reasons.byAcl)
+    }
+  }
+
+  // Makes the keys of flows, and lets go of what is no IP.
+  private readFlows(port: number, inbound: boolean, reasons: AclReasons): void {
+    const { lookUps, open, slots, kinds, pool, ports } = this
+    let left = 0
+    let found = 0
+    for (let n = 0; n < this.count; n++) {
+      const i = open[n]!
+      const slot = slots[i]!
+      const state = fillFlowKey(pool, ports, slot, port, inbound, lookUps.keys[i]!)
+      if (state === NOT_IP) continue
+      const family = pool.flags[slot]! & (PF_IPV4 | PF_IPV6)
+      if (family === 0) {
+        this.refuse(i, reasons.unreadable, -1)
+        continue
+      }
+      let kind = family === PF_IPV4 ? 0 : WIDE
+      if (state === LATER_FRAGMENT) kind |= LATER
+      else if (state === HIDDEN) {
+        kind |= UNREADABLE
+        found |= 1 << UNREADABLE
+      }
+      found |= 1 << (kind & (KINDS - 1))
+      kinds[i] = kind
+      open[left++] = i
+    }
+    this.count = left
+    this.found = found
+  }
+
+  // What the extended list can't be asked about.
+  private refuseHidden(reason: number): void {
+    const { open, kinds } = this
+    let left = 0
+    for (let n = 0; n < this.count; n++) {
+      const i = open[n]!
+      if ((kinds[i]! & UNREADABLE) !== 0) this.refuse(i, reason, -1)
+      else open[left++] = i
+    }
+    this.count = left
+  }
+
+  // Each kind in its program: mostly there is one only.
+  private lookUp(
+    ipv4: Program | undefined,
+    ipv6: Program | undefined,
+    later4: Program | undefined,
+    later6: Program | undefined,
+  ): void {
+    const { lookUps, open, found } = this
+    const only = found & ((1 << KINDS) - 1)
+    for (let kind = 0; kind < KINDS; kind++) {
+      if ((only & (1 << kind)) === 0) continue
+      const program = (kind & LATER) !== 0 ? ((kind & WIDE) !== 0 ? later6 : later4) : (kind & WIDE) !== 0 ? ipv6 : ipv4
+      if (only === 1 << kind && program !== undefined) {
+        lookUps.chosen.set(open)
+        lookUps.classify(program, this.count)
+      } else this.lookUpSome(kind, program)
+    }
+  }
+
+  private lookUpSome(kind: number, program: Program | undefined): void {
+    const { lookUps, open, kinds } = this
+    let some = 0
+    for (let n = 0; n < this.count; n++) {
+      const i = open[n]!
+      if ((kinds[i]! & (KINDS - 1)) !== kind) continue
+      if (program === undefined) lookUps.ranks[i] = NO_RULE
+      else lookUps.chosen[some++] = i
+    }
+    if (program !== undefined && some !== 0) lookUps.classify(program, some)
+  }
+
+  // Counts what was found, and denies for `reason`.
+  private settle(port: number, plan: AclPlan, { rows, denies }: Ranks, reason: number): void {
+    const { open, slots, table } = this
+    const { ranks } = this.lookUps
+    const { length } = this.pool
+    const counters = table.counters[port]!
+    const first = table.processor * plan.rows * COUNTERS_OF_ROW
+    let left = 0
+    for (let n = 0; n < this.count; n++) {
+      const i = open[n]!
+      const rank = ranks[i]!
+      if (rank !== NO_RULE) {
+        const row = rows[rank]!
+        const at = first + row * COUNTERS_OF_ROW
+        counters[at] = counters[at]! + 1
+        counters[at + 1] = counters[at + 1]! + length[slots[i]!]!
+        if (denies[rank] !== 0) {
+          this.refuse(i, reason, row)
+          continue
+        }
+      }
+      open[left++] = i
+    }
+    this.count = left
+  }
+
+  private refuse(i: number, reason: number, row: number): void {
+    this.reasons[i] = reason
+    this.rows[i] = row
+  }
+}
