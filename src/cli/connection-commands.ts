@@ -8,17 +8,16 @@ type Run = (command: Command, work: (context: CommandContext) => Promise<unknown
 
 const LIMIT_DEFAULT = 100
 const LIMIT_MAX = 1000
-const FROM_MAX = 1_048_575
 
 /** Adds `connections` to `acl`, the commands for access lists. */
 export function addConnectionCommands(acl: Command, asks: Asks, run: Run): void {
   asks(acl, 'connections', 'show the connections of a port that its stateful rules follow')
     .argument('<port>')
     .option('--limit <number>', 'so many at a time', whole(1, LIMIT_MAX), LIMIT_DEFAULT)
-    .option('--from <place>', 'go on where the page before ended', whole(0, FROM_MAX), 0)
-    .action((port: string, { from, limit }: { from: number; limit: number }, command: Command) =>
+    .option('--after <place>', 'go on where the page before ended')
+    .action((port: string, { after, limit }: { after?: string; limit: number }, command: Command) =>
       run(command, async (context) =>
-        (await import('./commands/connections.ts')).listConnections(context, port, { from, limit }),
+        (await import('./commands/connections.ts')).listConnections(context, port, { after, limit }),
       ),
     )
 }

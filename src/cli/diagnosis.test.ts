@@ -87,11 +87,11 @@ test('acl connections shows what stateful rules follow, and where the next page 
     [
       'PROTOCOL  LOCAL              REMOTE         ISOLATION  STATE        IDLE  ENDS IN          SENT       RECEIVED',
       'tcp       10.0.0.1:40000  >  192.0.2.7:443             established   3 s    252 s  12 (1.2 KiB)  10 (62.5 KiB)',
-      'more: vmswitch acl connections alpha --from 9',
+      'more: vmswitch acl connections alpha --after 9',
       '',
     ].join('\n'),
   )
-  assert.deepEqual(fake.calls.splice(0), ['connections {"port":"alpha","from":0,"limit":1}'])
+  assert.deepEqual(fake.calls.splice(0), ['connections {"port":"alpha","limit":1}'])
   assert.equal((await vmswitch('acl', 'connections', 'alpha', '--limit', '0')).code, 2)
-  assert.equal(JSON.parse((await vmswitch('acl', 'connections', 'alpha', '--json')).stdout.toString()).next, 9)
+  assert.equal(JSON.parse((await vmswitch('acl', 'connections', 'alpha', '--json')).stdout.toString()).next, '9')
 })

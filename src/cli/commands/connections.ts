@@ -25,7 +25,7 @@ const row = (one: ConnectionStatus): string[] => [
 export async function listConnections(
   { terminal, connect }: CommandContext,
   port: string,
-  words: { readonly from: number; readonly limit: number },
+  words: { readonly after?: string | undefined; readonly limit: number },
 ): Promise<void> {
   const answer = await (await connect()).connections({ port, ...words })
   if (terminal.json) return terminal.data(answer)
@@ -42,8 +42,8 @@ export async function listConnections(
       { title: 'SENT', align: 'right' },
       { title: 'RECEIVED', align: 'right' },
     ],
-    answer.connections.map(row),
+    answer.items.map(row),
     'no connection of this port is followed',
   )
-  if (answer.next !== 0) terminal.line(`more: vmswitch acl connections ${port} --from ${answer.next}`)
+  if (answer.next !== null) terminal.line(`more: vmswitch acl connections ${port} --after ${answer.next}`)
 }

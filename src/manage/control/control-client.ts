@@ -4,8 +4,12 @@ import { diagnosisClient } from '../diagnosis/diagnosis-client.ts'
 import type { RemoteSwitchHost } from '../host.ts'
 import { ControlError } from './control-errors.ts'
 import { type ControlPlace, placeText, requestTo, unreached } from './control-place.ts'
+import { listOf } from './pages.ts'
+import { type ControlTables, tablesBy } from './table-client.ts'
 
 const TIMEOUT_MS = 30_000
+/** Of a page of the client's own. */
+const PAGE_ENTRIES = 1000
 const ANSWER_MAX_BYTES = 64 * 1024 * 1024
 
 interface Answer {
@@ -32,6 +36,9 @@ export function controlCall(place: ControlPlace, timeoutMs = TIMEOUT_MS): Contro
   }
 }
 
+/** The long tables of the switch whose control API is at `place`, in pages of `limit` entries (1 to 10000). */
+export const connectTables = (place: ControlPlace, limit = PAGE_ENTRIES): ControlTables => tablesBy(controlCall(place), limit)
+
 /**
  * The switch whose control API is at `place`. Every call throws ControlError: with the server's own code, or `not-running` (no
  * socket, or nobody listens), `not-permitted`, `not-trusted`, `bad-host`, `no-answer`.
@@ -39,21 +46,17 @@ export function controlCall(place: ControlPlace, timeoutMs = TIMEOUT_MS): Contro
 export function connectControl(place: ControlPlace, timeoutMs = TIMEOUT_MS): RemoteSwitchHost {
   const call = controlCall(place, timeoutMs)
   const segment = encodeURIComponent
+  const tables = tablesBy(call, PAGE_ENTRIES)
   return {
     ...adapterClient(call),
     ...diagnosisClient({ place, call }),
     status: () => call('GET', '/v1/status'),
     live: () => call('GET', '/v1/live'),
-    ports: () => call('GET', '/v1/ports'),
+    ports: () => listOf(tables.ports()),
     team: () => call('GET', '/v1/team'),
     mdb: () => call('GET', '/v1/mdb'),
     setSnooping: (settings) => (settings === null ? call('DELETE', '/v1/snooping') : call('PUT', '/v1/snooping', settings)),
-    fdb: ({ vlan, port }) => {
-      const query = new URLSearchParams()
-      if (vlan !== undefined) query.set('vlan', String(vlan))
-      if (port !== undefined) query.set('port', port)
-      return call('GET', query.size === 0 ? '/v1/fdb' : `/v1/fdb?${query}`)
-    },
+    fdb: (filter) => listOf(tables.fdb(filter)),
     flushFdb: async (filter) => (await call<{ flushed: number }>('POST', '/v1/fdb/flush', filter)).flushed,
     extensions: () => call('GET', '/v1/extensions'),
     setExtension: ({ name, enabled }) => call('PATCH', `/v1/extensions/${segment(name)}`, { enabled }),
@@ -65,16 +68,16 @@ export function connectControl(place: ControlPlace, timeoutMs = TIMEOUT_MS): Rem
     },
     replaceExtension: (name) => call('POST', `/v1/extensions/${segment(name)}/reload`, {}),
     counters: () => call('GET', '/v1/counters'),
-    drops: () => call('GET', '/v1/drops'),
+    drops: () => listOf(tables.drops()),
     addPort: (port) => call('POST', '/v1/ports', port),
     removePort: async (name) => {
       await call('DELETE', `/v1/ports/${segment(name)}`)
     },
     setLink: (name, up) => call('PATCH', `/v1/ports/${segment(name)}`, { link: up ? 'up' : 'down' }),
     setPort: (name, change) => call('PATCH', `/v1/ports/${segment(name)}`, change),
-    properties: ({ port }) => call('GET', port === undefined ? '/v1/properties' : `/v1/properties?port=${segment(port)}`),
+    properties: (filter) => listOf(tables.properties(filter)),
     addProperty: (change) => call('POST', '/v1/properties', change),
-    acls: ({ port }) => call('GET', port === undefined ? '/v1/acls' : `/v1/acls?port=${segment(port)}`),
+    acls: (filter) => listOf(tables.acls(filter)),
     addAcl: (addition) => call('POST', '/v1/acls', addition),
     removeAcl: (removal) => call('POST', '/v1/acls/remove', removal),
     setProperty: (change) => call('PUT', '/v1/properties', change),

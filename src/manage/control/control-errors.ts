@@ -51,6 +51,10 @@ export class ControlError extends Error {
   }
 }
 
+/** The HTTP status that goes with a code; 422 for one that has none of its own. */
+export const problemStatus = (code: string): ControlStatus =>
+  (statusByCode as Readonly<Record<string, ControlStatus>>)[code] ?? 422
+
 /**
  * The answer for whatever a handler threw. An error with a kebab-case code was meant for the caller; anything else is a defect,
  * whose message is still shown: whoever may open the socket owns the switch.
@@ -59,8 +63,7 @@ export function problemOf(error: unknown): { problem: ControlProblem; status: Co
   const message = error instanceof Error ? error.message : String(error)
   const code = error instanceof Error && 'code' in error ? String(error.code) : ''
   if (/^[a-z][a-z0-9]*(-[a-z0-9]+)*$/.test(code)) {
-    const known = (statusByCode as Readonly<Record<string, ControlStatus>>)[code]
-    return { problem: { code, message }, status: known ?? 422 }
+    return { problem: { code, message }, status: problemStatus(code) }
   }
   // A system call that failed (EACCES, EADDRINUSE) is the machine's answer, not a defect.
   if (/^E[A-Z0-9]+$/.test(code)) return { problem: { code, message }, status: 422 }

@@ -5,12 +5,9 @@
 import { chmodSync } from 'node:fs'
 import { createServer, type Server } from 'node:http'
 import { getRequestListener } from '@hono/node-server'
-import { type Context, Hono } from 'hono'
+import { Hono } from 'hono'
 import { bodyLimit } from 'hono/body-limit'
-import type { z } from 'zod'
 import { addAdapterRoutes } from '../adapters/adapter-routes.ts'
-import { pathText } from '../config/diagnostics.ts'
-import { explainIssues } from '../config/explain.ts'
 import { portSchema } from '../config/schema.ts'
 import { addConsoleRoutes } from '../console/console-files.ts'
 import { addTicketRoute, relayOrigins } from '../console/guest-tickets.ts'
@@ -28,7 +25,9 @@ import type { ServiceCalls } from '../service/service-calls.ts'
 import { addServiceRoutes } from '../service/service-routes.ts'
 import { type Access, type AuditRecord, accessGuard, callerOf } from './access.ts'
 import { ControlError, problemOf } from './control-errors.ts'
-import { extensionChange, filterSchema, orderSchema, type Page, type Paged, pageSchema, portChange } from './request-schemas.ts'
+import { pageKeys } from './pages.ts'
+import { body, check, refuse, table } from './read-request.ts'
+import { extensionChange, filterSchema, orderSchema, portChange } from './request-schemas.ts'
 import { groupId, OWNER_MODE, openToGroup, socketCaller } from './socket-access.ts'
 import { claimSocketPath } from './socket-path.ts'
 
@@ -86,11 +85,7 @@ export function controlRoutes(components: ControlComponents): Hono {
     const { name, role } = callerOf(context, access)
     return context.json({ access: role === 'reader' ? 'read' : 'change', role, name })
   })
-  app.get('/v1/ports', async (context) => {
-    const page = pageOf(context)
-    const ports = await host.ports()
-    return context.json(page === null ? ports : paged(ports, page))
-  })
+  app.get('/v1/ports', async (context) => table(context, await host.ports(), pageKeys.ports))
   app.post('/v1/ports', async (context) => context.json(await host.addPort(await body(context, portSchema)), 201))
   app.delete('/v1/ports/:name', async (context) => {
     await host.removePort(context.req.param('name'))
@@ -107,10 +102,9 @@ export function controlRoutes(components: ControlComponents): Hono {
   })
   app.get('/v1/team', async (context) => context.json(await host.team()))
   app.get('/v1/fdb', async (context) => {
-    const { vlan, offset: _, limit: __, ...rest } = context.req.query()
-    const page = pageOf(context)
-    const entries = await host.fdb(check(filterSchema, { ...rest, ...(vlan === undefined ? {} : { vlan: Number(vlan) }) }))
-    return context.json(page === null ? entries : paged(entries, page))
+    const { vlan, limit: _, after: __, ...rest } = context.req.query()
+    const filter = check(filterSchema, { ...rest, ...(vlan === undefined ? {} : { vlan: Number(vlan) }) })
+    return table(context, await host.fdb(filter), pageKeys.fdb)
   })
   app.post('/v1/fdb/flush', async (context) => context.json({ flushed: await host.flushFdb(await body(context, filterSchema)) }))
   app.get('/v1/extensions', async (context) => context.json(await host.extensions()))
@@ -136,7 +130,7 @@ export function controlRoutes(components: ControlComponents): Hono {
   })
   app.post('/v1/extensions/:name/reload', async (context) => context.json(await host.replaceExtension(context.req.param('name'))))
   app.get('/v1/counters', async (context) => context.json(await host.counters()))
-  app.get('/v1/drops', async (context) => context.json(await host.drops()))
+  app.get('/v1/drops', async (context) => table(context, await host.drops(), pageKeys.drops))
   addPolicyRoutes(app, host, body)
   addSnoopingRoutes(app, host, body)
   addAdapterRoutes(app, host, body)
@@ -155,45 +149,6 @@ export function controlRoutes(components: ControlComponents): Hono {
   addTicketRoute(app, host)
   if (console !== undefined) addConsoleRoutes(app, console, () => relayOrigins(host))
   return app
-}
-
-/** Which part of a long list is asked for; null: all of it, as a list. */
-function pageOf(context: Context): Page | null {
-  const { offset, limit } = context.req.query()
-  if (offset === undefined && limit === undefined) return null
-  return check(pageSchema, {
-    ...(offset === undefined ? {} : { offset: Number(offset) }),
-    ...(limit === undefined ? {} : { limit: Number(limit) }),
-  })
-}
-
-function paged<T>(all: readonly T[], { offset, limit }: Page): Paged<T> {
-  const end = offset + limit
-  return { items: all.slice(offset, end), total: all.length, next: end < all.length ? end : null }
-}
-
-function refuse(code: string, message: string): never {
-  throw new ControlError(code, message)
-}
-
-async function body<T extends z.ZodType>(context: Context, schema: T): Promise<z.output<T>> {
-  const text = await context.req.text()
-  let data: unknown
-  try {
-    data = JSON.parse(text)
-  } catch {
-    return refuse('bad-request', 'the body of the request is not JSON')
-  }
-  return check(schema, data)
-}
-
-function check<T extends z.ZodType>(schema: T, data: unknown): z.output<T> {
-  const parsed = schema.safeParse(data)
-  if (parsed.success) return parsed.data
-  const [first] = explainIssues(schema, data, parsed.error.issues)
-  const where = first === undefined ? '' : pathText(first.path)
-  const text = first === undefined ? parsed.error.message : `${where === '' ? '' : `${where}: `}${first.message}`
-  return refuse('bad-request', first?.hint ? `${text}; ${first.hint}` : text)
 }
 
 export interface ControlServerOptions {

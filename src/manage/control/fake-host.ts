@@ -226,8 +226,8 @@ export function fakeHost(): FakeHost {
     fdb: (filter) => {
       note('fdb', filter)
       return [
-        { vlan: 0, mac: '52:54:00:77:00:01', port: 'alpha', kind: 'static', ageSeconds: null },
         { vlan: 0, mac: '02:00:00:00:00:05', port: 'beta', kind: 'learned', ageSeconds: 12 },
+        { vlan: 0, mac: '52:54:00:77:00:01', port: 'alpha', kind: 'static', ageSeconds: null },
       ]
     },
     flushFdb: (filter) => {

@@ -6,6 +6,8 @@ import { portChangeSchema } from '../config/schema.ts'
 /** Entries of one page of a long table. */
 export const PAGE_MAX = 10_000
 const PAGE_DEFAULT = 1000
+/** Characters of a cursor. */
+const CURSOR_MAX = 4096
 
 export const filterSchema = z.strictObject({
   vlan: z.number().int().min(0).max(VLAN_MAX).optional().describe('Of this VLAN only.'),
@@ -13,19 +15,16 @@ export const filterSchema = z.strictObject({
 })
 
 export const pageSchema = z.strictObject({
-  offset: z.number().int().min(0).default(0).describe('How many entries are passed over.'),
-  limit: z.number().int().min(1).max(PAGE_MAX).default(PAGE_DEFAULT).describe('How many come at the most.'),
+  limit: z
+    .number()
+    .int()
+    .min(1)
+    .max(PAGE_MAX)
+    .default(PAGE_DEFAULT)
+    .describe('Asks for a page of at most so many entries; with neither limit nor after, the answer is the whole list.'),
+  after: z.string().min(1).max(CURSOR_MAX).optional().describe('Asks for the page that follows: `next` of the one before.'),
 })
-export type Page = z.output<typeof pageSchema>
-
-/** A part of a long table. */
-export interface Paged<T> {
-  readonly items: readonly T[]
-  /** Entries of the whole table. */
-  readonly total: number
-  /** Offset of the next part; null: this is the last. */
-  readonly next: number | null
-}
+export type PageRequest = z.output<typeof pageSchema>
 
 export const extensionChange = z.strictObject({
   enabled: z.boolean().optional().describe('Take part or not.'),

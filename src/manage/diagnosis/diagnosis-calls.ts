@@ -102,8 +102,8 @@ export interface TraceReport {
 
 export interface ConnectionsFilter {
   readonly port: string
-  /** 0, or `next` of the page before. */
-  readonly from?: number | undefined
+  /** `next` of the page before. */
+  readonly after?: string | undefined
   /** At most so many, up to 1000; default 100. */
   readonly limit?: number | undefined
 }
@@ -127,10 +127,11 @@ export interface ConnectionStatus {
   readonly received: { readonly packets: number; readonly bytes: number }
 }
 
+/** A page of connections: one that is followed all the time comes exactly once. */
 export interface ConnectionsReport {
-  readonly connections: readonly ConnectionStatus[]
-  /** Where the next page starts; 0: there is none. */
-  readonly next: number
+  readonly items: readonly ConnectionStatus[]
+  /** Asks for the page that follows (`after`); null: this is the last. */
+  readonly next: string | null
 }
 
 export interface DiagnosisCalls {

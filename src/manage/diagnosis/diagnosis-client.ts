@@ -25,8 +25,9 @@ export function diagnosisClient({ place, call }: DiagnosisConnection): RemoteDia
       if (last !== undefined) query.set('last', String(last))
       return call('GET', query.size === 0 ? '/v1/drops/last' : `/v1/drops/last?${query}`)
     },
-    connections: ({ port, from = 0, limit }) => {
-      const query = new URLSearchParams({ port, from: String(from) })
+    connections: ({ port, after, limit }) => {
+      const query = new URLSearchParams({ port })
+      if (after !== undefined) query.set('after', after)
       if (limit !== undefined) query.set('limit', String(limit))
       return call('GET', `/v1/connections?${query}`)
     },

@@ -23,12 +23,12 @@ export interface DiagnosisComponents {
 
 export function diagnosisHost({ running, port, translated }: DiagnosisComponents): DiagnosisCalls {
   return {
-    connections: ({ port: name, from = 0, limit = CONNECTIONS_DEFAULT }) => {
+    connections: ({ port: name, after = '0', limit = CONNECTIONS_DEFAULT }) => {
       port(name)
-      const page = running.policies.connections.list(running.portId(name), from, limit)
+      const page = running.policies.connections.list(running.portId(name), Number(after), limit)
       return {
-        next: page.next,
-        connections: page.connections.map(({ sentPackets, sentBytes, receivedPackets, receivedBytes, ...same }) => ({
+        next: page.next === 0 ? null : String(page.next),
+        items: page.connections.map(({ sentPackets, sentBytes, receivedPackets, receivedBytes, ...same }) => ({
           ...same,
           sent: { packets: sentPackets, bytes: sentBytes },
           received: { packets: receivedPackets, bytes: receivedBytes },

@@ -13,7 +13,6 @@ const SNAP_MIN = 14
 const SNAP_MAX = 65_562
 const FILTER_MAX = 8192
 const LAST_MAX = 100_000
-const FROM_MAX = 1_048_575
 const CONNECTIONS_MAX = 1000
 
 export const captureSchema = z.strictObject({
@@ -32,7 +31,11 @@ export const dropsFilter = z.strictObject({
 
 export const connectionsFilter = z.strictObject({
   port: z.string().min(1),
-  from: z.coerce.number().int().min(0).max(FROM_MAX).optional(),
+  after: z
+    .string()
+    .regex(/^\d{1,7}$/)
+    .optional()
+    .describe('`next` of the page before.'),
   limit: z.coerce.number().int().min(1).max(CONNECTIONS_MAX).optional(),
 })
 
@@ -49,7 +52,10 @@ export function addDiagnosisRoutes(app: Hono, host: DiagnosisCalls, body: ReadBo
   app.get('/v1/connections', async (context) => {
     const parsed = connectionsFilter.safeParse(context.req.query())
     if (!parsed.success)
-      throw new ControlError('bad-request', `port is a name and must be given, limit a number from 1 to ${CONNECTIONS_MAX}`)
+      throw new ControlError(
+        'bad-request',
+        `port is a name and must be given, limit a number from 1 to ${CONNECTIONS_MAX}, after the next of a page`,
+      )
     return context.json(await host.connections(parsed.data))
   })
   const captures = new Map<string, RunningCapture>()

@@ -22,8 +22,8 @@ export function fakeDiagnosis(note: Note): DiagnosisCalls {
     connections: (filter) => {
       note('connections', filter)
       return {
-        next: 9,
-        connections: [
+        next: '9',
+        items: [
           {
             protocol: 6,
             isolationId: 0,

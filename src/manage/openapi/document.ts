@@ -1,19 +1,22 @@
-// The OpenAPI 3.1 document of the control API, from the schemas by which requests are checked.
+// The OpenAPI 3.1 document of the control API, from the schemas by which requests are checked, and from those of answers.
 import { z } from 'zod'
+import { problemStatus } from '../control/control-errors.ts'
 import { packageVersion } from '../switch-host.ts'
+import { type AnswerName, type AnswerWords, answers } from './answers/answers.ts'
+import { answerRegistry } from './answers/define.ts'
+import { type JsonSchema, listOf, nullOr, oneOf, pageOf, problemOf, refTo } from './json-schemas.ts'
+import { operationErrors } from './operation-errors.ts'
 import { type Operation, operations } from './operations.ts'
 
-type Json = Readonly<Record<string, unknown>>
+const plainSchema = ({ $schema: _, $id: __, ...rest }: JsonSchema): JsonSchema => rest
 
-const schemaOf = (schema: z.ZodType): Json => {
-  const { $schema: _, ...rest } = z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }) as Record<string, unknown>
-  return rest
-}
+const inputSchema = (schema: z.ZodType): JsonSchema =>
+  plainSchema(z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }) as JsonSchema)
 
 /** `/v1/ports/:name` → `/v1/ports/{name}`. */
 export const templateOf = (path: string): string => path.replace(/:(\w+)/g, '{$1}')
 
-function parametersOf({ path, query = [] }: Operation): Json[] {
+function parametersOf({ path, query = [] }: Operation): JsonSchema[] {
   const inPath = [...path.matchAll(/:(\w+)/g)].map(([, name]) => ({
     name,
     in: 'path',
@@ -21,7 +24,10 @@ function parametersOf({ path, query = [] }: Operation): Json[] {
     schema: { type: 'string' },
   }))
   const inQuery = query.flatMap((schema) => {
-    const { properties = {}, required = [] } = schemaOf(schema) as { properties?: Record<string, Json>; required?: string[] }
+    const { properties = {}, required = [] } = inputSchema(schema) as {
+      properties?: Record<string, JsonSchema>
+      required?: string[]
+    }
     return Object.entries(properties).map(([name, of]) => ({ name, in: 'query', required: required.includes(name), schema: of }))
   })
   return [...inPath, ...inQuery]
@@ -41,8 +47,41 @@ const idOf = ({ method, path }: Operation): string =>
     .map((word) => word[0]!.toUpperCase() + word.slice(1))
     .join('')
 
-function describe(operation: Operation): Json {
-  const { summary, answer, status = 200, body, content = ['application/json'] } = operation
+/** The schema of an answer; null for bytes, which have none. Throws where a name has no schema. */
+function answerSchema(answer: AnswerWords, paged: boolean): JsonSchema | null {
+  if (answer === 'bytes') return null
+  if (answer === 'text') return { type: 'string' }
+  if (answer === 'OpenAPI') return { type: 'object', required: ['openapi', 'info', 'paths'] }
+  const [, name = '', rest] = /^(\w+)(.*)$/.exec(answer) ?? []
+  if (!Object.hasOwn(answers, name))
+    throw new Error(`"${answer}" has no schema: write one in src/manage/openapi/answers, and add it to answers.ts`)
+  const one = refTo(name as AnswerName)
+  if (rest === ' | null') return nullOr(one)
+  if (rest !== '[]') return one
+  return paged ? oneOf(listOf(one), pageOf(one)) : listOf(one)
+}
+
+function responsesOf(operation: Operation): JsonSchema {
+  const { answer, status = 200, body, query, paged = false, content = ['application/json'], method, path, role } = operation
+  const schema = answerSchema(answer, paged)
+  const errors = operationErrors({ method, path, checked: (body ?? query) !== undefined, looks: role === 'reader' })
+  return {
+    [status]: {
+      description: paged ? `${answer}; with limit or after: a page of them` : answer,
+      content: Object.fromEntries(content.map((type) => [type, schema === null ? {} : { schema }])),
+    },
+    ...Object.fromEntries(
+      [...errors].map(([of, codes]) => [
+        of,
+        { description: codes.join(', '), content: { 'application/json': { schema: problemOf(codes) } } },
+      ]),
+    ),
+    default: { $ref: '#/components/responses/Problem' },
+  }
+}
+
+function describe(operation: Operation): JsonSchema {
+  const { summary, body } = operation
   const parameters = parametersOf(operation)
   return {
     operationId: idOf(operation),
@@ -52,17 +91,26 @@ function describe(operation: Operation): Json {
     ...(parameters.length === 0 ? {} : { parameters }),
     ...(body === undefined
       ? {}
-      : { requestBody: { required: true, content: { 'application/json': { schema: schemaOf(body) } } } }),
-    responses: {
-      [status]: { description: answer, content: Object.fromEntries(content.map((type) => [type, {}])) },
-      default: { $ref: '#/components/responses/Problem' },
-    },
+      : { requestBody: { required: true, content: { 'application/json': { schema: inputSchema(body) } } } }),
+    responses: responsesOf(operation),
   }
 }
 
+function answerSchemas(): Record<string, JsonSchema> {
+  const { schemas } = z.toJSONSchema(answerRegistry, {
+    io: 'output',
+    unrepresentable: 'any',
+    uri: (id) => `#/components/schemas/${id}`,
+  })
+  return Object.fromEntries(Object.entries(schemas).map(([id, schema]) => [id, plainSchema(schema as JsonSchema)]))
+}
+
+/** Codes that any operation may be refused with, and what they say of the caller or the server. */
+const anywhere = ['no-such-route', 'not-permitted', 'too-many-attempts', 'too-large', 'internal']
+
 /** The document. */
-export function openApi(): Json {
-  const paths: Record<string, Record<string, Json>> = {}
+export function openApi(): JsonSchema {
+  const paths: Record<string, Record<string, JsonSchema>> = {}
   for (const operation of operations) {
     const template = templateOf(operation.path)
     paths[template] = { ...paths[template], [operation.method]: describe(operation) }
@@ -83,17 +131,11 @@ export function openApi(): Json {
       securitySchemes: { token: { type: 'http', scheme: 'bearer' } },
       responses: {
         Problem: {
-          description: 'An error with a stable code.',
+          description: `An error with a stable code. Any operation: ${anywhere.map((code) => `${code} (${problemStatus(code)})`).join(', ')}; codes of the machine (EACCES) have status 422.`,
           content: { 'application/json': { schema: { $ref: '#/components/schemas/Problem' } } },
         },
       },
-      schemas: {
-        Problem: {
-          type: 'object',
-          properties: { code: { type: 'string' }, message: { type: 'string' } },
-          required: ['code', 'message'],
-        },
-      },
+      schemas: { Problem: problemOf(), ...answerSchemas() },
     },
   }
 }

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { controlRoutes } from '../control/control-server.ts'
 import { fakeHost } from '../control/fake-host.ts'
+import { pageSchema } from '../control/request-schemas.ts'
 import { EventBus } from '../events/event-bus.ts'
 import type { ServiceCalls } from '../service/service-calls.ts'
 import { openApi, templateOf } from './document.ts'
@@ -22,6 +23,7 @@ const app = controlRoutes({
 })
 
 interface Described {
+  readonly responses: Readonly<Record<string, { readonly content: Readonly<Record<string, { readonly schema?: unknown }>> }>>
   readonly operationId: string
   readonly parameters?: readonly { readonly name: string; readonly in: string }[]
   readonly requestBody?: { readonly content: Readonly<Record<string, { readonly schema: Record<string, unknown> }>> }
@@ -66,14 +68,29 @@ test('a body that a schema of the document refuses is refused by its route', asy
   assert.deepEqual(openApi(), document)
 })
 
-test('long tables come in parts to who asks for a part', async () => {
+test('long tables come in pages to who asks for a page', async () => {
   const ask = async (path: string) =>
-    (await app.request(path)).json() as Promise<{ items: { name: string }[]; total: number; next: number | null }>
+    (await app.request(path)).json() as Promise<{ items: { name: string }[]; total: number; next: string | null }>
   const first = await ask('/v1/ports?limit=1')
-  assert.deepEqual([first.items.map(({ name }) => name), first.total, first.next], [['alpha'], 2, 1])
-  const last = await ask('/v1/ports?limit=1&offset=1')
+  assert.deepEqual([first.items.map(({ name }) => name), first.total], [['alpha'], 2])
+  const last = await ask(`/v1/ports?limit=1&after=${first.next}`)
   assert.deepEqual([last.items.map(({ name }) => name), last.next], [['beta'], null])
-  assert.equal((await ask('/v1/fdb?offset=1&vlan=0')).items.length, 1)
-  assert.equal((await app.request('/v1/ports?limit=0')).status, 400)
+  assert.equal((await ask('/v1/fdb?limit=1&vlan=0')).items.length, 1)
+  for (const bad of ['limit=0', 'limit=10001', 'limit=x', 'after=nonsense', 'after=', `after=${'A'.repeat(5000)}`])
+    assert.equal((await app.request(`/v1/ports?${bad}`)).status, 400, bad)
+  const foreign = (await ask('/v1/fdb?limit=1')).next
+  assert.equal((await app.request(`/v1/ports?after=${foreign}`)).status, 400)
   assert.ok(Array.isArray(await ask('/v1/ports')))
+})
+
+test('every operation has a schema of its answer, and the lists that come in pages are asked for with limit and after', () => {
+  for (const { method, path, answer, paged = false, query = [] } of operations) {
+    const { responses } = document.paths[templateOf(path)]![method]!
+    const [content] = Object.values(Object.values(responses)[0]!.content)
+    assert.ok(
+      answer === 'bytes' || content?.schema !== undefined,
+      `${method} ${path} has no schema of its answer (see CONTRIBUTING.md)`,
+    )
+    assert.equal(paged, query.includes(pageSchema), path)
+  }
 })

@@ -13,6 +13,7 @@ import { installSchema } from '../installed-extension.ts'
 import { aclAddition, aclRemoval } from '../policies/acl-routes.ts'
 import { awaitSchema, featureFilter, portFilter, propertyChange, propertyFilter, savedSchema } from '../policies/policy-routes.ts'
 import { applySchema } from '../service/service-routes.ts'
+import type { AnswerWords } from './answers/answers.ts'
 import { operationRole } from './operation-roles.ts'
 
 export interface Operation {
@@ -22,8 +23,10 @@ export interface Operation {
   /** The least that a caller must be. */
   readonly role: Role
   readonly summary: string
-  /** What is answered: a type of src/manage, or what it is. */
-  readonly answer: string
+  /** What is answered, by the name that its schema has in answers/answers.ts. */
+  readonly answer: AnswerWords
+  /** The list may be asked for in pages. */
+  readonly paged?: boolean
   readonly status?: 200 | 201
   readonly body?: z.ZodType
   readonly query?: readonly z.ZodObject[]
@@ -31,10 +34,10 @@ export interface Operation {
   readonly content?: readonly string[]
 }
 
-type More = Partial<Pick<Operation, 'status' | 'body' | 'query' | 'content'>>
+type More = Partial<Pick<Operation, 'status' | 'body' | 'query' | 'content' | 'paged'>>
 const operation =
   (method: Operation['method']) =>
-  (path: string, summary: string, answer: string, more: More = {}): Operation => ({
+  (path: string, summary: string, answer: AnswerWords, more: More = {}): Operation => ({
     method,
     path,
     role: operationRole(method, path),
@@ -52,28 +55,19 @@ export const operations: readonly Operation[] = [
   get('/v1/status', 'The switch at a glance.', 'SwitchStatus'),
   get('/v1/live', 'What passes, now: the switch in one answer, to be asked for once a second.', 'LiveView'),
   get('/v1/access', 'Who the caller is, and what they may do.', 'AccessReport'),
-  get(
-    '/v1/ports',
-    'Ports with state, endpoint and counters. With offset or limit: a part of them.',
-    'PortStatus[], or Paged<PortStatus>',
-    {
-      query: [pageSchema],
-    },
-  ),
+  get('/v1/ports', 'Ports with state, endpoint and counters.', 'PortStatus[]', { query: [pageSchema], paged: true }),
   post('/v1/ports', 'Adds a port.', 'PortStatus', { body: portSchema, status: 201 }),
   patch('/v1/ports/:name', 'Changes a port.', 'PortStatus', { body: portChange }),
   post('/v1/ports/:name/ticket', 'Opens a WebSocket port once, for a page of the origin that asks.', 'PortTicket', {
     status: 201,
   }),
-  remove('/v1/ports/:name', 'Removes a port: its guest loses the connection.', '{}'),
+  remove('/v1/ports/:name', 'Removes a port: its guest loses the connection.', 'Done'),
   get('/v1/team', 'The team of uplinks with its members; null: there is none.', 'TeamStatus | null'),
   get('/v1/mdb', 'Multicast groups with the ports that joined, router ports, queriers.', 'SnoopingStatus'),
   put('/v1/snooping', 'Switches snooping of IGMP and MLD on, or to other settings.', 'SnoopingStatus', { body: snoopingSchema }),
   remove('/v1/snooping', 'Switches it off: multicast frames go to all ports.', 'SnoopingStatus'),
-  get('/v1/fdb', 'The MAC table. With offset or limit: a part of it.', 'FdbEntry[], or Paged<FdbEntry>', {
-    query: [filterSchema, pageSchema],
-  }),
-  post('/v1/fdb/flush', 'Forgets learned addresses.', '{ flushed: number }', { body: filterSchema }),
+  get('/v1/fdb', 'The MAC table.', 'FdbEntry[]', { query: [filterSchema, pageSchema], paged: true }),
+  post('/v1/fdb/flush', 'Forgets learned addresses.', 'Flushed', { body: filterSchema }),
   get('/v1/extensions', 'The extension stack, first to meet an incoming packet first.', 'ExtensionStatus[]'),
   put('/v1/extensions', 'Puts the extensions into another order, each class in itself.', 'ExtensionStatus[]', {
     body: orderSchema,
@@ -82,48 +76,50 @@ export const operations: readonly Operation[] = [
     body: installSchema,
     status: 201,
   }),
-  remove('/v1/extensions/:name', 'Takes an extension off the switch.', '{}'),
+  remove('/v1/extensions/:name', 'Takes an extension off the switch.', 'Done'),
   patch('/v1/extensions/:name', 'Enables, disables, pauses or restarts an extension.', 'ExtensionStatus', {
     body: extensionChange,
   }),
   post('/v1/extensions/:name/reload', 'Loads the module of an extension anew, without losing a frame.', 'ExtensionStatus'),
   get('/v1/counters', 'Counters of ports, extensions and processors.', 'CountersReport'),
-  get('/v1/drops', 'Drops by port and reason.', 'DropCount[]'),
-  get('/v1/drops/last', 'The last frames that were dropped, and why.', 'the last drops', { query: [dropsFilter] }),
+  get('/v1/drops', 'Drops by port and reason.', 'DropCount[]', { query: [pageSchema], paged: true }),
+  get('/v1/drops/last', 'The last frames that were dropped, and why.', 'LastDropsReport', { query: [dropsFilter] }),
   get('/v1/connections', 'Connections that the stateful rules of a port follow, a page of them.', 'ConnectionsReport', {
     query: [connectionsFilter],
   }),
-  post('/v1/captures', 'Captures frames for as long as the answer is read.', 'a capture', {
+  post('/v1/captures', 'Captures frames for as long as the answer is read.', 'bytes', {
     body: captureSchema,
     content: ['application/vnd.tcpdump.pcap'],
   }),
-  post('/v1/trace', 'Follows a frame through the switch, without sending it.', 'what becomes of the frame', {
+  post('/v1/trace', 'Follows a frame through the switch, without sending it.', 'TraceReport', {
     body: traceSchema,
   }),
-  remove('/v1/captures/:id', 'Ends a capture.', 'what it saw and lost'),
+  remove('/v1/captures/:id', 'Ends a capture.', 'CaptureSummary'),
   get('/v1/acls', 'ACLs of a port with what each entry counted; without one, of all ports.', 'AclStatus[]', {
-    query: [portFilter],
+    query: [portFilter, pageSchema],
+    paged: true,
   }),
   post('/v1/acls', 'Adds an entry to one of the ACLs of a port.', 'AclStatus[]', { body: aclAddition, status: 201 }),
   post('/v1/acls/remove', 'Removes one, by name or place.', 'AclStatus[]', { body: aclRemoval }),
   get('/v1/properties', 'Properties of a port; without one, of the switch and all ports.', 'PropertyStatus[]', {
-    query: [portFilter],
+    query: [portFilter, pageSchema],
+    paged: true,
   }),
   post('/v1/properties', 'Adds a property.', 'PropertyStatus', { body: propertyChange, status: 201 }),
   put('/v1/properties', 'Changes a property.', 'PropertyStatus', { body: propertyChange }),
-  post('/v1/properties/remove', 'Removes a property.', '{}', { body: propertyFilter }),
+  post('/v1/properties/remove', 'Removes a property.', 'Done', { body: propertyFilter }),
   post('/v1/feature-status', 'Asks the extension that manages a feature.', 'FeatureStatusReport', { body: featureFilter }),
-  post('/v1/save', 'Saves the switch, or one port.', '{ saved: string }', { body: portFilter }),
+  post('/v1/save', 'Saves the switch, or one port.', 'Saved', { body: portFilter }),
   post('/v1/restore', 'Puts saved ports back.', 'RestoreReport', { body: savedSchema }),
   post('/v1/migration/prepare', 'Target: makes a port for a guest that is to come.', 'PortStatus', {
     body: savedSchema,
     status: 201,
   }),
-  post('/v1/migration/hold/:name', 'Source: the connection stays when the guest stops.', '{}'),
-  post('/v1/migration/await-stop/:name', 'Source: waits for the guest to stop.', '{ stopped: boolean }', { body: awaitSchema }),
-  post('/v1/migration/hand-over/:name', 'Source: saves the port and deletes it.', '{ saved: string }'),
+  post('/v1/migration/hold/:name', 'Source: the connection stays when the guest stops.', 'Done'),
+  post('/v1/migration/await-stop/:name', 'Source: waits for the guest to stop.', 'Stopped', { body: awaitSchema }),
+  post('/v1/migration/hand-over/:name', 'Source: saves the port and deletes it.', 'Saved'),
   post('/v1/migration/take-over', 'Target: connects the port and restores it.', 'RestoreReport', { body: savedSchema }),
-  post('/v1/migration/abandon/:name', 'Ends a migration without it.', '{}'),
+  post('/v1/migration/abandon/:name', 'Ends a migration without it.', 'Done'),
   get('/v1/adapters', 'SR-IOV adapters with VPorts, VFs and counters.', 'AdapterStatus[]'),
   get('/v1/adapters/:name', 'One of them.', 'AdapterStatus'),
   post('/v1/adapters/:name/pull', 'Surprise removal: guests go on through the switch.', 'AdapterStatus'),
@@ -132,7 +128,7 @@ export const operations: readonly Operation[] = [
   patch('/v1/adapters/:name/vfs/:vf', 'Changes settings of a VF, in the words of ip link.', 'VfShown', { body: vfWords }),
   get('/v1/vfs', 'VFs that ports have.', 'AssignedVfStatus[]'),
   post('/v1/vfs/assign', 'Gives the guest behind a port a VF.', 'AssignedVfStatus', { body: ofPort, status: 201 }),
-  post('/v1/vfs/remove', 'Takes it back.', '{}', { body: removal }),
+  post('/v1/vfs/remove', 'Takes it back.', 'Done', { body: removal }),
   post('/v1/vfs/reset', 'Resets it.', 'AssignedVfStatus', { body: ofPort }),
   get('/v1/queues', 'Receive queues of adapters in VMQ mode.', 'QueueStatus[]'),
   patch('/v1/queues/:port', 'Has another processor serve the queue of a port.', 'QueueStatus', { body: queueChange }),
@@ -140,21 +136,12 @@ export const operations: readonly Operation[] = [
   patch('/v1/rss/:port', 'Changes how many queue pairs of a guest are used.', 'RssStatus', { body: vmmqChange }),
   post('/v1/rss/:port/moves', 'Moves entries of an indirection table to another queue pair.', 'RssStatus', { body: rssMove }),
   get('/v1/service', 'The service: its state directory and revision.', 'ServiceStatus'),
-  get('/v1/config', 'The stored configuration; null: none.', 'ResolvedConfig'),
-  remove(
-    '/v1/config',
-    'Stops the switch and forgets its configuration: the service is as empty as at first.',
-    '{ revision: number }',
-  ),
+  get('/v1/config', 'The stored configuration; null: none.', 'ResolvedConfig | null'),
+  remove('/v1/config', 'Stops the switch and forgets its configuration: the service is as empty as at first.', 'Revision'),
   post('/v1/apply', 'Makes the switch what a configuration says: all of it, or nothing.', 'ApplyReport', { body: applySchema }),
-  get(
-    '/v1/events',
-    'What happens, as it happens. Query: after (a number), kinds (separated by commas).',
-    'NumberedEvent, one per line or message',
-    {
-      content: ['application/x-ndjson', 'text/event-stream'],
-    },
-  ),
-  get('/metrics', 'Metrics.', 'OpenMetrics text', { content: ['application/openmetrics-text', 'text/plain'] }),
-  get('/v1/openapi.json', 'This document.', 'OpenAPI 3.1'),
+  get('/v1/events', 'What happens, as it happens. Query: after (a number), kinds (separated by commas).', 'NumberedEvent', {
+    content: ['application/x-ndjson', 'text/event-stream'],
+  }),
+  get('/metrics', 'Metrics.', 'text', { content: ['application/openmetrics-text', 'text/plain'] }),
+  get('/v1/openapi.json', 'This document.', 'OpenAPI'),
 ]

@@ -2,6 +2,8 @@
 import type { Context, Hono } from 'hono'
 import { z } from 'zod'
 import { propertyTypes } from '../../switch/policies/property.ts'
+import { pageKeys } from '../control/pages.ts'
+import { table } from '../control/read-request.ts'
 import type { SwitchHost } from '../host.ts'
 import { addAclRoutes } from './acl-routes.ts'
 
@@ -25,7 +27,9 @@ type ReadBody = <T extends z.ZodType>(context: Context, schema: T) => Promise<z.
 export function addPolicyRoutes(app: Hono, host: SwitchHost, body: ReadBody): void {
   const saved = async (context: Context): Promise<string> => (await body(context, savedSchema)).saved
   addAclRoutes(app, host, body)
-  app.get('/v1/properties', async (context) => context.json(await host.properties({ port: context.req.query('port') })))
+  app.get('/v1/properties', async (context) =>
+    table(context, await host.properties({ port: context.req.query('port') }), pageKeys.properties),
+  )
   app.post('/v1/properties', async (context) => context.json(await host.addProperty(await body(context, propertyChange)), 201))
   app.put('/v1/properties', async (context) => context.json(await host.setProperty(await body(context, propertyChange))))
   app.post('/v1/properties/remove', async (context) => {
