@@ -159,9 +159,9 @@ export class Reconciler {
     if (this.#isOver() || this.#tooOld(nowMs)) return
     const { network } = this.view
     if (this.#standing === 'joining') this.#tell('joined', `this is host ${this.options.host} of network ${network?.name ?? ''}`)
-    else if (this.#standing === 'partitioned')
-      this.#tell('healed', `the network is back after ${Math.round((nowMs - this.#sinceMs) / 1000)} s`)
-    if (this.#standing !== 'joined') this.#stand('joined', nowMs)
+    if (this.#standing === 'joining') this.#stand('joined', nowMs)
+    // A host that was away too long begins anew, which its lease tells: then the network is back.
+    else if (this.#standing === 'partitioned' && nowMs - this.#heardMs <= awayAfterMs(ttlOf(this.#renewMs()))) this.#heal(nowMs)
     this.#planAgain = true
   }
 
@@ -289,6 +289,10 @@ export class Reconciler {
     if (this.#pending.has(this.#key) || nowMs < (this.#retries.get(this.#key)?.atMs ?? 0)) return null
     const renewMs = this.#renewMs()
     const isAway = nowMs - this.#heardMs > awayAfterMs(ttlOf(renewMs))
+    if (isAway && this.#aliveSince > 0 && this.#standing === 'joined') {
+      this.#stand('partitioned', nowMs)
+      this.#tell('partitioned', 'the network takes no writes: everything goes on as it was last known')
+    }
     if (isAway) this.#aliveSince = 0
     if (!isAway && nowMs - this.#leaseSentMs < renewMs) return null
     this.#leaseSentMs = nowMs
@@ -320,11 +324,17 @@ export class Reconciler {
       this.#aliveSince = revision
       this.#heardMs = pending.sentMs
       this.#planAgain = true
+      if (this.#standing === 'partitioned' && this.#synced) this.#heal(nowMs)
     }
   }
 
   #renewMs(): number {
     return renewEveryMs(this.view.hosts.size, this.#times)
+  }
+
+  #heal(nowMs: number): void {
+    this.#tell('healed', `the network is back after ${Math.round((nowMs - this.#sinceMs) / 1000)} s`)
+    this.#stand('joined', nowMs)
   }
 
   #isOver(): boolean {

@@ -1,0 +1,98 @@
+// What a service offers those who join it to a network. Types only.
+//
+// The rule it must not break: everything here survives JSON.
+
+export interface JoinRequest {
+  /** nats://HOST:PORT or tls://HOST:PORT, several separated by commas. */
+  readonly servers: string
+  readonly network: string
+  /** Name of this host in it; default: the machine's. */
+  readonly host?: string | undefined
+  /** Absolute path of a file with the credential. */
+  readonly credential?: string | undefined
+  /** Absolute path of a file with certificates of the authorities, PEM. */
+  readonly ca?: string | undefined
+  /** Allow servers on other machines without TLS. */
+  readonly plaintext?: boolean | undefined
+  /** Where this host's tunnels end; default: those of the switch's overlay. */
+  readonly providerAddresses?: readonly string[] | undefined
+  /** Copies of the network's records, if this host makes it. */
+  readonly replicas?: number | undefined
+}
+
+export interface NetworkHost {
+  readonly name: string
+  /** here: this one. */
+  readonly state: 'here' | 'alive' | 'lost'
+  /** Milliseconds since it was heard; null: of this host. */
+  readonly heardMs: number | null
+  readonly providerAddresses: readonly string[]
+  readonly ports: number
+  readonly software: string
+  readonly api: string | null
+}
+
+export interface NetworkPort {
+  readonly name: string
+  readonly host: string
+  readonly mac: string
+  /** 0: in none. */
+  readonly virtualSubnetId: number
+  readonly customerAddresses: readonly string[]
+  readonly tenant: string
+  readonly link: 'up' | 'down'
+  readonly state: 'held' | 'claiming' | 'moving' | 'refused'
+  /** Why it is refused. */
+  readonly message: string | null
+}
+
+export interface NetworkSubnet {
+  readonly virtualSubnetId: number
+  readonly routingDomainId: string | null
+  readonly name: string | null
+  readonly tenant: string | null
+  readonly prefixes: readonly string[]
+  /** Provider addresses of the other hosts that have ports in it. */
+  readonly peers: readonly string[]
+}
+
+export interface NetworkStatus {
+  /** Null: this host is in no network. */
+  readonly network: string | null
+  readonly host: string | null
+  readonly servers: string | null
+  /** alone; joining: not all is known yet; partitioned: the last known state goes on; superseded, refused: see the message. */
+  readonly state: 'alone' | 'joining' | 'joined' | 'partitioned' | 'superseded' | 'refused'
+  /** Since when, ISO 8601 in UTC. */
+  readonly since: string
+  readonly message: string | null
+  /** Milliseconds until the last change of this host had gone round; null: none yet. */
+  readonly lagMs: number | null
+  /** Look-up records that the switch's overlay has from the network; null: it has no overlay. */
+  readonly lookups: number | null
+  readonly hosts: readonly NetworkHost[]
+  readonly ports: readonly NetworkPort[]
+  readonly subnets: readonly NetworkSubnet[]
+  /** Records of others that are not believed. */
+  readonly refused: readonly { readonly key: string; readonly code: string; readonly message: string }[]
+}
+
+export interface ClusterCalls {
+  network(): Promise<NetworkStatus>
+  /** Throws bad-request, already-joined, unreachable, not-permitted, no-jetstream, credential-unusable, host-name-taken. */
+  join(request: JoinRequest): Promise<NetworkStatus>
+  /** Answers what could not be taken out of the network. Throws not-joined. */
+  leave(): Promise<{ readonly left: readonly string[] }>
+  /** Makes a virtual subnet, or changes it. Throws not-joined, partitioned, not-permitted, not-stored. */
+  setSubnet(subnet: NetworkSubnetInput): Promise<NetworkStatus>
+  removeSubnet(virtualSubnetId: number): Promise<NetworkStatus>
+}
+
+export interface NetworkSubnetInput {
+  readonly virtualSubnetId: number
+  readonly routingDomainId?: string | undefined
+  readonly name?: string | undefined
+  readonly tenant?: string | undefined
+  readonly hosts?: readonly string[] | undefined
+  readonly prefixes?: readonly string[] | undefined
+}

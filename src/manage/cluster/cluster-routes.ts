@@ -1,0 +1,40 @@
+// The control API's routes of a service that can be in a network of hosts.
+import type { Context, Hono } from 'hono'
+import { z } from 'zod'
+import type { ClusterCalls } from './cluster-calls.ts'
+
+const path = z.string().regex(/^\//)
+
+export const joinSchema = z.strictObject({
+  servers: z.string().min(1).max(4096).describe('nats://HOST:PORT or tls://HOST:PORT, several separated by commas.'),
+  network: z.string().min(1).max(63),
+  host: z.string().min(1).max(63).optional().describe('Name of this host in the network; default: the name of the machine.'),
+  credential: path.optional().describe('Absolute path of a file with the credential.'),
+  ca: path.optional().describe('Absolute path of a file with the certificates of authorities, PEM.'),
+  plaintext: z.boolean().optional().describe('Allow servers on other machines without TLS.'),
+  providerAddresses: z.array(z.string().min(2).max(45)).max(16).optional().describe('Where tunnels to this host end.'),
+  replicas: z.number().int().min(1).max(5).optional().describe('Copies of the records, if this host makes the network.'),
+})
+
+export const networkSubnetSchema = z.strictObject({
+  virtualSubnetId: z.number().int().min(1).max(0xfffffe),
+  routingDomainId: z.string().min(1).max(256).optional(),
+  name: z.string().min(1).max(256).optional(),
+  tenant: z.string().min(1).max(256).optional().describe('Whose it is: ports of others are refused.'),
+  hosts: z.array(z.string().min(1).max(63)).max(4096).optional().describe('Hosts that may have ports in it; all without it.'),
+  prefixes: z.array(z.string().min(1).max(64)).max(64).optional().describe('Where its addresses lie.'),
+})
+
+type ReadBody = <T extends z.ZodType>(context: Context, schema: T) => Promise<z.output<T>>
+
+export function addClusterRoutes(app: Hono, cluster: ClusterCalls, body: ReadBody): void {
+  app.get('/v1/network', async (context) => context.json(await cluster.network()))
+  app.post('/v1/network/join', async (context) => context.json(await cluster.join(await body(context, joinSchema))))
+  app.post('/v1/network/leave', async (context) => context.json(await cluster.leave()))
+  app.put('/v1/network/subnets', async (context) =>
+    context.json(await cluster.setSubnet(await body(context, networkSubnetSchema))),
+  )
+  app.delete('/v1/network/subnets/:id', async (context) =>
+    context.json(await cluster.removeSubnet(Number(context.req.param('id')))),
+  )
+}

@@ -1,0 +1,42 @@
+// Which ports of a configuration a network knows, and how it tells of them.
+//
+// The rule it must not break: only guests' ports with an address of their own are told: uplinks, and ports that learn who is behind them, are
+// this host's affair.
+import type { ResolvedConfig, ResolvedPort } from '../config/types.ts'
+import type { OwnPort } from './own-ports.ts'
+import { canonicalAddress } from './records.ts'
+
+/** Endpoints that lead to no guest. */
+const otherEndpoints: ReadonlySet<string> = new Set(['uplink', 'adapter', 'pcap'])
+
+/** Virtual subnet that the security property of a port names; 0: none. */
+function virtualSubnetOf({ properties = [] }: ResolvedPort): number {
+  const security = properties.find(({ type }) => type === 'security')?.value as { virtualSubnetId?: unknown } | undefined
+  return typeof security?.virtualSubnetId === 'number' ? security.virtualSubnetId : 0
+}
+
+/** The ports that the network is to know; `addressesOf`: what is known of the addresses of a port's guest. */
+export function sharedPorts(
+  config: ResolvedConfig | null,
+  addressesOf: (port: ResolvedPort) => readonly string[],
+  movingFrom: ReadonlyMap<string, string> = new Map(),
+): OwnPort[] {
+  return (config?.switch.ports ?? []).flatMap((port): OwnPort[] => {
+    const { name, mac, vm, tenant, link, properties } = port
+    if (mac === null || port.managementOS === true || otherEndpoints.has(port.endpoint.kind)) return []
+    const from = movingFrom.get(name)
+    return [
+      {
+        name,
+        mac,
+        virtualSubnetId: virtualSubnetOf(port),
+        customerAddresses: addressesOf(port).flatMap((address) => canonicalAddress(address) ?? []),
+        vm: vm ?? name,
+        tenant: tenant ?? '',
+        link,
+        policies: JSON.parse(JSON.stringify(properties ?? [])) as OwnPort['policies'],
+        ...(from === undefined ? {} : { movingFrom: from }),
+      },
+    ]
+  })
+}

@@ -1,0 +1,303 @@
+// A service's place in a network: joins, leaves, and comes back to it at each start.
+//
+// The rule it must not break: what a network does, or does not, never stops the switch; a service without a network talks to nobody.
+import { randomUUID } from 'node:crypto'
+import { hostname } from 'node:os'
+import type { OverlayControl } from '../../switch/overlay/overlay-control.ts'
+import type { ResolvedConfig, ResolvedPort } from '../config/types.ts'
+import { ControlError } from '../control/control-errors.ts'
+import type { EventLog } from '../host.ts'
+import type { ClusterCalls, JoinRequest, NetworkStatus, NetworkSubnetInput } from './cluster-calls.ts'
+import { ClusterError } from './cluster-error.ts'
+import { sharedPorts } from './config-ports.ts'
+import { HOST_NAME_MAX, hostNamePattern, NETWORK_KEY, networkNamePattern, subnetKey } from './keys.ts'
+import { natsAddress, readCredential } from './nats-address.ts'
+import { NatsStore, type NatsStoreOptions } from './nats-store.ts'
+import { nothingSeen, seenNetwork } from './network-status.ts'
+import { OverlayFeed } from './overlay-feed.ts'
+import { RECORD_VERSION, subnetSchema, writeRecord } from './records.ts'
+import { ClusterSession, type LookupDifferences } from './session.ts'
+
+const JOIN_TIMEOUT_MS = 20_000
+const RETRY_MS = 3000
+
+/** What is stored of a membership: how it was asked for, with the host's name. */
+export interface StoredMembership extends JoinRequest {
+  readonly host: string
+}
+
+export interface MembershipComponents {
+  readonly load: () => StoredMembership | null
+  /** Throws `not-stored`. */
+  readonly save: (membership: StoredMembership | null) => void
+  readonly config: () => ResolvedConfig | null
+  readonly overlay: () => OverlayControl | null
+  readonly addressesOf: (port: ResolvedPort) => readonly string[]
+  readonly log: EventLog
+  readonly software: string
+}
+
+interface Joined {
+  readonly membership: StoredMembership
+  session: ClusterSession | null
+  closed: boolean
+  retry: NodeJS.Timeout | undefined
+  problem: string | null
+}
+
+const now = (): number => performance.now()
+
+export class Membership implements ClusterCalls {
+  readonly #components: MembershipComponents
+  readonly #feed: OverlayFeed
+  #joined: Joined | null = null
+  #since = new Date()
+  #queue: Promise<unknown> = Promise.resolve()
+  #feeding: Promise<void> = Promise.resolve()
+  /** Ports that are about to move here, and from which host. */
+  readonly #movingFrom = new Map<string, string>()
+
+  constructor(components: MembershipComponents) {
+    this.#components = components
+    this.#feed = new OverlayFeed(components.overlay)
+  }
+
+  /** Comes back to the network that is stored; in its own time, where that can't be reached. */
+  start(): void {
+    const membership = this.#components.load()
+    if (membership === null) return
+    this.#joined = { membership, session: null, closed: false, retry: undefined, problem: null }
+    void this.#connectAgain(this.#joined)
+  }
+
+  join(request: JoinRequest): Promise<NetworkStatus> {
+    return this.#inOrder(async () => {
+      if (this.#joined !== null)
+        throw new ControlError('already-joined', `this host is in network "${this.#joined.membership.network}": leave it first`)
+      const membership = checkedMembership(request)
+      const joined: Joined = { membership, session: null, closed: false, retry: undefined, problem: null }
+      try {
+        const session = await this.#open(joined)
+        const isIn = await session.until(() => session.reconciler.standing !== 'joining', JOIN_TIMEOUT_MS)
+        if (!isIn)
+          throw new ClusterError(
+            'unreachable',
+            `network "${membership.network}" was not heard within ${JOIN_TIMEOUT_MS / 1000} s`,
+          )
+        if (session.reconciler.standing !== 'joined')
+          throw new ClusterError('refused', `network "${membership.network}" does not take this host: update this vmswitch`)
+        await this.#nameNetwork(session, membership.network)
+        await session.until(() => session.reconciler.settled, JOIN_TIMEOUT_MS)
+        this.#components.save(membership)
+        this.#joined = joined
+        this.#since = new Date()
+      } catch (error) {
+        joined.closed = true
+        await joined.session?.close()
+        throw controlError(error)
+      }
+      return this.network()
+    })
+  }
+
+  leave(): Promise<{ readonly left: readonly string[] }> {
+    return this.#inOrder(async () => {
+      const joined = this.#joined
+      if (joined === null) throw notJoined()
+      this.#components.save(null)
+      this.#joined = null
+      this.#since = new Date()
+      const left = (await joined.session?.leave()) ?? [
+        'the network can not be reached: this host is in it until its lease runs out',
+      ]
+      await this.#end(joined)
+      await this.#bring(null)
+      this.#components.log({
+        source: 'network',
+        code: 'left',
+        message: `this host has left network ${joined.membership.network}`,
+      })
+      return { left }
+    })
+  }
+
+  async network(): Promise<NetworkStatus> {
+    const joined = this.#joined
+    const reconciler = joined?.session?.reconciler
+    const seen = reconciler === undefined ? nothingSeen : seenNetwork(reconciler, now())
+    const isKnown = reconciler !== undefined && reconciler.standing !== 'joining'
+    return {
+      network: joined?.membership.network ?? null,
+      host: joined?.membership.host ?? null,
+      servers: joined?.membership.servers ?? null,
+      state: joined === null ? 'alone' : (reconciler?.standing ?? 'joining'),
+      since: (isKnown ? new Date(Date.now() - (now() - reconciler.sinceMs)) : this.#since).toISOString(),
+      message: joined?.problem ?? null,
+      lookups: this.#components.overlay() === null ? null : this.#feed.size,
+      ...seen,
+    }
+  }
+
+  async setSubnet(input: NetworkSubnetInput): Promise<NetworkStatus> {
+    const parsed = subnetSchema.safeParse({ v: RECORD_VERSION, ...input })
+    if (!parsed.success)
+      throw new ControlError('bad-request', parsed.error.issues[0]?.message ?? 'the virtual subnet is malformed')
+    return this.#write(subnetKey(input.virtualSubnetId), JSON.parse(JSON.stringify(parsed.data)) as object)
+  }
+
+  async removeSubnet(virtualSubnetId: number): Promise<NetworkStatus> {
+    if (this.#session().reconciler.view.subnets.get(virtualSubnetId) === undefined)
+      throw new ControlError('no-such-subnet', `the network has no virtual subnet ${virtualSubnetId}`)
+    return this.#write(subnetKey(virtualSubnetId), null)
+  }
+
+  /** The ports of the configuration, or the switch itself, may be others now. */
+  configChanged(): void {
+    const session = this.#joined?.session
+    if (session === null || session === undefined) return
+    this.#setPorts(session)
+    void this.#bring(session)
+  }
+
+  /** A port is about to come from another host: it is claimed as soon as that lets go of it. Null: it comes no more. */
+  expectPort(name: string, from: string | null): void {
+    if (from === null) this.#movingFrom.delete(name)
+    else this.#movingFrom.set(name, from)
+    this.configChanged()
+  }
+
+  /** Ends the connection; the membership stays. */
+  async close(): Promise<void> {
+    const joined = this.#joined
+    this.#joined = null
+    if (joined !== null) await this.#end(joined)
+  }
+
+  #inOrder<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#queue.then(work)
+    this.#queue = result.catch(() => undefined)
+    return result
+  }
+
+  async #end(joined: Joined): Promise<void> {
+    joined.closed = true
+    clearTimeout(joined.retry)
+    await joined.session?.close()
+  }
+
+  async #connectAgain(joined: Joined): Promise<void> {
+    try {
+      await this.#open(joined)
+      joined.problem = null
+      this.#since = new Date()
+      if (joined.closed) await joined.session?.close()
+    } catch (error) {
+      if (joined.closed) return
+      const { message } = error as Error
+      if (joined.problem !== message) this.#components.log({ source: 'network', code: 'partitioned', message })
+      joined.problem = message
+      joined.retry = setTimeout(() => void this.#connectAgain(joined), RETRY_MS)
+    }
+  }
+
+  async #open(joined: Joined): Promise<ClusterSession> {
+    const { membership } = joined
+    const { log, software } = this.#components
+    const store = await NatsStore.open(storeOptions(membership))
+    const providerAddresses = membership.providerAddresses ?? this.#ownProviders()
+    const session = new ClusterSession(
+      { host: membership.host, instance: randomUUID(), providerAddresses, software },
+      {
+        store,
+        nowMs: now,
+        tell: ({ code, message }) => log({ source: 'network', code, message }),
+        apply: (changes) => this.#bring(joined.session, changes),
+      },
+    )
+    joined.session = session
+    this.#setPorts(session)
+    return session
+  }
+
+  #ownProviders(): string[] {
+    const status = this.#components.overlay()?.status()
+    return (status?.providerAddresses ?? []).map((address) => address.split('/')[0] ?? address)
+  }
+
+  #setPorts(session: ClusterSession): void {
+    const { config, addressesOf } = this.#components
+    session.setPorts(sharedPorts(config(), addressesOf, this.#movingFrom))
+  }
+
+  // One after the other, whoever asks.
+  #bring(session: ClusterSession | null, changes?: LookupDifferences): Promise<void> {
+    const work = async (): Promise<void> => {
+      const reconciler = session?.reconciler
+      const subnets = new Map<number, { readonly routingDomainId?: string | undefined }>()
+      for (const { virtualSubnetId: id } of reconciler?.ports ?? [])
+        if (id !== 0) subnets.set(id, { routingDomainId: reconciler?.view.subnets.get(id)?.routingDomainId })
+      const lookups = reconciler?.lookups.current ?? new Map()
+      await this.#feed.bring({ subnets, lookups }, changes === undefined ? undefined : [...changes.set, ...changes.removed])
+    }
+    this.#feeding = this.#feeding.then(work).catch((error: Error) => {
+      this.#components.log({ source: 'network', code: 'network-not-applied', message: error.message })
+    })
+    return this.#feeding
+  }
+
+  async #nameNetwork(session: ClusterSession, name: string): Promise<void> {
+    if (session.reconciler.view.network !== null) return
+    await session.write(NETWORK_KEY, writeRecord({ v: RECORD_VERSION, name, minimumVersion: RECORD_VERSION }), 0)
+  }
+
+  #session(): ClusterSession {
+    if (this.#joined === null) throw notJoined()
+    const { session } = this.#joined
+    if (session?.reconciler.standing === 'joined') return session
+    throw new ControlError('partitioned', 'the network can not be reached now: try it again when it is back')
+  }
+
+  async #write(key: string, record: object | null): Promise<NetworkStatus> {
+    const session = this.#session()
+    const { view } = session.reconciler
+    const result = await session.write(key, record === null ? null : writeRecord(record), view.revisionOf(key))
+    if (!result.done)
+      throw new ControlError(result.code === 'not-permitted' ? 'not-permitted' : 'not-stored', `${key}: ${result.message}`)
+    await session.until(() => view.revision >= result.revision, JOIN_TIMEOUT_MS)
+    return this.network()
+  }
+}
+
+const notJoined = (): ControlError =>
+  new ControlError('not-joined', 'this host is in no network: vmswitch join nats://HOST:PORT --network NAME')
+
+const controlError = (error: unknown): unknown =>
+  error instanceof ClusterError ? new ControlError(error.code, error.message) : error
+
+function storeOptions({ servers, network, host, credential, ca, plaintext, replicas }: StoredMembership): NatsStoreOptions {
+  const address = natsAddress(servers, { plaintext: plaintext === true, tls: ca !== undefined })
+  return {
+    ...address,
+    network,
+    host,
+    ca,
+    replicas,
+    ...(credential === undefined ? {} : { authenticator: readCredential(credential) }),
+  }
+}
+
+/** The request with the name of this host. Throws ControlError `bad-request`. */
+function checkedMembership(request: JoinRequest): StoredMembership {
+  const host = request.host ?? (hostname().split('.')[0] ?? '').replace(/[^A-Za-z0-9-]/g, '-').slice(0, HOST_NAME_MAX)
+  if (!hostNamePattern.test(host))
+    throw new ControlError(
+      'bad-request',
+      `"${host}" is no name of a host: letters, digits and "-", at most ${HOST_NAME_MAX}; give one with --name`,
+    )
+  if (!networkNamePattern.test(request.network))
+    throw new ControlError(
+      'bad-request',
+      `"${request.network}" is no name of a network: letters, digits, "-" and "_", at most 63`,
+    )
+  return { ...request, host }
+}
