@@ -1,5 +1,6 @@
 // Builds the web console (console/) into .cache/console, and its page for guests in the browser into .cache/console-guest: static files, which
 // the service serves. A second or two. They are two builds, so that who opens the console fetches nothing of an emulator.
+import { copyFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { build } from 'vite'
 
@@ -32,3 +33,6 @@ for (const { input, outDir, base } of pages)
       rolldownOptions: { input: here(input), external: /^(node:.*|fs|crypto|perf_hooks)$/ },
     },
   })
+
+// The emulator's licence goes where its code goes.
+copyFileSync(here('node_modules/v86/LICENSE'), here('.cache/console-guest/LICENSE.v86'))

@@ -12,7 +12,7 @@ const target = join(root, '.cache/package')
 const compiled = join(target, 'dist')
 /** As they are; the set-up has built those in .cache. */
 const copied = ['bin', 'contrib', 'docs', 'packaging', 'CHANGELOG.md', 'LICENSE', 'README.md', '.cache/kernels.wasm']
-const copiedIfBuilt = ['.cache/console']
+const copiedIfBuilt = ['.cache/console', '.cache/console-guest']
 /** Modules that code names by their place beside it, and that no import statement shows to the compiler. */
 const NAMED_MODULE = /new URL\((['"`])(\.{1,2}\/[^'"`]+)\.ts\1, import\.meta\.url\)/g
 

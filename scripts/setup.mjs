@@ -49,6 +49,9 @@ const consoleSources = readdirSync(join(root, 'console'), { recursive: true, enc
   .map((file) => `console/${file}`)
   .filter((file) => /\.(tsx?|css|html)$/.test(file))
   .sort()
-step('console', [...consoleSources, 'scripts/build-console.mjs', 'package-lock.json'], ['.cache/console/index.html'], () =>
-  command('node', ['scripts/build-console.mjs']),
+step(
+  'console',
+  [...consoleSources, 'scripts/build-console.mjs', 'package-lock.json'],
+  ['.cache/console/index.html', '.cache/console-guest/guest.html'],
+  () => command('node', ['scripts/build-console.mjs']),
 )

@@ -75,6 +75,7 @@ export function Terminal({ screen, type }: TerminalProps) {
         <span class="cursor">{shown.at}</span>
         {shown.behind}
       </div>
+      {shown.above === '' && <p class="booting">Linux starts: it says nothing for some seconds.</p>}
       <form onSubmit={send}>
         <input
           aria-label="Line to type"
