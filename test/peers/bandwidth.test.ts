@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { RunningSwitch } from '../../src/engine/host.ts'
 import { whyNoTap } from '../support/machine.ts'
 import { type Guest, type TapWorld, tapWorld } from '../support/tap-world.ts'
+import { Namespace, VethPair } from '../support/veth.ts'
 
 const MBIT = 1e6
 /** Bytes that a bucket holds at these rates, and those of the longest frame. */
@@ -86,4 +87,61 @@ test('frames beyond what a receiver may get are dropped and counted', { skip, ti
   const bytes = vmswitch.ports()[1]!.counters.sentBytes - before
   assert.ok(bytes <= (20 * MBIT * seconds) / 8 + 4 * FRAME, `${bytes} bytes in ${seconds} s`)
   assert.ok(dropped() > 0)
+})
+
+test('ports share an uplink by their weights, and what one leaves the other has', { skip, timeout: 90_000 }, async (t) => {
+  const veth = new VethPair()
+  const outside = new Namespace()
+  t.after(() => {
+    outside.delete()
+    veth.delete()
+  })
+  const endpoint = {
+    kind: 'uplink',
+    interface: veth.near,
+    via: 'packet',
+    queues: 1,
+    promiscuous: true,
+    qdiscBypass: false,
+  } as const
+  const uplink = { name: 'uplink', mac: null, macSpoofing: 'off', learning: true, link: 'up', endpoint } as const
+  const { vmswitch, guests: sides } = await tapWorld(t, [], guests, { others: [uplink], config: { type: 'external' } })
+  outside.take(veth.far, '10.79.0.9/24')
+  await vmswitch.policies.add(undefined, { type: 'bandwidth', value: { capacity: '16mbit' } })
+  for (const [i, [name, weight]] of [['p1', 30] as const, ['p2', 10] as const].entries()) {
+    sides[name]!.ip('address', 'add', `10.79.0.${i + 1}/24`, 'dev', sides[name]!.device)
+    const id = vmswitch.portId(name)
+    await vmswitch.policies.add(id, { type: 'bandwidth', value: { minimumBandwidthWeight: weight } })
+  }
+  // Datagrams without end, more than the uplink takes from either: no program has to answer them.
+  const flood = (side: Namespace): ChildProcess => {
+    const program = `const s = require('node:dgram').createSocket('udp4'); const m = Buffer.alloc(1200)
+      s.bind(() => setInterval(() => { for (let i = 0; i < 60; i++) s.send(m, 9, '10.79.0.9', () => {}) }, 5)); s.on('error', () => {})`
+    const child = spawn('ip', ['netns', 'exec', side.name, process.execPath, '-e', program], { stdio: 'ignore' })
+    t.after(() => child.kill('SIGKILL'))
+    return child
+  }
+  const sent = (): number[] => [0, 1].map((i) => vmswitch.ports()[i]!.bandwidth.uplinkBytes)
+  // A window in which the machine kept a sender from sending is measured again: what is wrong stays wrong.
+  const measured = async (isRight: (bytes: readonly number[]) => boolean): Promise<void> => {
+    let bytes: number[] = []
+    for (let window = 0; window < 8; window++) {
+      const before = sent()
+      await sleep(1500)
+      bytes = sent().map((now, i) => now - before[i]!)
+      if (isRight(bytes)) return
+    }
+    assert.fail(`${bytes.join(' and ')} bytes`)
+  }
+  const until = async (done: () => boolean, what: string): Promise<void> => {
+    for (let tries = 0; tries < 2000 && !done(); tries++) await sleep(10)
+    assert.ok(done(), what)
+  }
+  const first = flood(sides.p1!)
+  flood(sides.p2!)
+  await until(() => vmswitch.ports().every(({ bandwidth }, i) => i === 2 || bandwidth.waitedSeconds > 0), 'both to wait')
+  await measured(([heavy, light]) => heavy! > 2 * light! && heavy! < 4 * light!)
+  first.kill('SIGKILL')
+  await until(() => first.signalCode !== null, 'the end of one')
+  await measured(([heavy, light]) => light! > 10 * heavy!)
 })

@@ -50,6 +50,8 @@ export interface TapWorldOptions {
   readonly processors?: number
   /** More of each port, by name. */
   readonly ports?: Readonly<Record<string, Partial<PortConfig>>>
+  /** Ports that are no guests: an uplink. */
+  readonly others?: readonly PortConfig[]
   /** More of the switch. */
   readonly config?: Partial<SwitchConfig>
   readonly log?: SwitchComponents['log']
@@ -60,7 +62,7 @@ export async function tapWorld(
   t: TestContext,
   extensions: readonly ExtensionEntry[],
   guests: Readonly<Record<string, string | null>>,
-  { processors = 2, ports: more = {}, config = {}, log = () => {} }: TapWorldOptions = {},
+  { processors = 2, ports: more = {}, others = [], config = {}, log = () => {} }: TapWorldOptions = {},
 ): Promise<TapWorld> {
   const directory = temporaryDirectory()
   const id = `tw${process.pid % 100000}x${made++}`
@@ -78,7 +80,7 @@ export async function tapWorld(
   )
   const macTable = { entries: 64, ageingSeconds: 0 }
   const vmswitch = await createSwitch(
-    { name: 'taps', type: 'private', processors, extensions, ports, macTable, directory, ...config },
+    { name: 'taps', type: 'private', processors, extensions, ports: [...ports, ...others], macTable, directory, ...config },
     { log },
   )
   const spaces: Record<string, Guest> = {}
