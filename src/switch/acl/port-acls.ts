@@ -50,6 +50,8 @@ export class PortAcls {
   private readonly together: BurstJudge
   // Port that each position of a burst was judged for on its way to it, 0: none.
   private readonly expected = new Uint16Array(BURST_MAX)
+  // True if a port has lists without connections for what it gets.
+  private togetherInbound = false
   // The port by whose lists the packet at a position is to be judged, 0: none.
   private readonly portOf = new Uint16Array(BURST_MAX)
   private counters = NO_COUNTERS
@@ -79,6 +81,7 @@ export class PortAcls {
       this.reasons.byExtendedAcl = this.owner.reasonNumber('extended-acl')
       this.reasons.unreadable = this.owner.reasonNumber('acl-unreadable')
     }
+    this.togetherInbound = table.plans.some((plan) => plan?.inbound !== undefined && !plan.stateful)
     return this.inbound !== inbound || this.outbound !== outbound
   }
 
@@ -147,10 +150,14 @@ export class PortAcls {
   expect(batch: Batch, certain: boolean): void {
     const { expected, portOf, pool } = this
     const { plans } = this.table
+    if (!certain || !this.togetherInbound) {
+      expected.fill(0)
+      return
+    }
     const count = Math.min(BURST_MAX, batch.length)
     for (let i = 0; i < count; i++) {
       const slot = batch.slots[i]!
-      const isAsked = certain && pool.destinationCount[slot] !== 0 && pool.sourcePort[slot] !== 0
+      const isAsked = pool.destinationCount[slot] !== 0 && pool.sourcePort[slot] !== 0
       const entry = isAsked ? destinationAt(pool, slot, 0) : 0
       const port = (entry & DE_EXCLUDED) === 0 ? entry & DE_PORT : 0
       const plan = plans[port]
