@@ -23,12 +23,15 @@ export function dropsOf(
 ): PortDrops[] {
   const found: PortDrops[] = []
   for (const [id, port] of ports) {
-    const ofPort: Record<string, number> = {}
+    let ofPort: Record<string, number> | undefined
     for (let reason = 0; reason < DROP_REASONS_MAX; reason++) {
-      const count = counters.reduce((sum, one) => sum + one.readDrop(id, reason), 0)
-      if (count !== 0) ofPort[reasons.name(reason)] = count
+      let count = 0
+      for (let i = 0; i < counters.length; i++) count += counters[i]!.readDrop(id, reason)
+      if (count === 0) continue
+      ofPort ??= {}
+      ofPort[reasons.name(reason)] = count
     }
-    if (Object.keys(ofPort).length > 0) found.push({ port, reasons: ofPort })
+    if (ofPort !== undefined) found.push({ port, reasons: ofPort })
   }
   return found
 }

@@ -4,7 +4,6 @@ import { SharedMemory } from '../linux/shared-memory.ts'
 import type { InnerStatusIndication, OidCompletion, OidRequest } from '../ndis/oids.ts'
 import { NdisStatus } from '../ndis/status.ts'
 import { type NicUpdate, PortType, SwitchControl } from '../switch/control.ts'
-import { PortCounter } from '../switch/counters.ts'
 import type { FdbEntry, MacTable } from '../switch/mac-table.ts'
 import type { PortTable } from '../switch/port-table.ts'
 import type { ReasonRegistry } from '../switch/reason-registry.ts'
@@ -18,6 +17,7 @@ import { ageRegularly, fdbOf } from './forwarding-database.ts'
 import { readKernels } from './kernels-file.ts'
 import { SwitchPolicies } from './policies.ts'
 import { PortEffects } from './port-effects.ts'
+import { measurePorts, type PortFigures, type PortSources, portCounter } from './port-figures.ts'
 import { PortMoves } from './port-moves.ts'
 import { endpointsOf, portOptionsOf, portStatusOf } from './port-options.ts'
 import { PortRunner, type PortRunnerOptions } from './port-runner.ts'
@@ -177,7 +177,7 @@ export class RunningSwitch {
       macs: this.#macs,
       policies: this.policies,
       nowSeconds: () => this.#nowSeconds(),
-      counter: (portId, counter) => this.#sum(portId, counter),
+      counter: (portId, counter) => portCounter(this.#processors.counters, portId, counter),
       event: (port, code, message) => components.log({ source: `port ${port}`, code, message }),
     })
     this.moves = new PortMoves({
@@ -323,19 +323,18 @@ export class RunningSwitch {
     return this.#control.adapterStatus(indication)
   }
 
-  #sum(port: number, counter: number): number {
-    return this.#processors.counters.reduce((sum, counters) => sum + counters.readPort(port, counter), 0)
+  get #sources(): PortSources {
+    return { control: this.#control, table: this.#table, saver: this.#saver, counters: this.#processors.counters }
   }
 
   /** All ports with state and counters. */
   ports(): PortStatus[] {
-    return [...this.#ports.values()].map(({ runner, config }) =>
-      portStatusOf(runner, config, {
-        control: this.#control,
-        table: this.#table,
-        counter: (name) => this.#sum(runner.id, PortCounter[name]) + this.#saver.counted(runner.id, name),
-      }),
-    )
+    return [...this.#ports.values()].map(({ runner, config }) => portStatusOf(runner, config, this.#sources))
+  }
+
+  /** Figures of all ports, one after the other: `read` gets the same object each time, which it must not keep. */
+  measurePorts(read: (figures: PortFigures) => void): void {
+    measurePorts(this.#ports.values(), this.#sources, read)
   }
 
   /** Drops by port and reason; ports and reasons without any are left out. */

@@ -1,9 +1,9 @@
 // A port of the configuration as the control side of the switch creates it, and as people see it.
 import { bandwidthStatusOf } from '../switch/bandwidth/bandwidth-status.ts'
-import type { PortOptions, SwitchControl } from '../switch/control.ts'
-import { type PortCounter, portCounterNames } from '../switch/counters.ts'
-import type { PortTable } from '../switch/port-table.ts'
+import type { PortOptions } from '../switch/control.ts'
+import { PortCounter, portCounterNames } from '../switch/counters.ts'
 import { type EndpointConfig, mtuOf } from './endpoint-factory.ts'
+import { type PortSources, portCounter } from './port-figures.ts'
 import type { PortRunner } from './port-runner.ts'
 import { attachmentOf, hostAdapters, type PortConfig, type PortStatus, type SwitchConfig } from './switch-config.ts'
 
@@ -36,11 +36,11 @@ export const portOptionsOf = (
   ...how,
 })
 
-/** State of a port; `counter` reads one of its counters. */
+/** State of a port. */
 export const portStatusOf = (
   runner: PortRunner,
   config: PortConfig,
-  { control, table, counter }: { control: SwitchControl; table: PortTable; counter: (name: keyof typeof PortCounter) => number },
+  { control, table, saver, counters }: PortSources,
 ): PortStatus => ({
   id: runner.id,
   name: config.name,
@@ -60,5 +60,7 @@ export const portStatusOf = (
   endpoint: config.endpoint,
   detail: runner.endpoint.describe(),
   bandwidth: bandwidthStatusOf(table.bandwidth, runner.id),
-  counters: Object.fromEntries(portCounterNames.map((name) => [name, counter(name)])) as PortStatus['counters'],
+  counters: Object.fromEntries(
+    portCounterNames.map((name) => [name, portCounter(counters, runner.id, PortCounter[name]) + saver.counted(runner.id, name)]),
+  ) as PortStatus['counters'],
 })

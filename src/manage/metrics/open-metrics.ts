@@ -18,16 +18,29 @@ const escaped = (text: string): string => text.replace(/[\\"\n]/g, (character) =
 
 const suffixes = { counter: '_total', info: '_info' } as const
 
+function labelText(name: MetricName, values: readonly string[], ...more: (readonly [string, string])[]): string {
+  const pairs = [...metrics[name].labels.map((label, i): readonly [string, string] => [label, values[i] ?? '']), ...more]
+  return pairs.length === 0 ? '' : `{${pairs.map(([label, value]) => `${label}="${escaped(value)}"`).join(',')}}`
+}
+
+/** The line of a sample of a counter, a gauge or an info, up to its value; `labels` in the order of the definition. */
+export function sampleStart(name: MetricName, labels: readonly string[]): string {
+  const { type } = metrics[name]
+  return `${name}${type === 'counter' || type === 'info' ? suffixes[type] : ''}${labelText(name, labels)} `
+}
+
 /** Collects samples, and writes them. */
 export class MetricsWriter {
   readonly #lines = new Map<MetricName, string[]>()
 
   /** A sample of a counter, a gauge or an info; `labels` in the order of the definition. */
   sample(name: MetricName, labels: readonly string[], value: number): void {
-    const { type } = metrics[name]
-    this.#of(name).push(
-      `${name}${type === 'counter' || type === 'info' ? suffixes[type] : ''}${this.#labels(name, labels)} ${value}`,
-    )
+    this.#of(name).push(`${sampleStart(name, labels)}${value}`)
+  }
+
+  /** Samples that are text already: lines without the end of the last. */
+  lines(name: MetricName, text: string): void {
+    this.#of(name).push(text)
   }
 
   /** A histogram: `counts` not cumulated, `bounds` their upper ends, without the last, which has none. */
@@ -43,9 +56,9 @@ export class MetricsWriter {
     for (const [i, count] of counts.entries()) {
       cumulated += count
       const bound = i < bounds.length ? floatText(bounds[i]!) : '+Inf'
-      lines.push(`${name}_bucket${this.#labels(name, labels, ['le', bound])} ${cumulated}`)
+      lines.push(`${name}_bucket${labelText(name, labels, ['le', bound])} ${cumulated}`)
     }
-    lines.push(`${name}_count${this.#labels(name, labels)} ${cumulated}`, `${name}_sum${this.#labels(name, labels)} ${sum}`)
+    lines.push(`${name}_count${labelText(name, labels)} ${cumulated}`, `${name}_sum${labelText(name, labels)} ${sum}`)
   }
 
   #of(name: MetricName): string[] {
@@ -55,11 +68,6 @@ export class MetricsWriter {
       this.#lines.set(name, lines)
     }
     return lines
-  }
-
-  #labels(name: MetricName, values: readonly string[], ...more: (readonly [string, string])[]): string {
-    const pairs = [...metrics[name].labels.map((label, i): readonly [string, string] => [label, values[i] ?? '']), ...more]
-    return pairs.length === 0 ? '' : `{${pairs.map(([label, value]) => `${label}="${escaped(value)}"`).join(',')}}`
   }
 
   /** The whole text. */
