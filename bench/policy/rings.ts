@@ -61,7 +61,7 @@ export async function ringsReport(
     `${ratio}: the worst of those through rings, UDP of ${FRAME_BYTES} bytes from both ports; a flow is a destination address`,
   ])
   for (const count of flows) {
-    const name = `${ratio}_rings_${count}`
+    const name = `${ratio}_${count}`
     const [fewer, more] = [`acl${few}_${count}`, `acl${many}_${count}`] as const
     try {
       const measured = await compareRivals(

@@ -141,7 +141,7 @@ describe('the ACLs of a switch', () => {
     ])
     assert.ok(world.acls.bytes(GUEST).linear > linear)
     assert.equal(world.arena.taken, world.acls.bytes(GUEST).linear + world.acls.bytes(OTHER).linear)
-    assert.equal(world.acls.linearBytes, world.arena.taken)
+    assert.deepEqual(world.acls.figures(), { linear: world.arena.taken, own: 0 })
     assert.equal(world.send(0, 80)['dns 27'], 1)
     await world.acls.apply(GUEST, rulesOf([], []))
     world.acls.forget(OTHER)

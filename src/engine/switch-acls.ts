@@ -36,11 +36,13 @@ export interface CountedAcls {
 interface Applied {
   readonly rules: PortAclRules
   readonly plan: AclPlan | undefined
+  readonly bytes: AclBytes
   /** What each row had counted when this plan began. */
   readonly base: readonly AclCount[]
 }
 
 const NOTHING: AclCount = { packets: 0, bytes: 0 }
+const NO_BYTES: AclBytes = { linear: 0, own: 0 }
 
 // Rows that count for the same go on counting when a plan follows another. Names of rules that were made up change with their place.
 const entryKey = ({ action, direction, side, kind, text }: AclEntry): string => [action, direction, side, kind, text].join(' ')
@@ -77,7 +79,7 @@ export class SwitchAcls {
       const rows = this.#rows(before) // the last that was counted by it
       for (const [row, key] of keysOf(before.rules).entries()) counted.set(key, rows[row]!)
     }
-    this.#applied.set(port, { rules, plan, base: keysOf(rules).map((key) => counted.get(key) ?? NOTHING) })
+    this.#applied.set(port, { rules, plan, bytes: bytesOf(plan), base: keysOf(rules).map((key) => counted.get(key) ?? NOTHING) })
   }
 
   /** A port is gone. */
@@ -101,13 +103,14 @@ export class SwitchAcls {
 
   /** Bytes of the programs of a port's ACLs. */
   bytes(port: number): AclBytes {
-    const plan = this.#applied.get(port)?.plan
-    return plan === undefined ? { linear: 0, own: 0 } : bytesOf(plan)
+    return this.#applied.get(port)?.bytes ?? NO_BYTES
   }
 
-  /** Bytes of linear memory that the ACLs of all ports take, those included that are being replaced. */
-  get linearBytes(): number {
-    return this.#memory.taken
+  /** Bytes of the ACLs of all ports, in linear memory those included that are being replaced. */
+  figures(): AclBytes {
+    let own = 0
+    for (const { bytes } of this.#applied.values()) own += bytes.own
+    return { linear: this.#memory.taken, own }
   }
 
   // Each processor takes plans over in the order in which they are told: once all have one, none has an earlier one.

@@ -36,6 +36,10 @@ export const metrics = {
   vmswitch_connections_evicted: counter('Connections that made room for others of their port before they were answered.'),
   vmswitch_connections_refused: counter('Connections without room, by the limit that was reached.', 'limit'),
   vmswitch_connections_expired: counter('Connections that were idle for too long.'),
+  vmswitch_acl_bytes: {
+    ...gauge('Memory of the compiled ACLs of all ports: linear, where wasm looks rules up, or their own.', 'memory'),
+    unit: 'bytes',
+  },
   vmswitch_port_connected: gauge('1: the peer of the port is there and ready.', 'port'),
   vmswitch_port_link_up: gauge('1: the link of the port is to be up.', 'port'),
   vmswitch_port_received_frames: counter('Frames from the NIC behind the port.', 'port'),
