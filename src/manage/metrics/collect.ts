@@ -4,6 +4,7 @@
 import type { RunningSwitch } from '../../engine/host.ts'
 import type { StartedSwitch } from '../start-switch.ts'
 import { type MetricsFormat, MetricsWriter } from './open-metrics.ts'
+import { PortSeries, portMetrics } from './port-series.ts'
 
 /** What is not the running switch's own. */
 export interface MetricsContext {
@@ -91,23 +92,40 @@ function collectAcls(writer: MetricsWriter, running: RunningSwitch): void {
   writer.sample('vmswitch_acl_bytes', ['own'], own)
 }
 
+const portFigures = portMetrics(
+  'vmswitch_port_connected',
+  'vmswitch_port_link_up',
+  'vmswitch_port_paced_bytes',
+  'vmswitch_port_bandwidth_wait_seconds',
+  'vmswitch_port_uplink_bytes',
+  // As portCounterNames has them.
+  'vmswitch_port_received_frames',
+  'vmswitch_port_received_bytes',
+  'vmswitch_port_sent_frames',
+  'vmswitch_port_sent_bytes',
+  'vmswitch_port_received_dropped_frames',
+  'vmswitch_port_send_dropped_frames',
+  'vmswitch_port_received_multicast_frames',
+  'vmswitch_port_flooded_frames',
+)
+const FIRST_COUNTER = 5
+/** Of each switch, the text of its ports from the scrape before. */
+const seriesOf = new WeakMap<RunningSwitch, PortSeries>()
+
 function collectPorts(writer: MetricsWriter, running: RunningSwitch): void {
-  for (const { name, connected, link, counters, bandwidth } of running.ports()) {
-    const labels = [name]
-    writer.sample('vmswitch_port_connected', labels, flag(connected))
-    writer.sample('vmswitch_port_link_up', labels, flag(link === 'up'))
-    writer.sample('vmswitch_port_received_frames', labels, counters.receivedFrames)
-    writer.sample('vmswitch_port_received_bytes', labels, counters.receivedBytes)
-    writer.sample('vmswitch_port_sent_frames', labels, counters.sentFrames)
-    writer.sample('vmswitch_port_sent_bytes', labels, counters.sentBytes)
-    writer.sample('vmswitch_port_received_dropped_frames', labels, counters.receivedDropped)
-    writer.sample('vmswitch_port_send_dropped_frames', labels, counters.sendDropped)
-    writer.sample('vmswitch_port_paced_bytes', labels, bandwidth.pacedBytes)
-    writer.sample('vmswitch_port_bandwidth_wait_seconds', labels, bandwidth.waitedSeconds)
-    writer.sample('vmswitch_port_uplink_bytes', labels, bandwidth.uplinkBytes)
-    writer.sample('vmswitch_port_received_multicast_frames', labels, counters.receivedMulticast)
-    writer.sample('vmswitch_port_flooded_frames', labels, counters.floodedFrames)
-  }
+  const series = seriesOf.get(running) ?? new PortSeries(portFigures)
+  seriesOf.set(running, series)
+  series.begin()
+  running.measurePorts(({ name, connected, linkUp, pacedBytes, waitedSeconds, uplinkBytes, counters }) => {
+    series.port(name)
+    series.set(0, flag(connected))
+    series.set(1, flag(linkUp))
+    series.set(2, pacedBytes)
+    series.set(3, waitedSeconds)
+    series.set(4, uplinkBytes)
+    for (let i = 0; i < counters.length; i++) series.set(FIRST_COUNTER + i, counters[i]!)
+  })
+  series.end(writer)
   for (const { port, reasons } of running.drops())
     for (const [reason, frames] of Object.entries(reasons)) writer.sample('vmswitch_dropped_frames', [port, reason], frames)
 }
