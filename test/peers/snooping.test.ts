@@ -7,11 +7,11 @@ import type { Readable, Writable } from 'node:stream'
 import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { createSwitch, type RunningSwitch } from '../../src/engine/host.ts'
+import type { RunningSwitch } from '../../src/engine/host.ts'
 import type { SnoopingConfig, SnoopingStatus } from '../../src/engine/snooping/snooping-config.ts'
 import { whyNoTap } from '../support/machine.ts'
-import { temporaryDirectory } from '../support/temp-dir.ts'
-import { Namespace, run } from '../support/veth.ts'
+import { type Guest, tapWorld } from '../support/tap-world.ts'
+import { run } from '../support/veth.ts'
 
 const PYTHON = '/usr/bin/python3'
 const script = fileURLToPath(new URL('../support/group-member.py', import.meta.url))
@@ -25,8 +25,8 @@ class Host {
   readonly #process: ChildProcessByStdio<Writable, Readable, null>
   readonly #lines: AsyncIterator<string>
 
-  constructor(side: Namespace, device: string) {
-    this.#process = spawn('ip', ['netns', 'exec', side.name, PYTHON, script, device], { stdio: ['pipe', 'pipe', 'inherit'] })
+  constructor({ name, device }: Guest) {
+    this.#process = spawn('ip', ['netns', 'exec', name, PYTHON, script, device], { stdio: ['pipe', 'pipe', 'inherit'] })
     this.#lines = createInterface({ input: this.#process.stdout })[Symbol.asyncIterator]()
   }
 
@@ -52,7 +52,7 @@ class Host {
 interface World {
   readonly vmswitch: RunningSwitch
   readonly hosts: readonly Host[]
-  readonly sides: readonly Namespace[]
+  readonly sides: readonly Guest[]
   readonly mdb: () => SnoopingStatus
 }
 
@@ -60,51 +60,27 @@ const timers = { queryIntervalSeconds: 4, queryResponseSeconds: 0.5, lastMemberQ
 
 // Four TAP ports, each in a namespace of its own; the fourth is a port of a bridge there if `bridged`.
 async function world(t: TestContext, snooping: SnoopingConfig, bridged: boolean): Promise<World> {
-  const sides = [1, 2, 3, 4].map(() => new Namespace())
-  const interfaces = sides.map((_, i) => `vs${process.pid % 100000}x${i}${bridged ? 'b' : ''}`)
   const hosts: Host[] = []
   t.after(() => {
     for (const host of hosts) host.close()
-    for (const side of sides) side.delete()
   })
-  const vmswitch = await createSwitch(
-    {
-      name: 'snooped',
-      type: 'private',
-      processors: 2,
-      extensions: [],
-      snooping,
-      ports: interfaces.map((name, i) => ({
-        name: `p${i + 1}`,
-        mac: null,
-        macSpoofing: 'off',
-        learning: true,
-        link: 'up',
-        endpoint: { kind: 'tap', interface: name, mtu: 1500, queues: 1 },
-      })),
-      macTable: { entries: 64, ageingSeconds: 0 },
-      directory: temporaryDirectory(),
-    },
-    { log: () => {} },
-  )
-  t.after(() => vmswitch.close())
+  const { vmswitch, guests } = await tapWorld(t, [], { p1: null, p2: null, p3: null, p4: null }, { config: { snooping } })
+  const sides = Object.values(guests)
   for (const [i, side] of sides.entries()) {
-    if (bridged && i === 3) bridge(side, interfaces[i]!)
-    else side.take(interfaces[i]!, `198.51.100.${i + 1}/24`)
+    if (bridged && i === 3) bridge(side)
+    else side.ip('addr', 'add', `198.51.100.${i + 1}/24`, 'dev', side.device)
   }
-  for (let i = 0; i < 500 && !vmswitch.ports().every(({ connected }) => connected); i++) await sleep(10)
-  for (const [i, side] of sides.entries()) hosts.push(new Host(side, interfaces[i]!))
+  for (const side of sides) hosts.push(new Host(side))
   for (const host of hosts) assert.equal(await host.line(), 'ready')
   return { vmswitch, hosts, sides, mdb: () => vmswitch.effects.snooping.status() }
 }
 
 // A bridge of the kernel that asks for members, with an address of its own.
-function bridge(side: Namespace, device: string): void {
-  run('ip', 'link', 'set', device, 'netns', side.name)
+function bridge(side: Guest): void {
   side.ip('link', 'add', 'br0', 'type', 'bridge', 'mcast_snooping', '1', 'mcast_querier', '1', 'mcast_query_use_ifaddr', '1')
   side.ip('link', 'set', 'br0', 'type', 'bridge', 'mcast_query_interval', '200', 'mcast_query_response_interval', '50')
   side.ip('link', 'set', 'br0', 'type', 'bridge', 'mcast_last_member_interval', '20', 'mcast_startup_query_interval', '50')
-  side.ip('link', 'set', device, 'master', 'br0', 'up')
+  side.ip('link', 'set', side.device, 'master', 'br0', 'up')
   side.ip('addr', 'add', '198.51.100.4/24', 'dev', 'br0')
   side.ip('addr', 'add', 'fe80::4/64', 'dev', 'br0', 'nodad')
   side.ip('link', 'set', 'br0', 'up')
