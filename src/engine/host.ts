@@ -5,6 +5,7 @@ import type { InnerStatusIndication, OidCompletion, OidRequest } from '../ndis/o
 import { NdisStatus } from '../ndis/status.ts'
 import { type NicUpdate, PortType, SwitchControl } from '../switch/control.ts'
 import type { FdbEntry, MacTable } from '../switch/mac-table.ts'
+import type { OverlayControl } from '../switch/overlay/overlay-control.ts'
 import type { PortTable } from '../switch/port-table.ts'
 import type { ReasonRegistry } from '../switch/reason-registry.ts'
 import { WindowAllocator } from '../vhost-user/window-allocator.ts'
@@ -15,6 +16,7 @@ import { type ExtensionEntry, ExtensionManager, type ExtensionStatus } from './e
 import { type ProcessorFigures, processorFigures } from './figures.ts'
 import { ageRegularly, fdbOf } from './forwarding-database.ts'
 import { readKernels } from './kernels-file.ts'
+import { SwitchOverlay } from './overlay/switch-overlay.ts'
 import { SwitchPolicies } from './policies.ts'
 import { PortEffects } from './port-effects.ts'
 import { measurePorts, type PortFigures, type PortSources, portCounter } from './port-figures.ts'
@@ -66,6 +68,7 @@ export class RunningSwitch {
   readonly adapters: AdaptersWithQueues
   /** What settings of ports do, and the team of uplinks. */
   readonly effects: PortEffects
+  readonly #overlay: SwitchOverlay | undefined
   readonly #ports: PortSet
   readonly #startedMs = systemMonotonicMs()
   #ageing: NodeJS.Timeout | undefined
@@ -115,6 +118,7 @@ export class RunningSwitch {
         edge: (request) => this.#control.completeAtEdge(request),
         status: (indication) => this.#control.statusArrived(indication),
         failover: (portId, mac) => this.#control.failedOver(portId, mac),
+        overlayHeard: (frame) => this.#overlay?.heard(frame),
       },
     )
     this.#control = new SwitchControl(
@@ -149,7 +153,10 @@ export class RunningSwitch {
       table: this.#table,
       definitions: () => this.#extensions.properties(),
       indicated: (portId, status) => components.edge?.adapterIndicated?.(portId, status),
-      enforced: (portId) => this.adapters.policiesChanged(portId),
+      enforced: (portId) => {
+        this.adapters.policiesChanged(portId)
+        this.#overlay?.portsChanged()
+      },
       processors: this.#processors,
       connections: new SwitchConnections({ ports, ...config.connectionTable }, { nowMs: () => this.uptimeMs }),
       memory,
@@ -199,6 +206,14 @@ export class RunningSwitch {
       reasons: this.#reasons,
       ports: () => [...this.#ports.values()].map(({ runner }) => [runner.id, runner.name] as const),
     })
+    if (config.overlay !== undefined)
+      this.#overlay = new SwitchOverlay(config.overlay, {
+        memory,
+        table: this.#table,
+        processors: this.#processors,
+        nowMs: () => this.uptimeMs,
+        drops: () => this.drops(),
+      })
     this.#extensions = new ExtensionManager(this.#processors, {
       memory,
       processors: config.processors,
@@ -213,6 +228,7 @@ export class RunningSwitch {
     await this.#control.activate()
     for (const property of this.config.properties ?? []) await this.policies.add(undefined, property)
     if (this.config.snooping !== undefined) await this.effects.snooping.configure(this.config.snooping)
+    await this.#overlay?.start()
     await this.adapters.start()
     for (const port of this.config.ports) await this.addPort(port)
     await this.adapters.started()
@@ -254,6 +270,7 @@ export class RunningSwitch {
       throw error
     }
     this.#ports.set(config.name, { runner, config, team: runners.slice(1) })
+    this.#overlay?.portsChanged()
   }
 
   #runner(options: PortRunnerOptions): PortRunner {
@@ -423,11 +440,17 @@ export class RunningSwitch {
     return (team[adapter - 2] ?? runner).endpoint
   }
 
+  /** Tunnels to other hosts; null: the switch has none. */
+  overlay(): OverlayControl | null {
+    return this.#overlay ?? null
+  }
+
   /** Stops everything and gives everything back. */
   close(): Promise<void> {
     this.#closing ??= (async () => {
       clearInterval(this.#ageing)
       this.effects.snooping.close()
+      this.#overlay?.close()
       for (const name of [...this.#ports.keys()]) await this.removePort(name).catch(() => undefined)
       await this.adapters.close().catch(() => undefined)
       await this.#processors.close()

@@ -7,6 +7,7 @@ import type { AclPlan } from '../switch/acl/acl-plan.ts'
 import type { ControlLimits } from '../switch/control/limits.ts'
 import type { ViewChange } from '../switch/control/view.ts'
 import type { FailurePolicy, ModuleState } from '../switch/module.ts'
+import type { OverlayChange, OverlayPlan } from '../switch/overlay/plan.ts'
 import type { SnoopingPlan } from '../switch/snooping/snooping.ts'
 import type { QueueAdapterPlan } from './queues/queue-plan.ts'
 
@@ -121,6 +122,11 @@ export type Request =
   | { readonly kind: 'acls'; readonly port: number; readonly plan: AclPlan | undefined }
   /** Snooping of IGMP and MLD; undefined: off. */
   | { readonly kind: 'snooping'; readonly plan: SnoopingPlan | undefined }
+  /** Tunnels to other hosts, and what changed of their peers and subnets. */
+  | { readonly kind: 'overlay'; readonly plan: OverlayPlan }
+  | { readonly kind: 'overlay-change'; readonly change: OverlayChange }
+  /** Sends a frame of the switch's own out of a port. */
+  | { readonly kind: 'transmit'; readonly port: number; readonly frame: Uint8Array }
   /** Answered between two bursts: what the processor saw before, it works with no more. */
   | { readonly kind: 'quiesce' }
   | { readonly kind: 'start'; readonly keys: readonly number[] }
@@ -152,6 +158,8 @@ export type Question =
   | { readonly kind: 'relay'; readonly key: number; readonly request: OidRequest }
   | { readonly kind: 'relay-status'; readonly key: number; readonly indication: NicStatusIndication }
   | { readonly kind: 'status'; readonly indication: NicStatusIndication }
+  /** A frame came that is for a provider address of the overlay itself. */
+  | { readonly kind: 'overlay-heard'; readonly frame: Uint8Array }
   /** A port sends from the address of another adapter of its VM; the address as words of the MAC table. */
   | { readonly kind: 'failover'; readonly port: number; readonly low: number; readonly high: number }
 

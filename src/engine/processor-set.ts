@@ -44,6 +44,8 @@ export interface ProcessorSetComponents {
   readonly status: (indication: NicStatusIndication) => void
   /** A port sends from the address of another adapter of its VM. */
   readonly failover: (portId: number, mac: string) => Promise<void>
+  /** A frame came that is for a provider address of the overlay itself. */
+  readonly overlayHeard: (frame: Uint8Array) => void
 }
 
 /** Requests that travel together; packets wait for so many at the most. */
@@ -115,6 +117,8 @@ export class ProcessorSet implements OidChannel {
         return components.status(question.indication)
       case 'failover':
         return components.failover(question.port, macText(question.low, question.high))
+      case 'overlay-heard':
+        return components.overlayHeard(question.frame)
       case 'relay':
         return this.clients[0]!.request({ kind: 'originate', key: question.key, request: question.request })
       case 'relay-status':

@@ -5,6 +5,7 @@ import type { OidOutcome } from '../switch/control/oid-path.ts'
 import { describeError } from '../switch/describe-error.ts'
 import type { FromProcessor, ProcessorStart, Question, Request, ToProcessor } from './messages.ts'
 import { ModuleHost } from './module-host.ts'
+import { ProcessorOverlay } from './overlay/processor-overlay.ts'
 import { Processor } from './processor.ts'
 import { choiceOf } from './rss/queue-pair-plan.ts'
 import { snoop } from './snooping/snoop.ts'
@@ -41,6 +42,10 @@ processor.dataPath.failover = (failed, low, high) => {
   ask({ kind: 'failover', port: failed, low, high }).catch(() => undefined) // the port may be gone
 }
 
+const overlay = new ProcessorOverlay(processor, (frame) => {
+  ask({ kind: 'overlay-heard', frame }).catch(() => undefined) // what is lost is sent again
+})
+
 async function answer(request: Request): Promise<unknown> {
   switch (request.kind) {
     case 'prepare':
@@ -73,6 +78,12 @@ async function answer(request: Request): Promise<unknown> {
       return processor.queues.close(request.adapter)
     case 'snooping':
       return snoop(processor, request.plan)
+    case 'overlay':
+      return overlay.open(request.plan)
+    case 'overlay-change':
+      return overlay.change(request.change)
+    case 'transmit':
+      return overlay.transmit(request.port, request.frame)
     case 'quiesce':
       return undefined
     case 'view':

@@ -101,6 +101,7 @@ export const OFFLOAD_TSO4 = 1 << 1
 export const OFFLOAD_TSO6 = 1 << 2
 export const OFFLOAD_ECN = 1 << 3 // TSO with CWR set
 export const OFFLOAD_USO = 1 << 4 // UDP segmentation (VIRTIO_NET_HDR_GSO_UDP_L4)
+export const OFFLOAD_TUNNEL = 1 << 5 // segmentation within a tunnel, whose headers' length stands in the virtio-net header's header length; no queue has it
 
 // ---- queue block: one per virtqueue, in shared memory, read by kernels of any processor under Q_LOCK ------------------------
 export const QUEUE_BYTES = 256

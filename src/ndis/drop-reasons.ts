@@ -42,12 +42,20 @@ export const DropReason = {
   noGroupMember: 37,
   noRouterPort: 38,
   membershipInvalid: 39,
+  overlayUnknownProvider: 40,
+  overlayUnknownSubnet: 41,
+  overlayMalformed: 42,
+  overlayNested: 43,
+  overlayTooBig: 44,
+  overlayCriticalOption: 45,
+  overlayNoNextHop: 46,
+  virtualSubnet: 47,
 } as const
 
 export type DropReason = number
 
 /** Reasons below this number belong to the switch; extensions get the ones from here on. */
-export const FIRST_EXTENSION_REASON = 48
+export const FIRST_EXTENSION_REASON = 56
 export const DROP_REASONS_MAX = 96
 
 /** What a person reads, indexed by reason. */
@@ -92,4 +100,12 @@ export const dropReasonNames: readonly string[] = [
   'no-group-member',
   'no-router-port',
   'membership-message-invalid',
+  'overlay-unknown-provider',
+  'overlay-unknown-subnet',
+  'overlay-malformed',
+  'overlay-nested',
+  'overlay-too-big',
+  'overlay-critical-option',
+  'overlay-no-next-hop',
+  'virtual-subnet',
 ]

@@ -232,16 +232,32 @@ export class DataPath implements DropLogOwner, InjectionsOwner, AdmissionOwner {
   private downward(batch: Batch, seen: number, source: number): void {
     if (batch.length === 0) return
     if (batch.destinationGroupBy >= 0) batch.consumeDestinationGroup(this) // ES-342
+    this.tunnelNeeds = 0
     this.edge.atMiniportEdge(batch)
     if (batch.dirty) batch.settle()
     if (this.stack.hasForwarding) this.dropUndirected(batch)
     else this.choice.forward(batch, source) // ES-331
+    if (this.edge.native !== undefined) this.edge.separate(batch)
     if (batch.dirty) batch.settle()
     this.placement.finish(batch) // ES-338
     if (batch.length === 0) return
     batch.ingress = false
     this.stack.egress(batch)
-    if (batch.length !== 0) this.deliver(batch, seen)
+    if (batch.length !== 0) this.deliver(batch, seen | this.tunnelNeeds)
+  }
+
+  // Offload needs of packets that went into tunnels.
+  private tunnelNeeds = 0
+
+  /** OverlayPathOwner: the packet in `slot` is a tunnel packet now. */
+  encapsulated(slot: number): void {
+    this.tunnelNeeds |= this.pool.needs[slot]!
+    this.longest = Math.max(this.longest, this.pool.length[slot]!)
+  }
+
+  /** OverlayPathOwner */
+  get modules(): number {
+    return this.stack.modules.length
   }
 
   // ES-317: what a forwarding extension left without a destination is dropped.

@@ -12,6 +12,7 @@ import {
   OFFLOAD_ECN,
   OFFLOAD_TSO4,
   OFFLOAD_TSO6,
+  OFFLOAD_TUNNEL,
   OFFLOAD_USO,
   PF_FRAGMENT,
   S_FILL,
@@ -26,6 +27,7 @@ import type { DeliveryLimits } from './bandwidth/delivery-limits.ts'
 import { type Counters, PortCounter } from './counters.ts'
 import type { DeliveryForms } from './delivery-forms.ts'
 import type { DropNotes } from './drop-log.ts'
+import { segmentTunnel } from './overlay/tunnel-segments.ts'
 import type { TeamSender } from './team/team-sender.ts'
 
 const SEGMENTATION = OFFLOAD_TSO4 | OFFLOAD_TSO6 | OFFLOAD_USO | OFFLOAD_ECN
@@ -350,7 +352,8 @@ export class Delivery {
       const slot = lists[first + i]!
       const lacking = pool.needs[slot]! & ~queue.offloads
       if (lacking === 0) continue
-      if ((lacking & SEGMENTATION) === 0) {
+      const tunnel = lacking & OFFLOAD_TUNNEL
+      if ((lacking & SEGMENTATION) === 0 && tunnel === 0) {
         if ((lacking & ~OFFLOAD_CHECKSUM) === 0 && this.kernels.checksum(pool.base, slot) === 1) continue
         taken += this.part(queue, listIndex, start, i)
         start = i + 1
@@ -360,7 +363,10 @@ export class Delivery {
       taken += this.part(queue, listIndex, start, i)
       start = i + 1
       for (let k = 0; k < SCRATCH_SLOTS; k++) this.scratch[k] = SCRATCH_FIRST + k
-      const pieces = this.kernels.segment(pool.base, slot, this.scratchAt, SCRATCH_SLOTS)
+      const pieces =
+        tunnel === 0
+          ? this.kernels.segment(pool.base, slot, this.scratchAt, SCRATCH_SLOTS)
+          : segmentTunnel(pool, this.kernels, slot, this.scratchAt, SCRATCH_SLOTS)
       if (pieces === 0) {
         this.unfinished++
         continue

@@ -225,6 +225,19 @@ export class MacTable {
     })
   }
 
+  /** Removes the entry of an address, a static one too. False if there was none. */
+  remove(mac: string, vlan: number): boolean {
+    const { low, high } = macKey(mac)
+    return this.locked(() => {
+      const at = this.find(low, high | (vlan << 16) | KEY_VALID)
+      if (at < 0) return false
+      this.count(this.words[at + 2]!, -1)
+      Atomics.store(this.words, at + 1, 0)
+      this.words[USED] = this.words[USED]! - 1
+      return true
+    })
+  }
+
   private removeWhere(matches: (at: number, isStatic: boolean) => boolean): number {
     return this.locked(() => {
       let removed = 0
