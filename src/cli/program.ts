@@ -13,6 +13,7 @@ import { addHyperVCommands } from './hyper-v-commands.ts'
 import { addInstallCommands } from './install-commands.ts'
 import { addLabCommands } from './lab-commands.ts'
 import { addMdbCommands } from './mdb-commands.ts'
+import { addNetworkCommands } from './network-commands.ts'
 import { addNounCommands } from './noun-commands.ts'
 import { addPolicyCommands } from './policy-commands.ts'
 import { addPortCommands } from './port-commands.ts'
@@ -154,6 +155,7 @@ export function createProgram(version: string, finish: (exitCode: number) => voi
   addAdapterCommands(program, asks, run)
   addDiagnosisCommands(program, asks, run)
   addServiceCommands(program, asks, run)
+  addNetworkCommands(program, asks, run)
   addTokenCommands(program, run)
   addBrowserGuestCommands(program, asks, run)
   addLabCommands(program, run)

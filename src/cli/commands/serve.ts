@@ -4,6 +4,7 @@
 // ready only when the switch runs and the API answers.
 import { join, resolve } from 'node:path'
 import type { ServiceManager } from '../../linux/service-manager.ts'
+import type { StoredMembership } from '../../manage/cluster/membership.ts'
 import { runtimeRoots, systemComponents } from '../../manage/config/resolve.ts'
 import { announcedHost } from '../../manage/events/announced-host.ts'
 import { EventBus } from '../../manage/events/event-bus.ts'
@@ -39,6 +40,8 @@ export async function serve({ terminal, env, cwd }: CommandContext, options: Ser
   const { claimStateDirectory, stateDirectory } = await import('../../manage/store/state-directory.ts')
   const { StateStore } = await import('../../manage/store/state-store.ts')
   const { SwitchService } = await import('../../manage/service/switch-service.ts')
+  const { Membership } = await import('../../manage/cluster/membership.ts')
+  const { overlayOf } = await import('../../manage/cluster/running-overlay.ts')
   const { serviceManager } = await import('../../linux/service-manager.ts')
   const { startControlServer } = await import('../../manage/control/control-server.ts')
   const { checkConsole, consoleDirectory, startConsole } = await import('../console.ts')
@@ -62,12 +65,23 @@ export async function serve({ terminal, env, cwd }: CommandContext, options: Ser
     const manager = serviceManager(env, process.pid)
     const service = new SwitchService(
       { stateDirectory: directory, control },
-      { store, log, fatal: (error) => lost.reject(error) },
+      { store, log, fatal: (error) => lost.reject(error), changed: () => membership.configChanged() },
     )
+    const version = packageVersion()
+    const membership = new Membership({
+      load: () => store.membership() as StoredMembership | null,
+      save: (joined) => store.setMembership(joined),
+      config: () => service.stored,
+      overlay: () => overlayOf(service.started?.running),
+      log,
+      software: version,
+    })
+    service.cluster = membership
     stops.unshift(() => service.close())
+    stops.unshift(() => membership.close())
     if (first === undefined) await service.start()
     else await service.startWith(first)
-    const version = packageVersion()
+    membership.start()
     const metrics = (format: MetricsFormat) => collectMetrics(service.started, { version, revision: store.revision }, format)
     const components = {
       host: announcedHost(service.host, log),

@@ -61,6 +61,7 @@ const livePortKeys: ReadonlySet<string> = new Set([
   'monitorDirection',
   'monitorVlan',
   'tenant',
+  'customerAddresses',
   'teaming',
   'mtu',
 ])

@@ -79,11 +79,11 @@ export interface NetworkStatus {
 
 export interface ClusterCalls {
   network(): Promise<NetworkStatus>
-  /** Throws bad-request, already-joined, unreachable, not-permitted, no-jetstream, credential-unusable, host-name-taken. */
+  /** Throws bad-request, already-joined, unreachable, network-not-permitted, no-jetstream, credential-unusable, refused. */
   join(request: JoinRequest): Promise<NetworkStatus>
   /** Answers what could not be taken out of the network. Throws not-joined. */
   leave(): Promise<{ readonly left: readonly string[] }>
-  /** Makes a virtual subnet, or changes it. Throws not-joined, partitioned, not-permitted, not-stored. */
+  /** Makes a virtual subnet, or changes it. Throws not-joined, partitioned, network-not-permitted, not-stored. */
   setSubnet(subnet: NetworkSubnetInput): Promise<NetworkStatus>
   removeSubnet(virtualSubnetId: number): Promise<NetworkStatus>
 }

@@ -3,8 +3,8 @@
 // The rule it must not break: only guests' ports with an address of their own are told: uplinks, and ports that learn who is behind them, are
 // this host's affair.
 import type { ResolvedConfig, ResolvedPort } from '../config/types.ts'
+import { canonicalAddress } from './addresses.ts'
 import type { OwnPort } from './own-ports.ts'
-import { canonicalAddress } from './records.ts'
 
 /** Endpoints that lead to no guest. */
 const otherEndpoints: ReadonlySet<string> = new Set(['uplink', 'adapter', 'pcap'])
@@ -15,12 +15,8 @@ function virtualSubnetOf({ properties = [] }: ResolvedPort): number {
   return typeof security?.virtualSubnetId === 'number' ? security.virtualSubnetId : 0
 }
 
-/** The ports that the network is to know; `addressesOf`: what is known of the addresses of a port's guest. */
-export function sharedPorts(
-  config: ResolvedConfig | null,
-  addressesOf: (port: ResolvedPort) => readonly string[],
-  movingFrom: ReadonlyMap<string, string> = new Map(),
-): OwnPort[] {
+/** The ports that the network is to know; `movingFrom`: host from which a port is about to come. */
+export function sharedPorts(config: ResolvedConfig | null, movingFrom: ReadonlyMap<string, string> = new Map()): OwnPort[] {
   return (config?.switch.ports ?? []).flatMap((port): OwnPort[] => {
     const { name, mac, vm, tenant, link, properties } = port
     if (mac === null || port.managementOS === true || otherEndpoints.has(port.endpoint.kind)) return []
@@ -30,7 +26,7 @@ export function sharedPorts(
         name,
         mac,
         virtualSubnetId: virtualSubnetOf(port),
-        customerAddresses: addressesOf(port).flatMap((address) => canonicalAddress(address) ?? []),
+        customerAddresses: (port.customerAddresses ?? []).flatMap((address) => canonicalAddress(address) ?? []),
         vm: vm ?? name,
         tenant: tenant ?? '',
         link,

@@ -4,7 +4,7 @@
 import { randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
 import type { OverlayControl } from '../../switch/overlay/overlay-control.ts'
-import type { ResolvedConfig, ResolvedPort } from '../config/types.ts'
+import type { ResolvedConfig } from '../config/types.ts'
 import { ControlError } from '../control/control-errors.ts'
 import type { EventLog } from '../host.ts'
 import type { ClusterCalls, JoinRequest, NetworkStatus, NetworkSubnetInput } from './cluster-calls.ts'
@@ -32,7 +32,6 @@ export interface MembershipComponents {
   readonly save: (membership: StoredMembership | null) => void
   readonly config: () => ResolvedConfig | null
   readonly overlay: () => OverlayControl | null
-  readonly addressesOf: (port: ResolvedPort) => readonly string[]
   readonly log: EventLog
   readonly software: string
 }
@@ -225,8 +224,7 @@ export class Membership implements ClusterCalls {
   }
 
   #setPorts(session: ClusterSession): void {
-    const { config, addressesOf } = this.#components
-    session.setPorts(sharedPorts(config(), addressesOf, this.#movingFrom))
+    session.setPorts(sharedPorts(this.#components.config(), this.#movingFrom))
   }
 
   // One after the other, whoever asks.
@@ -262,7 +260,10 @@ export class Membership implements ClusterCalls {
     const { view } = session.reconciler
     const result = await session.write(key, record === null ? null : writeRecord(record), view.revisionOf(key))
     if (!result.done)
-      throw new ControlError(result.code === 'not-permitted' ? 'not-permitted' : 'not-stored', `${key}: ${result.message}`)
+      throw new ControlError(
+        result.code === 'not-permitted' ? 'network-not-permitted' : 'not-stored',
+        `${key}: ${result.message}`,
+      )
     await session.until(() => view.revision >= result.revision, JOIN_TIMEOUT_MS)
     return this.network()
   }
@@ -272,7 +273,9 @@ const notJoined = (): ControlError =>
   new ControlError('not-joined', 'this host is in no network: vmswitch join nats://HOST:PORT --network NAME')
 
 const controlError = (error: unknown): unknown =>
-  error instanceof ClusterError ? new ControlError(error.code, error.message) : error
+  error instanceof ClusterError
+    ? new ControlError(error.code === 'not-permitted' ? 'network-not-permitted' : error.code, error.message)
+    : error
 
 function storeOptions({ servers, network, host, credential, ca, plaintext, replicas }: StoredMembership): NatsStoreOptions {
   const address = natsAddress(servers, { plaintext: plaintext === true, tls: ca !== undefined })

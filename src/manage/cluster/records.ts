@@ -3,24 +3,15 @@
 // The rule it must not break: a record whose text says something else than its key is refused; members that this version does not know are
 // kept when a record is written again.
 import { z } from 'zod'
-import { formatIpv4, formatIpv6, parseIpv4, parseIpv6 } from '../../packet/addresses.ts'
+import { canonicalAddress } from './addresses.ts'
 import { type Place, placeOf } from './keys.ts'
 
 /** Version of the records that this vmswitch writes, and the newest that it reads. */
 export const RECORD_VERSION = 1
 export const RECORD_BYTES_MAX = 64 * 1024
 const VIRTUAL_SUBNET_MAX = 0xfffffe
-const ADDRESSES_PER_PORT_MAX = 32
+const ADDRESSES_PER_PORT_MAX = 32 // as many as a configuration may name
 const NAME_MAX = 256
-
-/** An address as RFC 5952 and dotted decimals write it; null: it is none. */
-export function canonicalAddress(text: string): string | null {
-  try {
-    return text.includes(':') ? formatIpv6(parseIpv6(text)) : formatIpv4(parseIpv4(text))
-  } catch {
-    return null
-  }
-}
 
 const version = z.number().int().min(1)
 const name = z.string().min(1).max(NAME_MAX)

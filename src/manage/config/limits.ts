@@ -12,6 +12,8 @@ export const SOCKET_PATH_MAX_BYTES = 107
 export const INTERFACE_NAME_MAX = 15
 export const PROCESSORS_MAX = 16
 export const PORTS_MAX = 1024
+/** IP addresses of a guest that a configuration names. */
+export const CUSTOMER_ADDRESSES_MAX = 32
 export const EXTENSIONS_MAX = 64
 export const GUESTS_MAX = 256
 export const QUEUE_PAIRS_MAX = 16

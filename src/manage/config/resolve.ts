@@ -134,6 +134,7 @@ export function resolvePort(port: z.output<typeof portSchema>, directory: string
     ...(port.portMirroring === undefined ? {} : { portMirroring: port.portMirroring, monitorSession: port.monitorSession ?? 0 }),
     ...(port.monitorDirection === undefined ? {} : { monitorDirection: port.monitorDirection }),
     ...(port.tenant === undefined ? {} : { tenant: port.tenant }),
+    ...(port.customerAddresses === undefined ? {} : { customerAddresses: port.customerAddresses }),
     ...(port.teaming === undefined ? {} : { teaming: port.teaming }),
     ...(port.monitorVlan === undefined ? {} : { monitorVlan: port.monitorVlan }),
     ...(port.vmqWeight === undefined ? {} : { vmqWeight: port.vmqWeight }),

@@ -7,6 +7,7 @@ import { mirrorDirections, mirrorModes } from '../../engine/port-settings.ts'
 import { loadBalancingAlgorithms } from '../../engine/team/switch-team.ts'
 import { CONNECTIONS_DEFAULT, CONNECTIONS_MAX, CONNECTIONS_MIN } from '../../switch/conntrack/connection-layout.ts'
 import { propertyTypes } from '../../switch/policies/property.ts'
+import { canonicalAddress } from '../cluster/addresses.ts'
 import { aclsSchema, extendedAclsSchema } from './acl-schema.ts'
 import { adapterSchema, iovSchema } from './adapter-schema.ts'
 import { portBandwidthSchema, switchBandwidthSchema } from './bandwidth-schema.ts'
@@ -16,6 +17,7 @@ import {
   ADAPTERS_MAX,
   AGEING_SECONDS_MAX,
   CREATE_ATTEMPTS_MAX,
+  CUSTOMER_ADDRESSES_MAX,
   EXTENSIONS_MAX,
   GUEST_MEMORY_MIB_MAX,
   GUEST_MEMORY_MIB_MIN,
@@ -140,6 +142,11 @@ export const portSchema = z.strictObject({
     .max(PROPERTIES_MAX)
     .optional()
     .describe('Properties of the port: standard ones, and custom ones of extensions.'),
+  customerAddresses: z
+    .array(z.string().refine((text) => canonicalAddress(text) !== null, 'not an IP address, such as 10.1.0.5 or fd00::5'))
+    .max(CUSTOMER_ADDRESSES_MAX)
+    .optional()
+    .describe('IP addresses of the guest, which other hosts of a network answer questions about.'),
   ...portChangeSchema.shape,
   endpoint: endpointSchema,
   uplinks: z

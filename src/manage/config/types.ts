@@ -80,6 +80,8 @@ export interface ResolvedPort {
   readonly monitorVlan?: number
   /** Absent or '': nobody's. */
   readonly tenant?: string
+  /** IP addresses of the guest, for other hosts of a network. */
+  readonly customerAddresses?: readonly string[]
   readonly teaming?: TeamingConfig
   /** Absent: 100. */
   readonly vmqWeight?: number

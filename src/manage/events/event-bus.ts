@@ -17,6 +17,7 @@ export const eventKinds = [
   'vf',
   'failover',
   'drops',
+  'network',
 ] as const
 export type EventKind = (typeof eventKinds)[number]
 
@@ -44,6 +45,7 @@ const kindsOfCodes: readonly (readonly [RegExp, EventKind])[] = [
   [/^(link|interface)-/, 'link'],
   [/^(nic|peer|connect|connection|queues|ring|stream|datagram|announce|second|waiting)(-|$)/, 'nic'],
   [/^(property|policy)-/, 'policy'],
+  [/^(host|claim|record|network)-/, 'network'],
   [/^extension/, 'extension'],
 ]
 

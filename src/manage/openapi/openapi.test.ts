@@ -9,6 +9,13 @@ import { openApi, templateOf } from './document.ts'
 import { operations } from './operations.ts'
 
 const service: ServiceCalls = {
+  cluster: {
+    network: () => assert.fail('nobody asks'),
+    join: () => assert.fail('nobody asks'),
+    leave: () => assert.fail('nobody asks'),
+    setSubnet: () => assert.fail('nobody asks'),
+    removeSubnet: () => assert.fail('nobody asks'),
+  },
   service: () => assert.fail('nobody asks'),
   configuration: () => assert.fail('nobody asks'),
   apply: () => assert.fail('nobody asks'),

@@ -32,6 +32,17 @@ const ofChanges: Readonly<Record<string, readonly string[]>> = {
   queues: ['no-such-port', 'no-queue', 'no-such-processor'],
   rss,
   apply: ['needs-restart', 'refused'],
+  network: [
+    'already-joined',
+    'not-joined',
+    'unreachable',
+    'partitioned',
+    'network-not-permitted',
+    'no-jetstream',
+    'credential-unusable',
+    'no-such-subnet',
+    'refused',
+  ],
 }
 
 /** By the first word of the path, for what only looks. */
@@ -46,7 +57,7 @@ const ofLooks: Readonly<Record<string, readonly string[]>> = {
 }
 
 /** These answer where no switch runs, too. */
-const withoutSwitch = new Set(['access', 'service', 'config', 'apply', 'events', 'metrics', 'openapi'])
+const withoutSwitch = new Set(['access', 'service', 'config', 'apply', 'network', 'events', 'metrics', 'openapi'])
 
 export interface ErrorsOf {
   readonly method: string

@@ -4,6 +4,7 @@
 import type { z } from 'zod'
 import { ofPort, oidRequest, removal, vfWords } from '../adapters/adapter-routes.ts'
 import { queueChange, rssMove, vmmqChange } from '../adapters/queue-routes.ts'
+import { joinSchema, networkSubnetSchema } from '../cluster/cluster-routes.ts'
 import { portSchema } from '../config/schema.ts'
 import { snoopingSchema } from '../config/snooping-schema.ts'
 import type { Role } from '../control/access.ts'
@@ -135,6 +136,13 @@ export const operations: readonly Operation[] = [
   get('/v1/rss', 'Guests with several queue pairs: indirection tables, counters, moves.', 'RssStatus[]'),
   patch('/v1/rss/:port', 'Changes how many queue pairs of a guest are used.', 'RssStatus', { body: vmmqChange }),
   post('/v1/rss/:port/moves', 'Moves entries of an indirection table to another queue pair.', 'RssStatus', { body: rssMove }),
+  get('/v1/network', 'The network of hosts: who is in it, their ports, what is not believed.', 'NetworkStatus'),
+  post('/v1/network/join', 'Joins a network.', 'NetworkStatus', { body: joinSchema }),
+  post('/v1/network/leave', 'Leaves it: its ports and claims are taken out.', 'NetworkLeft'),
+  put('/v1/network/subnets', 'Makes a virtual subnet of the network, or changes it.', 'NetworkStatus', {
+    body: networkSubnetSchema,
+  }),
+  remove('/v1/network/subnets/:id', 'Removes it.', 'NetworkStatus'),
   get('/v1/service', 'The service: its state directory and revision.', 'ServiceStatus'),
   get('/v1/config', 'The stored configuration; null: none.', 'ResolvedConfig | null'),
   remove('/v1/config', 'Stops the switch and forgets its configuration: the service is as empty as at first.', 'Revision'),

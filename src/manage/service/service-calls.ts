@@ -2,6 +2,7 @@
 //
 // The rule it must not break: everything here survives JSON.
 import type { Change } from '../apply/plan.ts'
+import type { ClusterCalls } from '../cluster/cluster-calls.ts'
 import type { ResolvedConfig } from '../config/types.ts'
 
 export interface ApplyRequest {
@@ -37,6 +38,8 @@ export interface ServiceStatus {
 }
 
 export interface ServiceCalls {
+  /** The network of hosts that it is in, or can join. */
+  readonly cluster?: ClusterCalls | undefined
   service(): Promise<ServiceStatus>
   /** The configuration that is stored: absolute paths, all defaults filled in. Null: none. */
   configuration(): Promise<ResolvedConfig | null>

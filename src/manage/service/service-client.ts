@@ -1,4 +1,5 @@
 // The calls of a service through the control API.
+import { connectCluster } from '../cluster/cluster-client.ts'
 import { controlCall } from '../control/control-client.ts'
 import type { ControlPlace } from '../control/control-place.ts'
 import type { ServiceCalls } from './service-calls.ts'
@@ -10,6 +11,7 @@ const APPLY_TIMEOUT_MS = 300_000
 export function connectService(place: ControlPlace): ServiceCalls {
   const call = controlCall(place, APPLY_TIMEOUT_MS)
   return {
+    cluster: connectCluster(place),
     service: () => call('GET', '/v1/service'),
     configuration: () => call('GET', '/v1/config'),
     removeSwitch: () => call('DELETE', '/v1/config'),

@@ -1,6 +1,7 @@
 // The control API's routes of a service: its status, its configuration, and applying one. control-server.ts has those of a switch.
 import type { Context, Hono } from 'hono'
 import { z } from 'zod'
+import { addClusterRoutes } from '../cluster/cluster-routes.ts'
 import type { ServiceCalls } from './service-calls.ts'
 
 export const applySchema = z.strictObject({
@@ -14,6 +15,7 @@ export const applySchema = z.strictObject({
 type ReadBody = <T extends z.ZodType>(context: Context, schema: T) => Promise<z.output<T>>
 
 export function addServiceRoutes(app: Hono, service: ServiceCalls, body: ReadBody): void {
+  if (service.cluster !== undefined) addClusterRoutes(app, service.cluster, body)
   app.get('/v1/service', async (context) => context.json(await service.service()))
   app.get('/v1/config', async (context) => context.json(await service.configuration()))
   app.delete('/v1/config', async (context) => context.json(await service.removeSwitch()))

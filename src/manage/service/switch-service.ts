@@ -7,6 +7,7 @@ import { type Plan, planChanges } from '../apply/plan.ts'
 import type { PropertyNames } from '../apply/property-diff.ts'
 import { stepsOf } from '../apply/steps.ts'
 import { ApplyError, carryOut, type Done } from '../apply/transaction.ts'
+import type { ClusterCalls } from '../cluster/cluster-calls.ts'
 import { ConfigError } from '../config/diagnostics.ts'
 import { checkSource } from '../config/load.ts'
 import { systemComponents } from '../config/resolve.ts'
@@ -32,6 +33,8 @@ export interface ServiceComponents {
   readonly log: EventLog
   /** The switch can't go on. */
   readonly fatal: (error: Error) => void
+  /** What is stored, or runs, has changed. */
+  readonly changed?: (() => void) | undefined
 }
 
 export class SwitchService implements ServiceCalls {
@@ -42,6 +45,8 @@ export class SwitchService implements ServiceCalls {
   #state: StoredState | null
   #started: StartedSwitch | null = null
   #listen: string | null = null
+  /** The network of hosts that the service is in, or can join. */
+  cluster: ClusterCalls | undefined
   #queue: Promise<unknown> = Promise.resolve()
 
   constructor(options: ServiceOptions, components: ServiceComponents) {
@@ -73,6 +78,11 @@ export class SwitchService implements ServiceCalls {
   /** The switch that runs; null while there is none. */
   get started(): StartedSwitch | null {
     return this.#started
+  }
+
+  /** The configuration that is stored; null: none. */
+  get stored(): ResolvedConfig | null {
+    return this.#state?.config ?? null
   }
 
   /** The API is served at HOST:PORT too. */
@@ -143,6 +153,7 @@ export class SwitchService implements ServiceCalls {
   #inOrder<T>(work: () => Promise<T>): Promise<T> {
     const result = this.#queue.then(work)
     this.#queue = result.catch(() => undefined)
+    void this.#queue.then(() => this.#components.changed?.())
     return result
   }
 

@@ -18,6 +18,10 @@ const steps: readonly string[] = [
    ) STRICT, WITHOUT ROWID;
    CREATE TABLE revisions (only INTEGER PRIMARY KEY CHECK (only = 1), revision INTEGER NOT NULL, changed TEXT NOT NULL) STRICT;
    INSERT INTO revisions VALUES (1, 0, '');`,
+  // The network that this host is in, if it is in one.
+  `CREATE TABLE memberships (
+     only INTEGER PRIMARY KEY CHECK (only = 1), value TEXT NOT NULL CHECK (json_valid(value))
+   ) STRICT;`,
 ]
 
 /** The version of the tables that this vmswitch works with. */

@@ -128,6 +128,25 @@ export class StateStore {
     this.#revision++
   }
 
+  /** The network that this host is in, as `setMembership` stored it; null: none. */
+  membership(): unknown {
+    const row = this.#database.prepare('SELECT value FROM memberships').get() as { value: string } | undefined
+    return row === undefined ? null : (JSON.parse(row.value) as unknown)
+  }
+
+  /** Stores it; null: none. Throws StoreError `not-stored`. */
+  setMembership(membership: object | null): void {
+    try {
+      if (membership === null) this.#database.exec('DELETE FROM memberships')
+      else
+        this.#database
+          .prepare('INSERT INTO memberships VALUES (1, ?) ON CONFLICT (only) DO UPDATE SET value = excluded.value')
+          .run(JSON.stringify(membership))
+    } catch (error) {
+      throw new StoreError('not-stored', `${this.path} can't be written, nothing was changed: ${(error as Error).message}`)
+    }
+  }
+
   /** Closes the database; the log is copied into it. */
   close(): void {
     this.#database.close()

@@ -4,6 +4,7 @@
 import { z } from 'zod'
 import { answerOf, count } from './define.ts'
 import { adapterOidAnswer, adapterStatus, assignedVf, queueStatus, rssStatus, vfShown } from './hardware.ts'
+import { networkLeft, networkStatus } from './network.ts'
 import {
   aclStatus,
   captureSummary,
@@ -51,6 +52,8 @@ export const answers = {
   Flushed: flushed,
   LastDropsReport: lastDropsReport,
   LiveView: liveView,
+  NetworkLeft: networkLeft,
+  NetworkStatus: networkStatus,
   NumberedEvent: numberedEvent,
   PortStatus: portStatus,
   PortTicket: portTicket,

@@ -1,0 +1,57 @@
+// The command line's grammar for networks of hosts. program.ts has the rest.
+import type { Command } from 'commander'
+import type { CommandContext } from './command-context.ts'
+import type { JoinOptions, SubnetOptions } from './commands/network.ts'
+import { whole } from './grammar.ts'
+
+type Asks = (parent: Command, usage: string, description: string) => Command
+type Run = (command: Command, work: (context: CommandContext) => Promise<unknown>) => Promise<void>
+
+const REPLICAS_MAX = 5
+const VIRTUAL_SUBNET_MAX = 0xfffffe
+
+const list = (text: string): string[] => text.split(',').map((one) => one.trim())
+
+export function addNetworkCommands(program: Command, asks: Asks, run: Run): void {
+  asks(program, 'join', 'make this host one of a network of hosts, whose records are in NATS JetStream')
+    .argument('<servers>', 'nats://HOST:PORT or tls://HOST:PORT, several separated by commas')
+    .requiredOption('--network <name>', 'name of the network; it is made if there is none')
+    .option('--name <host>', 'name of this host in it; default: the name of the machine')
+    .option(
+      '--credential <file>',
+      'credential: a .creds file, an nkey seed, USER:PASSWORD or a token, readable by its owner only',
+    )
+    .option('--nats-ca <file>', 'certificates of the authorities of the NATS servers, PEM; implies TLS')
+    .option('--plaintext', 'allow servers on other machines without TLS')
+    .option('--provider <addresses>', "where tunnels to this host end; default: the overlay's own", list)
+    .option('--replicas <number>', 'copies of the records, if the network is made', whole(1, REPLICAS_MAX))
+    .action((servers: string, options: JoinOptions, command: Command) =>
+      run(command, async (context) => (await import('./commands/network.ts')).join(context, servers, options)),
+    )
+  asks(program, 'leave', 'take this host out of its network').action((_: unknown, command: Command) =>
+    run(command, async (context) => (await import('./commands/network.ts')).leave(context)),
+  )
+  const show = (what: 'all' | 'ports' | 'hosts') => (_: unknown, command: Command) =>
+    run(command, async (context) => (await import('./commands/network.ts')).network(context, what))
+  const network = asks(program, 'network', 'show the network of hosts: who is in it, and where each port is').action(show('all'))
+  asks(network, 'hosts', 'show its hosts').action(show('hosts'))
+  asks(network, 'ports', 'show where each port is').action(show('ports'))
+  const subnet = asks(network, 'subnet', 'virtual subnets of the network').action((_: unknown, command: Command) =>
+    run(command, async (context) => (await import('./commands/network.ts')).subnets(context)),
+  )
+  asks(subnet, 'set', 'make a virtual subnet, or change it')
+    .argument('<id>', 'VirtualSubnetID', whole(1, VIRTUAL_SUBNET_MAX))
+    .option('--routing-domain <id>', 'routing domain to which it belongs')
+    .option('--label <text>', 'name for people')
+    .option('--tenant <name>', 'whose it is: ports of others are refused')
+    .option('--hosts <names>', 'hosts that may have ports in it; default: all', list)
+    .option('--prefixes <prefixes>', 'where its addresses lie, such as 10.1.0.0/24,fd00:1::/64', list)
+    .action((id: number, options: SubnetOptions, command: Command) =>
+      run(command, async (context) => (await import('./commands/network.ts')).setSubnet(context, id, options)),
+    )
+  asks(subnet, 'remove', 'remove a virtual subnet')
+    .argument('<id>', 'VirtualSubnetID', whole(1, VIRTUAL_SUBNET_MAX))
+    .action((id: number, _: unknown, command: Command) =>
+      run(command, async (context) => (await import('./commands/network.ts')).removeSubnet(context, id)),
+    )
+}

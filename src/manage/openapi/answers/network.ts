@@ -1,0 +1,67 @@
+// Answers about the network of hosts that a service is in.
+import { z } from 'zod'
+import type { NetworkHost, NetworkPort, NetworkStatus, NetworkSubnet } from '../../cluster/cluster-calls.ts'
+import { answerOf, count, texts, upDown } from './define.ts'
+
+const host = answerOf<NetworkHost>()(
+  'NetworkHost',
+  z.object({
+    name: z.string(),
+    state: z.enum(['here', 'alive', 'lost']),
+    heardMs: count.nullable().describe('Milliseconds since it was heard; null: of this host.'),
+    providerAddresses: texts,
+    ports: count,
+    software: z.string(),
+    api: z.string().nullable(),
+  }),
+)
+
+const port = answerOf<NetworkPort>()(
+  'NetworkPort',
+  z.object({
+    name: z.string(),
+    host: z.string(),
+    mac: z.string(),
+    virtualSubnetId: count.describe('0: in none.'),
+    customerAddresses: texts,
+    tenant: z.string(),
+    link: upDown,
+    state: z.enum(['held', 'claiming', 'moving', 'refused']),
+    message: z.string().nullable().describe('Why it is refused.'),
+  }),
+)
+
+const subnet = answerOf<NetworkSubnet>()(
+  'NetworkSubnet',
+  z.object({
+    virtualSubnetId: count,
+    routingDomainId: z.string().nullable(),
+    name: z.string().nullable(),
+    tenant: z.string().nullable(),
+    prefixes: texts,
+    peers: texts.describe('Provider addresses of the other hosts that have ports in it.'),
+  }),
+)
+
+export const networkStatus = answerOf<NetworkStatus>()(
+  'NetworkStatus',
+  z.object({
+    network: z.string().nullable().describe('Null: this host is in no network.'),
+    host: z.string().nullable(),
+    servers: z.string().nullable(),
+    state: z.enum(['alone', 'joining', 'joined', 'partitioned', 'superseded', 'refused']),
+    since: z.string().describe('ISO 8601 in UTC.'),
+    message: z.string().nullable(),
+    lagMs: count.nullable().describe('Milliseconds until the last change of this host had gone round.'),
+    lookups: count.nullable().describe('Look-up records that the overlay has from the network; null: there is no overlay.'),
+    hosts: z.array(host),
+    ports: z.array(port),
+    subnets: z.array(subnet),
+    refused: z.array(z.object({ key: z.string(), code: z.string(), message: z.string() })),
+  }),
+)
+
+export const networkLeft = answerOf<{ left: readonly string[] }>()(
+  'NetworkLeft',
+  z.object({ left: texts.describe('What could not be taken out of the network.') }),
+)
