@@ -77,3 +77,12 @@ test('drivers of network cards are carried when they are asked for', () => {
   assert.ok(!names([]).includes('igbvf'))
   assert.ok(names(cardModules).includes('igbvf'))
 })
+
+test('a guest that wants other modules carries those, and no more', () => {
+  const { modules, missing } = chooseModules(source(debian), [], { required: ['virtio_net', 'none'], optional: ['ne2k_pci'] })
+  assert.deepEqual(missing, ['none'])
+  assert.deepEqual(
+    modules.map((module) => module.name),
+    ['failover', 'net_failover', 'virtio', 'virtio_ring', 'virtio_net'],
+  )
+})

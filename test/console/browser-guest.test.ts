@@ -75,7 +75,9 @@ describe('guests in browsers', { skip }, () => {
 
   test('a Linux under v86 in Node, by the URL that the command line prints, reaches a guest of another kind', async (t) => {
     const { control } = await lab.control.status()
-    const { stdout } = await promisify(execFile)(bin, ['browser-guest', 'url', 'node', '--socket', control])
+    const urlOf = (port: string) => promisify(execFile)(bin, ['browser-guest', 'url', port, '--socket', control])
+    await assert.rejects(urlOf('alpha'), /port "alpha" is of kind stream/)
+    const { stdout } = await urlOf('node')
     const guest = bootInNode(stdout.trim(), {
       name: 'node',
       addressing: 'fixed',

@@ -2,7 +2,7 @@
 import './guest-page.css'
 import { useEffect, useRef, useState } from 'preact/hooks'
 import type { PortStatus } from '../../../src/manage/host.ts'
-import { call, textOf } from '../state/api.ts'
+import { ApiError, call, textOf } from '../state/api.ts'
 import { bytes, exact } from '../units.ts'
 import type { CableCounters } from './cable.ts'
 import { Machine } from './machine.ts'
@@ -11,6 +11,8 @@ import { type Addressing, type GuestSettings, MEMORY_MIB, problemsOf } from './s
 import { Terminal } from './terminal.tsx'
 
 const LOOK_MS = 500
+/** HTTP status of who has no token. */
+const UNKNOWN = 401
 const given = new URLSearchParams(location.search)
 const first: GuestSettings = {
   name: given.get('name') ?? given.get('port') ?? 'tab',
@@ -43,7 +45,8 @@ export function GuestPage() {
       },
       (error: unknown) => {
         setPorts([])
-        setTrouble(textOf(error))
+        const unknown = error instanceof ApiError && error.status === UNKNOWN
+        setTrouble(unknown ? 'Sign in at the console first, and come from there: its tab has the token.' : textOf(error))
       },
     )
   }, [])
