@@ -51,7 +51,7 @@ export class OverlayFeed {
       if (wanted !== undefined && wanted !== before) set.push(wanted)
       else if (wanted === undefined && before !== undefined) {
         this.#records.delete(id)
-        await overlay.remove({ vsid: before.virtualSubnetId, mac: before.mac })
+        await removed(overlay, before)
       }
     }
     if (set.length > 0) {
@@ -80,5 +80,14 @@ export class OverlayFeed {
       await overlay.setSubnet({ vsid, peers: [], ...(routingDomainId === undefined ? {} : { routingDomain: routingDomainId }) })
       this.#subnets.add(vsid)
     }
+  }
+}
+
+/** Removes a record, if somebody has not done so already. */
+async function removed(overlay: OverlayControl, { virtualSubnetId: vsid, mac }: Lookup): Promise<void> {
+  try {
+    await overlay.remove({ vsid, mac })
+  } catch (error) {
+    if ((error as { code?: unknown }).code !== 'no-such-record') throw error
   }
 }

@@ -1,0 +1,87 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { OverlayControl } from '../../switch/overlay/overlay-control.ts'
+import { LookupRecords } from '../../switch/overlay/records.ts'
+import { type Lookup, lookupId } from './lookups.ts'
+import { OverlayFeed } from './overlay-feed.ts'
+
+/** An overlay's records without a data path behind them. */
+function overlay() {
+  let told = 0
+  const records = new LookupRecords({ kind: 'vxlan', own: ['192.0.2.1'] }, { changed: () => told++ })
+  const control = {
+    generation: 0,
+    status: () => assert.fail('nobody asks'),
+    subnets: () => records.subnets(),
+    records: () => records.list().map((record) => ({ ...record, kind: 'static' as const })),
+    set: async (all: Parameters<OverlayControl['set']>[0]) => records.setAll(all),
+    remove: async (one: Parameters<OverlayControl['remove']>[0]) => void records.remove(one),
+    setSubnet: async (subnet: Parameters<OverlayControl['setSubnet']>[0]) => records.setSubnet(subnet),
+    removeSubnet: async (vsid: number) => records.removeSubnet(vsid),
+  } satisfies OverlayControl
+  const shown = (): string[] => records.list().map(({ vsid, mac, provider }) => `${vsid} ${mac.slice(-2)} ${provider}`)
+  return { control, records, shown, told: () => told }
+}
+
+const lookup = (number: number, virtualSubnetId = 5001, host = 2): Lookup => ({
+  virtualSubnetId,
+  mac: `52:54:00:00:00:0${number}`,
+  customerAddresses: [`10.1.0.${number}`],
+  providerAddress: `192.0.2.${host}`,
+})
+const all = (...lookups: readonly Lookup[]) => new Map(lookups.map((one) => [lookupId(one), one]))
+const subnets = (...ids: readonly number[]) => new Map(ids.map((id) => [id, {}]))
+
+test('an overlay gets the records of the subnets in which this host has ports, and loses them with the last port', async () => {
+  const { control, shown, records } = overlay()
+  const feed = new OverlayFeed(() => control)
+  const lookups = all(lookup(1), lookup(2, 6000))
+  await feed.bring({ subnets: subnets(5001), lookups })
+  assert.deepEqual(shown(), ['5001 01 192.0.2.2'])
+  await feed.bring({ subnets: subnets(5001, 6000), lookups })
+  assert.deepEqual(shown(), ['5001 01 192.0.2.2', '6000 02 192.0.2.2'])
+  await feed.bring({ subnets: subnets(6000), lookups })
+  assert.deepEqual(shown(), ['6000 02 192.0.2.2'])
+  assert.deepEqual(
+    records.subnets().map(({ vsid }) => vsid),
+    [6000],
+  )
+})
+
+test('a record that moved is changed alone, and what does not differ is not told again', async () => {
+  const { control, shown, told } = overlay()
+  const feed = new OverlayFeed(() => control)
+  const lookups = all(lookup(1), lookup(2))
+  await feed.bring({ subnets: subnets(5001), lookups })
+  const before = told()
+  await feed.bring({ subnets: subnets(5001), lookups })
+  assert.equal(told(), before)
+  const moved = lookup(2, 5001, 3)
+  await feed.bring({ subnets: subnets(5001), lookups: all(lookup(1), moved) }, [moved])
+  assert.deepEqual(shown(), ['5001 01 192.0.2.2', '5001 02 192.0.2.3'])
+  assert.equal(told(), before + 1)
+})
+
+test('a switch that starts anew gets all of it again, and one without an overlay is left alone', async () => {
+  let current: ReturnType<typeof overlay> | null = overlay()
+  const feed = new OverlayFeed(() => current?.control ?? null)
+  const wish = { subnets: subnets(5001), lookups: all(lookup(1)) }
+  await feed.bring(wish)
+  current = null
+  await feed.bring(wish, [])
+  assert.equal(feed.size, 0)
+  current = overlay()
+  await feed.bring(wish, [])
+  assert.deepEqual(current.shown(), ['5001 01 192.0.2.2'])
+})
+
+test('records and subnets of others stay, and a record that somebody removed is no obstacle', async () => {
+  const { control, shown, records } = overlay()
+  records.setSubnet({ vsid: 5001, peers: [] })
+  records.set({ vsid: 5001, mac: '52:54:00:00:00:09', addresses: [], provider: '192.0.2.9' })
+  const feed = new OverlayFeed(() => control)
+  await feed.bring({ subnets: subnets(5001), lookups: all(lookup(1)) })
+  records.remove({ vsid: 5001, mac: lookup(1).mac })
+  await feed.bring({ subnets: subnets(), lookups: all() })
+  assert.deepEqual(shown(), ['5001 09 192.0.2.9'])
+})
