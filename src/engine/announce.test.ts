@@ -40,7 +40,7 @@ test('a guest that moved here without announcing itself is announced to the othe
     const mac = Uint8Array.of(0x52, 0x54, 0, 0, 0, 7)
     await frontEnd.tell('SEND_RARP', Buffer.concat([mac, Buffer.alloc(2)]))
     let frame: Uint8Array | null | undefined
-    for (let i = 0; i < 500 && !frame; i++) {
+    for (let i = 0; i < 3000 && !frame; i++) {
       frame = peer.receive()
       if (!frame) await sleep(10)
     }

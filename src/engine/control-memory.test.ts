@@ -93,7 +93,7 @@ test('a peer that comes when the control memory is full is sent away with an eve
     const closed = new Promise((resolve) => peer.once('close', resolve).on('error', () => {}))
     peer.resume()
     await closed
-    for (let i = 0; i < 200 && !log.some((line) => line.startsWith('stream-failed')); i++) await sleep(5)
+    for (let i = 0; i < 4000 && !log.some((line) => line.startsWith('stream-failed')); i++) await sleep(5)
     assert.match(log.find((line) => line.startsWith('stream-failed'))!, /control memory/)
     giveBack()
     await running.removePort('late')

@@ -81,7 +81,7 @@ test('a reader that waits hears of what was written', async () => {
   const { writer, records, close } = bench()
   for (let round = 1; round <= 3; round++) {
     writer.write(Buffer.from('x'), 1)
-    for (let waited = 0; records.length < round && waited < 2000; waited += 5) await sleep(5)
+    for (let waited = 0; records.length < round && waited < 20_000; waited += 5) await sleep(5)
     assert.equal(records.length, round)
   }
   close()

@@ -89,7 +89,7 @@ async function collector(t: TestContext, program: string): Promise<Collector> {
   })
   const ended = new Promise<void>((resolve) => child.on('exit', () => resolve()))
   t.after(() => void child.kill('SIGKILL'))
-  for (let i = 0; i < 200 && readdirSync(directory).length === 0; i++) await sleep(10)
+  for (let i = 0; i < 3000 && readdirSync(directory).length === 0; i++) await sleep(10)
   return {
     port,
     async flows() {

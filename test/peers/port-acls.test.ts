@@ -33,7 +33,7 @@ test('what the ACLs of a port refuse does not get through, what they allow does,
   const { policies } = one.vmswitch
   const port = one.vmswitch.portId('p1')
   const reached = (): string[] => all.filter((address) => answers(one, address))
-  for (let i = 0; i < 20 && reached().length < all.length; i++) await sleep(100)
+  for (let i = 0; i < 300 && reached().length < all.length; i++) await sleep(100)
   assert.deepEqual(reached(), all, 'without ACLs')
 
   const deny = { action: 'deny', direction: 'outbound' }

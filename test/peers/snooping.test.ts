@@ -111,7 +111,7 @@ async function stream(it: World, group: string): Promise<number[]> {
 
 test('kernels join and leave: streams reach members alone, and nobody where snooping floods no unregistered groups', {
   skip,
-  timeout: 40_000,
+  timeout: 120_000,
 }, async (t) => {
   const it = await world(t, { ...timers, floodUnregistered: false, querier: {} }, false)
   const old = it.sides[2]!.name
@@ -141,7 +141,7 @@ test('kernels join and leave: streams reach members alone, and nobody where snoo
 
 test('a bridge of the kernel asks: its port is a router port, hears of members, and ends memberships with its queries', {
   skip,
-  timeout: 40_000,
+  timeout: 120_000,
 }, async (t) => {
   const it = await world(t, { ...timers, floodUnregistered: false }, true)
   const families = (): string[] => it.mdb().routers.map(({ port, family }) => `${port} ${family}`)

@@ -65,7 +65,7 @@ function equip(side: Namespace, i: number, name: string): void {
 }
 
 async function connected(vmswitch: RunningSwitch): Promise<void> {
-  for (let i = 0; i < 500 && !vmswitch.ports().every((port) => port.connected); i++) await sleep(10)
+  for (let i = 0; i < 3000 && !vmswitch.ports().every((port) => port.connected); i++) await sleep(10)
 }
 
 // The first port is behind stateful rules.

@@ -64,7 +64,7 @@ async function externalSwitch(t: TestContext, processors: number, mtu = 1500): P
   })
   outside.take(veth.far, '198.51.100.1/24')
   host.take(tap, '198.51.100.2/24')
-  for (let i = 0; i < 500 && !vmswitch.ports().every(({ connected }) => connected); i++) await sleep(10)
+  for (let i = 0; i < 3000 && !vmswitch.ports().every(({ connected }) => connected); i++) await sleep(10)
   return { vmswitch, outside, host }
 }
 
@@ -121,7 +121,7 @@ describe('external switch', { skip: skip ?? false }, () => {
     const uplink = () => vmswitch.ports().find(({ name }) => name === 'uplink')!
     assert.equal(uplink().mtu, 2000)
     ip('link', 'set', String(uplink().detail.interface), 'mtu', '9000')
-    for (let i = 0; i < 500 && uplink().mtu !== 9000; i++) await sleep(10)
+    for (let i = 0; i < 3000 && uplink().mtu !== 9000; i++) await sleep(10)
     assert.equal(uplink().mtu, 9000)
     assert.equal(uplink().connected, true)
   })

@@ -17,7 +17,7 @@ const skip = whyNoVeth() ?? false
 const A = '02:00:00:00:00:0a'
 const B = '02:00:00:00:00:0b'
 const PEER = '02:00:00:00:00:99'
-const WAIT_MS = 10_000
+const WAIT_MS = 30_000
 const RING = 256
 
 const textOf = (frame: Uint8Array): string => Buffer.from(frame.subarray(14)).toString('latin1').replace(/\0+$/, '')

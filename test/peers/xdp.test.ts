@@ -186,7 +186,7 @@ describe('uplink over AF_XDP', { skip: skip ?? false }, () => {
     assert.ok(programs(veth.near))
     child.kill('SIGKILL')
     await new Promise((resolve) => child.once('close', resolve))
-    for (let i = 0; i < 500 && programs(veth.near); i++) await sleep(10)
+    for (let i = 0; i < 3000 && programs(veth.near); i++) await sleep(10)
     assert.equal(programs(veth.near), false)
   })
 })

@@ -17,7 +17,7 @@ import { IgbvfDriver } from './igbvf-driver.ts'
 import { FrontEnd } from './vhost-front-end.ts'
 
 const counters = fileURLToPath(new URL('../../src/extensions/counters/index.ts', import.meta.url))
-const WAIT_MS = 10_000
+const WAIT_MS = 30_000
 const REVERSE_ARP = 0x8035
 
 /** A VM of the lab. */

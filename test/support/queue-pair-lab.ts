@@ -12,7 +12,7 @@ import type { PortConfig, SwitchConfig } from '../../src/engine/switch-config.ts
 import { tcpFrame } from '../../src/packet/build.ts'
 import { FrontEnd, type SetUpOptions } from './vhost-front-end.ts'
 
-const WAIT_MS = 10_000
+const WAIT_MS = 30_000
 const MEMORY_BYTES = 160 * 2 ** 20 // for the buffers of four queue pairs
 const NUMBER_AT = 54 // behind the headers of Ethernet, IPv4 and TCP
 const SOURCE_PORT_AT = 34

@@ -47,9 +47,9 @@ function start(words: readonly string[], env: Readonly<Record<string, string>>):
   return { child, ended }
 }
 
-/** Waits until `done` says so, at most 20 s. */
+/** Waits until `done` says so, at most a minute: others may hold the processors. */
 export async function until(done: () => boolean | Promise<boolean>, what: string): Promise<void> {
-  for (let tries = 0; tries < 400; tries++) {
+  for (let tries = 0; tries < 1200; tries++) {
     if (await done()) return
     await sleep(50)
   }

@@ -109,9 +109,9 @@ export async function tapWorld(
   }
 }
 
-/** Tries until `done` gives something, at most 10 s. */
+/** Tries until `done` gives something, at most a minute. */
 export async function eventually<Result>(done: () => Result | undefined | false, what: string): Promise<Result> {
-  for (let tries = 0; tries < 100; tries++) {
+  for (let tries = 0; tries < 600; tries++) {
     const result = done()
     if (result) return result
     await sleep(100)

@@ -26,7 +26,7 @@ export const MODERN = featureMask(
 /** A user address that has nothing to do with guest-physical ones. */
 export const USER_BASE = 0x7f00_0000_0000n
 const RING_AREA = 0x10_0000
-const ANSWER_TIMEOUT_MS = 5000
+const ANSWER_TIMEOUT_MS = 30_000
 const SPINS = 500 // turns of the event loop before waiting costs time
 
 export interface Reply {

@@ -9,7 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { SwitchEvent } from '../host.ts'
 import { QmpPlug, UnplugFailedError } from './qmp-plug.ts'
 
-const WAIT_MS = 10_000
+const WAIT_MS = 30_000
 const iov = {
   weight: 100,
   form: 'vhost-user',
