@@ -21,6 +21,8 @@ export interface CliService {
   run(args: readonly string[], env?: Readonly<Record<string, string>>): Promise<Ended>
   /** Stops the service in good order, and starts it again from what it stored. */
   restart(): Promise<void>
+  /** Kills it (SIGKILL), whatever it does, and starts it again from what it stored. */
+  crash(): Promise<void>
   close(): Promise<void>
 }
 
@@ -44,6 +46,10 @@ export async function startCliService(): Promise<CliService> {
       await running.stop()
       running = await startService(directory, socket, env)
     },
+    crash: async () => {
+      await running.stop('SIGKILL')
+      running = await startService(directory, socket, env)
+    },
     close: async () => {
       await running.stop()
       rmSync(directory, { recursive: true })
@@ -55,7 +61,7 @@ async function startService(
   directory: string,
   socket: string,
   env: Readonly<Record<string, string>>,
-): Promise<{ stop(): Promise<void> }> {
+): Promise<{ stop(signal?: 'SIGTERM' | 'SIGKILL'): Promise<void> }> {
   const args = ['serve', '--state', join(directory, 'state'), '--control', socket, '--json']
   const child: ChildProcess = spawn(bin, args, { cwd: directory, env, stdio: ['ignore', 'pipe', 'ignore'] })
   const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()))
@@ -68,8 +74,8 @@ async function startService(
     child.once('exit', (code) => reject(new Error(`vmswitch serve ended with ${code}: ${text}`)))
   })
   return {
-    stop: async () => {
-      child.kill('SIGTERM')
+    stop: async (signal = 'SIGTERM') => {
+      child.kill(signal)
       await ended
     },
   }

@@ -6,6 +6,7 @@ import type { SnoopingConfig } from '../../engine/snooping/snooping-config.ts'
 import { formatPropertyVersion } from '../../ndis/properties.ts'
 import type { PropertyInput, PropertyInstance } from '../../switch/policies/property.ts'
 import type { VfChange } from '../adapters/adapter-calls.ts'
+import type { VmmqChange } from '../adapters/queue-calls.ts'
 import type { ResolvedConfig, ResolvedExtension, ResolvedPort } from '../config/types.ts'
 import { plain, type StoredState, type StoredVf, withPorts } from '../store/state.ts'
 
@@ -89,6 +90,19 @@ const withExtensions = (state: StoredState, extensions: ResolvedConfig['switch']
   ...state,
   config: { ...state.config, switch: { ...state.config.switch, extensions } },
 })
+
+/** The state with other settings of a port's queue pairs; what the change does not name stays. */
+export function withVmmq(state: StoredState, { port: name, vmmqEnabled, vmmqQueuePairs }: VmmqChange): StoredState {
+  const port = state.config.switch.ports.find((one) => one.name === name)
+  if (port === undefined) return state
+  const { vmmqQueuePairs: before, ...rest } = port
+  const pairs = vmmqQueuePairs === undefined ? before : (vmmqQueuePairs ?? undefined) // null: all that there are
+  return withPort(state, {
+    ...rest,
+    ...(vmmqEnabled === undefined ? {} : { vmmqEnabled }),
+    ...(pairs === undefined ? {} : { vmmqQueuePairs: pairs }),
+  })
+}
 
 /** The state with further settings of a VF. */
 export function withVf(state: StoredState, { adapter, vf, words }: VfChange): StoredState {

@@ -5,6 +5,7 @@
 import type { RemoteSwitchHost, SwitchHost } from '../host.ts'
 import { installedExtension } from '../installed-extension.ts'
 import type { StartedSwitch } from '../start-switch.ts'
+import { type KeptState, keptPause, keptQueue, keptVf, NOTHING_KEPT } from '../store/kept.ts'
 import type { StoredState } from '../store/state.ts'
 import {
   capturedConfig,
@@ -18,13 +19,21 @@ import {
   withSnooping,
   withSwitchProperties,
   withVf,
+  withVmmq,
 } from './capture-state.ts'
+
+/** `undo`: takes the change back where it can't be stored; without it, what differs between the configurations is. */
+export type Change = <T>(
+  work: () => Promise<T>,
+  next: (state: StoredState, result: T) => StoredState,
+  undo?: () => Promise<unknown>,
+) => Promise<T>
 
 export interface StoredHostComponents {
   /** The running switch. Throws `no-switch` where none runs. */
   readonly current: () => StartedSwitch
   /** Carries out a change after those before it, and stores what `next` makes of the state. */
-  readonly change: <T>(work: () => Promise<T>, next: (state: StoredState, result: T) => StoredState) => Promise<T>
+  readonly change: Change
 }
 
 export function storedHost({ current, change }: StoredHostComponents): RemoteSwitchHost {
@@ -34,12 +43,13 @@ export function storedHost({ current, change }: StoredHostComponents): RemoteSwi
     const port = settings.get(name)
     return port === undefined ? undefined : capturedPort(port, running)
   }
-  /** A port whose settings or properties changed; its link is the one that is stored, since settings do not tell it. */
+  /** A port whose settings or properties changed; its link and its queue pairs are those that are stored: settings do not tell them. */
   const changed = (state: StoredState, name: string): StoredState => {
     const port = portNow(name)
     if (port === undefined) return withoutPort(state, name)
-    const link = state.config.switch.ports.find((one) => one.name === name)?.link ?? port.link
-    return withPort(state, { ...port, link })
+    const { link = port.link, vmmqEnabled, vmmqQueuePairs } = state.config.switch.ports.find((one) => one.name === name) ?? port
+    const stored = withPort(state, { ...port, link })
+    return withVmmq(stored, { port: name, vmmqEnabled, vmmqQueuePairs: vmmqQueuePairs ?? null })
   }
   const properties = (state: StoredState, port: string | undefined): StoredState =>
     port === undefined ? withSwitchProperties(state, current().running) : changed(state, port)
@@ -52,7 +62,52 @@ export function storedHost({ current, change }: StoredHostComponents): RemoteSwi
     for (const port of next.config.switch.ports) next = withPort(next, { ...port, link: links.get(port.name) ?? port.link })
     return { ...next, config: capturedConfig(next.config, running) }
   }
+  const keeping = (state: StoredState, next: (kept: KeptState) => KeptState): StoredState => ({
+    ...state,
+    kept: next(state.kept ?? NOTHING_KEPT),
+  })
   const stored: Partial<RemoteSwitchHost> = {
+    pauseExtension: (wanted) =>
+      change(
+        async () => host().pauseExtension(wanted),
+        (state) => keeping(state, (kept) => keptPause(kept, wanted.name, wanted.paused)),
+        async () => host().pauseExtension({ ...wanted, paused: !wanted.paused }),
+      ),
+    assignVf: (port) =>
+      change(
+        async () => host().assignVf(port),
+        (state) => keeping(state, (kept) => keptVf(kept, port, true)),
+        async () => host().removeVf({ port, surprise: true }),
+      ),
+    removeVf: (wanted) =>
+      change(
+        async () => host().removeVf(wanted),
+        (state) => keeping(state, (kept) => keptVf(kept, wanted.port, false)),
+        async () => host().assignVf(wanted.port),
+      ),
+    // Ports get their virtual functions by weight again.
+    plugAdapter: (name) =>
+      change(
+        async () => host().plugAdapter(name),
+        (state) => keeping(state, (kept) => ({ ...kept, assigned: [] })),
+        async () => host().pullAdapter(name),
+      ),
+    setQueue: async (wanted) => {
+      const before = (await host().queues()).find(({ port }) => port === wanted.port)
+      return change(
+        async () => host().setQueue(wanted),
+        (state) => keeping(state, (kept) => keptQueue(kept, wanted.port, wanted.processor)),
+        async () => host().setQueue({ port: wanted.port, processor: before?.pinned === true ? before.processor : null }),
+      )
+    },
+    setVmmq: async (wanted) => {
+      const before = (await host().rss()).find(({ port }) => port === wanted.port)
+      return change(
+        async () => host().setVmmq(wanted),
+        (state) => withVmmq(state, wanted),
+        async () => before && host().setVmmq(before),
+      )
+    },
     setExtension: (wanted) =>
       change(
         async () => host().setExtension(wanted),

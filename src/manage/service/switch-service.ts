@@ -15,10 +15,12 @@ import type { ResolvedConfig } from '../config/types.ts'
 import { ControlError, problemOf } from '../control/control-errors.ts'
 import type { EventLog, RemoteSwitchHost } from '../host.ts'
 import { type StartedSwitch, startSwitch } from '../start-switch.ts'
+import { keptOf, NOTHING_KEPT } from '../store/kept.ts'
 import { SCHEMA_VERSION } from '../store/migrations.ts'
 import { identifiedConfig, type StoredState } from '../store/state.ts'
 import type { StateStore } from '../store/state-store.ts'
 import { capturedConfig } from './capture-state.ts'
+import { placeKept } from './place-kept.ts'
 import type { ApplyReport, ApplyRequest, ServiceCalls, ServiceStatus } from './service-calls.ts'
 import { storedHost } from './stored-host.ts'
 
@@ -55,7 +57,7 @@ export class SwitchService implements ServiceCalls {
     this.#state = components.store.load()
     this.host = storedHost({
       current: () => this.#current(),
-      change: (work, next) => this.#inOrder(() => this.#change(work, next)),
+      change: (work, next, undo) => this.#inOrder(() => this.#change(work, next, undo)),
     })
   }
 
@@ -70,7 +72,7 @@ export class SwitchService implements ServiceCalls {
   async startWith(request: ApplyRequest): Promise<void> {
     const config = this.#resolve(request)
     await this.#inOrder(async () => {
-      const after: StoredState = { config: identifiedConfig(config), vfs: vfsLeft(this.#state, config) }
+      const after = appliedState(this.#state, config)
       await this.#restart(null, after)
     })
   }
@@ -119,7 +121,7 @@ export class SwitchService implements ServiceCalls {
       })
       if (request.dryRun === true || plan.changes.length === 0) return report(false)
       if (plan.restart && before !== null && request.restart !== true) throw needsRestart(plan)
-      const after: StoredState = { config: identifiedConfig(config), vfs: vfsLeft(before, config) }
+      const after = appliedState(before, config)
       if (plan.restart) await this.#restart(before, after)
       else await this.#carryOut(plan, after)
       this.#log('applied', `${config.file}: ${plan.changes.length} changes`)
@@ -198,6 +200,7 @@ export class SwitchService implements ServiceCalls {
       await started.running.adapters.set(adapter, vf, words).catch((error: Error) => {
         log({ source: `adapter ${adapter}`, code: 'vf-setting-refused', message: `VF ${vf}: ${error.message}` })
       })
+    await placeKept(state.kept ?? NOTHING_KEPT, started.host, log)
     return started
   }
 
@@ -242,6 +245,7 @@ export class SwitchService implements ServiceCalls {
       await this.#mend(await done.undo())
       throw error
     }
+    await placeKept(after.kept ?? NOTHING_KEPT, current.host, this.#components.log)
   }
 
   // What could not be undone leaves a switch that is not the stored one: it starts anew from the store.
@@ -253,12 +257,17 @@ export class SwitchService implements ServiceCalls {
     await this.#runAgain(this.#state)
   }
 
-  #store(state: StoredState): void {
+  #store({ kept, ...rest }: StoredState): void {
+    const state = kept === undefined ? rest : { ...rest, kept: keptOf(kept, rest.config) }
     this.#components.store.commit(state)
     this.#state = state
   }
 
-  async #change<T>(work: () => Promise<T>, next: (state: StoredState, result: T) => StoredState): Promise<T> {
+  async #change<T>(
+    work: () => Promise<T>,
+    next: (state: StoredState, result: T) => StoredState,
+    undo?: () => Promise<unknown>,
+  ): Promise<T> {
     this.#current()
     const before = this.#state!
     const result = await work()
@@ -266,10 +275,18 @@ export class SwitchService implements ServiceCalls {
     try {
       this.#store(after)
     } catch (error) {
-      await this.#takeBack(after, before)
+      await (undo === undefined ? this.#takeBack(after, before) : this.#undo(undo))
       throw error
     }
     return result
+  }
+
+  async #undo(undo: () => Promise<unknown>): Promise<void> {
+    try {
+      await undo()
+    } catch (error) {
+      await this.#mend([(error as Error).message])
+    }
   }
 
   async #takeBack(after: StoredState, before: StoredState): Promise<void> {
@@ -290,6 +307,13 @@ function needsRestart({ changes }: Plan): ControlError {
     `this needs the whole switch to start anew, its guests lose their connections for a moment: ${what.join(', ')}. Allow it with --restart`,
   )
 }
+
+/** What is stored once `config` is applied. */
+const appliedState = (before: StoredState | null, config: ResolvedConfig): StoredState => ({
+  config: identifiedConfig(config),
+  vfs: vfsLeft(before, config),
+  ...(before?.kept === undefined ? {} : { kept: before.kept }),
+})
 
 /** Settings of VFs that the configuration still has. */
 const vfsLeft = (before: StoredState | null, { adapters = [] }: ResolvedConfig): StoredState['vfs'] =>

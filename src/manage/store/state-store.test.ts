@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { after, describe, test } from 'node:test'
 import { checkSource } from '../config/load.ts'
+import { keptOf, keptPause, keptQueue, keptVf, NOTHING_KEPT } from './kept.ts'
 import { SCHEMA_VERSION } from './migrations.ts'
 import { identifiedConfig, type StoredState, withPorts } from './state.ts'
 import { claimStateDirectory, stateDirectory } from './state-directory.ts'
@@ -45,6 +46,16 @@ const refused =
   }
 
 describe('a store', () => {
+  test('keeps what operators did to the running switch, as long as there is what they did it to', () => {
+    const store = StateStore.open(fresh())
+    const kept = keptQueue(keptVf(keptPause(NOTHING_KEPT, 'counters', true), 'a', false), 'b', 1)
+    store.commit({ ...state, kept })
+    assert.deepEqual(store.load()?.kept, kept)
+    const gone = keptPause(keptQueue(keptVf(kept, 'z', true), 'b', null), 'no-such', true)
+    assert.deepEqual(keptOf(gone, state.config), { ...kept, queues: [] })
+    store.close()
+  })
+
   test('gives back what was committed, in its order, after it was closed', () => {
     const path = fresh()
     const store = StateStore.open(path)

@@ -5,6 +5,7 @@
 import { closeSync, openSync } from 'node:fs'
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import type { ResolvedConfig } from '../config/types.ts'
+import type { KeptState } from './kept.ts'
 import { migrate } from './migrations.ts'
 import type { StoredState, StoredVf } from './state.ts'
 import { checkPrivate } from './state-directory.ts'
@@ -87,8 +88,9 @@ export class StateStore {
         .sort((a, b) => a.position - b.position)
         .map((row) => JSON.parse(row.value) as unknown)
     const [settings] = of('switch') as Omit<ResolvedConfig['switch'], 'ports' | 'extensions' | 'properties'>[]
-    const [runtime] = of('runtime') as Pick<ResolvedConfig, 'runtime' | 'file'>[]
-    if (settings === undefined || runtime === undefined) return null
+    const [runtimeRow] = of('runtime') as (Pick<ResolvedConfig, 'runtime' | 'file'> & { readonly kept?: KeptState })[]
+    if (settings === undefined || runtimeRow === undefined) return null
+    const { kept, ...runtime } = runtimeRow
     const properties = of('property') as NonNullable<ResolvedConfig['switch']['properties']>
     const adapters = of('adapter') as NonNullable<ResolvedConfig['adapters']>
     const config: ResolvedConfig = {
@@ -102,7 +104,7 @@ export class StateStore {
       ...(adapters.length === 0 ? {} : { adapters }),
       guests: [],
     }
-    return { config, vfs: of('vf') as StoredVf[] }
+    return { config, vfs: of('vf') as StoredVf[], ...(kept === undefined ? {} : { kept }) }
   }
 
   /** Stores `state` in place of what there was, null for nothing, in one transaction. Throws StoreError `not-stored`; then nothing has changed. */
@@ -159,7 +161,7 @@ const damaged = (path: string, what: string): StoreError =>
     `${path} is damaged (${what}): put a copy of it back, or move it away and apply a configuration anew`,
   )
 
-function rowsOf({ config, vfs }: StoredState): Row[] {
+function rowsOf({ config, vfs, kept }: StoredState): Row[] {
   const { ports, extensions, properties = [], ...settings } = config.switch
   const row = (kind: string, name: string, value: unknown, position = 0): Row => ({
     kind,
@@ -169,7 +171,7 @@ function rowsOf({ config, vfs }: StoredState): Row[] {
   })
   return [
     row('switch', '', settings),
-    row('runtime', '', { file: config.file, runtime: config.runtime }),
+    row('runtime', '', { file: config.file, runtime: config.runtime, kept }),
     ...(config.adapters ?? []).map((adapter, i) => row('adapter', adapter.name, adapter, i)),
     ...extensions.map((extension, i) => row('extension', extension.name, extension, i)),
     ...ports.map((port, i) => row('port', port.name, port, i)),

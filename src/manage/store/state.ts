@@ -6,6 +6,7 @@ import { randomUUID } from 'node:crypto'
 import type { VfWords } from '../../adapter/linux-words.ts'
 import type { PropertyInput } from '../../switch/policies/property.ts'
 import type { ResolvedConfig, ResolvedPort } from '../config/types.ts'
+import type { KeptState } from './kept.ts'
 
 /** Settings of one VF, in the words of `ip link set … vf N …`. */
 export interface StoredVf {
@@ -18,6 +19,8 @@ export interface StoredVf {
 export interface StoredState {
   readonly config: ResolvedConfig
   readonly vfs: readonly StoredVf[]
+  /** What was done to the switch while it ran; nothing without it. */
+  readonly kept?: KeptState
 }
 
 /** Without what JSON does not carry: members that are undefined. */
@@ -45,7 +48,7 @@ export function identifiedConfig(config: ResolvedConfig): ResolvedConfig {
 }
 
 /** The state with another list of ports. */
-export const withPorts = ({ config, vfs }: StoredState, ports: readonly ResolvedPort[]): StoredState => ({
-  config: { ...config, switch: { ...config.switch, ports } },
-  vfs,
+export const withPorts = (state: StoredState, ports: readonly ResolvedPort[]): StoredState => ({
+  ...state,
+  config: { ...state.config, switch: { ...state.config.switch, ports } },
 })
