@@ -4,6 +4,7 @@
 // down stands in wasm globals, which are per instance, or in the caller's pool.
 export { classify } from './classify.as'
 export { copyFrame } from './copy.as'
+export { fillKeys } from './flow-keys.as'
 export { checksum } from './checksum.as'
 export { direct } from './direct.as'
 export { arm, disarm } from './notify.as'

@@ -42,11 +42,20 @@ export const KEY_BYTES = 48
 export const CL_KEYS = 0 // u32[CLASSIFY_MAX][12]: flow keys, as the switch has them
 export const CL_RANKS = CL_KEYS + CLASSIFY_MAX * KEY_BYTES // i32[CLASSIFY_MAX]
 export const CL_CHOSEN = CL_RANKS + CLASSIFY_MAX * 4 // u8[CLASSIFY_MAX]: positions to be classified
-export const CL_NODES = CL_CHOSEN + CLASSIFY_MAX // {position u32, place u32}[CLASSIFY_MAX]: scratch of the kernel
+export const CL_KINDS = CL_CHOSEN + CLASSIFY_MAX // u8[CLASSIFY_MAX]: KIND_* of keys
+export const CL_SLOTS = CL_KINDS + CLASSIFY_MAX // u16[CLASSIFY_MAX]: packets of the pool, for the kernel that makes keys
+export const CL_NODES = CL_SLOTS + CLASSIFY_MAX * 2 // {position u32, place u32}[CLASSIFY_MAX]: scratch of the kernel
 export const CL_LEAVES = CL_NODES + CLASSIFY_MAX * 8 // the same
 export const CLASSIFY_BYTES = CL_LEAVES + CLASSIFY_MAX * 8
+
+// Kinds of keys: those of later fragments, and those of either family, are looked up in programs of their own.
+export const KIND_WIDE = 1
+export const KIND_LATER = 2
+export const KIND_LEFT = 4 // none was made
 
 // Words of a key that the kernel knows, as byte offsets.
 export const KEY_LOCAL = 0
 export const KEY_REMOTE = 16
+export const KEY_FAMILY_IPV4 = 4 << 8
+export const KEY_FAMILY_IPV6 = 6 << 8
 export const KEY_PORTS = 32 // then protocol | family << 8 | isolation << 16, and in the next word's high half the isolation's

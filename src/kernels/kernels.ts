@@ -124,6 +124,12 @@ export interface ClassifyKernels {
    * first rule of `program` that matches the key there, or NO_RULE, into CL_RANKS. The program must be one that the compiler made.
    */
   classify(program: number, block: number, count: number): void
+  /**
+   * Makes the keys of the first `count` (≤ CLASSIFY_MAX) positions that CL_CHOSEN names, whose packets of `pool` CL_SLOTS names, as
+   * switch port `port` sees them, with `inbound` 1 those that it gets; `isolation`: the isolation id of packets without a tag. Notes their KIND_*
+   * in CL_KINDS, KIND_LEFT where a packet is not simple and its key is left to be made. Returns the kinds that there are, 1 << kind each.
+   */
+  fillKeys(pool: number, block: number, count: number, port: number, isolation: number, inbound: number): number
 }
 
 /** Memory as the TypeScript twin sees it: linear memory, and windows of at most WINDOW_BYTES for what lies outside it. */

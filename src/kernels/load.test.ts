@@ -25,6 +25,7 @@ test('the module exports exactly the kernels and leaves the memory as it was', (
     'dequeue',
     'direct',
     'disarm',
+    'fillKeys',
     'forward',
     'giveFrames',
     'parse',

@@ -22,6 +22,7 @@ const FUNCTIONS = [
   'takeFrames',
   'giveFrames',
   'classify',
+  'fillKeys',
 ] as const
 
 /** All that the module has. */

@@ -2,25 +2,25 @@
 //
 // The rule it must not break: a packet meets the lists in the order in which it would by itself, and none behind one that denies it, so
 // each is judged and counted as though it came alone (port-acls.test.ts); nothing is allocated per packet.
-import { NO_RULE } from '../../kernels/classify-layout.ts'
+import * as classifyLayout from '../../kernels/classify-layout.ts'
 import * as layout from '../../kernels/layout.ts'
 import { DropReason } from '../../ndis/drop-reasons.ts'
 import type { PacketPool } from '../../ndis/pool.ts'
 import type { PortTable } from '../port-table.ts'
 import { type AclDirection, type AclPlan, COUNTERS_OF_ROW, type ExtendedList, type Ranks } from './acl-plan.ts'
 import type { AclTable } from './acl-table.ts'
-import { fillFlowKey, fillMacKey, HIDDEN, LATER_FRAGMENT, NOT_IP } from './flow-key.ts'
+import { fillFlowKey, fillMacKey, HIDDEN, LATER_FRAGMENT, NOT_IP, plainIsolation } from './flow-key.ts'
 import { LookUps } from './look-ups.ts'
 import type { Program } from './program.ts'
 
 const { BURST_MAX, PF_IPV4, PF_IPV6 } = layout
+const { KIND_LATER: LATER, KIND_LEFT: LEFT, KIND_WIDE: WIDE, NO_RULE } = classifyLayout
 const { none: PASSES } = DropReason
 
-// Kinds of keys, which have programs of their own.
-const WIDE = 1
-const LATER = 2
+/** Kinds of keys that have programs of their own. */
 const KINDS = 4
-const UNREADABLE = 4
+/** A bit beside the kind of a key that is not whole. */
+const UNREADABLE = 8
 
 /** The program of an extended list for a key. */
 export function programOf(list: ExtendedList, wide: boolean, isLater: boolean): Program {
@@ -44,8 +44,8 @@ export class BurstJudge {
   private readonly ports: PortTable
   private readonly table: AclTable
   private readonly lookUps: LookUps
-  private readonly slots = new Uint16Array(BURST_MAX)
-  private readonly kinds = new Uint8Array(BURST_MAX)
+  private readonly slots: Uint16Array
+  private readonly kinds: Uint8Array
   // Positions that nothing has denied yet.
   private readonly open = new Uint8Array(BURST_MAX)
   private count = 0
@@ -57,6 +57,8 @@ export class BurstJudge {
     this.ports = ports
     this.table = table
     this.lookUps = new LookUps(table.kernel)
+    this.slots = this.lookUps.slots
+    this.kinds = this.lookUps.kinds
   }
 
   /** Packets of another port, or direction, follow. */
@@ -103,10 +105,20 @@ export class BurstJudge {
   // Makes the keys of flows, and lets go of what is no IP.
   private readFlows(port: number, inbound: boolean, reasons: AclReasons): void {
     const { lookUps, open, slots, kinds, pool, ports } = this
+    lookUps.chosen.set(open)
+    let found = lookUps.fillKeys(pool.base, this.count, port, plainIsolation(ports, port, inbound), inbound)
+    if ((found & (1 << LEFT)) === 0) {
+      this.found = found
+      return
+    }
+    found &= ~(1 << LEFT)
     let left = 0
-    let found = 0
     for (let n = 0; n < this.count; n++) {
       const i = open[n]!
+      if (kinds[i] !== LEFT) {
+        open[left++] = i
+        continue
+      }
       const slot = slots[i]!
       const state = fillFlowKey(pool, ports, slot, port, inbound, lookUps.keys[i]!)
       if (state === NOT_IP) continue

@@ -59,7 +59,7 @@ const COPIES_SPARE = 100
 const SPARE_PART = 1 / 8
 const BITS_MAX = 16
 /** A node may have 2^SPARE_BITS times as many children as rules; in large programs fewer, so that they take less of a cache. */
-const SPARE_BITS = { small: 3, large: 1 } as const
+const SPARE_BITS = { small: 3, large: 2 } as const
 /** Rule sets up to here are one tree. */
 const ONE_TREE_RULES = 48
 /** An address is narrow if a rule names so many of its bits. */

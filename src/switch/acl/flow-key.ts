@@ -60,12 +60,19 @@ function isolationId(pool: PacketPool, ports: PortTable, slot: number, port: num
   // On egress forwarding has put it into its VLAN, out of band where it has no tag.
   const tagged = pool.flags[slot]! & (inbound ? PF_TAGGED | PF_VLAN_OOB : PF_TAGGED)
   const tag = tagged !== 0 ? pool.vlan[slot]! & 0xfff : 0
-  if (inbound) return tag
+  return inbound ? tag : sentIn(ports, port, tag)
+}
+
+// The same for a packet with VLAN `tag` (0: none) that `port` sends.
+function sentIn(ports: PortTable, port: number, tag: number): number {
   const mode = ports.vlanMode(port)
   if (mode === UNTAGGED) return tag
   if (mode === TRUNK && tag !== 0) return tag
   return mode === ISOLATED || mode === COMMUNITY ? ports.vlanSecondary(port) : Math.max(0, ports.vlan(port))
 }
+
+/** The isolation id of packets without tag and virtual subnet that `port` sends, or with `inbound` gets. */
+export const plainIsolation = (ports: PortTable, port: number, inbound: boolean): number => (inbound ? 0 : sentIn(ports, port, 0))
 
 /**
  * Fills `key` for the packet in `slot`, which comes from `port`, or with `inbound` goes to it: NOT_IP, WHOLE, LATER_FRAGMENT or HIDDEN.

@@ -5,7 +5,7 @@ import { classifyAll } from '../../kernels/twin-classify.ts'
 import { FLOW_KEY_WORDS } from './flow-key.ts'
 import { ownBlock, type Program, type ProgramKernel } from './program.ts'
 
-const { CL_CHOSEN, CL_KEYS, CL_RANKS, CLASSIFY_MAX } = layout
+const { CL_CHOSEN, CL_KEYS, CL_KINDS, CL_RANKS, CL_SLOTS, CLASSIFY_MAX, KIND_LEFT } = layout
 
 /** One processor's. Fields are ordinary ones: they are read per packet. */
 export class LookUps {
@@ -14,6 +14,9 @@ export class LookUps {
   readonly ranks: Int32Array
   /** Positions to be looked up, each once, which the caller fills. */
   readonly chosen: Uint8Array
+  /** Packets of the pool, which the caller fills, and KIND_* of their keys. */
+  readonly slots: Uint16Array
+  readonly kinds: Uint8Array
   private readonly kernels: ClassifyKernels | undefined
   private readonly block: number
   private readonly allKeys: Uint32Array
@@ -28,6 +31,18 @@ export class LookUps {
     )
     this.ranks = new Int32Array(buffer, this.block + CL_RANKS, CLASSIFY_MAX)
     this.chosen = new Uint8Array(buffer, this.block + CL_CHOSEN, CLASSIFY_MAX)
+    this.slots = new Uint16Array(buffer, this.block + CL_SLOTS, CLASSIFY_MAX)
+    this.kinds = new Uint8Array(buffer, this.block + CL_KINDS, CLASSIFY_MAX)
+  }
+
+  /**
+   * Makes the keys of simple packets among the first `count` positions of `chosen`, as fillKeys of ClassifyKernels does: returns the kinds that
+   * there are. Without the kernel all are left.
+   */
+  fillKeys(pool: number, count: number, port: number, isolation: number, inbound: boolean): number {
+    if (this.kernels !== undefined) return this.kernels.fillKeys(pool, this.block, count, port, isolation, inbound ? 1 : 0)
+    for (let n = 0; n < count; n++) this.kinds[this.chosen[n]!] = KIND_LEFT
+    return 1 << KIND_LEFT
   }
 
   /** Finds the ranks of the first `count` positions of `chosen`. */
