@@ -1,7 +1,7 @@
 // Judges packets of a burst that one port sends, or gets, by its lists, one list after the other: in each all packets are looked up together.
 //
 // The rule it must not break: a packet meets the lists in the order in which it would by itself, and none behind one that denies it, so
-// each is judged and counted as though it came alone (port-acls.test.ts); nothing is allocated per packet.
+// each is judged and counted as though it came alone (burst-judge.test.ts); nothing is allocated per packet.
 import * as classifyLayout from '../../kernels/classify-layout.ts'
 import * as layout from '../../kernels/layout.ts'
 import { DropReason } from '../../ndis/drop-reasons.ts'
