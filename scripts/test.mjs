@@ -47,7 +47,7 @@ const groups = [
   { name: 'conformance', patterns: ['test/conformance/**/*.test.ts'], concurrency: 2, limitSeconds: 120, packages: false },
   { name: 'fuzz', patterns: ['test/fuzz/**/*.test.ts'], concurrency: 2, limitSeconds: 180, packages: false },
   { name: 'peers', patterns: ['test/peers/**/*.test.ts'], concurrency: 1, limitSeconds: 300, packages: true, programs: true },
-  { name: 'console', patterns: ['test/console/**/*.test.ts'], concurrency: 1, limitSeconds: 120, packages: true, programs: true },
+  { name: 'console', patterns: ['test/console/**/*.test.ts'], concurrency: 1, limitSeconds: 300, packages: true, programs: true },
   { name: 'guests', patterns: ['test/guests/**/*.test.ts'], concurrency: 1, limitSeconds: 300, packages: true, programs: true },
 ]
 
