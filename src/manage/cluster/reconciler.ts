@@ -169,7 +169,6 @@ export class Reconciler {
   answered(key: string, result: WriteResult, nowMs: number): void {
     const pending = this.#pending.get(key)
     if (pending === undefined) return
-    this.#planAgain = true
     if (result.done) {
       this.#retries.delete(key)
       pending.revision = result.revision
@@ -180,6 +179,7 @@ export class Reconciler {
       }
       return
     }
+    this.#planAgain = true
     this.#pending.delete(key)
     const before = this.#retries.get(key)?.waitMs ?? RETRY_MS / 2
     const waitMs = Math.min(RETRY_MAX_MS, before * 2)
@@ -257,9 +257,14 @@ export class Reconciler {
     if (lease !== null) writes.push(lease)
     // Nobody believes in claims of a host that has no lease, or begins anew: so does this host itself.
     if (this.#aliveSince === 0) this.#states = new Map()
-    else if (this.#planAgain || this.view.ownTouched) writes.push(...this.#plan(nowMs))
+    else if ((this.#planAgain || this.view.ownTouched) && !this.#isBusy()) writes.push(...this.#plan(nowMs))
     for (const { key } of writes) this.#pending.set(key, { sentMs: nowMs, revision: null })
     return writes
+  }
+
+  // Planning looks at all ports: not for each of many writes that come back, but when there is room for many new ones.
+  #isBusy(): boolean {
+    return this.#pending.size > WRITES_AT_ONCE / 2
   }
 
   #plan(nowMs: number): Write[] {

@@ -10,7 +10,7 @@ import { thingsOf } from './view.ts'
 
 const NAMES = ['a', 'b', 'c', 'd']
 const SUBNET = 5001
-const RUNS = 150
+const RUNS = 60
 
 interface Life {
   readonly name: string

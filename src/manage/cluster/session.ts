@@ -25,7 +25,8 @@ export class ClusterSession {
   readonly reconciler: Reconciler
   readonly #components: SessionComponents
   #timer: NodeJS.Timeout | undefined
-  #isStepping = false
+  /** What comes at once is looked at once. */
+  #soon: NodeJS.Immediate | undefined
   #closed = false
   #applying: Promise<void> = Promise.resolve()
   readonly #waiting = new Set<() => void>()
@@ -105,6 +106,7 @@ export class ClusterSession {
   #stop(): void {
     this.#closed = true
     clearTimeout(this.#timer)
+    clearImmediate(this.#soon)
     for (const wake of this.#waiting) wake()
   }
 
@@ -114,15 +116,16 @@ export class ClusterSession {
       return
     }
     work()
-    this.#step()
+    this.#soon ??= setImmediate(() => {
+      this.#soon = undefined
+      this.#step()
+    })
   }
 
   #step(): void {
-    if (this.#closed || this.#isStepping) return
-    this.#isStepping = true
+    if (this.#closed) return
     const { store, nowMs, tell, apply } = this.#components
     const { writes, set, removed, events } = this.reconciler.step(nowMs())
-    this.#isStepping = false
     for (const event of events) tell(event)
     if (set.length + removed.length > 0)
       this.#applying = this.#applying

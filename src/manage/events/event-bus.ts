@@ -45,7 +45,6 @@ const kindsOfCodes: readonly (readonly [RegExp, EventKind])[] = [
   [/^(link|interface)-/, 'link'],
   [/^(nic|peer|connect|connection|queues|ring|stream|datagram|announce|second|waiting)(-|$)/, 'nic'],
   [/^(property|policy)-/, 'policy'],
-  [/^(host|claim|record|network)-/, 'network'],
   [/^extension/, 'extension'],
 ]
 
