@@ -10,6 +10,7 @@ import { delayBenchmark } from './delay.ts'
 import { igbvfBenchmark } from './igbvf.ts'
 import { policyBenchmark } from './policy.ts'
 import { portsBenchmark } from './ports.ts'
+import { scaleBenchmark } from './scale.ts'
 import { describeReport } from './support/print.ts'
 import { uplinkBenchmark } from './uplink.ts'
 import { vfBenchmark } from './vf.ts'
@@ -29,6 +30,7 @@ const benchmarks: readonly Benchmark[] = [
   bandwidthBenchmark,
   delayBenchmark,
   controlBenchmark,
+  scaleBenchmark,
 ]
 
 const USAGE = `npm run bench -- NAME [--json] [--quick] [--first] [--seconds N] [--rounds N]

@@ -55,9 +55,9 @@ export class MemoryBucket {
     this.clock = clock
   }
 
-  /** A connection whose messages take `delayMs()` each way. */
-  connect(delayMs: () => number = () => 1): MemoryConnection {
-    const connection = new MemoryConnection(this, delayMs)
+  /** A connection whose messages take `delayMs()` each way. `hears`: which keys it is told of; all without it. */
+  connect(delayMs: () => number = () => 1, hears: (key: string) => boolean = () => true): MemoryConnection {
+    const connection = new MemoryConnection(this, delayMs, hears)
     this.#connections.add(connection)
     return connection
   }
@@ -90,6 +90,7 @@ const refusal = (code: WriteRefusal, message: string): WriteResult => ({ done: f
 export class MemoryConnection implements SharedStore {
   readonly #bucket: MemoryBucket
   readonly #delayMs: () => number
+  readonly #hears: (key: string) => boolean
   #watcher: StoreWatcher | null = null
   #up = true
   #last = 0
@@ -97,12 +98,15 @@ export class MemoryConnection implements SharedStore {
   #epoch = 0
   #waiting: SharedEntry[] = []
   #toldUntil = 0
+  /** What comes at the same time comes in one batch. */
+  #coming: { readonly atMs: number; readonly entries: SharedEntry[] } | null = null
   /** False: entries stay where they are, as with a watcher that does not read. */
   #reads = true
 
-  constructor(bucket: MemoryBucket, delayMs: () => number) {
+  constructor(bucket: MemoryBucket, delayMs: () => number, hears: (key: string) => boolean) {
     this.#bucket = bucket
     this.#delayMs = delayMs
+    this.#hears = hears
   }
 
   watch(watcher: StoreWatcher): void {
@@ -136,6 +140,7 @@ export class MemoryConnection implements SharedStore {
     this.#up = up
     this.#epoch++
     this.#waiting = []
+    this.#coming = null
     if (up) this.#begin('rest')
     else this.#watcher?.connected(false, 'the connection is gone')
   }
@@ -147,11 +152,19 @@ export class MemoryConnection implements SharedStore {
   }
 
   tell(entry: SharedEntry): void {
-    if (!this.#up || this.#watcher === null) return
+    if (!this.#up || this.#watcher === null || !this.#hears(entry.key)) return
+    const atMs = this.#arrivesMs()
+    if (this.#coming?.atMs === atMs) {
+      this.#coming.entries.push(entry)
+      return
+    }
     const epoch = this.#epoch
-    this.#later(() => {
+    const coming = { atMs, entries: [entry] }
+    this.#coming = coming
+    this.#bucket.clock.after(atMs - this.#bucket.clock.nowMs, () => {
+      if (this.#coming === coming) this.#coming = null
       if (epoch !== this.#epoch) return
-      this.#waiting.push(entry)
+      this.#waiting.push(...coming.entries)
       this.#drain()
     })
   }
@@ -164,8 +177,9 @@ export class MemoryConnection implements SharedStore {
 
   #begin(kind: 'whole' | 'rest'): void {
     const epoch = this.#epoch
-    const standing = this.#bucket.standing(kind === 'whole' ? 0 : this.#last)
-    this.#later(() => {
+    const standing = this.#bucket.standing(kind === 'whole' ? 0 : this.#last).filter(({ key }) => this.#hears(key))
+    this.#coming = null // what comes now comes after this
+    this.#bucket.clock.after(this.#arrivesMs() - this.#bucket.clock.nowMs, () => {
       if (epoch !== this.#epoch) return
       this.#watcher?.connected(true, '')
       this.#watcher?.begin(kind)
@@ -175,10 +189,9 @@ export class MemoryConnection implements SharedStore {
   }
 
   // Entries overtake each other on no way.
-  #later(work: () => void): void {
-    const { clock } = this.#bucket
-    this.#toldUntil = Math.max(this.#toldUntil, clock.nowMs + this.#delayMs())
-    clock.after(this.#toldUntil - clock.nowMs, work)
+  #arrivesMs(): number {
+    this.#toldUntil = Math.max(this.#toldUntil, this.#bucket.clock.nowMs + this.#delayMs())
+    return this.#toldUntil
   }
 
   #drain(): void {
