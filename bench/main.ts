@@ -8,6 +8,7 @@ import type { Benchmark, BenchOptions } from './benchmark.ts'
 import { controlBenchmark } from './control.ts'
 import { delayBenchmark } from './delay.ts'
 import { igbvfBenchmark } from './igbvf.ts'
+import { overlayBenchmark } from './overlay.ts'
 import { policyBenchmark } from './policy.ts'
 import { portsBenchmark } from './ports.ts'
 import { scaleBenchmark } from './scale.ts'
@@ -31,6 +32,7 @@ const benchmarks: readonly Benchmark[] = [
   delayBenchmark,
   controlBenchmark,
   scaleBenchmark,
+  overlayBenchmark,
 ]
 
 const USAGE = `npm run bench -- NAME [--json] [--quick] [--first] [--seconds N] [--rounds N]

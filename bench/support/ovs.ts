@@ -14,6 +14,7 @@ const LOG_LINES = 5
 const SCHEMA = '/usr/share/openvswitch/vswitch.ovsschema'
 
 const BRIDGE = 'br0'
+const UNDERLAY = 'br1'
 
 /** A port of the bridge as `ovs-vsctl set Interface` takes it. A host interface is moved to where the daemon runs first. */
 export interface OvsPort {
@@ -42,6 +43,18 @@ export interface OvsOptions {
   readonly flows?: readonly string[]
   /** The ports; without them two vhost-user ports, p0 and p1, with sockets in the directory. */
   readonly ports?: readonly OvsPort[]
+  /** A second bridge, which tunnels of the first go through. */
+  readonly underlay?: OvsUnderlay
+}
+
+/** What tunnels go through: a port to the network, and the address that the host has there. */
+export interface OvsUnderlay {
+  readonly port: OvsPort
+  readonly mac: string
+  /** IPv4 address with prefix length. */
+  readonly address: string
+  /** The other end, whose address is told and not asked for. */
+  readonly neighbour: { readonly address: string; readonly mac: string }
 }
 
 /** A running Open vSwitch. */
@@ -58,7 +71,10 @@ function lastOf(log: string): string {
 }
 
 /** Starts one with a bridge and the action NORMAL. */
-export async function startOvs({ directory, processors, floodsItself, ports, flows }: OvsOptions, scope: Scope): Promise<Ovs> {
+export async function startOvs(
+  { directory, processors, floodsItself, ports, flows, underlay }: OvsOptions,
+  scope: Scope,
+): Promise<Ovs> {
   mkdirSync(directory, { recursive: true })
   const at = (name: string): string => join(directory, name)
   const env = { ...process.env, OVS_RUNDIR: directory, OVS_DBDIR: directory, OVS_LOGDIR: directory, OVS_SYSCONFDIR: directory }
@@ -123,6 +139,17 @@ export async function startOvs({ directory, processors, floodsItself, ports, flo
   )
   const sockets = [at('p0.sock'), at('p1.sock')] as const
   configure(['add-br', BRIDGE, '--', 'set', 'bridge', BRIDGE, 'datapath_type=netdev', 'fail_mode=secure'])
+  if (underlay !== undefined) {
+    const { port, mac, address, neighbour } = underlay
+    const bridge = ['add-br', UNDERLAY, '--', 'set', 'bridge', UNDERLAY, 'datapath_type=netdev', `other-config:hwaddr="${mac}"`]
+    configure([...bridge, '--', 'add-port', UNDERLAY, port.name, '--', 'set', 'Interface', port.name, ...port.settings])
+    for (const change of [
+      ['addr', 'add', address, 'dev', UNDERLAY],
+      ['link', 'set', UNDERLAY, 'up'],
+    ])
+      run('nsenter', ['--net', '--target', String(daemon.pid), 'ip', ...change])
+    run('ovs-appctl', ['-t', at('vswitchd.ctl'), 'tnl/arp/set', UNDERLAY, neighbour.address, neighbour.mac])
+  }
   const members = ports ?? sockets.map((path, i) => ovsGuestPort(`p${i}`, path))
   for (const { hostInterface } of members)
     if (hostInterface !== undefined) {

@@ -6,7 +6,7 @@ import type { LoadOptions } from './load-process.ts'
 
 const START_MS = 20_000
 const ANSWER_MS = 10_000
-const program = fileURLToPath(new URL('./load-process.ts', import.meta.url))
+const uplinkProgram = fileURLToPath(new URL('./load-process.ts', import.meta.url))
 
 /** What the guest had got at a moment. */
 export interface Count {
@@ -22,8 +22,14 @@ export class Load {
     this.child = child
   }
 
-  /** Starts it on `processor`; it sends nothing yet. */
-  static async start(name: string, options: LoadOptions, processor: number, scope: Scope): Promise<Load> {
+  /** Starts it on `processor`; it sends nothing yet. `program`: another one that takes the same commands, with options of its own. */
+  static async start<Options = LoadOptions>(
+    name: string,
+    options: Options,
+    processor: number,
+    scope: Scope,
+    program = uplinkProgram,
+  ): Promise<Load> {
     const child = new Child(
       { name: `load for ${name}`, program: process.execPath, args: [program, JSON.stringify(options)], processor },
       scope,

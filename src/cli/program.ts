@@ -15,6 +15,7 @@ import { addLabCommands } from './lab-commands.ts'
 import { addMdbCommands } from './mdb-commands.ts'
 import { addNetworkCommands } from './network-commands.ts'
 import { addNounCommands } from './noun-commands.ts'
+import { addOverlayCommands } from './overlay-commands.ts'
 import { addPolicyCommands } from './policy-commands.ts'
 import { addPortCommands } from './port-commands.ts'
 import { addServiceCommands } from './service-commands.ts'
@@ -104,6 +105,7 @@ export function createProgram(version: string, finish: (exitCode: number) => voi
   )
 
   addMdbCommands(program, asks, run)
+  addOverlayCommands(program, asks, run)
   asks(program, 'team', 'show the team of uplinks').action((_: unknown, command: Command) =>
     run(command, async (context) => (await import('./commands/team.ts')).team(context)),
   )

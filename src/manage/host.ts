@@ -10,6 +10,7 @@ import type { AdapterCalls } from './adapters/adapter-calls.ts'
 import type { EndpointConfig, PortChange, PortInput, ResolvedIov } from './config/types.ts'
 import type { DiagnosisCalls } from './diagnosis/diagnosis-calls.ts'
 import type { LiveCalls } from './live/live-view.ts'
+import type { OverlayCalls } from './overlay/overlay-calls.ts'
 import type { AclCalls } from './policies/acl-calls.ts'
 import type { SnoopingCalls } from './policies/snooping-calls.ts'
 import type { TeamCalls } from './policies/team-calls.ts'
@@ -240,7 +241,7 @@ export interface RestoreReport {
  * A running switch. Every call may fail with an error that has a stable `code`; those named here have their own HTTP status, see
  * control-errors.ts, such as no-such-port, no-such-extension, port-exists, bad-request, refused.
  */
-export interface SwitchHost extends AclCalls, AdapterCalls, DiagnosisCalls, LiveCalls, SnoopingCalls, TeamCalls {
+export interface SwitchHost extends AclCalls, AdapterCalls, DiagnosisCalls, LiveCalls, OverlayCalls, SnoopingCalls, TeamCalls {
   status(): Answer<SwitchStatus>
   ports(): Answer<readonly PortStatus[]>
   fdb(filter: FdbFilter): Answer<readonly FdbEntry[]>

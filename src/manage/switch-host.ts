@@ -18,6 +18,7 @@ import { diagnosisHost } from './diagnosis/diagnosis-host.ts'
 import type { ExtensionStatus, FdbFilter, PortStatus, ProcessorStatus, SwitchHost } from './host.ts'
 import { installedExtension } from './installed-extension.ts'
 import { liveHost } from './live/live-host.ts'
+import { overlayHost } from './overlay/overlay-host.ts'
 import { aclHost } from './policies/acl-host.ts'
 import { policyHost } from './policies/policy-host.ts'
 import { snoopingHost } from './policies/snooping-host.ts'
@@ -32,6 +33,7 @@ export function engineConfig(config: ResolvedConfig): ConstructorParameters<type
     verify: verify === true,
     isolateTenants: isolateTenants === true,
     ...(config.switch.snooping === undefined ? {} : { snooping: config.switch.snooping }),
+    ...(config.switch.overlay === undefined ? {} : { overlay: config.switch.overlay }),
     ports,
     macTable,
     ...(connectionTable === undefined ? {} : { connectionTable }),
@@ -97,7 +99,11 @@ export function manageSwitch(
 
   /** As if these ports stood in the configuration. Of them only `wanting` must have an adapter to take its virtual function from. */
   const checkPorts = (all: readonly ResolvedPort[], wanting?: ResolvedPort): void => {
-    const findings = checkConfig({ ...config, switch: { ...config.switch, snooping: undefined, ports: all }, guests: [] })
+    const findings = checkConfig({
+      ...config,
+      switch: { ...config.switch, snooping: undefined, overlay: undefined, ports: all },
+      guests: [],
+    })
     const finding = findings.find(({ code, path }) => code !== 'needs-adapter' || all[Number(path[2])] === wanting)
     if (finding !== undefined) throw new ControlError('bad-request', `${finding.message}; ${finding.hint}`)
   }
@@ -121,6 +127,7 @@ export function manageSwitch(
   }
 
   const adapters = adapterHost({ adapters: running.adapters, switchName: config.switch.name, translated })
+  const overlay = overlayHost(running)
   const properties = policyHost({
     running,
     runtimeDirectory: config.runtime.directory,
@@ -131,7 +138,8 @@ export function manageSwitch(
   })
   return {
     ...adapters,
-    ...liveHost({ running, config, settings, version, startedAt, queues: adapters.queues }),
+    ...overlay,
+    ...liveHost({ running, config, settings, version, startedAt, queues: adapters.queues, overlay: overlay.overlay }),
     ...diagnosisHost({ running, port, translated }),
     ...snoopingHost(running),
     ...aclHost({ running, port, settings, properties }),

@@ -11,6 +11,7 @@ import { select, useStore } from '../state/store.ts'
 import { bitRate, flowLevel } from '../units.ts'
 import { isOutside } from './layout.ts'
 import { stepsAt } from './trace-steps.ts'
+import { Tunnels } from './tunnels.tsx'
 
 export function Outside() {
   const adapters = useStore(({ view }) => view?.adapters) ?? []
@@ -37,6 +38,7 @@ export function Outside() {
       {uplinks.map((port) => (
         <Uplink key={port.name} port={port} />
       ))}
+      <Tunnels />
     </div>
   )
 }

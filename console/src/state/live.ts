@@ -44,7 +44,7 @@ async function ask(): Promise<void> {
 }
 
 /** A new picture whose counters are those of the last one, so that the next rates are right. */
-function withOldCounters(view: LiveView, { takenAt, ports, processors, drops, adapters }: LiveView): LiveView {
+function withOldCounters(view: LiveView, { takenAt, ports, processors, drops, adapters, overlay }: LiveView): LiveView {
   const counters = new Map(ports.map((port) => [port.name, port.counters]))
   const old = new Map(adapters.map((adapter) => [adapter.name, adapter]))
   return {
@@ -52,6 +52,7 @@ function withOldCounters(view: LiveView, { takenAt, ports, processors, drops, ad
     takenAt,
     processors,
     drops,
+    overlay,
     ports: view.ports.map((port) => ({ ...port, counters: counters.get(port.name) ?? port.counters })),
     adapters: view.adapters.map((adapter) => {
       const was = old.get(adapter.name)

@@ -17,7 +17,7 @@ export interface Rate {
 }
 
 export interface Rates {
-  /** By what it is about: `port NAME`, `vport ADAPTER ID`, `wire ADAPTER`. */
+  /** By what it is about: `port NAME`, `vport ADAPTER ID`, `wire ADAPTER`, `tunnel PROVIDER`. */
   readonly of: ReadonlyMap<string, Rate>
   readonly total: Rate
   /** Shares of the time at work, 0 to 1, by processor. */
@@ -35,6 +35,8 @@ function* counted(view: LiveView): Generator<readonly [string, Counted]> {
     yield [`wire ${name}`, wire]
     for (const { id, counters } of vports) yield [`vport ${name} ${id}`, counters]
   }
+  for (const { provider, counters } of view.overlay?.tunnels ?? [])
+    yield [`tunnel ${provider}`, { ...counters, receivedDropped: 0, sendDropped: 0 }]
 }
 
 export const NO_RATE: Rate = { inBits: 0, outBits: 0, inFrames: 0, outFrames: 0, drops: 0 }

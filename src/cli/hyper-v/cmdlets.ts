@@ -7,6 +7,7 @@ import type { Cmdlet } from './cmdlet.ts'
 import { extensionCmdlets } from './extension-cmdlets.ts'
 import { featureCmdlets } from './feature-cmdlets.ts'
 import { hardwareCmdlets } from './hardware-cmdlets.ts'
+import { absentOverlayCmdlets, overlayCmdlets } from './overlay-cmdlets.ts'
 import { switchCmdlets } from './switch-cmdlets.ts'
 import { vlanCmdlets } from './vlan-cmdlets.ts'
 
@@ -18,6 +19,7 @@ export const cmdlets: readonly Cmdlet[] = [
   ...extensionCmdlets,
   ...featureCmdlets,
   ...hardwareCmdlets,
+  ...overlayCmdlets,
 ]
 
 const configured = 'change the configuration file, and vmswitch apply FILE'
@@ -40,6 +42,7 @@ export const absentCmdlets: Readonly<Record<string, string>> = {
   'Disable-NetAdapterSriov': 'Set-NetAdapterSriov -NumVFs 0 takes virtual functions of a card away',
   'Get-VMNetworkAdapterFailoverConfiguration': 'there are no replicas of VMs',
   'Set-VMNetworkAdapterFailoverConfiguration': 'there are no replicas of VMs',
+  ...absentOverlayCmdlets,
   'Test-VMNetworkAdapter': 'vmswitch trace follows a frame through the switch, without sending it',
 }
 

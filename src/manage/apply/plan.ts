@@ -4,7 +4,8 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { SnoopingConfig } from '../../engine/snooping/snooping-config.ts'
 import type { PropertyInput } from '../../switch/policies/property.ts'
-import type { ResolvedConfig, ResolvedExtension, ResolvedPort } from '../config/types.ts'
+import type { OverlayConfig, ResolvedConfig, ResolvedExtension, ResolvedPort } from '../config/types.ts'
+import { type OverlayDiff, overlayDiff, overlaySettings } from '../overlay/overlay-diff.ts'
 import { plain } from '../store/state.ts'
 import { diffProperties, type PropertyDiff, type PropertyNames, propertyText } from './property-diff.ts'
 
@@ -48,6 +49,8 @@ export interface Plan {
   readonly properties: PropertyDiff
   /** Snooping before and after, if it changes while the switch runs. */
   readonly snooping: { readonly from: SnoopingConfig | undefined; readonly to: SnoopingConfig | undefined } | null
+  /** Subnets and records of the overlay that change while the switch runs. */
+  readonly overlay: OverlayDiff | null
 }
 
 /** Settings of the switch that it has from its start to its end. */
@@ -80,7 +83,16 @@ export function planChanges(from: ResolvedConfig | null, to: ResolvedConfig, nam
   changes.push(...propertyChanges(properties))
   const ports = planPorts(before?.switch.ports ?? [], after.switch.ports, names, changes)
   const snooping = planSnooping(before, after, changes)
-  return { changes, restart, extensions, ports, properties, snooping }
+  const overlay = planOverlay(before?.switch.overlay, after.switch.overlay, changes)
+  return { changes, restart, extensions, ports, properties, snooping, overlay }
+}
+
+function planOverlay(from: OverlayConfig | undefined, to: OverlayConfig | undefined, changes: Change[]): Plan['overlay'] {
+  if (from === undefined || to === undefined) return null
+  const diff = overlayDiff(from, to)
+  if (diff === null) return null
+  changes.push({ action: 'changed', kind: 'switch', name: 'overlay', details: diff.details, how: 'live' })
+  return diff
 }
 
 function planSnooping(before: ResolvedConfig | null, after: ResolvedConfig, changes: Change[]): Plan['snooping'] {
@@ -96,6 +108,7 @@ function settingChanges(from: ResolvedConfig | null, to: ResolvedConfig): Change
     return [{ action: 'added', kind: 'switch', name: to.switch.name, details: [`type: ${to.switch.type}`], how: 'restart' }]
   const details = [
     ...fixedSettings.flatMap((key) => difference(key, from.switch[key], to.switch[key])),
+    ...difference('overlay', overlaySettings(from.switch.overlay), overlaySettings(to.switch.overlay)),
     ...difference('runtime.directory', from.runtime.directory, to.runtime.directory),
   ]
   return details.length === 0 ? [] : [{ action: 'changed', kind: 'switch', name: to.switch.name, details, how: 'restart' }]

@@ -7,6 +7,7 @@ import type { RunningSwitch } from '../../engine/host.ts'
 import type { PortSettings } from '../../engine/port-settings.ts'
 import type { PropertyInput, PropertySelector } from '../../switch/policies/property.ts'
 import type { ResolvedExtension, ResolvedPort } from '../config/types.ts'
+import { overlaySteps } from '../overlay/overlay-steps.ts'
 import { extensionEntry } from '../switch-host.ts'
 import type { Plan, PortChange } from './plan.ts'
 import { type PropertyDiff, propertyText } from './property-diff.ts'
@@ -19,7 +20,7 @@ export interface StepComponents {
 }
 
 /** The steps of a plan that needs no restart. */
-export function stepsOf({ extensions, ports, properties, snooping }: Plan, components: StepComponents): Step[] {
+export function stepsOf({ extensions, ports, properties, snooping, overlay }: Plan, components: StepComponents): Step[] {
   const replaced = ports.changed.filter(({ replace }) => replace)
   return [
     ...extensionSteps(extensions, components.running),
@@ -28,6 +29,7 @@ export function stepsOf({ extensions, ports, properties, snooping }: Plan, compo
     ...ports.changed.filter(({ replace }) => !replace).flatMap((change) => changeSteps(change, components)),
     ...[...replaced.map(({ to }) => to), ...ports.added].map((port) => addition(port, components)),
     ...(snooping === null ? [] : [snoopingStep(snooping, components)]),
+    ...(overlay === null ? [] : overlaySteps(overlay, components.running)),
   ]
 }
 

@@ -10,6 +10,7 @@ import type { PathSegment } from './diagnostics.ts'
 import type { Finding } from './explain.ts'
 import { SOCKET_PATH_MAX_BYTES } from './limits.ts'
 import { isMulticastMac, isZeroMac, multicastHint } from './mac.ts'
+import { checkOverlay } from './overlay-checks.ts'
 import { isModulePath } from './resolve.ts'
 import { checkSnooping } from './snooping-schema.ts'
 import { didYouMean } from './suggest.ts'
@@ -114,6 +115,11 @@ export function checkConfig(config: ResolvedConfig): Finding[] {
       report(code, ['switch', 'snooping', ...path], ...words),
     )
   }
+  const { overlay, ports: wired } = config.switch
+  if (overlay !== undefined)
+    checkOverlay(overlay, { ports: wired, isExternal: isExternalPort }, (code, path, ...words) =>
+      report(code, ['switch', 'overlay', ...path], ...words),
+    )
 
   const guestOnce = once('guest name', 'give each guest its own name')
   const attachedOnce = once('port', 'attach each guest to its own port')

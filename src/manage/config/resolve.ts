@@ -11,6 +11,7 @@ import type { adapterSchema } from './adapter-schema.ts'
 import { INTERFACE_NAME_MAX } from './limits.ts'
 import type { listenSchema } from './listen-schema.ts'
 import { normalizeMac } from './mac.ts'
+import { normalOverlay } from './overlay-checks.ts'
 import type { configSchema, extensionSchema, portSchema } from './schema.ts'
 import type { EndpointConfig, ResolvedAdapter, ResolvedConfig, ResolvedExtension, ResolvedPort } from './types.ts'
 
@@ -193,7 +194,7 @@ export function resolveConfig(
 ): ResolvedConfig {
   const beside = dirname(file)
   const { directory: written, control, console, listen } = config.runtime
-  const { properties: custom = [], bandwidth, ...ofSwitch } = config.switch
+  const { properties: custom = [], bandwidth, overlay, ...ofSwitch } = config.switch
   const properties: PropertyInput[] = [
     ...(bandwidth === undefined ? [] : [{ type: 'bandwidth' as const, value: bandwidth }]),
     ...custom.map((property) => ({ type: 'custom' as const, ...property })),
@@ -203,6 +204,7 @@ export function resolveConfig(
     file,
     switch: {
       ...ofSwitch,
+      ...(overlay === undefined ? {} : { overlay: normalOverlay(overlay) }),
       ...(properties.length > 0 ? { properties } : {}),
       extensions: config.switch.extensions.map((extension) => resolveExtension(extension, beside)),
       ports: [

@@ -35,6 +35,7 @@ import {
   WAIT_MS_MAX,
 } from './limits.ts'
 import { listenSchema } from './listen-schema.ts'
+import { overlaySchema } from './overlay-schema.ts'
 import {
   friendlyNamePattern,
   guidPattern,
@@ -227,6 +228,7 @@ export const switchSchema = z.strictObject({
     .optional()
     .describe('Checking mode: every breach of the contract by an extension is logged with its rule. Costs throughput.'),
   snooping: snoopingSchema.optional().describe('Snooping of IGMP and MLD: multicast goes to ports that joined. Default: off.'),
+  overlay: overlaySchema.optional().describe('Tunnels to other hosts, which join virtual subnets. Default: none.'),
   extensions: z
     .array(extensionSchema)
     .max(EXTENSIONS_MAX)

@@ -10,6 +10,7 @@ import type { adapterSchema, iovSchema } from './adapter-schema.ts'
 import type { endpointSchema, wireSchema } from './endpoint-schema.ts'
 import type { failoverSchema } from './failover-schema.ts'
 import type { listenSchema } from './listen-schema.ts'
+import type { overlaySchema, recordSchema, subnetSchema } from './overlay-schema.ts'
 import type { configSchema, guestSchema, limitsSchema, portChangeSchema, portSchema } from './schema.ts'
 
 /** A configuration as written: defaults may be left out. */
@@ -52,6 +53,13 @@ export interface ResolvedIov extends Omit<z.output<typeof iovSchema>, 'path'> {
 
 /** A failover lab, with its defaults but for names. */
 export type FailoverConfig = z.output<typeof failoverSchema>
+
+/** An overlay with its defaults. In a ResolvedConfig, all addresses are in normal form. */
+export type OverlayConfig = z.output<typeof overlaySchema>
+export type SubnetConfig = z.output<typeof subnetSchema>
+export type RecordConfig = z.output<typeof recordSchema>
+export type RecordInput = z.input<typeof recordSchema>
+export type SubnetInput = z.input<typeof subnetSchema>
 
 export type GuestConfig = z.output<typeof guestSchema>
 
@@ -119,6 +127,8 @@ export interface ResolvedSwitch {
   readonly isolateTenants?: boolean | undefined
   /** Snooping of IGMP and MLD; off if left out. */
   readonly snooping?: SnoopingConfig | undefined
+  /** Tunnels to other hosts; absent: none. */
+  readonly overlay?: OverlayConfig | undefined
   /** Checking mode; off if left out. */
   readonly verify?: boolean | undefined
   readonly extensions: readonly ResolvedExtension[]

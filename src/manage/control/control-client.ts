@@ -2,6 +2,7 @@
 import { adapterClient } from '../adapters/adapter-client.ts'
 import { diagnosisClient } from '../diagnosis/diagnosis-client.ts'
 import type { RemoteSwitchHost } from '../host.ts'
+import { overlayClient } from '../overlay/overlay-client.ts'
 import { ControlError } from './control-errors.ts'
 import { type ControlPlace, placeText, requestTo, unreached } from './control-place.ts'
 import { listOf } from './pages.ts'
@@ -50,6 +51,7 @@ export function connectControl(place: ControlPlace, timeoutMs = TIMEOUT_MS): Rem
   return {
     ...adapterClient(call),
     ...diagnosisClient({ place, call }),
+    ...overlayClient(call),
     status: () => call('GET', '/v1/status'),
     live: () => call('GET', '/v1/live'),
     ports: () => listOf(tables.ports()),

@@ -19,6 +19,7 @@ import type { EventLog, SwitchHost } from '../host.ts'
 import { installSchema } from '../installed-extension.ts'
 import { acceptedFormat, type MetricsFormat, metricsFormats } from '../metrics/open-metrics.ts'
 import { operations } from '../openapi/operations.ts'
+import { addOverlayRoutes } from '../overlay/overlay-routes.ts'
 import { addPolicyRoutes } from '../policies/policy-routes.ts'
 import { addSnoopingRoutes } from '../policies/snooping-routes.ts'
 import type { ServiceCalls } from '../service/service-calls.ts'
@@ -133,6 +134,7 @@ export function controlRoutes(components: ControlComponents): Hono {
   app.get('/v1/drops', async (context) => table(context, await host.drops(), pageKeys.drops))
   addPolicyRoutes(app, host, body)
   addSnoopingRoutes(app, host, body)
+  addOverlayRoutes(app, host)
   addAdapterRoutes(app, host, body)
   app.get('/v1/openapi.json', async (context) => {
     const { openApi } = await import('../openapi/document.ts')

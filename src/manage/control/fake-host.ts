@@ -3,6 +3,7 @@
 import { fakeAdapters } from '../adapters/fake-adapters.ts'
 import { fakeDiagnosis } from '../diagnosis/fake-diagnosis.ts'
 import type { ExtensionStatus, PortCounters, PortStatus, PropertyStatus, SwitchHost } from '../host.ts'
+import { fakeOverlay } from '../overlay/fake-overlay.ts'
 import type { AclStatus } from '../policies/acl-calls.ts'
 import type { SnoopingConfig, SnoopingStatus } from '../policies/snooping-calls.ts'
 import { ControlError } from './control-errors.ts'
@@ -184,6 +185,7 @@ export function fakeHost(): FakeHost {
       processors: [{ id: 0, latencyNs: { p50: 1100, p99: 4200, p999: 16_000 }, latencyCounts: [0, 12], counters: { busyNs: 5 } }],
       adapters: [],
       queues: [],
+      overlay: null,
       macTable: { used: 2, capacity: 8192, ageingSeconds: 300 },
       memory: { residentBytes: 123_000_000, guestBytesAvailable: 4_000_000_000 },
     }),
@@ -199,6 +201,7 @@ export function fakeHost(): FakeHost {
         ...{ refusedByShare: 3, full: 0, busy: 0 },
       },
     }),
+    ...fakeOverlay(calls),
     setSnooping(settings) {
       calls.push(`snooping ${JSON.stringify(settings)}`)
       snooping = settings

@@ -3,6 +3,7 @@
 // The rule it must not break: an entry that is in the table all the time comes exactly once; memory holds one page.
 import type { ConnectionStatus } from '../diagnosis/diagnosis-calls.ts'
 import type { DropCount, FdbEntry, FdbFilter, PortStatus, PropertyStatus } from '../host.ts'
+import type { OverlayRecord, RecordFilter } from '../overlay/overlay-calls.ts'
 import type { AclStatus } from '../policies/acl-calls.ts'
 import type { ControlCall } from './control-client.ts'
 import { eachOf, type PagePart } from './pages.ts'
@@ -18,6 +19,8 @@ export interface ControlTables {
   drops(): AsyncGenerator<DropCount, void, undefined>
   acls(filter?: OfPort): AsyncGenerator<AclStatus, void, undefined>
   properties(filter?: OfPort): AsyncGenerator<PropertyStatus, void, undefined>
+  /** Look-up records of the overlay. */
+  overlayRecords(filter?: RecordFilter): AsyncGenerator<OverlayRecord, void, undefined>
   /** Connections that the stateful rules of a port follow. */
   connections(filter: { readonly port: string }): AsyncGenerator<ConnectionStatus, void, undefined>
 }
@@ -36,6 +39,7 @@ export function tablesBy(call: ControlCall, limit: number): ControlTables {
     drops: () => table('/v1/drops'),
     acls: (filter) => table('/v1/acls', filter),
     properties: (filter) => table('/v1/properties', filter),
+    overlayRecords: (filter) => table('/v1/overlay/records', filter),
     connections: (filter) => table('/v1/connections', filter),
   }
 }

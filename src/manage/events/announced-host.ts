@@ -22,6 +22,11 @@ const told: Told = {
   reorderExtensions: (names) => event('switch', 'extension-order', `the order is ${names.join(', ')}`),
   replaceExtension: (name) => event(`extension ${name}`, 'extension-reloaded', 'its module was loaded anew'),
   flushFdb: ({ port }) => ofScope(port, 'fdb-flushed', 'learned addresses were forgotten'),
+  setOverlayRecord: ({ vsid, mac, provider }) =>
+    event('overlay', 'record-set', `${mac} of virtual subnet ${vsid} is at ${provider}`),
+  removeOverlayRecord: ({ vsid, mac }) => event('overlay', 'record-removed', `${mac} of virtual subnet ${vsid}`),
+  setOverlaySubnet: ({ vsid }) => event('overlay', 'subnet-set', `virtual subnet ${vsid}`),
+  removeOverlaySubnet: (vsid) => event('overlay', 'subnet-removed', `virtual subnet ${vsid}`),
   setSnooping: (settings) =>
     event(
       'switch',

@@ -6,6 +6,7 @@ import type { VlanProperty, VlanRange } from '../../ndis/standard-properties.ts'
 import type { QueueCalls } from '../adapters/queue-calls.ts'
 import type { EndpointConfig, ResolvedConfig, ResolvedPort } from '../config/types.ts'
 import type { DropCount } from '../host.ts'
+import type { OverlayCalls } from '../overlay/overlay-calls.ts'
 import type { LiveCalls, LivePort } from './live-view.ts'
 
 export interface LiveComponents {
@@ -15,9 +16,10 @@ export interface LiveComponents {
   readonly version: string
   readonly startedAt: string
   readonly queues: QueueCalls['queues']
+  readonly overlay: OverlayCalls['overlay']
 }
 
-export function liveHost({ running, config, settings, version, startedAt, queues }: LiveComponents): LiveCalls {
+export function liveHost({ running, config, settings, version, startedAt, queues, overlay }: LiveComponents): LiveCalls {
   const vlanOf = (id: number): string | null => {
     const property = running.policies.list(id).find(({ type }) => type === 'vlan')
     return property === undefined ? null : vlanWords(property.property as VlanProperty)
@@ -67,6 +69,7 @@ export function liveHost({ running, config, settings, version, startedAt, queues
           .map(({ index, latencyNs, latencyCounts, counters }) => ({ id: index, latencyNs, latencyCounts, counters })),
         adapters: running.adapters.list(),
         queues: await queues(),
+        overlay: await overlay(),
         macTable: { used, capacity, ageingSeconds },
         memory: { residentBytes: process.memoryUsage.rss(), guestBytesAvailable: running.memory().guestBytesAvailable },
       }

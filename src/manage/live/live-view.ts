@@ -5,6 +5,7 @@
 import type { AdapterStatus } from '../adapters/adapter-calls.ts'
 import type { QueueStatus } from '../adapters/queue-calls.ts'
 import type { DropCount, ExtensionStatus, Latency, PortCounters } from '../host.ts'
+import type { OverlayStatus } from '../overlay/overlay-calls.ts'
 
 type Answer<T> = T | Promise<T>
 
@@ -57,6 +58,8 @@ export interface LiveView {
   readonly processors: readonly LiveProcessor[]
   readonly adapters: readonly AdapterStatus[]
   readonly queues: readonly QueueStatus[]
+  /** Tunnels to other hosts; null: there is no overlay. */
+  readonly overlay: OverlayStatus | null
   readonly macTable: { readonly used: number; readonly capacity: number; readonly ageingSeconds: number }
   readonly memory: { readonly residentBytes: number; readonly guestBytesAvailable: number }
 }

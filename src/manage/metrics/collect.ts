@@ -2,6 +2,7 @@
 //
 // The rule it must not break: nothing is stopped for it, and of the processors only the state of extensions is asked.
 import type { RunningSwitch } from '../../engine/host.ts'
+import type { OverlayStatus } from '../overlay/overlay-calls.ts'
 import type { StartedSwitch } from '../start-switch.ts'
 import { type MetricsFormat, MetricsWriter } from './open-metrics.ts'
 import { PortSeries, portMetrics } from './port-series.ts'
@@ -50,6 +51,7 @@ export async function collectMetrics(
     writer.sample('vmswitch_queue_received_frames', labels, counters.receivedFrames)
     writer.sample('vmswitch_queue_dropped_frames', labels, counters.dropped)
   }
+  collectOverlay(writer, await started.host.overlay())
   await collectExtensions(writer, running)
   return writer.text(format)
 }
@@ -73,6 +75,18 @@ function collectGroups(writer: MetricsWriter, running: RunningSwitch): void {
     writer.sample('vmswitch_multicast_refused_joins', [port], refused)
   }
   for (const [kind, value] of Object.entries(counters)) writer.sample('vmswitch_multicast_messages', [kind], value)
+}
+
+function collectOverlay(writer: MetricsWriter, overlay: OverlayStatus | null): void {
+  if (overlay === null) return
+  writer.sample('vmswitch_overlay_records', [], overlay.records)
+  for (const { provider, counters } of overlay.tunnels) {
+    writer.sample('vmswitch_overlay_sent_frames', [provider], counters.sentFrames)
+    writer.sample('vmswitch_overlay_sent_bytes', [provider], counters.sentBytes)
+    writer.sample('vmswitch_overlay_received_frames', [provider], counters.receivedFrames)
+    writer.sample('vmswitch_overlay_received_bytes', [provider], counters.receivedBytes)
+  }
+  for (const { reason, frames } of overlay.drops) writer.sample('vmswitch_overlay_dropped_frames', [reason], frames)
 }
 
 function collectConnections(writer: MetricsWriter, running: RunningSwitch): void {

@@ -89,6 +89,18 @@ export const metrics = {
   vmswitch_vf_switchovers: counter('Times that traffic went to the virtual function and back.', 'port', 'adapter', 'vf'),
   vmswitch_queue_received_frames: counter('Frames that came for the receive queue.', 'adapter', 'queue', 'port'),
   vmswitch_queue_dropped_frames: counter('Frames that the receive queue had no room for.', 'adapter', 'queue', 'port'),
+  vmswitch_overlay_records: gauge('Look-up records: guests whose host is known.'),
+  vmswitch_overlay_sent_frames: counter('Frames of guests sent to another host through the tunnel.', 'provider'),
+  vmswitch_overlay_sent_bytes: {
+    ...counter('Bytes of guests sent to another host, without the headers of the tunnel.', 'provider'),
+    unit: 'bytes',
+  },
+  vmswitch_overlay_received_frames: counter('Frames for guests that came from another host.', 'provider'),
+  vmswitch_overlay_received_bytes: {
+    ...counter('Bytes for guests that came from another host, without the headers of the tunnel.', 'provider'),
+    unit: 'bytes',
+  },
+  vmswitch_overlay_dropped_frames: counter('Frames that did not go into a tunnel, or not out of it, by reason.', 'reason'),
 } as const satisfies Readonly<Record<string, MetricDefinition>>
 
 export type MetricName = keyof typeof metrics

@@ -5,12 +5,14 @@ import type { z } from 'zod'
 import { ofPort, oidRequest, removal, vfWords } from '../adapters/adapter-routes.ts'
 import { queueChange, rssMove, vmmqChange } from '../adapters/queue-routes.ts'
 import { joinSchema, networkSubnetSchema } from '../cluster/cluster-routes.ts'
+import { recordSchema, subnetSchema } from '../config/overlay-schema.ts'
 import { portSchema } from '../config/schema.ts'
 import { snoopingSchema } from '../config/snooping-schema.ts'
 import type { Role } from '../control/access.ts'
 import { extensionChange, filterSchema, orderSchema, pageSchema, portChange } from '../control/request-schemas.ts'
 import { captureSchema, connectionsFilter, dropsFilter, traceSchema } from '../diagnosis/diagnosis-routes.ts'
 import { installSchema } from '../installed-extension.ts'
+import { recordFilter, recordRemoval, subnetRemoval } from '../overlay/overlay-routes.ts'
 import { aclAddition, aclRemoval } from '../policies/acl-routes.ts'
 import { awaitSchema, featureFilter, portFilter, propertyChange, propertyFilter, savedSchema } from '../policies/policy-routes.ts'
 import { applySchema } from '../service/service-routes.ts'
@@ -67,6 +69,15 @@ export const operations: readonly Operation[] = [
   get('/v1/mdb', 'Multicast groups with the ports that joined, router ports, queriers.', 'SnoopingStatus'),
   put('/v1/snooping', 'Switches snooping of IGMP and MLD on, or to other settings.', 'SnoopingStatus', { body: snoopingSchema }),
   remove('/v1/snooping', 'Switches it off: multicast frames go to all ports.', 'SnoopingStatus'),
+  get('/v1/overlay', 'Tunnels to other hosts, virtual subnets, counters; null: there is no overlay.', 'OverlayStatus | null'),
+  get('/v1/overlay/records', 'Look-up records: where guests are.', 'OverlayRecord[]', {
+    query: [recordFilter, pageSchema],
+    paged: true,
+  }),
+  put('/v1/overlay/records', 'Sets the record of a guest.', 'OverlayRecord', { body: recordSchema }),
+  post('/v1/overlay/records/remove', 'Removes it.', 'Done', { body: recordRemoval }),
+  put('/v1/overlay/subnets', 'Adds a virtual subnet, or changes it.', 'OverlaySubnet', { body: subnetSchema }),
+  post('/v1/overlay/subnets/remove', 'Removes a virtual subnet that nothing is in.', 'Done', { body: subnetRemoval }),
   get('/v1/fdb', 'The MAC table.', 'FdbEntry[]', { query: [filterSchema, pageSchema], paged: true }),
   post('/v1/fdb/flush', 'Forgets learned addresses.', 'Flushed', { body: filterSchema }),
   get('/v1/extensions', 'The extension stack, first to meet an incoming packet first.', 'ExtensionStatus[]'),

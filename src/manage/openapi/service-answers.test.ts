@@ -90,6 +90,7 @@ const configuration = (adapter: object): object => ({
     type: 'external',
     processors: 2,
     snooping: { querier: {} },
+    overlay: { kind: 'vxlan', providerAddresses: [{ address: '192.0.2.1/24' }], subnets: [{ vsid: 5001 }] },
     extensions: [{ use: 'counters' }, { use: 'acl', options: { default: 'allow' } }],
     ports: [
       { name: 'outside', endpoint: { kind: 'adapter', adapter: 'nic0' } },
@@ -229,6 +230,17 @@ describe('answers of a real service are those of its OpenAPI document', () => {
     await ask('delete', '/v1/extensions/:name', '/v1/extensions/mac-guard')
     await ask('delete', '/v1/snooping', '/v1/snooping')
     await ask('put', '/v1/snooping', '/v1/snooping', { querier: {} })
+    const record = { vsid: 5001, mac: '02:00:00:00:00:02', provider: '192.0.2.2' }
+    await ask('put', '/v1/overlay/records', '/v1/overlay/records', record)
+    await ask('put', '/v1/overlay/records', '/v1/overlay/records', { ...record, vsid: 7 })
+    await get('/v1/overlay')
+    await get('/v1/overlay/records')
+    await post('/v1/overlay/records/remove', record)
+    await post('/v1/overlay/records/remove', { vsid: 5001, mac: record.mac })
+    await post('/v1/overlay/records/remove', { vsid: 5001, mac: record.mac })
+    await ask('put', '/v1/overlay/subnets', '/v1/overlay/subnets', { vsid: 5002, peers: ['192.0.2.2'] })
+    await post('/v1/overlay/subnets/remove', { vsid: 5002 })
+    await post('/v1/overlay/subnets/remove', { vsid: 5002 })
     const { saved } = await post<{ saved: string }>('/v1/save', { port: 'alpha' })
     await post('/v1/restore', { saved })
     await post('/v1/restore', { saved: 'AAAA' })

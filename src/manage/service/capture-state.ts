@@ -7,7 +7,7 @@ import { formatPropertyVersion } from '../../ndis/properties.ts'
 import type { PropertyInput, PropertyInstance } from '../../switch/policies/property.ts'
 import type { VfChange } from '../adapters/adapter-calls.ts'
 import type { VmmqChange } from '../adapters/queue-calls.ts'
-import type { ResolvedConfig, ResolvedExtension, ResolvedPort } from '../config/types.ts'
+import type { OverlayConfig, ResolvedConfig, ResolvedExtension, ResolvedPort } from '../config/types.ts'
 import { plain, type StoredState, type StoredVf, withPorts } from '../store/state.ts'
 
 const inputOf = ({ type, propertyId, propertyInstanceId, propertyVersion, value }: PropertyInstance): PropertyInput => ({
@@ -59,6 +59,13 @@ export const withSwitchProperties = (state: StoredState, running: RunningSwitch)
 export const withSnooping = (state: StoredState, snooping: SnoopingConfig | null): StoredState => {
   const { snooping: _, ...rest } = state.config.switch
   return { ...state, config: { ...state.config, switch: snooping === null ? rest : plain({ ...rest, snooping }) } }
+}
+
+/** The state with the overlay as `change` makes it; without one it stays as it is. */
+export const withOverlay = (state: StoredState, change: (overlay: OverlayConfig) => OverlayConfig): StoredState => {
+  const { overlay } = state.config.switch
+  if (overlay === undefined) return state
+  return { ...state, config: { ...state.config, switch: { ...state.config.switch, overlay: plain(change(overlay)) } } }
 }
 
 /** The state with an extension enabled or not. */

@@ -4,6 +4,7 @@
 // The rule it must not break: a change that is not stored is taken back, and who asked for it is told so.
 import type { RemoteSwitchHost, SwitchHost } from '../host.ts'
 import { installedExtension } from '../installed-extension.ts'
+import { withoutRecord, withoutSubnet, withRecord, withSubnet } from '../overlay/overlay-edits.ts'
 import type { StartedSwitch } from '../start-switch.ts'
 import { type KeptState, keptPause, keptQueue, keptVf, NOTHING_KEPT } from '../store/kept.ts'
 import type { StoredState } from '../store/state.ts'
@@ -13,6 +14,7 @@ import {
   withExtension,
   withInstalled,
   withOrder,
+  withOverlay,
   withoutExtension,
   withoutPort,
   withPort,
@@ -155,6 +157,26 @@ export function storedHost({ current, change }: StoredHostComponents): RemoteSwi
       change(
         async () => host().setPort(name, wanted),
         (state) => changed(state, name),
+      ),
+    setOverlayRecord: (record) =>
+      change(
+        async () => host().setOverlayRecord(record),
+        (state) => withOverlay(state, (overlay) => withRecord(overlay, record)),
+      ),
+    removeOverlayRecord: (of) =>
+      change(
+        async () => host().removeOverlayRecord(of),
+        (state) => withOverlay(state, (overlay) => withoutRecord(overlay, of)),
+      ),
+    setOverlaySubnet: (subnet) =>
+      change(
+        async () => host().setOverlaySubnet(subnet),
+        (state) => withOverlay(state, (overlay) => withSubnet(overlay, subnet)),
+      ),
+    removeOverlaySubnet: (vsid) =>
+      change(
+        async () => host().removeOverlaySubnet(vsid),
+        (state) => withOverlay(state, (overlay) => withoutSubnet(overlay, vsid)),
       ),
     setSnooping: (settings) =>
       change(

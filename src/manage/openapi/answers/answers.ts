@@ -5,6 +5,7 @@ import { z } from 'zod'
 import { answerOf, count } from './define.ts'
 import { adapterOidAnswer, adapterStatus, assignedVf, queueStatus, rssStatus, vfShown } from './hardware.ts'
 import { networkLeft, networkStatus } from './network.ts'
+import { overlayRecord, overlayStatus, overlaySubnet } from './overlay.ts'
 import {
   aclStatus,
   captureSummary,
@@ -55,6 +56,9 @@ export const answers = {
   NetworkLeft: networkLeft,
   NetworkStatus: networkStatus,
   NumberedEvent: numberedEvent,
+  OverlayRecord: overlayRecord,
+  OverlayStatus: overlayStatus,
+  OverlaySubnet: overlaySubnet,
   PortStatus: portStatus,
   PortTicket: portTicket,
   PropertyStatus: propertyStatus,

@@ -9,6 +9,7 @@ import type { LivePort, LiveView } from '../../live/live-view.ts'
 import type { ApplyReport, ServiceStatus } from '../../service/service-calls.ts'
 import { answerOf, count, counts, texts, upDown } from './define.ts'
 import { adapterStatus, queueStatus } from './hardware.ts'
+import { overlayStatus } from './overlay.ts'
 import { dropCount, portCounters } from './ports.ts'
 
 const time = z.string().describe('ISO 8601 in UTC.')
@@ -104,6 +105,7 @@ export const liveView = answerOf<LiveView>()(
     processors: z.array(z.object({ id: count, latencyNs: latency, latencyCounts: z.array(count), counters: counts })),
     adapters: z.array(adapterStatus),
     queues: z.array(queueStatus),
+    overlay: overlayStatus.nullable().describe('null: there is no overlay.'),
     macTable,
     memory,
   }),

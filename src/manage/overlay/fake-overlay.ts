@@ -1,0 +1,60 @@
+// The part of the fake host that is about overlays: a subnet with one record, for tests without a switch.
+import type { OverlayCalls, OverlayRecord, OverlaySubnet } from './overlay-calls.ts'
+
+const counters = { sentFrames: 5, sentBytes: 500, receivedFrames: 4, receivedBytes: 400 }
+
+/** `calls`: where changes are noted. */
+export function fakeOverlay(calls: string[]): OverlayCalls {
+  const subnets = new Map<number, OverlaySubnet>([
+    [5001, { vsid: 5001, routingDomain: 'blue', peers: ['192.0.2.2'], ports: ['alpha'], records: 1 }],
+  ])
+  const records = new Map<string, OverlayRecord>()
+  const keep = (record: Omit<OverlayRecord, 'kind'>): OverlayRecord => {
+    const kept = { ...record, kind: 'static' as const }
+    records.set(`${record.vsid}/${record.mac}`, kept)
+    return kept
+  }
+  keep({ vsid: 5001, mac: '02:00:00:00:00:02', addresses: ['10.0.0.2'], provider: '192.0.2.2' })
+  return {
+    overlay: () => ({
+      kind: 'vxlan',
+      providerAddresses: ['192.0.2.1/24'],
+      providerMac: '02:00:00:00:01:01',
+      udpPort: 4789,
+      guestMtu: 1450,
+      learning: false,
+      generation: 1,
+      records: records.size,
+      subnets: [...subnets.values()],
+      tunnels: [{ provider: '192.0.2.2', nextHop: '02:00:00:00:01:02', counters }],
+      counters,
+      drops: [{ reason: 'overlay-unknown-subnet', frames: 3 }],
+    }),
+    overlayRecords: ({ vsid, mac, address, provider }) =>
+      [...records.values()].filter(
+        (one) =>
+          (vsid ?? one.vsid) === one.vsid &&
+          (mac ?? one.mac) === one.mac &&
+          (provider ?? one.provider) === one.provider &&
+          (address === undefined || one.addresses.includes(address)),
+      ),
+    setOverlayRecord({ vsid, mac, addresses = [], provider }) {
+      calls.push(`record ${vsid} ${mac} ${provider}`)
+      return keep({ vsid, mac, addresses, provider })
+    },
+    removeOverlayRecord({ vsid, mac }) {
+      calls.push(`no record ${vsid} ${mac}`)
+      records.delete(`${vsid}/${mac}`)
+    },
+    setOverlaySubnet({ vsid, routingDomain = null, peers = [] }) {
+      calls.push(`subnet ${vsid}`)
+      const subnet: OverlaySubnet = { vsid, routingDomain, peers, ports: [], records: 0 }
+      subnets.set(vsid, subnet)
+      return subnet
+    },
+    removeOverlaySubnet(vsid) {
+      calls.push(`no subnet ${vsid}`)
+      subnets.delete(vsid)
+    },
+  }
+}

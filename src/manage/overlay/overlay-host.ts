@@ -1,0 +1,71 @@
+// The part of SwitchHost that is about overlays, over the engine's object.
+import type { RunningSwitch } from '../../engine/host.ts'
+import type { SecurityProperty } from '../../ndis/standard-properties.ts'
+import type { OverlaySubnet as Subnet } from '../../switch/overlay/options.ts'
+import type { OverlayControl } from '../../switch/overlay/overlay-control.ts'
+import { normalizeMac } from '../config/mac.ts'
+import { ipAddress, normalRecord, normalSubnet } from '../config/overlay-checks.ts'
+import { recordSchema, subnetSchema } from '../config/overlay-schema.ts'
+import { ControlError } from '../control/control-errors.ts'
+import type { OverlayCalls, OverlaySubnet } from './overlay-calls.ts'
+
+export function overlayHost(running: RunningSwitch): OverlayCalls {
+  const control = (): OverlayControl => {
+    const found = running.overlay()
+    if (found === null)
+      throw new ControlError('no-overlay', 'the switch has no overlay: overlay in its configuration makes one (docs/overlays.md)')
+    return found
+  }
+  const portsBySubnet = (): ReadonlyMap<number, readonly string[]> => {
+    const ports = new Map<number, string[]>()
+    for (const { id, name } of running.ports()) {
+      const security = running.policies.list(id).find(({ type }) => type === 'security')?.property as SecurityProperty | undefined
+      const vsid = security?.virtualSubnetId ?? 0
+      if (vsid !== 0) ports.set(vsid, [...(ports.get(vsid) ?? []), name])
+    }
+    return ports
+  }
+  const described = (
+    { vsid, routingDomain, peers }: Subnet,
+    ports: ReadonlyMap<number, readonly string[]>,
+    records: number,
+  ): OverlaySubnet => ({ vsid, routingDomain: routingDomain ?? null, peers, ports: ports.get(vsid) ?? [], records })
+
+  return {
+    overlay: () => {
+      const overlay = running.overlay()
+      if (overlay === null) return null
+      const ports = portsBySubnet()
+      const counts = new Map<number, number>()
+      for (const { vsid } of overlay.records()) counts.set(vsid, (counts.get(vsid) ?? 0) + 1)
+      return {
+        ...overlay.status(),
+        subnets: overlay.subnets().map((subnet) => described(subnet, ports, counts.get(subnet.vsid) ?? 0)),
+      }
+    },
+    overlayRecords: ({ vsid, mac, address, provider }) =>
+      running.overlay()?.records({
+        vsid,
+        mac: mac === undefined ? undefined : normalizeMac(mac),
+        address: address === undefined ? undefined : (ipAddress(address)?.text ?? address),
+        provider: provider === undefined ? undefined : (ipAddress(provider)?.text ?? provider),
+      }) ?? [],
+    setOverlayRecord: async (input) => {
+      const [record] = await control().set([normalRecord(recordSchema.parse(input))])
+      return { ...record!, kind: 'static' }
+    },
+    removeOverlayRecord: (of) => control().remove(of),
+    setOverlaySubnet: async (input) => {
+      const overlay = control()
+      const subnet = await overlay.setSubnet(normalSubnet(subnetSchema.parse(input)))
+      return described(subnet, portsBySubnet(), overlay.records({ vsid: subnet.vsid }).length)
+    },
+    removeOverlaySubnet: async (vsid) => {
+      const overlay = control()
+      const [port] = portsBySubnet().get(vsid) ?? []
+      if (port !== undefined && overlay.subnets().some((subnet) => subnet.vsid === vsid))
+        throw new ControlError('in-use', `port "${port}" is in virtual subnet ${vsid}: give it another virtualSubnetId first`)
+      await overlay.removeSubnet(vsid)
+    },
+  }
+}
