@@ -1,6 +1,6 @@
 // The MAC table, with a search.
 import { useEffect, useMemo, useState } from 'preact/hooks'
-import type { Paged } from '../../../src/manage/control/request-schemas.ts'
+import type { Page } from '../../../src/manage/control/pages.ts'
 import type { FdbEntry } from '../../../src/manage/host.ts'
 import { Cell, VirtualList } from '../parts/virtual-list.tsx'
 import { call, textOf } from '../state/api.ts'
@@ -11,11 +11,11 @@ const PERIOD_MS = 5000
 const SHOWN_MAX = 10_000
 
 export function AddressTable() {
-  const [page, setPage] = useState<Paged<FdbEntry>>({ items: [], total: 0, next: null })
+  const [page, setPage] = useState<Page<FdbEntry>>({ items: [], total: 0, next: null })
   const [filter, setFilter] = useState('')
   const readOnly = useStore((state) => state.readOnly)
   const look = (): void => {
-    call<Paged<FdbEntry>>('GET', `/v1/fdb?offset=0&limit=${SHOWN_MAX}`).then(setPage, () => undefined)
+    call<Page<FdbEntry>>('GET', `/v1/fdb?limit=${SHOWN_MAX}`).then(setPage, () => undefined)
   }
   useEffect(() => {
     look()
