@@ -5,7 +5,7 @@
 // packet; who sends on this switch is checked as without an overlay.
 import * as layout from '../../kernels/layout.ts'
 import type { Batch } from '../../ndis/batch.ts'
-import { appendDestination, destinationAt, setDestinationAt } from '../../ndis/destinations.ts'
+import { appendDestination } from '../../ndis/destinations.ts'
 import { DropReason } from '../../ndis/drop-reasons.ts'
 import { copyPacket } from '../../ndis/packet-copies.ts'
 import type { PacketPool } from '../../ndis/pool.ts'
@@ -13,19 +13,18 @@ import { decapsulateEcn, TunnelReader, TunnelVerdict, trafficClassOf, tunnelByte
 import type { Injections } from '../injections.ts'
 import { MacTable } from '../mac-table.ts'
 import { PortFlag, type PortTable } from '../port-table.ts'
-import { AddressAnswers, ANSWER_BYTES_MAX, NO_QUESTION } from './address-answers.ts'
+import { NO_QUESTION } from './address-answers.ts'
 import { CustomerAddressTable } from './customer-addresses.ts'
+import { OverlaySender } from './overlay-sender.ts'
 import { GROUP_PEER, OverlayPeers } from './peers.ts'
 import { Flooding, type OverlayChange, type OverlayPlan } from './plan.ts'
 import { clampSegmentSize } from './segment-size.ts'
+import { separateSubnets } from './separation.ts'
 import { OverlaySubnets } from './subnets.ts'
-import { TOO_BIG_BYTES_MAX, tooBigMessage } from './too-big.ts'
 import { decapsulate, encapsulate, flowOf, isSuperFrame, pullUp } from './tunnel-fields.ts'
 
 // V8 folds a module's own constants into the code and loads imported ones at each use: these are per packet.
 const {
-  DE_EXCLUDED,
-  DE_PORT,
   DE_PRESERVE_PRIORITY,
   DE_PRESERVE_VLAN,
   HEADER_STRIDE,
@@ -34,7 +33,6 @@ const {
   PF_DROPPED,
   PF_FRAGMENT,
   PF_MULTICAST,
-  PF_NATIVE_FORWARDING,
   PF_TAGGED,
   VNET_STRIDE,
 } = layout
@@ -49,8 +47,6 @@ const IPV6_HEADER = 40
 const TCP_HEADER = 20
 /** Frames for the provider addresses themselves that go to the control thread, per second of a processor. */
 const HEARD_PER_SECOND = 500
-/** Messages to guests about packets that do not fit, per second of a processor. */
-const MESSAGES_PER_SECOND = 200
 const SECOND = 1000
 
 export interface OverlayPathOwner {
@@ -89,18 +85,16 @@ export class OverlayPath {
   private readonly ports: PortTable
   private readonly macs: MacTable
   private readonly reader: TunnelReader
-  private readonly answers: AddressAnswers
+  private readonly sender: OverlaySender
   private readonly macLow: number
   private readonly macHigh: number
   // Bytes of the largest IP packet of a guest that fits, by the outer family.
   private readonly mtus: readonly [ipv4: number, ipv6: number]
   private second = 0
   private heardLeft = 0
-  private messagesLeft = 0
-  private readonly message = new Uint8Array(Math.max(TOO_BIG_BYTES_MAX, ANSWER_BYTES_MAX))
 
   constructor(plan: OverlayPlan, components: OverlayPathComponents) {
-    const { buffer, ports, nowMs } = components
+    const { buffer, ports } = components
     const { mac, mtu, format } = plan
     this.plan = plan
     this.components = components
@@ -111,7 +105,7 @@ export class OverlayPath {
     this.customers = new CustomerAddressTable(plan.seed)
     this.macs = new MacTable(buffer, plan.customers, plan.customerEntries, plan.places)
     this.reader = new TunnelReader(format, plan.udpPort)
-    this.answers = new AddressAnswers({ ports: ports.ports }, { addresses: this.customers, nowMs })
+    this.sender = new OverlaySender({ ...components, addresses: this.customers })
     this.macHigh = mac[0]! | (mac[1]! << 8)
     this.macLow = mac[2]! | (mac[3]! << 8) | (mac[4]! << 16) | (mac[5]! << 24)
     this.mtus = [mtu - tunnelBytes(format, true), mtu - tunnelBytes(format, false)]
@@ -132,7 +126,7 @@ export class OverlayPath {
     if (second === this.second) return
     this.second = second
     this.heardLeft = HEARD_PER_SECOND
-    this.messagesLeft = MESSAGES_PER_SECOND
+    this.sender.nextSecond()
   }
 
   // Of the frame in `slot`, octets 2…5 and 0…1 of its destination and source address, as MacKey words.
@@ -330,7 +324,7 @@ export class OverlayPath {
       return
     }
     const type = pool.etherType[slot]!
-    if ((type === ARP || type === IPV6) && this.customers.size !== 0 && this.answer(batch, i, slot, source)) return
+    if ((type === ARP || type === IPV6) && this.customers.size !== 0 && this.answered(batch, i, slot, source)) return
     if ((pool.flags[slot]! & PF_MULTICAST) !== 0) {
       this.flood(batch, i, slot, source, subnet, this.plan.multicast)
       return
@@ -368,7 +362,7 @@ export class OverlayPath {
     const at = this.frameAt(slot)
     if (this.plan.clampMss) this.clamp(slot, at, mtu)
     if (this.packetBytes(slot) > mtu) {
-      this.tellTooBig(slot, at, mtu)
+      this.sender.tellTooBig(slot, mtu)
       return DropReason.overlayTooBig
     }
     const type = pool.etherType[slot]!
@@ -401,55 +395,15 @@ export class OverlayPath {
     clampSegmentSize(pool.header8, at + pool.l4[slot]!, at + pool.headerLength[slot]!, most, isOpen)
   }
 
-  private tellTooBig(slot: number, at: number, mtu: number): void {
-    if (this.messagesLeft <= 0) return
-    const { pool, message } = this
-    const length = tooBigMessage(pool.header8, at, at + pool.headerLength[slot]!, mtu, message)
-    if (length === 0) return
-    this.messagesLeft--
-    this.reply(length, pool.sourcePort[slot]!, pool.vsid[slot]!)
-  }
-
-  // Sends the first `length` bytes of `message` to `port`.
-  private reply(length: number, port: number, vsid: number): void {
-    const { pool, message, components } = this
-    const slot = pool.take(length, Math.min(length, layout.HEADER_COPY))
-    if (slot < 0) return
-    const at = this.frameAt(slot)
-    const copied = pool.headerLength[slot]!
-    for (let k = 0; k < copied; k++) pool.header8[at + k] = message[k]!
-    for (let k = copied; k < length; k++) pool.setPayload8(slot, k, message[k]!)
-    components.owner.parse(slot)
-    pool.vsid[slot] = vsid
-    this.send(slot, port | KEEP_ALL)
-  }
-
-  // Queues a packet of the overlay's own for one destination: it passes all modules on egress.
-  private send(slot: number, destination: number): void {
-    const { pool, components } = this
-    const { injections, owner } = components
-    injections.own(slot, -1, false, owner.modules)
-    pool.destination[slot] = destination
-    pool.destinationCount[slot] = 1
-    injections.pins.pin(slot)
-    injections.enqueue(slot, true)
-  }
-
-  // Answers a question about an address that a record knows. True if the packet is done with.
-  private answer(batch: Batch, i: number, slot: number, source: number): boolean {
-    const { pool, answers, message, components } = this
-    if ((pool.flags[slot]! & PF_TAGGED) !== 0) return false
-    const at = this.frameAt(slot)
-    const end = at + Math.min(pool.headerLength[slot]!, pool.length[slot]!)
-    const length = answers.answer(pool.header8, at, end, pool.vsid[slot]!, source, message, 0)
+  // True if the packet asks for an address that a record knows, and is done with.
+  private answered(batch: Batch, i: number, slot: number, source: number): boolean {
+    const length = this.sender.answer(slot)
     if (length === NO_QUESTION) return false
-    if (length < 0) {
-      components.owner.refuse(batch, i, DropReason.stormLimit, source)
-      return true
+    if (length < 0) this.components.owner.refuse(batch, i, DropReason.stormLimit, source)
+    else {
+      this.pool.flags[slot] = this.pool.flags[slot]! | PF_DROPPED
+      batch.dirty = true
     }
-    this.reply(length, source, pool.vsid[slot]!)
-    pool.flags[slot] = pool.flags[slot]! | PF_DROPPED
-    batch.dirty = true
     return true
   }
 
@@ -481,32 +435,14 @@ export class OverlayPath {
       pool.give(slot)
       return
     }
-    this.send(slot, subnets.external)
+    this.sender.send(slot, subnets.external)
   }
 
   // ---- beside tunnels ---------------------------------------------------------------------------------------------------------
 
   /** Takes ports in virtual subnets out of the destinations of packets that are in none of theirs. */
   separate(batch: Batch): void {
-    const { pool, subnets } = this
-    const { ofPort } = subnets
-    for (let i = 0; i < batch.length; i++) {
-      const slot = batch.slots[i]!
-      if ((pool.flags[slot]! & (PF_NATIVE_FORWARDING | PF_DROPPED)) !== 0 || pool.sourcePort[slot] === 0) continue
-      const count = pool.destinationCount[slot]!
-      let left = 0
-      let taken = 0
-      for (let k = 0; k < count; k++) {
-        const entry = destinationAt(pool, slot, k)
-        if ((entry & DE_EXCLUDED) !== 0) continue
-        if (ofPort[entry & DE_PORT] === 0) left++
-        else {
-          setDestinationAt(pool, slot, k, entry | DE_EXCLUDED)
-          taken++
-        }
-      }
-      if (taken !== 0 && left === 0) this.components.owner.refuse(batch, i, DropReason.virtualSubnet, pool.sourcePort[slot]!)
-    }
+    if (this.subnets.active) separateSubnets(batch, this.subnets.ofPort, this.components.owner)
   }
 }
 

@@ -20,7 +20,6 @@ const {
   PF_DATA_VALID,
   PF_IPV4,
   PF_IPV6,
-  PF_NATIVE_FORWARDING,
   PF_OWNED,
   PF_VLAN_OOB,
   SEGMENTS_MAX,
@@ -166,9 +165,4 @@ export function pullUp(pool: PacketPool, slot: number): void {
   if (count === 1) address[slot] = address[slot]! + room
   segment[first] = segment[first]! + room
   segment[first + 1] = segment[first + 1]! - room
-}
-
-/** The packet's destinations are not the component's to choose any more, whatever it becomes. */
-export const unclaim = (pool: PacketPool, slot: number): void => {
-  pool.flags[slot] = pool.flags[slot]! & ~PF_NATIVE_FORWARDING
 }
