@@ -41,7 +41,6 @@ export async function serve({ terminal, env, cwd }: CommandContext, options: Ser
   const { StateStore } = await import('../../manage/store/state-store.ts')
   const { SwitchService } = await import('../../manage/service/switch-service.ts')
   const { Membership } = await import('../../manage/cluster/membership.ts')
-  const { overlayOf } = await import('../../manage/cluster/running-overlay.ts')
   const { serviceManager } = await import('../../linux/service-manager.ts')
   const { startControlServer } = await import('../../manage/control/control-server.ts')
   const { checkConsole, consoleDirectory, startConsole } = await import('../console.ts')
@@ -72,7 +71,7 @@ export async function serve({ terminal, env, cwd }: CommandContext, options: Ser
       load: () => store.membership() as StoredMembership | null,
       save: (joined) => store.setMembership(joined),
       config: () => service.stored,
-      overlay: () => overlayOf(service.started?.running),
+      overlay: () => service.started?.running.overlay() ?? null,
       log,
       software: version,
     })
