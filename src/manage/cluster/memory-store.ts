@@ -4,36 +4,61 @@
 // lost; but one order for all.
 import type { SharedEntry, SharedStore, StoreWatcher, WriteRefusal, WriteResult } from './shared-store.ts'
 
+interface ClockEvent {
+  readonly atMs: number
+  readonly order: number
+  readonly work: () => void
+}
+
+const isBefore = (one: ClockEvent, other: ClockEvent): boolean =>
+  one.atMs < other.atMs || (one.atMs === other.atMs && one.order < other.order)
+
 /** Time that moves only when it is told to. */
 export class VirtualClock {
   nowMs = 0
-  #events: { atMs: number; order: number; work: () => void }[] = []
+  /** A heap: the next event stands first. */
+  readonly #events: ClockEvent[] = []
   #order = 0
 
-  /** Runs `work` after `delayMs`. */
+  /** Runs `work` after `delayMs`; what is due at the same time runs in the order in which it was asked for. */
   after(delayMs: number, work: () => void): void {
     const event = { atMs: this.nowMs + delayMs, order: this.#order++, work }
-    let low = 0
-    let high = this.#events.length
-    while (low < high) {
-      const middle = (low + high) >> 1
-      if (this.#events[middle]!.atMs <= event.atMs) low = middle + 1
-      else high = middle
+    let at = this.#events.length
+    while (at > 0) {
+      const above = (at - 1) >> 1
+      if (!isBefore(event, this.#events[above]!)) break
+      this.#events[at] = this.#events[above]!
+      at = above
     }
-    this.#events.splice(low, 0, event)
+    this.#events[at] = event
   }
 
   /** Lets `ms` milliseconds pass, with all that happens in them. */
   run(ms: number): void {
     const until = this.nowMs + ms
     for (;;) {
-      const event = this.#events[0]
-      if (event === undefined || event.atMs > until) break
-      this.#events.shift()
-      this.nowMs = event.atMs
-      event.work()
+      const next = this.#events[0]
+      if (next === undefined || next.atMs > until) break
+      this.#removeFirst()
+      this.nowMs = next.atMs
+      next.work()
     }
     this.nowMs = until
+  }
+
+  #removeFirst(): void {
+    const last = this.#events.pop()!
+    if (this.#events.length === 0) return
+    let at = 0
+    for (;;) {
+      let below = 2 * at + 1
+      if (below >= this.#events.length) break
+      if (below + 1 < this.#events.length && isBefore(this.#events[below + 1]!, this.#events[below]!)) below++
+      if (!isBefore(this.#events[below]!, last)) break
+      this.#events[at] = this.#events[below]!
+      at = below
+    }
+    this.#events[at] = last
   }
 }
 

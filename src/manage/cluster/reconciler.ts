@@ -229,6 +229,8 @@ export class Reconciler {
   }
 
   #followHosts(): void {
+    if (!this.view.membersTouched) return
+    this.view.membersTouched = false
     const now = new Set([...this.view.hosts.values()].filter(({ lease }) => lease !== null).map(({ name }) => name))
     now.delete(this.options.host)
     for (const name of now)

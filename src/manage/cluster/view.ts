@@ -82,6 +82,8 @@ export class ClusterView {
   readonly touchedLookups = new Set<string>()
   /** Something changed of what this host owns or claims. */
   ownTouched = true
+  /** A host got its first lease, or has none any more. */
+  membersTouched = false
   #ownThings: ReadonlySet<Thing> = new Set()
   #stale: Set<string> | null = null
   revision = 0
@@ -230,6 +232,7 @@ export class ClusterView {
     }
     if (read.kind === 'lease') {
       const { lease: before, leaseRevision: revisionBefore } = host
+      if (before === null) this.membersTouched = true
       host.lease = read.record
       host.leaseRevision = revision
       // The order of its claims changes only where it was away, and the tunnels only where they end elsewhere.
@@ -270,6 +273,7 @@ export class ClusterView {
     if (place.kind === 'lease') {
       host.lease = null
       host.lost = false
+      this.membersTouched = true
       this.#touchHost(host)
     } else if (place.kind === 'port') {
       host.ports.delete(place.port)
