@@ -29,13 +29,12 @@ export interface ChangeFigures {
 }
 
 export interface ScaleFigures {
-  /** Milliseconds of virtual time until every port of every host was known to all. */
-  readonly joinMs: number
+  /** What it takes until every port of every host is known to all. */
   readonly entries: number
   readonly bytes: number
   /** Time of a processor that one entry took at a host that hears everything, microseconds; measured. */
   readonly cpuUsPerEntry: number
-  /** Memory of such a host's view, bytes. */
+  /** Memory of what such a host knows, bytes, without the texts of records, which the bucket holds here; measured. */
   readonly heapPerObserver: number
   /** Of leases alone, a second of virtual time. */
   readonly leasesPerSecond: number
@@ -126,19 +125,14 @@ const isSettled = (): boolean =>
   hosts.every(({ reconciler }) => reconciler.settled) &&
   observers.every(({ reconciler }) => reconciler.lookups.current.size === total - options.portsPerHost)
 
-collect()
-const heapBefore = process.memoryUsage().heapUsed
 for (const [i, host] of hosts.entries()) host.setPorts(portsOf(i))
 while (!isSettled()) {
   if (clock.nowMs > SETTLE_LIMIT_MS) throw new Error(`the network is not settled after ${SETTLE_LIMIT_MS / 1000} s`)
   clock.run(SETTLE_STEP_MS)
   if (clock.nowMs % 1000 === 0) progress(`${clock.nowMs / 1000} s: ${bucket.writes} writes`)
 }
-const joinMs = clock.nowMs
 const entries = bucket.writes
 const bytes = bytesWritten
-collect()
-const heapPerObserver = (process.memoryUsage().heapUsed - heapBefore) / options.observers // the others' views are small against these
 
 progress('leases alone')
 const leases = during(() => clock.run(LEASES_MS))
@@ -177,6 +171,8 @@ const changes = [
 progress('a host that joins late')
 const late = makeHost(options.hosts)
 const standing = bucket.standing()
+collect()
+const heapBefore = process.memoryUsage().heapUsed
 const cpu = process.cpuUsage()
 late.reconciler.begin('whole')
 for (let i = 0; i < standing.length; i += 500) {
@@ -185,12 +181,13 @@ for (let i = 0; i < standing.length; i += 500) {
 }
 const used = process.cpuUsage(cpu)
 const cpuUsPerEntry = (used.user + used.system) / standing.length
+collect()
+const heapPerObserver = process.memoryUsage().heapUsed - heapBefore
 
 progress('a host dies')
 const lostMs = loseOne()
 
 const figures: ScaleFigures = {
-  joinMs,
   entries,
   bytes,
   cpuUsPerEntry,
