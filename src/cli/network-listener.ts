@@ -54,6 +54,10 @@ export function listenerWish(
   }
 }
 
+/** The URL under which others ask a listener at `url`: where it listens at all addresses, the machine's name stands in for them. */
+export const reachableUrl = (url: string, machine: string): string =>
+  url.replace(/\/\/(0\.0\.0\.0|\[::\]):/, () => `//${machine}:`)
+
 /** Starts the listener; a certificate of our own stands in `directory`. Throws what startNetworkServer throws. */
 export async function startListener(
   { address, certificate, key, selfSigned, tokens }: ConfiguredListener,

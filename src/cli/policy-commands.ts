@@ -2,6 +2,7 @@
 import type { Command } from 'commander'
 import { addAclCommands } from './acl-commands.ts'
 import type { CommandContext } from './command-context.ts'
+import type { MigrateOptions } from './commands/migrate.ts'
 import type { PropertyWords } from './commands/property.ts'
 
 type Asks = (parent: Command, usage: string, description: string) => Command
@@ -66,9 +67,12 @@ export function addPolicyCommands(program: Command, asks: Asks, run: Run): void 
     )
   asks(program, 'migrate', 'move a port to another running switch, while its VMM migrates the guest')
     .argument('<port>')
-    .requiredOption('--to <socket>', 'control socket of the other switch')
+    .option('--to <socket>', 'control socket of the other switch')
+    .option('--to-host <host>', 'host of the network, https://HOST:PORT, or a name of the file of hosts, in place of --to')
+    .option('--to-token-file <file>', 'file with the token for that host; default: $VMSWITCH_TOKEN_FILE')
+    .option('--to-ca <file>', 'certificates of the authorities that host is trusted by, PEM; default: $VMSWITCH_CA')
     .option('--now', 'do not wait until the guest has stopped')
-    .action((port: string, { to, now }: { to: string; now?: boolean }, command: Command) =>
-      run(command, async (context) => (await import('./commands/save.ts')).migrate(context, port, to, now === true)),
+    .action((port: string, options: MigrateOptions, command: Command) =>
+      run(command, async (context) => (await import('./commands/migrate.ts')).migrate(context, port, options)),
     )
 }

@@ -26,29 +26,29 @@ export interface CliService {
   close(): Promise<void>
 }
 
-/** Starts an empty service in a directory of its own. */
-export async function startCliService(): Promise<CliService> {
+/** Starts an empty service in a directory of its own; `more`: further words for `vmswitch serve`. */
+export async function startCliService(more: readonly string[] = []): Promise<CliService> {
   const directory = mkdtempSync(join(tmpdir(), 'vmswitch-cli-'))
   const socket = join(directory, 'control.sock')
   const env = { PATH: process.env.PATH ?? '', XDG_RUNTIME_DIR: directory, VMSWITCH_CONTROL: socket }
-  let running = await startService(directory, socket, env)
+  let running = await startService(directory, socket, env, more)
   return {
     directory,
     socket,
     env,
-    run: (words, more = {}) =>
+    run: (words, variables = {}) =>
       new Promise((resolve) => {
-        execFile(bin, words, { cwd: directory, env: { ...env, ...more } }, (error, stdout, stderr) =>
+        execFile(bin, words, { cwd: directory, env: { ...env, ...variables } }, (error, stdout, stderr) =>
           resolve({ code: error === null ? 0 : Number(error.code), stdout, stderr }),
         )
       }),
     restart: async () => {
       await running.stop()
-      running = await startService(directory, socket, env)
+      running = await startService(directory, socket, env, more)
     },
     crash: async () => {
       await running.stop('SIGKILL')
-      running = await startService(directory, socket, env)
+      running = await startService(directory, socket, env, more)
     },
     close: async () => {
       await running.stop()
@@ -61,8 +61,9 @@ async function startService(
   directory: string,
   socket: string,
   env: Readonly<Record<string, string>>,
+  more: readonly string[],
 ): Promise<{ stop(signal?: 'SIGTERM' | 'SIGKILL'): Promise<void> }> {
-  const args = ['serve', '--state', join(directory, 'state'), '--control', socket, '--json']
+  const args = ['serve', '--state', join(directory, 'state'), '--control', socket, '--json', ...more]
   const child: ChildProcess = spawn(bin, args, { cwd: directory, env, stdio: ['ignore', 'pipe', 'ignore'] })
   const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()))
   await new Promise<void>((resolve, reject) => {

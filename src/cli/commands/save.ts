@@ -1,19 +1,14 @@
-// `vmswitch save`, `restore` and `migrate`: the state of ports in a file, or on its way to another running switch.
+// `vmswitch save` and `restore`: the state of ports in a file.
 //
 // The rule it must not break: a file that was there is replaced by a whole one or not at all.
 import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { connectControl } from '../../manage/control/control-client.ts'
 import type { RestoreReport } from '../../manage/host.ts'
-import { MigrationCancelledError, migratePort } from '../../manage/migrate.ts'
 import type { CommandContext } from '../command-context.ts'
 import { CliError, ExitCode } from '../exit.ts'
 import type { Terminal } from '../terminal.ts'
-import { endpointPlace } from './ports.ts'
 
 const FILE_MODE = 0o600
-/** What a full switch with large tables may take; the other calls are quick. */
-const TIMEOUT_MS = 120_000
 
 export async function save({ terminal, connect, cwd }: CommandContext, file: string, port: string | undefined): Promise<void> {
   const saved = await terminal.progress('saving', (await connect()).save({ port }))
@@ -41,7 +36,8 @@ export async function restore({ terminal, connect, cwd }: CommandContext, file: 
   report(terminal, await terminal.progress(`restoring ${file}`, host.restore(text)))
 }
 
-function report(terminal: Terminal, answer: RestoreReport): void {
+/** Shows what became of ports that were restored or moved. */
+export function report(terminal: Terminal, answer: RestoreReport): void {
   if (terminal.json) {
     terminal.data(answer)
     return
@@ -59,46 +55,4 @@ function report(terminal: Terminal, answer: RestoreReport): void {
     answer.ports.map(({ name, created, data, orphans }) => [name, created ? 'yes' : 'no', words[data], String(orphans)]),
     'there were no ports to restore',
   )
-}
-
-/** Returns the exit code. */
-export async function migrate(
-  { terminal, connect, cwd }: CommandContext,
-  port: string,
-  to: string,
-  now: boolean,
-): Promise<number> {
-  const source = await connect()
-  const target = connectControl(resolve(cwd, to), TIMEOUT_MS)
-  let cancelled = false
-  const cancel = (): void => {
-    cancelled = true
-  }
-  process.once('SIGINT', cancel)
-  try {
-    const answer = await migratePort(
-      source,
-      target,
-      port,
-      { waitForStop: !now },
-      {
-        ready: (prepared, vf) => {
-          const place = endpointPlace(prepared.endpoint)
-          if (now) return
-          terminal.note(`port "${port}" is prepared at ${place}: start the VMM there, and migrate the guest; waiting for it`)
-          if (vf) terminal.note(`the VMM takes VF ${vf.vf} of adapter "${vf.adapter}" out of the guest when it migrates it`)
-        },
-        cancelled: () => cancelled,
-      },
-    )
-    report(terminal, answer)
-    const vf = (await target.vfs()).find((one) => one.port === port)
-    if (vf) terminal.note(`port "${port}" has VF ${vf.vf} of adapter "${vf.adapter}" now`)
-    return ExitCode.ok
-  } catch (error) {
-    if (error instanceof MigrationCancelledError && cancelled) return ExitCode.interrupted
-    throw error
-  } finally {
-    process.off('SIGINT', cancel)
-  }
 }

@@ -2,6 +2,7 @@
 //
 // The rule it must not break: whatever it started is stopped when it returns, however it returns; it tells the service manager that it is
 // ready only when the switch runs and the API answers.
+import { hostname } from 'node:os'
 import { join, resolve } from 'node:path'
 import type { ServiceManager } from '../../linux/service-manager.ts'
 import type { StoredMembership } from '../../manage/cluster/membership.ts'
@@ -17,7 +18,7 @@ import { packageVersion } from '../../manage/switch-host.ts'
 import { auditLog } from '../audit-log.ts'
 import type { CommandContext } from '../command-context.ts'
 import { ExitCode } from '../exit.ts'
-import { type ListenWish, listenerWish, startListener } from '../network-listener.ts'
+import { type ListenWish, listenerWish, reachableUrl, startListener } from '../network-listener.ts'
 import type { Terminal } from '../terminal.ts'
 import { readRequest } from './apply.ts'
 
@@ -67,11 +68,14 @@ export async function serve({ terminal, env, cwd }: CommandContext, options: Ser
       { store, log, fatal: (error) => lost.reject(error), changed: () => membership.configChanged() },
     )
     const version = packageVersion()
+    let api: string | null = null
     const membership = new Membership({
       load: () => store.membership() as StoredMembership | null,
       save: (joined) => store.setMembership(joined),
       config: () => service.stored,
       overlay: () => service.started?.running.overlay() ?? null,
+      port: (name) => service.portNow(name),
+      api: () => api,
       log,
       software: version,
     })
@@ -80,7 +84,6 @@ export async function serve({ terminal, env, cwd }: CommandContext, options: Ser
     stops.unshift(() => membership.close())
     if (first === undefined) await service.start()
     else await service.startWith(first)
-    membership.start()
     const metrics = (format: MetricsFormat) => collectMetrics(service.started, { version, revision: store.revision }, format)
     const components = {
       host: announcedHost(service.host, log),
@@ -100,7 +103,9 @@ export async function serve({ terminal, env, cwd }: CommandContext, options: Ser
       stops.unshift(() => listener.close())
       service.listensAt(listener.address)
       url = listener.url
+      api = reachableUrl(url, hostname())
     }
+    membership.start()
     const page = await startConsole(options, components)
     if (page !== null) stops.unshift(() => page.close())
     stops.unshift(() => void manager.tell('STOPPING=1'))

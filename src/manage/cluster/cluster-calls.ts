@@ -77,6 +77,12 @@ export interface NetworkStatus {
   readonly refused: readonly { readonly key: string; readonly code: string; readonly message: string }[]
 }
 
+/** A port that is about to come here from another host of the network. */
+export interface NetworkArrival {
+  /** moving: the others know that it will be here; held: they know that it is; null: not so, or the network does not know such ports. */
+  readonly state: 'moving' | 'held' | null
+}
+
 export interface ClusterCalls {
   network(): Promise<NetworkStatus>
   /** Throws bad-request, already-joined, unreachable, network-not-permitted, no-jetstream, credential-unusable, refused. */
@@ -86,6 +92,15 @@ export interface ClusterCalls {
   /** Makes a virtual subnet, or changes it. Throws not-joined, partitioned, network-not-permitted, not-stored. */
   setSubnet(subnet: NetworkSubnetInput): Promise<NetworkStatus>
   removeSubnet(virtualSubnetId: number): Promise<NetworkStatus>
+  /**
+   * Target of a migration: the port that was prepared under this name comes from host `from`. It is claimed behind that host's claims, which
+   * the others see before this answers. Throws not-joined, partitioned, no-such-port, bad-request, claim-refused.
+   */
+  expectPort(name: string, from: string): Promise<NetworkArrival>
+  /** Target: waits at most `timeoutMs` (10 s) until the source's claims are gone and this host has the port in the network. */
+  awaitPort(name: string, timeoutMs: number): Promise<NetworkArrival>
+  /** Target: the port has come, or will not. One that is not here then is claimed no more. */
+  forgetPort(name: string): Promise<void>
 }
 
 export interface NetworkSubnetInput {

@@ -25,6 +25,12 @@ export const networkSubnetSchema = z.strictObject({
   prefixes: z.array(z.string().min(1).max(64)).max(64).optional().describe('Where its addresses lie.'),
 })
 
+/** How long a client may wait for a port to be this host's, in milliseconds, before it asks again. */
+const AWAIT_PORT_MAX_MS = 10_000
+
+export const expectSchema = z.strictObject({ from: z.string().min(1).max(63).describe('Host that has the port now.') })
+export const awaitPortSchema = z.strictObject({ timeoutMs: z.number().int().min(0).max(AWAIT_PORT_MAX_MS) })
+
 type ReadBody = <T extends z.ZodType>(context: Context, schema: T) => Promise<z.output<T>>
 
 export function addClusterRoutes(app: Hono, cluster: ClusterCalls, body: ReadBody): void {
@@ -37,4 +43,16 @@ export function addClusterRoutes(app: Hono, cluster: ClusterCalls, body: ReadBod
   app.delete('/v1/network/subnets/:id', async (context) =>
     context.json(await cluster.removeSubnet(Number(context.req.param('id')))),
   )
+  app.post('/v1/network/expect/:name', async (context) => {
+    const { from } = await body(context, expectSchema)
+    return context.json(await cluster.expectPort(context.req.param('name'), from))
+  })
+  app.post('/v1/network/await/:name', async (context) => {
+    const { timeoutMs } = await body(context, awaitPortSchema)
+    return context.json(await cluster.awaitPort(context.req.param('name'), timeoutMs))
+  })
+  app.post('/v1/network/forget/:name', async (context) => {
+    await cluster.forgetPort(context.req.param('name'))
+    return context.json({})
+  })
 }

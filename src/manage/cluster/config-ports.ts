@@ -6,6 +6,12 @@ import type { ResolvedConfig, ResolvedPort } from '../config/types.ts'
 import { canonicalAddress } from './addresses.ts'
 import type { OwnPort } from './own-ports.ts'
 
+/** A port that is about to come from another host, as it will be here. */
+export interface ComingPort {
+  readonly from: string
+  readonly port: ResolvedPort
+}
+
 /** Endpoints that lead to no guest. */
 const otherEndpoints: ReadonlySet<string> = new Set(['uplink', 'adapter', 'pcap'])
 
@@ -15,12 +21,15 @@ function virtualSubnetOf({ properties = [] }: ResolvedPort): number {
   return typeof security?.virtualSubnetId === 'number' ? security.virtualSubnetId : 0
 }
 
-/** The ports that the network is to know; `movingFrom`: host from which a port is about to come. */
-export function sharedPorts(config: ResolvedConfig | null, movingFrom: ReadonlyMap<string, string> = new Map()): OwnPort[] {
-  return (config?.switch.ports ?? []).flatMap((port): OwnPort[] => {
+/** The ports that the network is to know: those of the configuration, and those that are about to come, by name. */
+export function sharedPorts(config: ResolvedConfig | null, coming: ReadonlyMap<string, ComingPort> = new Map()): OwnPort[] {
+  const own = config?.switch.ports ?? []
+  const known = new Set(own.map(({ name }) => name))
+  const rest = [...coming.values()].map(({ port }) => port).filter(({ name }) => !known.has(name))
+  return [...own, ...rest].flatMap((port): OwnPort[] => {
     const { name, mac, vm, tenant, link, properties } = port
     if (mac === null || port.managementOS === true || otherEndpoints.has(port.endpoint.kind)) return []
-    const from = movingFrom.get(name)
+    const from = coming.get(name)?.from
     return [
       {
         name,

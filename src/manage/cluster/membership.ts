@@ -4,12 +4,12 @@
 import { randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
 import type { OverlayControl } from '../../switch/overlay/overlay-control.ts'
-import type { ResolvedConfig } from '../config/types.ts'
+import type { ResolvedConfig, ResolvedPort } from '../config/types.ts'
 import { ControlError } from '../control/control-errors.ts'
 import type { EventLog } from '../host.ts'
-import type { ClusterCalls, JoinRequest, NetworkStatus, NetworkSubnetInput } from './cluster-calls.ts'
+import type { ClusterCalls, JoinRequest, NetworkArrival, NetworkStatus, NetworkSubnetInput } from './cluster-calls.ts'
 import { ClusterError } from './cluster-error.ts'
-import { sharedPorts } from './config-ports.ts'
+import { type ComingPort, sharedPorts } from './config-ports.ts'
 import { HOST_NAME_MAX, hostNamePattern, NETWORK_KEY, networkNamePattern, subnetKey } from './keys.ts'
 import { natsAddress, readCredential } from './nats-address.ts'
 import { NatsStore, type NatsStoreOptions } from './nats-store.ts'
@@ -20,6 +20,8 @@ import { ClusterSession, type LookupDifferences } from './session.ts'
 
 const JOIN_TIMEOUT_MS = 20_000
 const RETRY_MS = 3000
+/** How long the claims of a port that is about to come may take. */
+const CLAIM_MS = 10_000
 
 /** What is stored of a membership: how it was asked for, with the host's name. */
 export interface StoredMembership extends JoinRequest {
@@ -32,6 +34,10 @@ export interface MembershipComponents {
   readonly save: (membership: StoredMembership | null) => void
   readonly config: () => ResolvedConfig | null
   readonly overlay: () => OverlayControl | null
+  /** A port that the switch has, stored or only prepared; null: it has none of this name. */
+  readonly port: (name: string) => ResolvedPort | null
+  /** Where other hosts can ask this one's control API; null: nowhere. */
+  readonly api: () => string | null
   readonly log: EventLog
   readonly software: string
 }
@@ -53,8 +59,8 @@ export class Membership implements ClusterCalls {
   #since = new Date()
   #queue: Promise<unknown> = Promise.resolve()
   #feeding: Promise<void> = Promise.resolve()
-  /** Ports that are about to move here, and from which host. */
-  readonly #movingFrom = new Map<string, string>()
+  /** Ports that are about to move here, by name. */
+  readonly #coming = new Map<string, ComingPort>()
 
   constructor(components: MembershipComponents) {
     this.#components = components
@@ -158,11 +164,43 @@ export class Membership implements ClusterCalls {
     void this.#bring(session)
   }
 
-  /** A port is about to come from another host: it is claimed as soon as that lets go of it. Null: it comes no more. */
-  expectPort(name: string, from: string | null): void {
-    if (from === null) this.#movingFrom.delete(name)
-    else this.#movingFrom.set(name, from)
+  async expectPort(name: string, from: string): Promise<NetworkArrival> {
+    const session = this.#session()
+    const port = this.#components.port(name)
+    if (port === null) throw new ControlError('no-such-port', `port "${name}" was not prepared here`)
+    if (from === session.reconciler.options.host)
+      throw new ControlError('bad-request', `port "${name}" can't come from ${from}: that is this host`)
+    this.#coming.set(name, { from, port })
     this.configChanged()
+    const { reconciler } = session
+    if (!reconciler.ports.some((one) => one.name === name)) {
+      this.#coming.delete(name)
+      return { state: null } // the network knows guests' ports with an address of their own
+    }
+    const refusal = (): string | null => reconciler.states.get(name)?.message ?? null
+    await session.until(() => reconciler.isAnnounced(name) || refusal() !== null, CLAIM_MS)
+    if (reconciler.isAnnounced(name)) return this.#arrival(session, name)
+    const why = refusal()
+    await this.forgetPort(name)
+    throw why === null
+      ? new ControlError('partitioned', `port "${name}" could not be claimed within ${CLAIM_MS / 1000} s`)
+      : new ControlError('claim-refused', `port "${name}" can't come here: ${why}`)
+  }
+
+  async awaitPort(name: string, timeoutMs: number): Promise<NetworkArrival> {
+    const session = this.#session()
+    await session.until(() => session.reconciler.isPublished(name), timeoutMs)
+    await session.applied() // frames that come here are not sent back
+    return this.#arrival(session, name)
+  }
+
+  async forgetPort(name: string): Promise<void> {
+    if (this.#coming.delete(name)) this.configChanged()
+  }
+
+  #arrival({ reconciler }: ClusterSession, name: string): NetworkArrival {
+    if (reconciler.isPublished(name)) return { state: 'held' }
+    return { state: reconciler.isAnnounced(name) ? 'moving' : null }
   }
 
   /** Ends the connection; the membership stays. */
@@ -204,8 +242,9 @@ export class Membership implements ClusterCalls {
     const { log, software } = this.#components
     const store = await NatsStore.open(storeOptions(membership))
     const providerAddresses = membership.providerAddresses ?? this.#ownProviders()
+    const api = this.#components.api() ?? undefined
     const session = new ClusterSession(
-      { host: membership.host, instance: randomUUID(), providerAddresses, software },
+      { host: membership.host, instance: randomUUID(), providerAddresses, software, api },
       {
         store,
         nowMs: now,
@@ -224,7 +263,9 @@ export class Membership implements ClusterCalls {
   }
 
   #setPorts(session: ClusterSession): void {
-    session.setPorts(sharedPorts(this.#components.config(), this.#movingFrom))
+    // One that was given up at the switch comes no more.
+    for (const name of this.#coming.keys()) if (this.#components.port(name) === null) this.#coming.delete(name)
+    session.setPorts(sharedPorts(this.#components.config(), this.#coming))
   }
 
   // One after the other, whoever asks.

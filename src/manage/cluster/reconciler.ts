@@ -370,4 +370,14 @@ export class Reconciler {
   isPublished(port: string): boolean {
     return this.#states.get(port)?.state === 'held' && this.view.revisionOf(portKey(this.options.host, port)) > 0
   }
+
+  /** Whether the others know that a port is about to come to this host, which has it when the one that has it now lets go. */
+  isAnnounced(name: string): boolean {
+    const { host } = this.options
+    const state = this.#states.get(name)?.state
+    const port = this.#ports.find((one) => one.name === name)
+    if (port === undefined || (state !== 'moving' && state !== 'held') || this.view.revisionOf(portKey(host, name)) === 0)
+      return false
+    return thingsOf(port).every((thing) => this.view.claimantsOf(thing).includes(host))
+  }
 }

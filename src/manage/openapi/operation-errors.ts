@@ -42,6 +42,8 @@ const ofChanges: Readonly<Record<string, readonly string[]>> = {
     'no-jetstream',
     'credential-unusable',
     'no-such-subnet',
+    'no-such-port',
+    'claim-refused',
     'refused',
   ],
 }

@@ -4,7 +4,7 @@
 import type { z } from 'zod'
 import { ofPort, oidRequest, removal, vfWords } from '../adapters/adapter-routes.ts'
 import { queueChange, rssMove, vmmqChange } from '../adapters/queue-routes.ts'
-import { joinSchema, networkSubnetSchema } from '../cluster/cluster-routes.ts'
+import { awaitPortSchema, expectSchema, joinSchema, networkSubnetSchema } from '../cluster/cluster-routes.ts'
 import { recordSchema, subnetSchema } from '../config/overlay-schema.ts'
 import { portSchema } from '../config/schema.ts'
 import { snoopingSchema } from '../config/snooping-schema.ts'
@@ -154,6 +154,13 @@ export const operations: readonly Operation[] = [
     body: networkSubnetSchema,
   }),
   remove('/v1/network/subnets/:id', 'Removes it.', 'NetworkStatus'),
+  post('/v1/network/expect/:name', 'Target of a migration: claims the prepared port behind its host.', 'NetworkArrival', {
+    body: expectSchema,
+  }),
+  post('/v1/network/await/:name', "Target: waits until the port is this host's in the network.", 'NetworkArrival', {
+    body: awaitPortSchema,
+  }),
+  post('/v1/network/forget/:name', 'Target: the port has come, or will not.', 'Done'),
   get('/v1/service', 'The service: its state directory and revision.', 'ServiceStatus'),
   get('/v1/config', 'The stored configuration; null: none.', 'ResolvedConfig | null'),
   remove('/v1/config', 'Stops the switch and forgets its configuration: the service is as empty as at first.', 'Revision'),

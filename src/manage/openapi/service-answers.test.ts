@@ -177,6 +177,10 @@ describe('answers of a real service are those of its OpenAPI document', () => {
     await get('/v1/network')
     await ask('delete', '/v1/network/subnets/:id', '/v1/network/subnets/5001')
     await ask('delete', '/v1/network/subnets/:id', '/v1/network/subnets/5001')
+    await ask('post', '/v1/network/expect/:name', '/v1/network/expect/alpha', { from: 'two' })
+    await ask('post', '/v1/network/expect/:name', '/v1/network/expect/nobody', { from: 'two' })
+    await ask('post', '/v1/network/await/:name', '/v1/network/await/alpha', { timeoutMs: 0 })
+    await ask('post', '/v1/network/forget/:name', '/v1/network/forget/alpha', {})
     await post('/v1/network/leave', {})
   })
 

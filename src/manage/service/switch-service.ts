@@ -11,7 +11,7 @@ import type { ClusterCalls } from '../cluster/cluster-calls.ts'
 import { ConfigError } from '../config/diagnostics.ts'
 import { checkSource } from '../config/load.ts'
 import { systemComponents } from '../config/resolve.ts'
-import type { ResolvedConfig } from '../config/types.ts'
+import type { ResolvedConfig, ResolvedPort } from '../config/types.ts'
 import { ControlError, problemOf } from '../control/control-errors.ts'
 import type { EventLog, RemoteSwitchHost } from '../host.ts'
 import { type StartedSwitch, startSwitch } from '../start-switch.ts'
@@ -19,7 +19,7 @@ import { keptOf, NOTHING_KEPT } from '../store/kept.ts'
 import { SCHEMA_VERSION } from '../store/migrations.ts'
 import { identifiedConfig, type StoredState } from '../store/state.ts'
 import type { StateStore } from '../store/state-store.ts'
-import { capturedConfig } from './capture-state.ts'
+import { capturedConfig, capturedPort } from './capture-state.ts'
 import { placeKept } from './place-kept.ts'
 import type { ApplyReport, ApplyRequest, ServiceCalls, ServiceStatus } from './service-calls.ts'
 import { storedHost } from './stored-host.ts'
@@ -85,6 +85,12 @@ export class SwitchService implements ServiceCalls {
   /** The configuration that is stored; null: none. */
   get stored(): ResolvedConfig | null {
     return this.#state?.config ?? null
+  }
+
+  /** A port as the switch has it, stored or only prepared for a migration; null: it has none of this name. */
+  portNow(name: string): ResolvedPort | null {
+    const port = this.#started?.settings.get(name)
+    return port === undefined ? null : capturedPort(port, this.#started!.running)
   }
 
   /** The API is served at HOST:PORT too. */

@@ -4,7 +4,7 @@
 import { z } from 'zod'
 import { answerOf, count } from './define.ts'
 import { adapterOidAnswer, adapterStatus, assignedVf, queueStatus, rssStatus, vfShown } from './hardware.ts'
-import { networkLeft, networkStatus } from './network.ts'
+import { networkArrival, networkLeft, networkStatus } from './network.ts'
 import { overlayRecord, overlayStatus, overlaySubnet } from './overlay.ts'
 import {
   aclStatus,
@@ -53,6 +53,7 @@ export const answers = {
   Flushed: flushed,
   LastDropsReport: lastDropsReport,
   LiveView: liveView,
+  NetworkArrival: networkArrival,
   NetworkLeft: networkLeft,
   NetworkStatus: networkStatus,
   NumberedEvent: numberedEvent,

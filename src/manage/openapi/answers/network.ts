@@ -1,6 +1,6 @@
 // Answers about the network of hosts that a service is in.
 import { z } from 'zod'
-import type { NetworkHost, NetworkPort, NetworkStatus, NetworkSubnet } from '../../cluster/cluster-calls.ts'
+import type { NetworkArrival, NetworkHost, NetworkPort, NetworkStatus, NetworkSubnet } from '../../cluster/cluster-calls.ts'
 import { answerOf, count, texts, upDown } from './define.ts'
 
 const host = answerOf<NetworkHost>()(
@@ -58,6 +58,13 @@ export const networkStatus = answerOf<NetworkStatus>()(
     ports: z.array(port),
     subnets: z.array(subnet),
     refused: z.array(z.object({ key: z.string(), code: z.string(), message: z.string() })),
+  }),
+)
+
+export const networkArrival = answerOf<NetworkArrival>()(
+  'NetworkArrival',
+  z.object({
+    state: z.enum(['moving', 'held']).nullable().describe('held: the others know that the port is here; null: not so.'),
   }),
 )
 

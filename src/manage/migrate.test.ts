@@ -1,0 +1,106 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { RemoteSwitchHost } from './host.ts'
+import { migratePort } from './migrate.ts'
+
+const CALLS = ['prepare', 'expect', 'hold', 'hand over', 'await', 'take over', 'forget'] as const
+type Call = (typeof CALLS)[number]
+
+/** Two hosts of a network that note what they are asked; what is named in `failing` fails. */
+function world(failing: readonly string[] = [], { announced = true, held = true } = {}) {
+  const done: string[] = []
+  const does = async <T>(what: string, answer: T): Promise<T> => {
+    done.push(what)
+    if (failing.includes(what)) throw new Error(`${what} failed`)
+    return answer
+  }
+  const source = {
+    save: async () => 'policies',
+    holdPort: () => does('hold', undefined),
+    vfs: async () => [],
+    awaitStop: async () => true,
+    handOver: () => does('hand over', 'all'),
+    restore: (saved: string) => does(`restore ${saved}`, undefined),
+    abandonMigration: () => does('release', undefined),
+  }
+  const target = {
+    prepareMigration: () => does('prepare', { name: 'web' }),
+    takeOver: () => does('take over', { ports: [] }),
+    abandonMigration: () => does('abandon', undefined),
+  }
+  const network = {
+    from: 'one',
+    target: {
+      expectPort: (_: string, from: string) =>
+        does('expect', { state: announced && from === 'one' ? ('moving' as const) : null }),
+      awaitPort: () => does('await', { state: held ? ('held' as const) : ('moving' as const) }),
+      forgetPort: () => does('forget', undefined),
+    },
+  }
+  let unheard = 0
+  const steps = { ready: () => {}, cancelled: () => false, unheard: () => unheard++ }
+  const move = (within?: typeof network) =>
+    migratePort(
+      source as unknown as RemoteSwitchHost,
+      target as unknown as RemoteSwitchHost,
+      'web',
+      { waitForStop: true, network: within },
+      steps,
+    )
+  const run = () => move(network)
+  const alone = () => move()
+  return { done, run, alone, unheard: () => unheard }
+}
+
+test('the others know where a port will be before its host lets go, and where it is before its guest is connected there', async () => {
+  const { done, run, unheard } = world()
+  await run()
+  assert.deepEqual(done, CALLS)
+  assert.equal(unheard(), 0)
+})
+
+test('two switches without a network in common ask none', async () => {
+  const { done, alone } = world()
+  await alone()
+  assert.deepEqual(done, ['prepare', 'hold', 'hand over', 'take over'])
+})
+
+test('a port that the network does not know moves without it', async () => {
+  const { done, run, unheard } = world([], { announced: false })
+  await run()
+  assert.deepEqual(done, ['prepare', 'expect', 'hold', 'hand over', 'take over'])
+  assert.equal(unheard(), 0)
+})
+
+test('a network that does not hear of a port in time, or can not be asked, keeps its guest waiting no longer, and that is told', async () => {
+  for (const [failing, options] of [
+    [[], { held: false }],
+    [['await'], {}],
+  ] as const) {
+    const { done, run, unheard } = world(failing, options)
+    await run()
+    assert.deepEqual(done, CALLS)
+    assert.equal(unheard(), 1)
+  }
+})
+
+test('whatever fails, the source has its port again, after the claims of the target are gone', async () => {
+  const undone: Readonly<Record<Exclude<Call, 'await' | 'forget'>, readonly string[]>> = {
+    prepare: [],
+    expect: ['abandon'],
+    hold: ['forget', 'abandon'],
+    'hand over': ['forget', 'abandon', 'release'],
+    'take over': ['forget', 'abandon', 'restore all'],
+  }
+  for (const [call, expected] of Object.entries(undone)) {
+    const { done, run } = world([call])
+    await assert.rejects(run(), new RegExp(`${call} failed`))
+    assert.deepEqual(done.slice(done.indexOf(call) + 1), expected, call)
+  }
+})
+
+test('a target that can not be asked any more does not keep the source from having its port again', async () => {
+  const { done, run } = world(['take over', 'forget', 'abandon'])
+  await assert.rejects(run(), /take over failed/)
+  assert.equal(done.at(-1), 'restore all')
+})
