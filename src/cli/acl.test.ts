@@ -94,7 +94,10 @@ test('entries that are added and removed at the same moment are all there, or go
     host.removeAcl({ port: 'alpha', extended: true, entry: rule(1) }),
     host.addAcl({ port: 'alpha', extended: true, entry: rule(98) }),
   ])
-  assert.deepEqual(await shown(host), [rule(99), rule(98)].map(({ name }) => `extended ${name}`))
+  assert.deepEqual(
+    await shown(host),
+    [rule(99), rule(98)].map(({ name }) => `extended ${name}`),
+  )
   await assert.rejects(async () => host.removeAcl({ port: 'alpha', extended: true, entry: rule(1) }), code('no-such-acl'))
   await assert.rejects(async () => host.addAcl({ port: 'alpha', entry: { action: 'deny' } }), code('bad-property'))
   await assert.rejects(async () => host.addAcl({ port: 'none', entry: rule(1) }), code('no-such-port'))
