@@ -12,7 +12,7 @@ import type { RemoteSwitchHost } from '../../src/manage/host.ts'
 import { NatsNodes } from './nats-nodes.ts'
 import { BUSYBOX } from './tap-world.ts'
 import { temporaryDirectory } from './temp-dir.ts'
-import { ip, Namespace } from './veth.ts'
+import { Namespace } from './veth.ts'
 
 export const SUBNET = 5001
 export const NETWORK = 'lab'
@@ -85,7 +85,7 @@ export class ClusterGuest {
     const words = ['netns', 'exec', this.space.name, BUSYBOX, 'ping', '-c', '1', '-W', '1', address]
     await until(
       `an answer of ${address} to ${this.address}`,
-      () => new Promise((done) => execFile('ip', words, (error) => done(error === null))),
+      () => new Promise<boolean>((done) => execFile('ip', words, (error) => done(error === null))),
     )
   }
 
