@@ -2,10 +2,16 @@
 // are real. What fails is killed, stopped or cut off; what must go on is asked for all the time.
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
-import { ClusterWorld } from '../support/cluster-world.ts'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { NetworkStatus } from '../../src/manage/cluster/cluster-calls.ts'
+import { ClusterWorld, places, STREAM, SUBNET, until } from '../support/cluster-world.ts'
 import { noNatsServer } from '../support/nats-server.ts'
 import { whyNoWorld } from '../support/tap-world.ts'
 import { whyNoVeth } from '../support/veth.ts'
+
+const MANY = 1000
+const STOPPED_MS = 8000
+const WRITES = 40
 
 const skip = whyNoWorld() || (whyNoVeth() ?? noNatsServer())
 
@@ -30,5 +36,212 @@ describe('a network of three hosts', { skip, timeout: 600_000 }, () => {
     const overlay = await first!.run('overlay')
     assert.match(overlay.stdout, /192\.0\.2\.2/)
     assert.match(overlay.stdout, /192\.0\.2\.3/)
+  })
+
+  test('a NATS server that leads is killed: what was acknowledged stays, changes go on, and guests notice nothing', async () => {
+    await world.settled()
+    const { hosts, guests, nats } = world
+    const [first, second, third] = hosts
+    const pings = guests[0]!.pings(guests[1]!)
+    const leader = await until('a leader', () => nats.leaderOf(STREAM) ?? false)
+    const told: number[] = []
+    let isKilled: Promise<void> | null = null
+    for (let k = 0; k < WRITES; k++) {
+      const virtualSubnetId = 6000 + k
+      await second!.cluster.setSubnet({ virtualSubnetId, name: `s${k}` }).then(
+        () => told.push(virtualSubnetId),
+        () => undefined, // not acknowledged
+      )
+      if (k === WRITES / 4) isKilled = nats.kill(leader)
+    }
+    await isKilled
+    await first!.sees('changes after the election', ({ state }) => state === 'joined')
+    await until('a change after the election', () =>
+      first!.cluster.setSubnet({ virtualSubnetId: 7000 }).then(
+        () => told.push(7000) > 0,
+        () => false,
+      ),
+    )
+    assert.ok(told.length > WRITES / 4)
+    for (const host of hosts)
+      await host.sees(`all that was acknowledged: ${told}`, ({ subnets }) => {
+        const ids = new Set(subnets.map(({ virtualSubnetId }) => virtualSubnetId))
+        return told.every((id) => ids.has(id))
+      })
+    const { sent, answered } = await pings()
+    assert.ok(sent > 0)
+    assert.ok(answered >= sent - 1, `${answered} of ${sent} pings were answered`) // the last may be under way
+    await nats.start(leader)
+    await until('all servers with all records', () => nats.isWhole(STREAM))
+    await third!.sees('nobody lost', ({ state, hosts: all }) => state === 'joined' && all.every((one) => one.state !== 'lost'))
+    for (const id of told)
+      await until(`the end of ${id}`, () =>
+        first!.cluster.removeSubnet(id).then(
+          () => true,
+          () => false,
+        ),
+      )
+  })
+
+  test('a host that is cut off from the servers goes on, says since when, and comes back without a record changing at the others', async () => {
+    await world.settled()
+    const { hosts, guests } = world
+    const [first, second, third] = hosts
+    const pings = [guests[0]!.pings(guests[1]!), guests[1]!.pings(guests[2]!)]
+    const [seen, generation] = [first!.events.length, (await first!.control.overlay())!.generation]
+    world.natsLink(second!, false)
+    try {
+      const { since } = await second!.sees('that it is cut off', ({ state }) => state === 'partitioned')
+      assert.match((await second!.run('network')).stdout, new RegExp(`partitioned since ${since}: the last known state goes on`))
+      await first!.sees('that the host is lost', (status) =>
+        status.hosts.some(({ name, state }) => name === 'h2' && state === 'lost'),
+      )
+      await guests[1]!.reaches(guests[2]!)
+      // Meanwhile something changes on both sides.
+      await second!.control.addPort({ name: 'inside', mac: '02:00:00:00:52:02', endpoint: { kind: 'memory' } })
+      await third!.control.addPort({ name: 'outside', mac: '02:00:00:00:52:03', endpoint: { kind: 'memory' } })
+      await first!.sees('what changed where the servers are', (status) => places(status).includes('outside h3 held'))
+    } finally {
+      world.natsLink(second!, true)
+    }
+    const all = 'g1 h1 held,g2 h2 held,g3 h3 held,inside h2 held,outside h3 held'
+    for (const host of hosts) await host.sees('both changes', (status) => status.state === 'joined' && places(status) === all)
+    for (const ping of pings) {
+      const { sent, answered } = await ping()
+      assert.ok(sent > 0)
+      assert.ok(answered >= sent - 1, `${answered} of ${sent} pings were answered`)
+    }
+    assert.equal((await first!.control.overlay())!.generation, generation, 'no look-up record changed')
+    assert.equal(first!.told('host-lost', seen), 1)
+    assert.equal(first!.told('host-returned', seen), 1)
+    assert.equal(first!.told('record-refused', seen), 0)
+    await second!.control.removePort('inside')
+    await third!.control.removePort('outside')
+  })
+
+  test('a service that is killed is missed by its lease, and has its ports again when it is back, a thousand of them', async (t) => {
+    await world.settled()
+    const { hosts, guests } = world
+    const [first, second, third] = hosts
+    const pings = guests[0]!.pings(guests[1]!)
+    await third!.kill()
+    await first!.sees('that the host is lost', (status) =>
+      status.hosts.some(({ name, state }) => name === 'h3' && state === 'lost'),
+    )
+    await third!.start()
+    await guests[2]!.plug(third!.space)
+    await world.settled()
+    await guests[0]!.reaches(guests[2]!)
+
+    const many = Array.from({ length: MANY }, (_, k) => ({
+      name: `m${k}`,
+      mac: `02:00:00:01:${(k >> 8).toString(16).padStart(2, '0')}:${(k & 255).toString(16).padStart(2, '0')}`,
+      properties: [{ type: 'security', value: { virtualSubnetId: SUBNET } }],
+      endpoint: { kind: 'vhost-user', path: `m${k}.sock` },
+    }))
+    const isAll = ({ ports }: NetworkStatus) =>
+      ports.filter(({ host, state }) => host === 'h3' && state === 'held').length === MANY + 1
+    const added = performance.now()
+    await third!.apply([guests[2]!.port, ...many])
+    await second!.sees('a thousand ports', isAll)
+    t.diagnostic(`${MANY} ports applied and known to another host after ${Math.round(performance.now() - added)} ms`)
+    await third!.kill()
+    const began = performance.now()
+    const ready = await third!.start()
+    await third!.sees('its own ports', (status) => status.state === 'joined' && isAll(status))
+    t.diagnostic(
+      `started again with ${MANY} ports: ready after ${Math.round(ready)} ms, all held in the network after ${Math.round(performance.now() - began)} ms`,
+    )
+    await guests[2]!.plug(third!.space)
+    await guests[0]!.reaches(guests[2]!)
+    await second!.sees('a thousand ports again', isAll)
+    await third!.apply([guests[2]!.port])
+    const { sent, answered } = await pings()
+    assert.ok(answered >= sent - 1, `${answered} of ${sent} pings were answered`)
+    await world.settled()
+  })
+
+  test('what another host has is refused with its name, and traffic of the owner goes on', async () => {
+    await world.settled()
+    const { hosts, guests } = world
+    const [first, second, third] = hosts
+    const pings = guests[2]!.pings(guests[0]!)
+    const { generation } = (await third!.control.overlay())!
+    const properties = [{ type: 'security', value: { virtualSubnetId: SUBNET } }] as const
+    const endpoint = { kind: 'memory' } as const
+    await second!.control.addPort({ name: 'thief', mac: guests[0]!.mac, properties: [...properties], endpoint })
+    await second!.control.addPort({ name: guests[0]!.name, mac: '02:00:00:00:53:01', properties: [...properties], endpoint })
+    try {
+      const isRefused = ({ ports }: NetworkStatus) =>
+        ports.filter(({ host, state }) => host === 'h2' && state === 'refused').length === 2
+      await second!.sees('both refused', isRefused)
+      const { stdout } = await second!.run('network', 'ports')
+      assert.match(stdout, /thief +h2 .*refused +the MAC address 02:00:00:00:51:01 in virtual subnet 5001 is claimed by host h1/)
+      assert.match(stdout, /g1 +h2 .*refused +the port name "g1" is claimed by host h1/)
+      assert.equal(places(await first!.cluster.network()), 'g1 h1 held,g2 h2 held,g3 h3 held', 'nobody else hears of them')
+      await guests[2]!.reaches(guests[0]!)
+      assert.equal((await third!.control.overlay())!.generation, generation, 'no look-up record changed')
+    } finally {
+      await second!.control.removePort('thief')
+      await second!.control.removePort(guests[0]!.name)
+    }
+    const { sent, answered } = await pings()
+    assert.ok(sent > 0)
+    assert.ok(answered >= sent - 1, `${answered} of ${sent} pings were answered`)
+  })
+
+  test('a port moves to another host and back: the third sends to the new place, and the guest goes on there', async (t) => {
+    await world.settled()
+    const { hosts, guests } = world
+    const [first, second, third] = hosts
+    const guest = guests[0]!
+    for (const [from, to] of [
+      [first!, second!],
+      [second!, first!],
+    ] as const) {
+      let moved = 0
+      const seen = third!.sees(`the port at ${to.name}`, (status) => {
+        const isThere = places(status).includes(`${guest.name} ${to.name} held`)
+        if (isThere) moved = performance.now()
+        return isThere
+      })
+      const began = performance.now()
+      const { code, stderr } = await from.run('migrate', guest.name, '--now', '--to', to.socket)
+      assert.equal(code, 0, stderr)
+      await seen
+      t.diagnostic(`from ${from.name} to ${to.name}: the third host knew ${Math.round(moved - began)} ms after the command began`)
+      const records = await third!.control.overlayRecords({ mac: guest.mac })
+      assert.deepEqual(
+        records.map(({ provider }) => provider),
+        [to.provider],
+      )
+      await guest.plug(to.space)
+      await guests[2]!.reaches(guest)
+    }
+    await world.settled()
+  })
+
+  test('a service that stands still for a while hears what it missed', async () => {
+    await world.settled()
+    const { hosts } = world
+    const [first, second, third] = hosts
+    third!.signal('SIGSTOP')
+    try {
+      await second!.control.addPort({ name: 'late', mac: '02:00:00:00:54:01', endpoint: { kind: 'memory' } })
+      for (let k = 0; k < WRITES; k++) await first!.cluster.setSubnet({ virtualSubnetId: 8000, name: `s${k}` })
+      await sleep(STOPPED_MS)
+    } finally {
+      third!.signal('SIGCONT')
+    }
+    await third!.sees(
+      'all that it missed',
+      (status) =>
+        status.state === 'joined' &&
+        places(status).includes('late h2 held') &&
+        status.subnets.some(({ virtualSubnetId, name }) => virtualSubnetId === 8000 && name === `s${WRITES - 1}`),
+    )
+    await second!.control.removePort('late')
+    await first!.cluster.removeSubnet(8000)
+    await world.settled()
   })
 })

@@ -178,6 +178,12 @@ export class ClusterHost {
     return performance.now() - began
   }
 
+  /** Brings its switch to these ports. */
+  async apply(ports: readonly object[]): Promise<void> {
+    const { code, stderr, stdout } = await this.run('apply', this.#write(ports))
+    if (code !== 0) throw new Error(`apply at ${this.name}: ${stderr}${stdout}`)
+  }
+
   signal(signal: 'SIGSTOP' | 'SIGCONT' | 'SIGKILL'): void {
     this.#child?.kill(signal)
   }

@@ -8,6 +8,7 @@ const CLIENT_PORT = 4222
 const ROUTE_PORT = 6222
 const WATCH_PORT = 8222
 const START_MS = 30_000
+const ASK = 'fetch(process.argv[1]).then((answer) => answer.text()).then((text) => process.stdout.write(text))'
 
 export interface NatsNodesOptions {
   /** Name of the namespace. */
@@ -89,9 +90,9 @@ export class NatsNodes {
   #streamAt(number: number, stream: string): StreamDetail | undefined {
     if (this.#children[number] === null) return undefined
     const { space, address } = this.#options
-    const url = `http://${address}:${WATCH_PORT + number}/jsz?streams=true`
+    const url = `http://${address}:${WATCH_PORT + number}/jsz?accounts=true&streams=true`
     try {
-      const text = run('ip', 'netns', 'exec', space, '/bin/busybox', 'wget', '-q', '-T', '5', '-O', '-', url)
+      const text = run('ip', 'netns', 'exec', space, process.execPath, '-e', ASK, url)
       const { account_details: accounts = [] } = JSON.parse(text) as { account_details?: { stream_detail?: StreamDetail[] }[] }
       return accounts.flatMap(({ stream_detail: streams = [] }) => streams).find(({ name }) => name === stream)
     } catch {
