@@ -38,7 +38,7 @@ const modules = new ModuleHost(processor, start, {
   wrap: (plan, definition) => (watch === undefined ? definition : watch.watch(plan.name, definition)),
 })
 
-processor.dataPath.failover = (failed, low, high) => {
+processor.dataPath.failover.told = (failed, low, high) => {
   ask({ kind: 'failover', port: failed, low, high }).catch(() => undefined) // the port may be gone
 }
 

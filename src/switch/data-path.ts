@@ -17,6 +17,7 @@ import { type Counters, PortCounter, ProcessorCounter } from './counters.ts'
 import type { Delivery } from './delivery.ts'
 import { DeliveryForms } from './delivery-forms.ts'
 import { DropLog, type DropLogOwner } from './drop-log.ts'
+import { FailoverNotice } from './failover-notice.ts'
 import { Forwarding } from './forwarding.ts'
 import { ForwardingChoice } from './forwarding-choice.ts'
 import { COPIER_BYTES, FrameCopier } from './frame-copier.ts'
@@ -83,6 +84,8 @@ export class DataPath implements DropLogOwner, InjectionsOwner, AdmissionOwner {
   private readonly admission: BurstAdmission
   // Bytes of the longest frame in work.
   private longest = 0
+  // Offload needs of packets that went into tunnels.
+  private tunnelNeeds = 0
   private current = -1
   readonly ports: PortTable
   /** Context types that this processor's extensions declared. */
@@ -93,11 +96,7 @@ export class DataPath implements DropLogOwner, InjectionsOwner, AdmissionOwner {
   private readonly completion: Completion
   private readonly faults: ModuleFaults
   private readonly injected = new Uint16Array(BURST_MAX)
-  /** Told when a guest's adapter goes on with the address of another one of its team, as MacKey words. */
-  failover: ((port: number, low: number, high: number) => void) | undefined
-  private failedOverPort = 0
-  private failedOverLow = 0
-  private failedOverGeneration = -1
+  readonly failover: FailoverNotice
 
   constructor(components: DataPathComponents) {
     this.components = components
@@ -122,6 +121,7 @@ export class DataPath implements DropLogOwner, InjectionsOwner, AdmissionOwner {
     this.forwarding = new Forwarding(this.pool, components.ports, components.macs, this.counters, this)
     this.choice = new ForwardingChoice(this.forwarding, components.shortCut, this.counters)
     this.ports = components.ports
+    this.failover = new FailoverNotice(components.ports)
     this.guards = new PortGuards(this.pool, components.ports, this, components.nowMs)
     this.edge = new SwitchEdge(this.pool, components.ports, this.guards, components.acls, components.nowMs, this)
     this.placement = new Placement({ ...components, choice: this.choice }, this)
@@ -245,9 +245,6 @@ export class DataPath implements DropLogOwner, InjectionsOwner, AdmissionOwner {
     this.stack.egress(batch)
     if (batch.length !== 0) this.deliver(batch, seen | this.tunnelNeeds)
   }
-
-  // Offload needs of packets that went into tunnels.
-  private tunnelNeeds = 0
 
   /** OverlayPathOwner: the packet in `slot` is a tunnel packet now. */
   encapsulated(slot: number): void {
@@ -414,14 +411,9 @@ export class DataPath implements DropLogOwner, InjectionsOwner, AdmissionOwner {
     batch.dirty = true
   }
 
-  /** ForwardingOwner: tells the control side once, until the port table changes. */
+  /** ForwardingOwner */
   failedOver(port: number, low: number, high: number): void {
-    const { generation } = this.ports
-    if (this.failedOverPort === port && this.failedOverLow === low && this.failedOverGeneration === generation) return
-    this.failedOverPort = port
-    this.failedOverLow = low
-    this.failedOverGeneration = generation
-    this.failover?.(port, low, high)
+    this.failover.tell(port, low, high)
   }
 
   /** AdmissionOwner: drops the packet in `slot` for `reason`, reported at `port`. */

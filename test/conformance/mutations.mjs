@@ -309,8 +309,8 @@ export const mutations = [
   {
     rule: 'ES-340',
     file: dataPath,
-    find: 'this.stack.egress(batch)\n    if (batch.length !== 0) this.deliver(batch, seen)',
-    replace: 'if (batch.length !== 0) this.deliver(batch, seen)',
+    find: 'this.stack.egress(batch)\n    if (batch.length !== 0) this.deliver(batch, seen | this.tunnelNeeds)',
+    replace: 'if (batch.length !== 0) this.deliver(batch, seen | this.tunnelNeeds)',
   },
   {
     rule: 'ES-347',
