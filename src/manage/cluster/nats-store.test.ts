@@ -3,7 +3,8 @@ import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
-import { usernamePasswordAuthenticator } from '@nats-io/transport-node'
+import { jetstreamManager } from '@nats-io/jetstream'
+import { connect, usernamePasswordAuthenticator } from '@nats-io/transport-node'
 import { natsServer, noNatsServer } from '../../../test/support/nats-server.ts'
 import { bucketOf, NETWORK_KEY, subnetKey } from './keys.ts'
 import { natsAddress, readCredential } from './nats-address.ts'
@@ -13,6 +14,7 @@ import { ClusterSession } from './session.ts'
 
 const skip = noNatsServer()
 const WAIT_MS = 30_000
+const SILENT_MS = 20_000
 
 const port = (name: string, number: number): OwnPort => ({
   name,
@@ -98,6 +100,22 @@ test('a write names the revision at which it stands, and nothing else is stored'
   assert.equal((await store.write('host.a.lease', null, first)).done, false)
   assert.equal((await store.write('host.a.lease', null, second)).done, true)
   assert.equal((await store.write('host.a.lease', 'again', 0)).done, true, 'what was deleted can be made again')
+})
+
+test('a watch whose server forgot it is begun anew, though the connection stands', { skip }, async (t) => {
+  const server = await natsServer(t)
+  const options = { servers: [`127.0.0.1:${server.port}`], network: 'lab', tls: false }
+  const a = await member(t, { ...options, host: 'a' })
+  await eventually(a, 'a is in the network', () => a.session.reconciler.settled)
+  const connection = await connect({ servers: options.servers })
+  t.after(() => connection.close())
+  const manager = await jetstreamManager(connection)
+  const stream = `KV_${bucketOf('lab')}`
+  for await (const { name } of manager.consumers.list(stream)) await manager.consumers.delete(stream, name)
+  await a.store.write(subnetKey(5001), JSON.stringify({ v: 1, virtualSubnetId: 5001 }), 0)
+  // The client library alone takes half a minute.
+  assert.ok(await a.session.until(() => a.session.reconciler.view.subnets.has(5001), SILENT_MS), 'a hears again')
+  await eventually(a, 'a is in the network again', () => a.session.reconciler.standing === 'joined')
 })
 
 test('a bucket that is made anew is heard as a whole, and what it does not have is made again', { skip }, async (t) => {

@@ -29,6 +29,8 @@ const PING_MS = 2000
 const CLOSE_WAIT_MS = 1000
 const PINGS_MISSED_MAX = 2
 const REWATCH_MS = 1000
+/** A watch that says nothing for twice this long is begun anew: it was led by a server that is gone, whatever the connection does. */
+const HEARTBEAT_MS = 2000
 /** Entries that the server sends ahead of what was read. */
 const AHEAD_MAX = 1000
 const BUCKET_BYTES_MAX = 256 * 1024 * 1024
@@ -201,6 +203,7 @@ export class NatsStore implements SharedStore {
       this.#watcher.connected(true, '')
       this.#watcher.begin(isSame ? 'rest' : 'whole')
       await this.#listen(consumer, isOld, isSame ? this.#last >= state.last_seq : state.messages === 0)
+      return // another round has begun, or comes with the connection
     } catch (error) {
       if (isOld()) return
       this.#gone(`the network can't be heard: ${(error as Error).message}`)
@@ -209,7 +212,7 @@ export class NatsStore implements SharedStore {
     this.#retry = setTimeout(() => void this.#rewatch(), REWATCH_MS)
   }
 
-  /** Hands on what comes, in batches, until the connection goes or another round begins. */
+  /** Hands on what comes, in batches, until the connection goes or another round begins. Throws if the server ends it, or falls silent. */
   async #listen(consumer: Consumer, isOld: () => boolean, isEmpty: boolean): Promise<void> {
     let batch: SharedEntry[] = []
     let isSynced = isEmpty
@@ -218,34 +221,41 @@ export class NatsStore implements SharedStore {
       if (isOld()) return
       const full = batch
       batch = []
-      if (full.length > 0) this.#watcher!.entries(full)
+      if (full.length > 0) {
+        this.#last = full[full.length - 1]!.revision // what is not handed on comes again
+        this.#watcher!.entries(full)
+      }
       if (isLast && !isSynced) {
         isSynced = true
         this.#watcher!.synced()
       }
     }
     if (isEmpty) this.#watcher!.synced()
-    const messages = await consumer.consume({ max_messages: AHEAD_MAX })
+    const messages = await consumer.consume({ max_messages: AHEAD_MAX, idle_heartbeat: HEARTBEAT_MS })
     if (isOld()) {
       messages.stop()
       return
     }
     this.#messages = messages
+    void stopWhenSilent(messages)
     for await (const message of messages) {
       if (isOld()) return
       if (batch.length === 0) setImmediate(hand)
       batch.push(this.#entryOf(message))
-      this.#last = message.seq
       if (message.info.pending === 0) isLast = true
       if (batch.length >= AHEAD_MAX) hand()
     }
-    if (!isOld()) this.#gone('the NATS server ended the watch')
+    if (!isOld()) throw new Error('the NATS server ended the watch, or fell silent')
   }
 
   #entryOf(message: JsMsg): SharedEntry {
     const isGone = isMark(message.headers?.get('KV-Operation'))
     return { key: message.subject.slice(this.#subject.length), value: isGone ? null : message.string(), revision: message.seq }
   }
+}
+
+async function stopWhenSilent(messages: ConsumerMessages): Promise<void> {
+  for await (const { type } of messages.status()) if (type === 'heartbeats_missed') messages.stop()
 }
 
 async function connectNats({ servers, host, tls, ca, authenticator }: NatsStoreOptions): Promise<NatsConnection> {
