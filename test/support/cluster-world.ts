@@ -31,14 +31,18 @@ export interface Ended {
   readonly stderr: string
 }
 
-/** Waits until `done` gives something. */
-export async function until<Result>(what: string, done: () => Promise<Result | false> | Result | false): Promise<Result> {
+/** Waits until `done` gives something; asks every `everyMs` milliseconds. */
+export async function until<Result>(
+  what: string,
+  done: () => Promise<Result | false> | Result | false,
+  everyMs = LOOK_MS,
+): Promise<Result> {
   const end = Date.now() + WAIT_MS
   for (;;) {
     const result = await done()
     if (result !== false) return result
     if (Date.now() > end) throw new Error(`${what}: did not come about`)
-    await sleep(LOOK_MS)
+    await sleep(everyMs)
   }
 }
 
@@ -210,14 +214,18 @@ export class ClusterHost {
     })
   }
 
-  /** Waits until it sees the network so. */
-  async sees(what: string, condition: (seen: NetworkStatus) => boolean): Promise<NetworkStatus> {
+  /** Waits until it sees the network so; asks every `everyMs` milliseconds. */
+  async sees(what: string, condition: (seen: NetworkStatus) => boolean, everyMs = LOOK_MS): Promise<NetworkStatus> {
     let last: NetworkStatus | undefined
     try {
-      return await until(what, async () => {
-        last = await this.cluster.network()
-        return condition(last) && last
-      })
+      return await until(
+        what,
+        async () => {
+          last = await this.cluster.network()
+          return condition(last) && last
+        },
+        everyMs,
+      )
     } catch (error) {
       throw new Error(`${this.name}: ${(error as Error).message}: ${JSON.stringify(last)}`)
     }
