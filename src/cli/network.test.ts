@@ -6,6 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { type CliService, startCliService } from '../../test/support/cli-service.ts'
 import { natsServer, noNatsServer } from '../../test/support/nats-server.ts'
 import type { NetworkStatus } from '../manage/cluster/cluster-calls.ts'
+import { connectCluster } from '../manage/cluster/cluster-client.ts'
 
 const skip = noNatsServer()
 const WAIT_MS = 40_000
@@ -96,6 +97,8 @@ test('two services join a network, see where each port is, outlive its server, c
   await server.stop()
   await until(two, 'two says that the network is away', ({ state }) => state === 'partitioned')
   assert.match((await two.run(['network'])).stdout, /partitioned since 2/)
+  const asked = Array.from({ length: 50 }, async () => (await connectCluster(two.socket).network()).since)
+  assert.equal(new Set(await Promise.all(asked)).size, 1, 'since when is the same whenever it is asked for')
   await apply(two, [{ name: 'new', mac: '52:54:00:00:00:04', address: '10.1.0.4' }])
   await two.restart()
   await until(two, 'two is not in it, and says why', ({ state, message }) => state === 'joining' && message !== null)

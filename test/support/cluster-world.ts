@@ -3,6 +3,7 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import type { ClusterCalls, NetworkStatus } from '../../src/manage/cluster/cluster-calls.ts'
@@ -52,6 +53,7 @@ export class ClusterGuest {
   readonly mac: string
   readonly address: string
   readonly space = new Namespace()
+  readonly #pinging = new Set<ChildProcess>()
 
   constructor(number: number) {
     this.name = `g${number}`
@@ -93,22 +95,36 @@ export class ClusterGuest {
     )
   }
 
-  /** Pings five times a second until it is asked how many went out and came back. */
-  pings({ address }: ClusterGuest): () => Promise<{ readonly sent: number; readonly answered: number }> {
-    const child = spawn('ip', ['netns', 'exec', this.space.name, BUSYBOX, 'ping', '-i', '0.2', address], {
-      stdio: ['ignore', 'pipe', 'ignore'],
-    })
-    let text = ''
-    child.stdout.on('data', (chunk: Buffer) => {
-      text += chunk
-    })
+  /**
+   * Pings five times a second. To be called when that is enough: waits until pings are answered still, and tells how many were, and how many of those
+   * before them were not.
+   */
+  pings({ address }: ClusterGuest): () => Promise<{ readonly answered: number; readonly lost: number }> {
+    const words = ['netns', 'exec', this.space.name, BUSYBOX, 'ping', '-i', '0.2', address]
+    const child = spawn('ip', words, { stdio: ['ignore', 'pipe', 'ignore'] })
+    this.#pinging.add(child)
     const ended = new Promise((done) => child.once('close', done))
+    const seen = new Set<number>()
+    let last = -1
+    createInterface({ input: child.stdout }).on('line', (line) => {
+      const number = /seq=(\d+)/.exec(line)?.[1]
+      if (number === undefined) return
+      seen.add(Number(number))
+      last = Math.max(last, Number(number))
+    })
     return async () => {
+      const before = last
+      await until(`an answer of ${address} to ${this.address} still`, () => last > before)
       child.kill('SIGINT')
       await ended
-      const [, sent, answered] = /(\d+) packets transmitted, (\d+) packets received/.exec(text) ?? []
-      return { sent: Number(sent ?? 0), answered: Number(answered ?? 0) }
+      this.#pinging.delete(child)
+      return { answered: seen.size, lost: last + 1 - seen.size }
     }
+  }
+
+  delete(): void {
+    for (const child of this.#pinging) child.kill('SIGKILL')
+    this.space.delete()
   }
 }
 
@@ -117,6 +133,8 @@ export interface HostEvent {
   readonly code: string
   readonly message: string
 }
+
+const wireOf = (host: string): string => `wire-${host}`
 
 /** A host: its namespace, and the service in it. */
 export class ClusterHost {
@@ -231,9 +249,10 @@ export class ClusterHost {
     }
   }
 
-  /** How often it told of something since `from`. */
-  told(code: string, from = 0): number {
-    return this.events.slice(from).filter((event) => event.source === 'network' && event.code === code).length
+  /** How often it told of something about another host since `from`. */
+  told(code: string, host: string, from: number): number {
+    const words = `host ${host} `
+    return this.events.slice(from).filter((event) => event.code === code && `${event.message} `.includes(words)).length
   }
 
   #write(ports: readonly object[]): string {
@@ -244,7 +263,7 @@ export class ClusterHost {
       providerAddresses: [{ address: `${this.provider}/24` }],
       subnets: [{ vsid: SUBNET }],
     }
-    const wire = { name: `wire-${this.name}`, endpoint: { kind: 'uplink', interface: 'wire' } }
+    const wire = { name: wireOf(this.name), endpoint: { kind: 'uplink', interface: 'wire' } }
     const runtime = { directory: join(this.directory, 'run') }
     writeFileSync(
       file,
@@ -302,8 +321,14 @@ export class ClusterWorld {
     await this.settled()
   }
 
-  /** All is as at first: each host in the network, alive for the others, with its guest's port held, and no other. */
+  /**
+   * All is as at first: each host in the network, alive for the others, with its guest's port held, and no other. Ports that a test left over
+   * are taken away.
+   */
   async settled(): Promise<void> {
+    for (const [i, { control, name }] of this.hosts.entries())
+      for (const port of await control.ports())
+        if (port.name !== wireOf(name) && port.name !== this.guests[i]!.name) await control.removePort(port.name)
     const expected = this.guests.map(({ name }, i) => `${name} ${this.hosts[i]!.name} held`).join()
     for (const host of this.hosts)
       await host.sees(
@@ -325,7 +350,8 @@ export class ClusterWorld {
   async close(): Promise<void> {
     await Promise.all(this.hosts.map((host) => host.stop()))
     await this.nats.killAll()
-    for (const { space } of [...this.guests, ...this.hosts]) space.delete()
+    for (const guest of this.guests) guest.delete()
+    for (const { space } of this.hosts) space.delete()
     this.#fabric.delete()
     rmSync(this.directory, { recursive: true, force: true })
   }

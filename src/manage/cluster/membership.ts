@@ -57,6 +57,8 @@ export class Membership implements ClusterCalls {
   readonly #feed: OverlayFeed
   #joined: Joined | null = null
   #since = new Date()
+  /** When the standing in the network that was asked for last began. */
+  #standing = { sinceMs: Number.NaN, since: new Date() }
   #queue: Promise<unknown> = Promise.resolve()
   #feeding: Promise<void> = Promise.resolve()
   /** Ports that are about to move here, by name. */
@@ -136,7 +138,7 @@ export class Membership implements ClusterCalls {
       host: joined?.membership.host ?? null,
       servers: joined?.membership.servers ?? null,
       state: joined === null ? 'alone' : (reconciler?.standing ?? 'joining'),
-      since: (isKnown ? new Date(Date.now() - (now() - reconciler.sinceMs)) : this.#since).toISOString(),
+      since: (isKnown ? this.#dateOf(reconciler.sinceMs) : this.#since).toISOString(),
       message: joined?.problem ?? null,
       lookups: this.#components.overlay() === null ? null : this.#feed.size,
       ...seen,
@@ -201,6 +203,12 @@ export class Membership implements ClusterCalls {
   #arrival({ reconciler }: ClusterSession, name: string): NetworkArrival {
     if (reconciler.isPublished(name)) return { state: 'held' }
     return { state: reconciler.isAnnounced(name) ? 'moving' : null }
+  }
+
+  // Made once for each: the two clocks drift, and who asks again is to hear the same.
+  #dateOf(sinceMs: number): Date {
+    if (this.#standing.sinceMs !== sinceMs) this.#standing = { sinceMs, since: new Date(Date.now() - (now() - sinceMs)) }
+    return this.#standing.since
   }
 
   /** Ends the connection; the membership stays. */
