@@ -109,14 +109,15 @@ const receiving = [guest, network].map((front) => {
   front.receive()
   return new Turning(front, front.rings[0]!)
 })
-// All buffers in a row, each with its frame: from here on they are lent again as they are.
+// All buffers in a row, each with its frame: from here on they are lent again as they are. One of the tunnel's other end tells its address
+// again and again: nobody answers questions any more, and a next hop that is silent counts as gone, with all frames to it.
 const sending = [
   { front: guest, frame: outward },
   { front: network, frame: inward },
 ].map(({ front, frame }) => {
   const ring = front.rings[1]!
   ring.reclaim()
-  for (let flow = 0; flow < RING_SIZE; flow++) ring.send(frame(flow))
+  for (let flow = 0; flow < RING_SIZE; flow++) ring.send(tunnel && front === network && flow === 0 ? peerArp() : frame(flow))
   return new Turning(front, ring)
 })
 
