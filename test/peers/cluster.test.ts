@@ -7,6 +7,7 @@ import type { NetworkStatus } from '../../src/manage/cluster/cluster-calls.ts'
 import { migratePort } from '../../src/manage/migrate.ts'
 import { type ClusterGuest, type ClusterHost, ClusterWorld, places, STREAM, SUBNET, until } from '../support/cluster-world.ts'
 import { noNatsServer } from '../support/nats-server.ts'
+import { whyNoSpawnIn } from '../support/spawn-in.ts'
 import { whyNoWorld } from '../support/tap-world.ts'
 import { whyNoVeth } from '../support/veth.ts'
 
@@ -16,7 +17,7 @@ const WRITES = 40
 /** Even, so that the port is at home again. */
 const MOVES = 6
 
-const skip = whyNoWorld() || (whyNoVeth() ?? noNatsServer())
+const skip = whyNoWorld() || (whyNoVeth() ?? (noNatsServer() || whyNoSpawnIn()))
 
 /** Waits until `host` sends what is for `guest` to where the service of `to` is. */
 const recordAt = (host: ClusterHost, { mac }: ClusterGuest, { name, provider }: ClusterHost): Promise<boolean> =>

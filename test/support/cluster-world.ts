@@ -1,6 +1,6 @@
 // Three hosts of one network, each a network namespace with a service of its own, and a guest behind it in a further namespace. One bridge
 // joins the hosts' providers, another leads to three NATS servers, so that a host can lose the one and keep the other.
-import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { type ChildProcess, execFile } from 'node:child_process'
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -11,6 +11,7 @@ import { connectCluster } from '../../src/manage/cluster/cluster-client.ts'
 import { connectControl } from '../../src/manage/control/control-client.ts'
 import type { RemoteSwitchHost } from '../../src/manage/host.ts'
 import { NatsNodes } from './nats-nodes.ts'
+import { spawnIn } from './spawn-in.ts'
 import { BUSYBOX } from './tap-world.ts'
 import { temporaryDirectory } from './temp-dir.ts'
 import { Namespace } from './veth.ts'
@@ -100,13 +101,12 @@ export class ClusterGuest {
    * before them were not.
    */
   pings({ address }: ClusterGuest): () => Promise<{ readonly answered: number; readonly lost: number }> {
-    const words = ['netns', 'exec', this.space.name, BUSYBOX, 'ping', '-i', '0.2', address]
-    const child = spawn('ip', words, { stdio: ['ignore', 'pipe', 'ignore'] })
+    const child = spawnIn(this.space.name, [BUSYBOX, 'ping', '-i', '0.2', address], { stdio: ['ignore', 'pipe', 'ignore'] })
     this.#pinging.add(child)
     const ended = new Promise((done) => child.once('close', done))
     const seen = new Set<number>()
     let last = -1
-    createInterface({ input: child.stdout }).on('line', (line) => {
+    createInterface({ input: child.stdout! }).on('line', (line) => {
       const number = /seq=(\d+)/.exec(line)?.[1]
       if (number === undefined) return
       seen.add(Number(number))
@@ -162,30 +162,19 @@ export class ClusterHost {
   /** Starts the service: from `ports`, or from what it stored. Answers the milliseconds until it said that it is ready. */
   async start(ports?: readonly object[]): Promise<number> {
     const began = performance.now()
-    const words = [
-      'netns',
-      'exec',
-      this.space.name,
-      bin,
-      'serve',
-      '--state',
-      join(this.directory, 'state'),
-      '--control',
-      this.socket,
-      '--json',
-    ]
-    const child = spawn('ip', [...words, ...(ports === undefined ? [] : ['--apply', this.#write(ports)])], {
+    const words = [bin, 'serve', '--state', join(this.directory, 'state'), '--control', this.socket, '--json']
+    const child = spawnIn(this.space.name, [...words, ...(ports === undefined ? [] : ['--apply', this.#write(ports)])], {
       cwd: this.directory,
       stdio: ['ignore', 'pipe', 'pipe'],
     })
     this.#child = child
     let rest = ''
     let said = ''
-    child.stderr.on('data', (chunk: Buffer) => {
+    child.stderr!.on('data', (chunk: Buffer) => {
       said = (said + chunk).slice(-4000)
     })
     await new Promise<void>((ready, failed) => {
-      child.stdout.on('data', (chunk: Buffer) => {
+      child.stdout!.on('data', (chunk: Buffer) => {
         const lines = `${rest}${chunk}`.split('\n')
         rest = lines.pop() ?? ''
         for (const line of lines) {
@@ -291,6 +280,8 @@ export class ClusterWorld {
   readonly guests = [1, 2, 3].map((number) => new ClusterGuest(number))
 
   async open(): Promise<void> {
+    process.once('exit', this.#abandon)
+    process.once('SIGTERM', this.#interrupted)
     try {
       await this.#open()
     } catch (error) {
@@ -350,6 +341,16 @@ export class ClusterWorld {
   async close(): Promise<void> {
     await Promise.all(this.hosts.map((host) => host.stop()))
     await this.nats.killAll()
+    process.off('exit', this.#abandon)
+    process.off('SIGTERM', this.#interrupted)
+    this.#delete()
+  }
+
+  // The test is ended from outside: its processes go by themselves.
+  readonly #abandon = (): void => this.#delete()
+  readonly #interrupted = (): never => process.exit(1)
+
+  #delete(): void {
     for (const guest of this.guests) guest.delete()
     for (const { space } of this.hosts) space.delete()
     this.#fabric.delete()

@@ -1,7 +1,8 @@
 // A cluster of three real NATS servers with JetStream in one network namespace, each of which can be killed and started again.
-import { type ChildProcess, spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { spawnIn } from './spawn-in.ts'
 import { run } from './veth.ts'
 
 const CLIENT_PORT = 4222
@@ -40,8 +41,9 @@ export class NatsNodes {
   /** Starts one, with what it has stored. */
   async start(number: number): Promise<void> {
     const { space, directory } = this.#options
-    const words = ['netns', 'exec', space, 'nats-server', '-c', join(directory, `nats${number}.conf`)]
-    const child = spawn('ip', words, { stdio: ['ignore', 'ignore', 'pipe'] })
+    const child = spawnIn(space, ['nats-server', '-c', join(directory, `nats${number}.conf`)], {
+      stdio: ['ignore', 'ignore', 'pipe'],
+    })
     this.#children[number] = child
     let text = ''
     await new Promise<void>((ready, failed) => {
