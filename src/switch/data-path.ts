@@ -22,6 +22,7 @@ import { Forwarding } from './forwarding.ts'
 import { ForwardingChoice } from './forwarding-choice.ts'
 import { COPIER_BYTES, FrameCopier } from './frame-copier.ts'
 import { PortGuards } from './guards/port-guards.ts'
+import { InjectionRuns } from './injection-runs.ts'
 import type { Injections, InjectionsOwner } from './injections.ts'
 import type { MacTable } from './mac-table.ts'
 import type { Module, ModuleState } from './module.ts'
@@ -95,7 +96,7 @@ export class DataPath implements DropLogOwner, InjectionsOwner, AdmissionOwner {
   readonly placement: Placement
   private readonly completion: Completion
   private readonly faults: ModuleFaults
-  private readonly injected = new Uint16Array(BURST_MAX)
+  private readonly injections: InjectionRuns
   readonly failover: FailoverNotice
 
   constructor(components: DataPathComponents) {
@@ -128,6 +129,7 @@ export class DataPath implements DropLogOwner, InjectionsOwner, AdmissionOwner {
     this.completion = new Completion(this.pool, this)
     this.faults = new ModuleFaults(components, this)
     components.delivery.forms = new DeliveryForms(this.pool, components.ports)
+    this.injections = new InjectionRuns(this.pool, components.injections)
     components.injections.attach(this)
   }
 
@@ -281,47 +283,32 @@ export class DataPath implements DropLogOwner, InjectionsOwner, AdmissionOwner {
     delivery.flush(seen, formed)
   }
 
-  // Packets that extensions sent, originated or gave back: in order, those in a row that join at one place together (ES-065).
+  // Packets that extensions sent, originated or gave back.
   private inject(): void {
     const { injections } = this.components
     for (let sent = 0; injections.pending !== 0 && sent < BURST_SLOTS; ) {
-      const count = injections.next(this.injected)
-      sent += count
-      this.injectRun(count, injections.module, injections.ingress)
+      this.begin()
+      sent += this.injections.next(this.batch)
+      this.injectRun()
     }
   }
 
-  private injectRun(count: number, module: number, ingress: boolean): void {
-    const { pool, batch, counters, injected } = this
-    const { injections } = this.components
-    this.begin()
-    let needs = 0
-    let flags = 0
-    this.longest = 0
-    for (let i = 0; i < count; i++) {
-      const slot = injected[i]!
-      batch.slots[i] = slot
-      needs |= pool.needs[slot]!
-      flags |= pool.flags[slot]!
-      this.longest = Math.max(this.longest, pool.length[slot]!)
-    }
-    batch.length = count
-    batch.dirty = false
-    batch.oneSource = false
-    batch.mayBeTagged = (flags & (PF_TAGGED | PF_VLAN_OOB)) !== 0
-    batch.ingress = ingress
-    counters.processor(ProcessorCounter.originated, count)
-    if (this.stack.observesCompletion) this.completion.begin(batch, injections.isOwn(injected[0]!) ? module : -1)
-    if (ingress) {
-      this.stack.runFrom('ingress', module, batch)
-      this.downward(batch, needs, -1)
+  private injectRun(): void {
+    const { batch, counters, injections, choice } = this
+    this.longest = injections.longest
+    counters.processor(ProcessorCounter.originated, batch.length)
+    if (this.stack.observesCompletion) this.completion.begin(batch, injections.maker)
+    if (injections.ingress) {
+      this.stack.runFrom('ingress', injections.module, batch)
+      // An adapter's queues have decided about packets that come from it, and not about those that were held since.
+      this.downward(batch, injections.needs, choice.queued?.source === injections.source ? -1 : injections.source)
     } else {
-      this.stack.runFrom('egress', module, batch)
-      if (batch.length !== 0) this.deliver(batch, needs)
+      this.stack.runFrom('egress', injections.module, batch)
+      if (batch.length !== 0) this.deliver(batch, injections.needs)
     }
     if (this.lost.length !== 0) this.lost.show(this.stack.modules)
     if (this.stack.observesCompletion) this.completion.run(this.stack.modules)
-    injections.freeAll(injected, count) // ES-354
+    injections.done()
   }
 
   /** Sends what extensions queued outside of a burst (timers). Returns true if there was something. */
