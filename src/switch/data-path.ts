@@ -92,7 +92,7 @@ export class DataPath implements DropLogOwner, InjectionsOwner, AdmissionOwner {
   /** Context types that this processor's extensions declared. */
   readonly contexts = new SwitchContextTypes()
   readonly guards: PortGuards
-  private readonly edge: SwitchEdge
+  readonly edge: SwitchEdge
   readonly placement: Placement
   private readonly completion: Completion
   private readonly faults: ModuleFaults

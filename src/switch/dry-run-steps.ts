@@ -1,7 +1,16 @@
 // What a dry run tells: each stage that a packet passes, and what was different after it.
 //
 // The rule it must not break: it looks at packets and changes none.
-import { DE_EXCLUDED, DE_PORT, HEADER_STRIDE, PF_DROPPED, PF_TAGGED, PF_VLAN_OOB } from '../kernels/layout.ts'
+import {
+  DE_EXCLUDED,
+  DE_PORT,
+  HEADER_STRIDE,
+  PF_DROPPED,
+  PF_NATIVE_FORWARDING,
+  PF_TAGGED,
+  PF_VLAN_OOB,
+  SEGMENTS_MAX,
+} from '../kernels/layout.ts'
 import type { Batch } from '../ndis/batch.ts'
 import { destinationAt } from '../ndis/destinations.ts'
 import { LEFT_TO_GO_ON, type PacketPool } from '../ndis/pool.ts'
@@ -10,7 +19,7 @@ import type { DropNotes } from './drop-log.ts'
 import { type MacTable, macText } from './mac-table.ts'
 import type { ReasonRegistry } from './reason-registry.ts'
 
-export type TraceStage = 'arrival' | 'ingress' | 'forwarding' | 'mirroring' | 'egress' | 'delivery' | 'learning'
+export type TraceStage = 'arrival' | 'ingress' | 'overlay' | 'forwarding' | 'mirroring' | 'egress' | 'delivery' | 'learning'
 
 export interface TraceStep {
   readonly stage: TraceStage
@@ -24,6 +33,8 @@ export interface TraceStep {
   readonly dropped?: string
   /** Port that it was delivered to, or that a drop is counted at. */
   readonly port?: string
+  /** The packet of a tunnel that it would be delivered as. */
+  readonly tunnel?: { readonly provider: string; readonly frame: Uint8Array }
 }
 
 /** What of a packet is compared before and after a stage. */
@@ -44,6 +55,8 @@ export class PacketTrace implements DropNotes {
   readonly #reasons: ReasonRegistry
   readonly #portName: (id: number) => string
   readonly #numbers = new Map<number, number>()
+  /** By number of the packet: where its tunnel leads, and by which port. */
+  readonly #tunnels = new Map<number, { readonly provider: string; readonly port: number }>()
   #stage: TraceStage = 'arrival'
   #forwarded: readonly Look[] = []
 
@@ -90,11 +103,16 @@ export class PacketTrace implements DropNotes {
       for (const look of before) {
         const changes = this.#changes(look)
         for (const text of changes) this.#tell(stage, module, look.slot, text)
-        if (changes.length === 0 && !droppedHere.has(this.#number(look.slot)))
+        if (changes.length === 0 && !droppedHere.has(this.#number(look.slot)) && !this.#isForwarded(stage, look.slot))
           this.#tell(stage, module, look.slot, 'lets it pass as it is')
       }
     }
     if (stage === 'forwarding') this.#forwarded = this.#looks(batch)
+  }
+
+  // The switch's own forwarding has nothing to do with what the overlay forwarded.
+  #isForwarded(stage: TraceStage, slot: number): boolean {
+    return stage === 'forwarding' && (this.#pool.flags[slot]! & PF_NATIVE_FORWARDING) !== 0
   }
 
   #looks(batch: Batch): Look[] {
@@ -138,8 +156,43 @@ export class PacketTrace implements DropNotes {
     return texts
   }
 
+  // The whole frame; the payload of all that a dry run sends lies in the pool's own store.
+  #frame(buffer: ArrayBufferLike, slot: number): Uint8Array {
+    const { header8, headerOffset, headerLength, length, segment, segments } = this.#pool
+    const frame = new Uint8Array(length[slot]!)
+    const start = slot * HEADER_STRIDE + headerOffset[slot]!
+    let at = headerLength[slot]!
+    frame.set(header8.subarray(start, start + at))
+    for (let i = 0; i < segments[slot]!; i++) {
+      const place = (slot * SEGMENTS_MAX + i) << 1
+      frame.set(new Uint8Array(buffer, segment[place]!, segment[place + 1]!), at)
+      at += segment[place + 1]!
+    }
+    return frame
+  }
+
   #names(entries: readonly number[]): string {
     return entries.map((entry) => this.#portName(entry & DE_PORT)).join(', ')
+  }
+
+  /** The overlay has a packet in work: drops are its own until the next stage. */
+  inOverlay(): void {
+    this.#stage = 'overlay'
+  }
+
+  /** What the overlay does with a packet, or would learn of it. */
+  overlay(slot: number, text: string, stage: 'overlay' | 'learning' = 'overlay'): void {
+    this.#tell(stage, '', slot, text)
+  }
+
+  /** The packet goes through a tunnel to `provider` when port `port` sends it. */
+  wrapped(slot: number, provider: string, port: number): void {
+    this.#tunnels.set(this.#number(slot), { provider, port })
+  }
+
+  /** Names of the ports that a packet has as destinations. */
+  destinations(slot: number): string {
+    return this.#names(this.#look(slot).destinations)
   }
 
   /** Between forwarding and egress: what mirroring added. */
@@ -168,8 +221,10 @@ export class PacketTrace implements DropNotes {
           const isTagged = (header[12] === 0x81 && header[13] === 0) || (header[12] === 0x88 && header[13] === 0xa8)
           const tagged = isTagged ? `, tagged with VLAN ${((header[14]! << 8) | header[15]!) & 0xfff}` : ''
           const name = this.#portName(port)
+          const through = this.#tunnels.get(this.#number(slot))
           this.#tell('delivery', '', slot, `would be delivered to ${name}: ${this.#pool.length[slot]} bytes${tagged}`, {
             port: name,
+            ...(through?.port === port ? { tunnel: { provider: through.provider, frame: this.#frame(buffer, slot) } } : {}),
           })
         }
         return count

@@ -14,8 +14,10 @@ import { DataPath } from './data-path.ts'
 import { Delivery } from './delivery.ts'
 import { PacketTrace, type TraceStep } from './dry-run-steps.ts'
 import type { Injections } from './injections.ts'
-import { MacTable } from './mac-table.ts'
+import type { MacTable } from './mac-table.ts'
 import type { Module } from './module.ts'
+import { DryOverlay } from './overlay/dry-overlay.ts'
+import { OverlayPath } from './overlay/overlay-path.ts'
 import { fill } from './packet-handle.ts'
 import type { PortTable } from './port-table.ts'
 import type { ReasonRegistry } from './reason-registry.ts'
@@ -59,7 +61,7 @@ export function dryRun(options: DryRunOptions, components: DryRunComponents): re
   const trace = new PacketTrace(pool, components.reasons, components.portName)
   const owned = ownedSlots(injections)
   const counters = main.stack.modules.map((module) => module.handle.counters.slice())
-  const macs = copyOf(components.macs)
+  const macs = components.macs.copy()
   const path = dryPath(options, components, macs, trace)
   try {
     trace.arrives(slot, options.port)
@@ -120,6 +122,9 @@ function dryPath(options: DryRunOptions, components: DryRunComponents, macs: Mac
     reportAll: true,
   })
   ;(path as { contexts: SwitchContextTypes }).contexts = main.contexts // what modules declared stays declared
+  const { native, policies } = main.edge
+  if (native instanceof OverlayPath)
+    path.setHooks(policies, new DryOverlay(native, { pool, ports, owner: path, trace, portName: components.portName }))
   path.batch.isTraced = true
   path.forwarding.nowSeconds = main.forwarding.nowSeconds
   path.forwarding.learnsNothing = true
@@ -136,12 +141,6 @@ function dryPath(options: DryRunOptions, components: DryRunComponents, macs: Mac
     egress(batch)
   }
   return path
-}
-
-function copyOf(macs: MacTable): MacTable {
-  const copy = new SharedArrayBuffer(macs.words.byteLength)
-  new Int32Array(copy).set(macs.words)
-  return new MacTable(copy, 0, macs.mask + 1, macs.ports, macs.quota)
 }
 
 // The module with its real handlers, each watched. What happens to it here (a failure) happens to this one only.

@@ -76,6 +76,13 @@ export class MacTable {
     this.countsAt = HEADER_WORDS + entries * ENTRY_WORDS
   }
 
+  /** The same table in memory of its own. */
+  copy(): MacTable {
+    const memory = new SharedArrayBuffer(this.words.byteLength)
+    new Int32Array(memory).set(this.words)
+    return new MacTable(memory, 0, this.mask + 1, this.ports, this.quota)
+  }
+
   // Folds before it multiplies: a host's entropy is in the top byte of the low word.
   private start(low: number, high: number): number {
     const mixed = low ^ Math.imul(high, HASH_HIGH)
@@ -107,9 +114,9 @@ export class MacTable {
     return at < 0 ? Number.NEGATIVE_INFINITY : this.words[at + 3]!
   }
 
-  /** The port that the configuration gives an address, or -1. Allocates nothing. */
-  lookupStatic(low: number, high: number): number {
-    const at = this.find(low, high | KEY_VALID)
+  /** The port that the configuration gives an address in a VLAN, or -1. Allocates nothing. */
+  lookupStatic(low: number, high: number, vlan = 0): number {
+    const at = this.find(low, high | (vlan << 16) | KEY_VALID)
     return at >= 0 && (this.words[at + 1]! & KEY_STATIC) !== 0 ? this.words[at + 2]! : -1
   }
 

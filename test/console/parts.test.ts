@@ -74,7 +74,7 @@ test('steps of a trace are numbered where they happen', () => {
     ...(port === undefined ? {} : { port }),
   })
   const steps = [step('arrival', null), step('ingress', 'acl'), step('delivery', null, 'b'), step('ingress', 'acl')]
-  const trace = { port: 'a', summary: '', steps, delivered: ['b'] }
+  const trace = { port: 'a', summary: '', steps, delivered: ['b'], tunnels: [] }
   assert.deepEqual(stepsAt(trace, { port: 'a' }), [1])
   assert.deepEqual(stepsAt(trace, { extension: 'acl' }), [2, 4])
   assert.deepEqual(stepsAt(trace, { port: 'b' }), [3])

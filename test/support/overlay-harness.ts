@@ -11,6 +11,8 @@ import { PortFlag } from '../../src/switch/port-table.ts'
 import { DataPathHarness } from './data-path-harness.ts'
 
 const ENTRIES = 1024
+const LINE = 64
+const aligned = (at: number): number => Math.ceil(at / LINE) * LINE
 export const OWN_MAC = '02:50:00:00:00:01'
 export const PEER_MAC = '02:50:00:00:00:02'
 export const OWN_ADDRESS = '192.0.2.1'
@@ -28,13 +30,24 @@ export interface OverlayHarness {
   readonly customers: MacTable
   /** Frames for the provider addresses themselves. */
   readonly heard: Uint8Array[]
+  /** Linear address of the memory that the test asked for. */
+  readonly scratch: number
 }
 
-/** Ports 1…`ports` in the subnet, port 9 is the external one. Peer 0 is reached over IPv4, peer 1 over IPv6; MAC :21 is behind peer 0. */
-export function overlayHarness(ports: number, given: Partial<OverlayPlan> = {}, shortCut = false): OverlayHarness {
+/**
+ * Ports 1…`ports` in the subnet, port 9 is the external one. Peer 0 is reached over IPv4, peer 1 over IPv6; MAC :21 is behind peer 0.
+ * `scratchBytes`: memory for what a test adds.
+ */
+export function overlayHarness(
+  ports: number,
+  given: Partial<OverlayPlan> = {},
+  shortCut = false,
+  scratchBytes = 0,
+): OverlayHarness {
   const places = 16 + OVERLAY_PEERS_MAX
-  const harness = new DataPathHarness({ shortCut, spareBytes: macTableBytes(ENTRIES, places) + OVERLAY_COUNTER_BYTES + 64 })
-  const counters = Math.ceil((harness.spare + macTableBytes(ENTRIES, places)) / 8) * 8
+  const spareBytes = macTableBytes(ENTRIES, places) + OVERLAY_COUNTER_BYTES + 2 * LINE + scratchBytes
+  const harness = new DataPathHarness({ shortCut, spareBytes })
+  const counters = aligned(harness.spare + macTableBytes(ENTRIES, places))
   const customers = new MacTable(harness.buffer, harness.spare, ENTRIES, places)
   const heard: Uint8Array[] = []
   const plan: OverlayPlan = {
@@ -84,5 +97,5 @@ export function overlayHarness(ports: number, given: Partial<OverlayPlan> = {}, 
   customers.addStatic('02:00:00:00:00:21', SUBNET, 16)
   customers.addStatic('02:00:00:00:00:22', SUBNET, 17)
   dataPath.setHooks(undefined, path)
-  return { harness, path, customers, heard }
+  return { harness, path, customers, heard, scratch: aligned(counters + OVERLAY_COUNTER_BYTES) }
 }

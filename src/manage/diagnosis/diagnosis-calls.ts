@@ -79,7 +79,7 @@ export interface TraceRequest {
 
 /** One stage that a frame passes. */
 export interface TraceStep {
-  readonly stage: 'arrival' | 'ingress' | 'forwarding' | 'mirroring' | 'egress' | 'delivery' | 'learning'
+  readonly stage: 'arrival' | 'ingress' | 'overlay' | 'forwarding' | 'mirroring' | 'egress' | 'delivery' | 'learning'
   /** Extension that did it; null: the switch itself. */
   readonly extension: string | null
   /** 1: the frame itself; others were made by extensions on the way. */
@@ -91,6 +91,20 @@ export interface TraceStep {
   readonly port?: string
 }
 
+/** A tunnel that the frame would leave by. */
+export interface TraceTunnel {
+  /** As in the steps. */
+  readonly packet: number
+  /** The uplink's. */
+  readonly port: string
+  /** Provider address that it leads to. */
+  readonly provider: string
+  /** Host of the network with this address; null: none is known. */
+  readonly host: string | null
+  /** The frame with the tunnel's headers, in hexadecimal. */
+  readonly frame: string
+}
+
 export interface TraceReport {
   readonly port: string
   /** The frame in words. */
@@ -98,6 +112,7 @@ export interface TraceReport {
   readonly steps: readonly TraceStep[]
   /** Ports that it, or what extensions made of it, would be delivered to. */
   readonly delivered: readonly string[]
+  readonly tunnels: readonly TraceTunnel[]
 }
 
 export interface ConnectionsFilter {

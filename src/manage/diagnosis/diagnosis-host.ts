@@ -5,8 +5,9 @@ import type { RunningSwitch } from '../../engine/host.ts'
 import { startCapture } from '../../engine/live-capture.ts'
 import { compileFilter, FilterError } from '../../packet/filter/filter.ts'
 import { summarizeFrame } from '../../packet/summary.ts'
+import type { TraceStep as DryStep } from '../../switch/dry-run-steps.ts'
 import { ControlError } from '../control/control-errors.ts'
-import type { DiagnosisCalls, DropRecord } from './diagnosis-calls.ts'
+import type { DiagnosisCalls, DropRecord, TraceReport } from './diagnosis-calls.ts'
 
 const LAST_DROPS_DEFAULT = 20
 const CONNECTIONS_DEFAULT = 100
@@ -41,12 +42,7 @@ export function diagnosisHost({ running, port, translated }: DiagnosisComponents
         const bytes = Buffer.from(frame, 'hex')
         if (bytes.length * 2 !== frame.length || bytes.length < FRAME_MIN || bytes.length > FRAME_MAX)
           throw new ControlError('bad-request', `a frame is ${FRAME_MIN} to ${FRAME_MAX} bytes in hexadecimal`)
-        const steps = (await running.diagnosis.trace(name, bytes)).map(({ module, ...step }) => ({
-          ...step,
-          extension: module === '' ? null : module,
-        }))
-        const delivered = steps.flatMap(({ stage, port: to }) => (stage === 'delivery' && to !== undefined ? [to] : []))
-        return { port: name, summary: summarizeFrame(bytes), steps, delivered: [...new Set(delivered)] }
+        return traceReport(name, bytes, await running.diagnosis.trace(name, bytes))
       }),
     lastDrops: ({ port: name, last = LAST_DROPS_DEFAULT }) => {
       if (name !== undefined) port(name)
@@ -65,6 +61,17 @@ export function diagnosisHost({ running, port, translated }: DiagnosisComponents
         return startCapture(running, request)
       }),
   }
+}
+
+function traceReport(port: string, frame: Uint8Array, all: readonly DryStep[]): TraceReport {
+  const steps = all.map(({ module, tunnel: _, ...step }) => ({ ...step, extension: module === '' ? null : module }))
+  const delivered = all.flatMap(({ stage, port: to }) => (stage === 'delivery' && to !== undefined ? [to] : []))
+  const tunnels = all.flatMap(({ packet, port: by, tunnel }) =>
+    tunnel === undefined || by === undefined
+      ? []
+      : [{ packet, port: by, provider: tunnel.provider, host: null, frame: Buffer.from(tunnel.frame).toString('hex') }],
+  )
+  return { port, summary: summarizeFrame(frame), steps, delivered: [...new Set(delivered)], tunnels }
 }
 
 // A frame of which the first bytes are known: lengths in its headers are those of the whole.

@@ -17,6 +17,7 @@ export function fakeDiagnosis(note: Note): DiagnosisCalls {
           { stage: 'ingress', extension: 'acl', packet: 1, text: 'drops it: no-udp', dropped: 'no-udp', port: 'alpha' },
         ],
         delivered: [],
+        tunnels: [],
       }
     },
     connections: (filter) => {

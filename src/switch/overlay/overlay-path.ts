@@ -10,7 +10,7 @@ import type { CustomerAddressTable } from './customer-addresses.ts'
 import { Inbound } from './inbound.ts'
 import { Outbound } from './outbound.ts'
 import { OverlaySender } from './overlay-sender.ts'
-import { type OverlayPathComponents, OverlayTables } from './overlay-tables.ts'
+import { type OverlayPathComponents, type OverlayPathOwner, OverlayTables } from './overlay-tables.ts'
 import type { OverlayPeers } from './peers.ts'
 import type { OverlayChange, OverlayPlan } from './plan.ts'
 import { separateSubnets } from './separation.ts'
@@ -27,20 +27,29 @@ const SECOND = 1000
 export class OverlayPath {
   /** It sets the fields of what it changes. */
   readonly parses = true
-  private readonly tables: OverlayTables
+  readonly tables: OverlayTables
+  private readonly components: OverlayPathComponents
   private readonly pool: PacketPool
   private readonly nowMs: () => number
   private readonly sender: OverlaySender
   private readonly outbound: Outbound
   private readonly inbound: Inbound
 
-  constructor(plan: OverlayPlan, components: OverlayPathComponents) {
+  /** `shadowed`: the tables of a running path, for one that is only tried. */
+  constructor(plan: OverlayPlan, components: OverlayPathComponents, shadowed?: OverlayTables) {
+    this.components = components
     this.pool = components.pool
     this.nowMs = components.nowMs
-    this.tables = new OverlayTables(plan, components)
+    this.tables = new OverlayTables(plan, components, shadowed)
     this.sender = new OverlaySender({ ...components, addresses: this.tables.customers })
     this.outbound = new Outbound(this.tables, this.sender)
     this.inbound = new Inbound(this.tables, components.heard)
+  }
+
+  /** A path that decides as this one does for packets of `owner`; what it learns, counts and hears is forgotten with it. */
+  shadow(owner: OverlayPathOwner): OverlayPath {
+    const { tables, components } = this
+    return new OverlayPath(tables.plan, { ...components, owner, heard: () => {} }, tables)
   }
 
   get peers(): OverlayPeers {

@@ -67,19 +67,20 @@ export class OverlayTables {
   high = 0
   private readonly macLow: number
   private readonly macHigh: number
-  // Bytes of the largest IP packet of a guest that fits, by the outer family.
-  private readonly mtus: readonly [ipv4: number, ipv6: number]
+  /** Bytes of the largest IP packet of a guest that fits, by the outer family. */
+  readonly mtus: readonly [ipv4: number, ipv6: number]
 
-  constructor(plan: OverlayPlan, { buffer, pool, ports, owner }: OverlayPathComponents) {
+  /** `shadowed`: tables to look at as they are; what is counted or learned is noted in copies of them. */
+  constructor(plan: OverlayPlan, { buffer, pool, ports, owner }: OverlayPathComponents, shadowed?: OverlayTables) {
     const { mac, mtu, format } = plan
     this.plan = plan
     this.pool = pool
     this.ports = ports
     this.owner = owner
-    this.peers = new OverlayPeers(buffer, plan)
-    this.subnets = new OverlaySubnets(ports)
-    this.customers = new CustomerAddressTable(plan.seed)
-    this.macs = new MacTable(buffer, plan.customers, plan.customerEntries, plan.places)
+    this.peers = shadowed?.peers.shadow() ?? new OverlayPeers(buffer, plan)
+    this.subnets = shadowed?.subnets ?? new OverlaySubnets(ports)
+    this.customers = shadowed?.customers ?? new CustomerAddressTable(plan.seed)
+    this.macs = shadowed?.macs.copy() ?? new MacTable(buffer, plan.customers, plan.customerEntries, plan.places)
     this.macHigh = mac[0]! | (mac[1]! << 8)
     this.macLow = mac[2]! | (mac[3]! << 8) | (mac[4]! << 16) | (mac[5]! << 24)
     this.mtus = [mtu - tunnelBytes(format, true), mtu - tunnelBytes(format, false)]

@@ -36,6 +36,23 @@ export class OverlayPeers {
     return source && new TunnelTemplate({ format, source, destination, sourceMac: mac, destinationMac, udpPort, ttl })
   }
 
+  /** The same peers, counted apart. */
+  shadow(): OverlayPeers {
+    const shadow = new OverlayPeers(new ArrayBuffer(OVERLAY_COUNTER_BYTES), { ...this.plan, counters: 0 })
+    for (const [peer, template] of this.templates.entries()) shadow.templates[peer] = template
+    shadow.addresses.set(this.addresses)
+    shadow.lengths.set(this.lengths)
+    shadow.first.set(this.first)
+    shadow.next.set(this.next)
+    return shadow
+  }
+
+  /** Address of a peer, or of the group; empty if there is none. */
+  addressOf(peer: number): Uint8Array {
+    if (peer === GROUP_PEER) return this.plan.group ?? new Uint8Array(0)
+    return this.addresses.slice(peer * ADDRESS_BYTES, peer * ADDRESS_BYTES + this.lengths[peer]!)
+  }
+
   change({ peer, address, nextHop }: OverlayChange['peers'][number]): void {
     this.templates[peer] = address === undefined || nextHop === undefined ? undefined : this.template(address, nextHop)
     this.lengths[peer] = address?.length ?? 0

@@ -66,7 +66,7 @@ export const traceReport = answerOf<TraceReport>()(
     summary: z.string(),
     steps: z.array(
       z.object({
-        stage: z.enum(['arrival', 'ingress', 'forwarding', 'mirroring', 'egress', 'delivery', 'learning']),
+        stage: z.enum(['arrival', 'ingress', 'overlay', 'forwarding', 'mirroring', 'egress', 'delivery', 'learning']),
         extension: z.string().nullable(),
         packet: count,
         text: z.string(),
@@ -75,6 +75,9 @@ export const traceReport = answerOf<TraceReport>()(
       }),
     ),
     delivered: texts,
+    tunnels: z.array(
+      z.object({ packet: count, port: z.string(), provider: z.string(), host: z.string().nullable(), frame: z.string() }),
+    ),
   }),
 )
 
