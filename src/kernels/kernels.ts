@@ -41,6 +41,17 @@ export interface Kernels {
   copyFrame(pool: number, slot: number, from: number, length: number, target: number): number
 }
 
+/** Copies of the packets of a burst, in wasm only: src/ndis/packet-copies.ts does the same in TypeScript. */
+export interface CopyKernels {
+  /**
+   * Copies `count` (≤ BURST_MAX) packets, whose slots stand in the u16 array at `from`, to the slots at `to`, whose segments were chosen
+   * before; without destinations. Returns how many have payload outside linear memory, which is left to be copied.
+   */
+  copyPackets(pool: number, from: number, to: number, count: number): number
+  /** Copies the destination of those that have just one, in the slot itself. Returns how many have not. */
+  copyDestination(pool: number, from: number, to: number, count: number): number
+}
+
 /**
  * Short cuts of the data path for a burst of one port, in wasm only: src/switch does the same, and more, in TypeScript, and is what they
  * are tested against. `block` is a switching block (S_* in layout.ts).

@@ -63,7 +63,13 @@ export const PIECE_BYTES = 16 // {address u32, length u32, guest address u64}
 export const CHAIN_BYTES = 16 // {id u32, ring elements u32, bytes written u32, -}
 export const P_PIECES = P_SCRATCH + VNET_STRIDE // after the virtio-net header that goes out
 export const P_CHAINS = P_PIECES + GATHER_MAX * PIECE_BYTES
-export const POOL_BYTES = P_CHAINS + GATHER_MAX * CHAIN_BYTES
+export const P_PARENT = P_CHAINS + GATHER_MAX * CHAIN_BYTES // u32: id of the packet that this one is a clone of, 0 = none
+export const P_SHARED_MEMORY = P_PARENT + POOL_SLOTS * 4 + ARRAY_GAP // u32: see sharedMemory of the packet pool
+export const P_LEFT_AT = P_SHARED_MEMORY + POOL_SLOTS * 4 + ARRAY_GAP // u16: see leftAt of the packet pool
+export const P_HASH_INFO = P_LEFT_AT + POOL_SLOTS * 2 + ARRAY_GAP // u16: see hashInfo of the packet pool
+export const P_ORIGINALS = P_HASH_INFO + POOL_SLOTS * 2 + ARRAY_GAP // u16[BURST_MAX]: slots of packets to be copied
+export const P_COPIES = P_ORIGINALS + BURST_MAX * 2 // u16[BURST_MAX]: the slots of their copies
+export const POOL_BYTES = P_COPIES + BURST_MAX * 2
 
 // Packet flags (P_FLAGS)
 export const PF_DROPPED = 1 << 0 // P_REASON says why

@@ -1,5 +1,13 @@
 // Instantiates the wasm burst kernels over the process's linear memory. Reading the file is the caller's job: this folder is pure.
-import type { ClassifyKernels, DirectKernels, FrameRingKernels, Kernels, QueueKernels, SwitchingKernels } from './kernels.ts'
+import type {
+  ClassifyKernels,
+  CopyKernels,
+  DirectKernels,
+  FrameRingKernels,
+  Kernels,
+  QueueKernels,
+  SwitchingKernels,
+} from './kernels.ts'
 
 const FUNCTIONS = [
   'dequeue',
@@ -11,6 +19,8 @@ const FUNCTIONS = [
   'checksum',
   'segment',
   'copyFrame',
+  'copyPackets',
+  'copyDestination',
   'admit',
   'forward',
   'sort',
@@ -26,7 +36,13 @@ const FUNCTIONS = [
 ] as const
 
 /** All that the module has. */
-export type AllKernels = Kernels & SwitchingKernels & DirectKernels & QueueKernels & FrameRingKernels & ClassifyKernels
+export type AllKernels = Kernels &
+  CopyKernels &
+  SwitchingKernels &
+  DirectKernels &
+  QueueKernels &
+  FrameRingKernels &
+  ClassifyKernels
 
 /** The wasm module is not the one that this source tree builds. */
 export class KernelsError extends Error {

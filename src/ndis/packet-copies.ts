@@ -4,6 +4,7 @@
 // The rule it must not break: what is copied is the same packet for whoever looks at it; nothing is allocated. One array is done after the
 // other, over all packets: that takes half the time of doing one packet after the other.
 import * as layout from '../kernels/layout.ts'
+import { copyDestinations } from './destinations.ts'
 import type { PacketPool } from './pool.ts'
 
 // V8 folds constants of a module, not imported ones.
@@ -24,8 +25,17 @@ const VNET_WORDS = VNET_STRIDE / 4
 const NOT_CARRIED = PF_FOREIGN | PF_DROPPED | PF_GROWN | PF_REPORTED
 const OF_A_COPY = PF_OWNED | PF_SAFE | PF_ORIGINATED
 
-/** Copies the packets in the first `count` slots of `from` to the slots `to`, which were reserved for them. Packet ids are new ones. */
-export function copyPackets(pool: PacketPool, from: Uint16Array, to: Uint16Array, count: number): void {
+/**
+ * Copies the packets in the first `count` slots of the pool's `originals` to the slots `copies`, which were reserved for them. They are the
+ * same packets: their ids and parents are copied, too.
+ */
+export function copyPackets(pool: PacketPool, count: number): void {
+  const { originals: from, copies: to, kernels, flags } = pool
+  if (kernels.copyPackets !== undefined) {
+    if (kernels.copyPackets(pool.base, from.byteOffset, to.byteOffset, count) === 0) return
+    for (let i = 0; i < count; i++) if ((flags[from[i]!]! & PF_FOREIGN) !== 0) copyPayload(pool, from[i]!, to[i]!)
+    return
+  }
   copyBytes(pool, from, to, count)
   copyParsed(pool, from, to, count)
   copyInfo(pool, from, to, count)
@@ -37,21 +47,29 @@ export function copyPackets(pool: PacketPool, from: Uint16Array, to: Uint16Array
     leftAt[slot] = 0
     reason[slot] = 0
   }
-  let id = pool.nextPacketId
   for (let i = 0; i < count; i++) {
     const slot = to[i]!
     sharedMemory[slot] = 0
     hashInfo[slot] = 0
-    parent[slot] = 0
-    packetId[slot] = id
-    id = (id + 1) >>> 0
+    parent[slot] = parent[from[i]!]!
+    packetId[slot] = packetId[from[i]!]!
   }
-  pool.nextPacketId = id
 }
 
-// Header areas in words, which for so few bytes is faster than `copyWithin`; the bytes before the frame are room, and hold nothing.
+/** Copies the destinations of those packets, too. A copy that finds no room for them is given back: 0 stands in its place. */
+export function copyAllDestinations(pool: PacketPool, count: number): void {
+  const { originals, copies, kernels } = pool
+  if (kernels.copyDestination?.(pool.base, originals.byteOffset, copies.byteOffset, count) === 0) return
+  for (let i = 0; i < count; i++) {
+    if (pool.destinationCount[copies[i]!] !== 0 || copyDestinations(pool, copies[i]!, originals[i]!)) continue
+    pool.give(copies[i]!)
+    copies[i] = 0
+  }
+}
+
+// Header areas, whole steps of 16 bytes of them, in words, which for so few bytes is faster than `copyWithin`.
 function copyBytes(pool: PacketPool, from: Uint16Array, to: Uint16Array, count: number): void {
-  const { base, header32, headerOffset, headerLength, length, segment, segments, kernels } = pool
+  const { header32, headerOffset, headerLength, length, segments } = pool
   for (let i = 0; i < count; i++) {
     const source = from[i]!
     const slot = to[i]!
@@ -62,14 +80,19 @@ function copyBytes(pool: PacketPool, from: Uint16Array, to: Uint16Array, count: 
     length[slot] = length[source]!
     const target = slot * HEADER_WORDS
     const start = source * HEADER_WORDS
-    const end = (offset + bytes + 3) >> 2
-    for (let word = offset >> 2; word < end; word++) header32[target + word] = header32[start + word]!
-    const blocks = segments[slot]!
-    for (let k = 0, at = bytes; k < blocks; k++) {
-      const place = (slot * SEGMENTS_MAX + k) << 1
-      kernels.copyFrame(base, source, at, segment[place + 1]!, segment[place]!)
-      at += segment[place + 1]!
-    }
+    const end = ((offset + bytes + 15) >> 4) << 2
+    for (let word = (offset >> 4) << 2; word < end; word++) header32[target + word] = header32[start + word]!
+    if (segments[slot] !== 0) copyPayload(pool, source, slot)
+  }
+}
+
+function copyPayload(pool: PacketPool, source: number, slot: number): void {
+  const { base, segment, segments, headerLength, kernels } = pool
+  const blocks = segments[slot]!
+  for (let k = 0, at = headerLength[source]!; k < blocks; k++) {
+    const place = (slot * SEGMENTS_MAX + k) << 1
+    kernels.copyFrame(base, source, at, segment[place + 1]!, segment[place]!)
+    at += segment[place + 1]!
   }
 }
 
@@ -107,14 +130,15 @@ function copyInfo(pool: PacketPool, from: Uint16Array, to: Uint16Array, count: n
   }
 }
 
-const one = new Uint16Array(1)
-const copied = new Uint16Array(1)
-
-/** A copy of the packet in `slot`, in a held slot. Returns that, or -1 without room. */
+/** A copy of the packet in `slot`, another packet, in a held slot. Returns that, or -1 without room. */
 export function copyPacket(pool: PacketPool, slot: number): number {
-  one[0] = slot
-  pool.reserve(one, copied, 1)
-  if (copied[0] === 0) return -1
-  copyPackets(pool, one, copied, 1)
-  return copied[0]!
+  const { originals, copies, nextPacketId } = pool
+  originals[0] = slot
+  if (pool.reserve(1) === 0) return -1
+  copyPackets(pool, 1)
+  const copy = copies[0]!
+  pool.parent[copy] = 0
+  pool.packetId[copy] = nextPacketId
+  pool.nextPacketId = (nextPacketId + 1) >>> 0
+  return copy
 }

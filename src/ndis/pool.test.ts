@@ -2,8 +2,9 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { DataPathHarness, frame } from '../../test/support/data-path-harness.ts'
 import { ARENA_ENTRIES, HEADER_COPY, PF_DROPPED, PF_ORIGINATED, PF_OWNED, PF_SAFE, SEGMENTS_MAX } from '../kernels/layout.ts'
+import { STORE_BLOCK, STORE_BLOCKS } from './block-store.ts'
 import { copyPacket } from './packet-copies.ts'
-import { HELD_FIRST, HELD_SLOTS, STORE_BLOCK, STORE_BLOCKS } from './pool.ts'
+import { HELD_FIRST, HELD_SLOTS } from './pool.ts'
 
 test('a copy holds all bytes, across blocks and segments, and survives the original', () => {
   const { pool, fill, bytesOf, kernels } = bench()

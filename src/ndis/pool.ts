@@ -5,44 +5,19 @@
 // The rule it must not break: one processor owns a pool; nothing here allocates after construction.
 
 import type { PacketKernels } from '../kernels/by-packet.ts'
-import {
+import * as layout from '../kernels/layout.ts'
+import { BlockStore, blocksOf, STORE_BLOCK, STORE_TOTAL_BYTES } from './block-store.ts'
+import { FreeSlots } from './free-slots.ts'
+import { HeldArena } from './held-arena.ts'
+
+// V8 folds constants of a module, not imported ones.
+const {
   ARENA_ENTRIES,
   BURST_MAX,
   BURST_SLOTS,
   HEADER_START,
   HEADER_STRIDE,
   HELD_ARENA_ENTRIES,
-  P_ADDRESS,
-  P_ARENA,
-  P_CHAIN,
-  P_DESTINATION,
-  P_DESTINATION_COUNT,
-  P_DESTINATION_L4,
-  P_DESTINATION_OFFSET,
-  P_DESTINATION_ROOM,
-  P_ETHER_TYPE,
-  P_FLAGS,
-  P_HEAD,
-  P_HEADER,
-  P_HEADER_LENGTH,
-  P_HEADER_OFFSET,
-  P_L3,
-  P_L4,
-  P_LENGTH,
-  P_NEEDS,
-  P_PACKET_ID,
-  P_PROTOCOL,
-  P_REASON,
-  P_RECEIVE_QUEUE,
-  P_SEGMENT,
-  P_SEGMENTS,
-  P_SOURCE_L4,
-  P_SOURCE_NIC,
-  P_SOURCE_PORT,
-  P_VLAN,
-  P_VNET,
-  P_VSID,
-  P_WINDOW,
   PF_DATA_VALID,
   PF_FOREIGN,
   PF_GROWN,
@@ -56,8 +31,7 @@ import {
   POOL_SLOTS,
   SEGMENTS_MAX,
   VNET_STRIDE,
-} from '../kernels/layout.ts'
-import { HeldArena } from './held-arena.ts'
+} = layout
 
 /** First slot of the segmentation scratch, and how many there are. */
 export const SCRATCH_FIRST = BURST_MAX
@@ -70,11 +44,8 @@ export const HELD_SLOTS = POOL_SLOTS - HELD_FIRST
 const TCI_OFFSET = 14
 const SEGMENT_PLACES: number = SEGMENTS_MAX
 const VNET_WORDS = VNET_STRIDE / 4
-const STORE_SHIFT = 12
-export const STORE_BLOCK = 1 << STORE_SHIFT
-export const STORE_BLOCKS = 2048
 /** Bytes to reserve for a pool with its store. */
-export const POOL_TOTAL_BYTES = POOL_BYTES + STORE_BLOCK + STORE_BLOCKS * STORE_BLOCK
+export const POOL_TOTAL_BYTES = POOL_BYTES + STORE_TOTAL_BYTES
 
 /** Views over one pool; fields are ordinary ones because they are read per packet. */
 export class PacketPool {
@@ -112,28 +83,28 @@ export class PacketPool {
   readonly vnet32: Uint32Array
   readonly segment: Uint32Array
   readonly arena: Uint32Array
-  readonly store: Uint8Array
-  readonly storeBase: number
+  /** The payload of held slots. */
+  readonly store: BlockStore
   /** Increased when a held slot is freed, so that a stale or forged handle is noticed. */
   readonly generation = new Uint16Array(POOL_SLOTS)
   /** Packet id of the packet that a held slot's packet is a clone of, 0 = none. */
-  readonly parent = new Uint32Array(POOL_SLOTS)
+  readonly parent: Uint32Array
   /** Where a dropped packet left the stack: index of the module, and LEFT_ON_EGRESS. */
-  readonly leftAt = new Uint16Array(POOL_SLOTS)
+  readonly leftAt: Uint16Array
   /**
    * NET_BUFFER_LIST_RECEIVE_QUEUE_ID: queue of a packet that an adapter received, or on which it is to be sent. Written where queues are
    * in use and nowhere else: of other packets it means nothing.
    */
   readonly receiveQueue: Uint16Array
   /** NET_BUFFER_SHARED_MEMORY of such a packet: handle of the memory that its bytes lie in (0 = none), and their offset there. */
-  readonly sharedMemory = new Uint32Array(POOL_SLOTS)
+  readonly sharedMemory: Uint32Array
   readonly sharedOffset = new Uint32Array(POOL_SLOTS)
   /**
    * NET_BUFFER_LIST_HASH_VALUE, _HASH_FUNCTION and _HASH_TYPE of a packet that a VPort with RSS received or sends; the latter two in one word,
    * 0 = no hash. `receiveQueue` is its VPort then. Written where RSS is in use and nowhere else: of other packets they mean nothing.
    */
   readonly hashValue = new Uint32Array(POOL_SLOTS)
-  readonly hashInfo = new Uint16Array(POOL_SLOTS)
+  readonly hashInfo: Uint16Array
   arenaUsed = 0
   nextPacketId = 1
   private readonly heldArena: HeldArena
@@ -143,10 +114,10 @@ export class PacketPool {
   // The array that `copyHeader` last wrote to, and a view of it: callers reuse one buffer.
   private copyTarget: Uint8Array = new Uint8Array(0)
   private copyView: DataView = new DataView(this.copyTarget.buffer)
-  readonly #freeSlots = new Uint16Array(POOL_SLOTS)
-  #freeSlotCount = 0
-  readonly #freeBlocks = new Uint16Array(STORE_BLOCKS)
-  #freeBlockCount = 0
+  /** Slots of packets to be copied, and those of their copies: lists that kernels read. */
+  readonly originals: Uint16Array
+  readonly copies: Uint16Array
+  readonly #free = new FreeSlots(HELD_FIRST, POOL_SLOTS)
   readonly kernels: PacketKernels
 
   /** Views a pool of POOL_TOTAL_BYTES at linear address `base`, zeroed by the caller. `kernels` must serve any memory. */
@@ -154,55 +125,58 @@ export class PacketPool {
     const n = POOL_SLOTS
     this.base = base
     this.kernels = kernels
-    this.header8 = new Uint8Array(buffer, base + P_HEADER, n * HEADER_STRIDE)
-    this.header16 = new Uint16Array(buffer, base + P_HEADER, (n * HEADER_STRIDE) >> 1)
-    this.header32 = new Uint32Array(buffer, base + P_HEADER, (n * HEADER_STRIDE) >> 2)
-    this.address = new Uint32Array(buffer, base + P_ADDRESS, n)
-    this.length = new Uint32Array(buffer, base + P_LENGTH, n)
-    this.flags = new Uint32Array(buffer, base + P_FLAGS, n)
-    this.head = new Uint32Array(buffer, base + P_HEAD, n)
-    this.destination = new Uint32Array(buffer, base + P_DESTINATION, n)
-    this.destinationOffset = new Uint32Array(buffer, base + P_DESTINATION_OFFSET, n)
-    this.packetId = new Uint32Array(buffer, base + P_PACKET_ID, n)
-    this.vsid = new Uint32Array(buffer, base + P_VSID, n)
-    this.destinationCount = new Uint16Array(buffer, base + P_DESTINATION_COUNT, n)
-    this.destinationRoom = new Uint16Array(buffer, base + P_DESTINATION_ROOM, n)
-    this.etherType = new Uint16Array(buffer, base + P_ETHER_TYPE, n)
-    this.vlan = new Uint16Array(buffer, base + P_VLAN, n)
-    this.sourceL4 = new Uint16Array(buffer, base + P_SOURCE_L4, n)
-    this.destinationL4 = new Uint16Array(buffer, base + P_DESTINATION_L4, n)
-    this.sourcePort = new Uint16Array(buffer, base + P_SOURCE_PORT, n)
-    this.headerOffset = new Uint16Array(buffer, base + P_HEADER_OFFSET, n)
-    this.headerLength = new Uint16Array(buffer, base + P_HEADER_LENGTH, n)
-    this.window = new Uint16Array(buffer, base + P_WINDOW, n)
-    this.chain = new Uint16Array(buffer, base + P_CHAIN, n)
-    this.receiveQueue = new Uint16Array(buffer, base + P_RECEIVE_QUEUE, n)
-    this.l3 = new Uint8Array(buffer, base + P_L3, n)
-    this.l4 = new Uint8Array(buffer, base + P_L4, n)
-    this.protocol = new Uint8Array(buffer, base + P_PROTOCOL, n)
-    this.segments = new Uint8Array(buffer, base + P_SEGMENTS, n)
-    this.sourceNic = new Uint8Array(buffer, base + P_SOURCE_NIC, n)
-    this.reason = new Uint8Array(buffer, base + P_REASON, n)
-    this.needs = new Uint8Array(buffer, base + P_NEEDS, n)
-    this.vnet = new Uint8Array(buffer, base + P_VNET, n * VNET_STRIDE)
-    this.vnet32 = new Uint32Array(buffer, base + P_VNET, n * VNET_WORDS)
-    this.segment = new Uint32Array(buffer, base + P_SEGMENT, n * SEGMENTS_MAX * 2)
-    this.arena = new Uint32Array(buffer, base + P_ARENA, ARENA_ENTRIES + HELD_ARENA_ENTRIES)
+    this.header8 = new Uint8Array(buffer, base + layout.P_HEADER, n * HEADER_STRIDE)
+    this.header16 = new Uint16Array(buffer, base + layout.P_HEADER, (n * HEADER_STRIDE) >> 1)
+    this.header32 = new Uint32Array(buffer, base + layout.P_HEADER, (n * HEADER_STRIDE) >> 2)
+    this.address = new Uint32Array(buffer, base + layout.P_ADDRESS, n)
+    this.length = new Uint32Array(buffer, base + layout.P_LENGTH, n)
+    this.flags = new Uint32Array(buffer, base + layout.P_FLAGS, n)
+    this.head = new Uint32Array(buffer, base + layout.P_HEAD, n)
+    this.destination = new Uint32Array(buffer, base + layout.P_DESTINATION, n)
+    this.destinationOffset = new Uint32Array(buffer, base + layout.P_DESTINATION_OFFSET, n)
+    this.packetId = new Uint32Array(buffer, base + layout.P_PACKET_ID, n)
+    this.vsid = new Uint32Array(buffer, base + layout.P_VSID, n)
+    this.destinationCount = new Uint16Array(buffer, base + layout.P_DESTINATION_COUNT, n)
+    this.destinationRoom = new Uint16Array(buffer, base + layout.P_DESTINATION_ROOM, n)
+    this.etherType = new Uint16Array(buffer, base + layout.P_ETHER_TYPE, n)
+    this.vlan = new Uint16Array(buffer, base + layout.P_VLAN, n)
+    this.sourceL4 = new Uint16Array(buffer, base + layout.P_SOURCE_L4, n)
+    this.destinationL4 = new Uint16Array(buffer, base + layout.P_DESTINATION_L4, n)
+    this.sourcePort = new Uint16Array(buffer, base + layout.P_SOURCE_PORT, n)
+    this.headerOffset = new Uint16Array(buffer, base + layout.P_HEADER_OFFSET, n)
+    this.headerLength = new Uint16Array(buffer, base + layout.P_HEADER_LENGTH, n)
+    this.window = new Uint16Array(buffer, base + layout.P_WINDOW, n)
+    this.chain = new Uint16Array(buffer, base + layout.P_CHAIN, n)
+    this.receiveQueue = new Uint16Array(buffer, base + layout.P_RECEIVE_QUEUE, n)
+    this.l3 = new Uint8Array(buffer, base + layout.P_L3, n)
+    this.l4 = new Uint8Array(buffer, base + layout.P_L4, n)
+    this.protocol = new Uint8Array(buffer, base + layout.P_PROTOCOL, n)
+    this.segments = new Uint8Array(buffer, base + layout.P_SEGMENTS, n)
+    this.sourceNic = new Uint8Array(buffer, base + layout.P_SOURCE_NIC, n)
+    this.reason = new Uint8Array(buffer, base + layout.P_REASON, n)
+    this.needs = new Uint8Array(buffer, base + layout.P_NEEDS, n)
+    this.vnet = new Uint8Array(buffer, base + layout.P_VNET, n * VNET_STRIDE)
+    this.vnet32 = new Uint32Array(buffer, base + layout.P_VNET, n * VNET_WORDS)
+    this.segment = new Uint32Array(buffer, base + layout.P_SEGMENT, n * SEGMENTS_MAX * 2)
+    this.arena = new Uint32Array(buffer, base + layout.P_ARENA, ARENA_ENTRIES + HELD_ARENA_ENTRIES)
+    this.parent = new Uint32Array(buffer, base + layout.P_PARENT, n)
+    this.sharedMemory = new Uint32Array(buffer, base + layout.P_SHARED_MEMORY, n)
+    this.leftAt = new Uint16Array(buffer, base + layout.P_LEFT_AT, n)
+    this.hashInfo = new Uint16Array(buffer, base + layout.P_HASH_INFO, n)
+    this.originals = new Uint16Array(buffer, base + layout.P_ORIGINALS, BURST_MAX)
+    this.copies = new Uint16Array(buffer, base + layout.P_COPIES, BURST_MAX)
     this.heldArena = new HeldArena(this.arena, ARENA_ENTRIES, HELD_ARENA_ENTRIES)
-    this.storeBase = Math.ceil((base + POOL_BYTES) / STORE_BLOCK) * STORE_BLOCK
-    this.store = new Uint8Array(buffer, this.storeBase, STORE_BLOCKS * STORE_BLOCK)
-    for (let slot = POOL_SLOTS - 1; slot >= HELD_FIRST; slot--) this.#freeSlots[this.#freeSlotCount++] = slot
-    for (let block = STORE_BLOCKS - 1; block >= 0; block--) this.#freeBlocks[this.#freeBlockCount++] = block
+    this.store = new BlockStore(buffer, base + POOL_BYTES)
   }
 
   /** Held slots not in use. */
   get freeSlots(): number {
-    return this.#freeSlotCount
+    return this.#free.count
   }
 
   /** Store blocks not in use. */
   get freeBlocks(): number {
-    return this.#freeBlockCount
+    return this.store.count
   }
 
   /**
@@ -211,9 +185,9 @@ export class PacketPool {
    */
   take(length: number, headerLength: number): number {
     const payload = length - headerLength
-    const blocks = (payload + STORE_BLOCK - 1) >> STORE_SHIFT
-    if (this.#freeSlotCount === 0 || blocks > this.#freeBlockCount || blocks > SEGMENTS_MAX) return -1
-    const slot = this.#freeSlots[--this.#freeSlotCount]!
+    const blocks = blocksOf(payload)
+    if (this.#free.count === 0 || blocks > this.store.count || blocks > SEGMENTS_MAX) return -1
+    const slot = this.#free.take()
     this.length[slot] = length
     this.headerLength[slot] = headerLength
     this.headerOffset[slot] = HEADER_START
@@ -241,15 +215,15 @@ export class PacketPool {
 
   // Payload segments of `slot` = `blocks` free blocks for `payload` bytes.
   private fillBlocks(slot: number, payload: number, blocks: number): void {
+    const first = (slot * SEGMENT_PLACES) << 1
     let rest = payload
-    for (let i = 0; i < blocks; i++) {
-      const address = this.storeBase + this.#freeBlocks[--this.#freeBlockCount]! * STORE_BLOCK
-      const at = (slot * SEGMENTS_MAX + i) << 1
-      this.segment[at] = address
-      this.segment[at + 1] = Math.min(rest, STORE_BLOCK)
-      rest -= STORE_BLOCK
+    for (let i = 0, at = first; i < blocks; i++, at += 2) {
+      const length = Math.min(rest, STORE_BLOCK)
+      this.segment[at] = this.store.take(length)
+      this.segment[at + 1] = length
+      rest -= length
     }
-    if (blocks > 0) this.address[slot] = this.segment[(slot * SEGMENTS_MAX) << 1]!
+    if (blocks > 0) this.address[slot] = this.segment[first]!
     this.segments[slot] = blocks
   }
 
@@ -259,9 +233,9 @@ export class PacketPool {
     if (!(Number.isInteger(offset) && offset >= this.headerLength[slot]! && offset < this.length[slot]!)) return false
     const from = offset - this.headerLength[slot]!
     const segment = (slot * SEGMENTS_MAX + Math.floor(from / STORE_BLOCK)) << 1
-    const address = this.segment[segment]! - this.storeBase
-    if (!(address >= 0 && address + STORE_BLOCK <= this.store.length)) return false
-    this.store[address + (from % STORE_BLOCK)] = value
+    const at = this.segment[segment]! - this.store.base + (from % STORE_BLOCK)
+    if (!(at >= 0 && at < this.store.bytes.length)) return false
+    this.store.bytes[at] = value
     return true
   }
 
@@ -283,7 +257,20 @@ export class PacketPool {
     this.forgetDestinations(slot)
     this.flags[slot] = 0
     this.generation[slot] = this.generation[slot]! + 1
-    this.#freeSlots[this.#freeSlotCount++] = slot
+    this.#free.give(slot)
+  }
+
+  /** `give` for the first `count` of `slots`. */
+  giveAll(slots: Uint16Array, count: number): void {
+    const { segments, destinationRoom, generation, flags } = this
+    for (let i = 0; i < count; i++) {
+      const slot = slots[i]!
+      if (segments[slot] !== 0) this.giveBlocks(slot)
+      if (destinationRoom[slot] !== 0) this.forgetDestinations(slot)
+      flags[slot] = 0
+      generation[slot] = generation[slot]! + 1
+      this.#free.give(slot)
+    }
   }
 
   /** Empties the destination array of a held slot and gives its room back. */
@@ -296,11 +283,9 @@ export class PacketPool {
   }
 
   private giveBlocks(slot: number): void {
-    const blocks = this.segments[slot]!
-    if (blocks === 1) this.#freeBlocks[this.#freeBlockCount++] = (this.address[slot]! - this.storeBase) / STORE_BLOCK
-    else
-      for (let i = 0; i < blocks; i++)
-        this.#freeBlocks[this.#freeBlockCount++] = (this.segment[(slot * SEGMENTS_MAX + i) << 1]! - this.storeBase) / STORE_BLOCK
+    const first = (slot * SEGMENT_PLACES) << 1
+    const end = first + (this.segments[slot]! << 1)
+    for (let at = first; at < end; at += 2) this.store.give(this.segment[at]!)
     this.segments[slot] = 0
   }
 
@@ -312,14 +297,13 @@ export class PacketPool {
     if ((this.flags[slot]! & PF_SAFE) !== 0) return true
     const header = this.headerLength[slot]!
     const payload = this.length[slot]! - header
-    const blocks = (payload + STORE_BLOCK - 1) >> STORE_SHIFT
-    if (blocks > this.#freeBlockCount || blocks > SEGMENTS_MAX) return false
+    const blocks = blocksOf(payload)
+    if (blocks > this.store.count || blocks > SEGMENTS_MAX) return false
     // Copied before the slot's own segments are overwritten: blocks are taken from the top of the list.
     let from = header
     for (let i = 0; i < blocks; i++) {
-      const address = this.storeBase + this.#freeBlocks[this.#freeBlockCount - 1 - i]! * STORE_BLOCK
       const length = Math.min(this.length[slot]! - from, STORE_BLOCK)
-      if (this.kernels.copyFrame(this.base, slot, from, length, address) !== length) return false
+      if (this.kernels.copyFrame(this.base, slot, from, length, this.store.peek(i, length)) !== length) return false
       from += length
     }
     this.fillBlocks(slot, payload, blocks)
@@ -338,23 +322,28 @@ export class PacketPool {
   }
 
   /**
-   * Held slots and blocks for copies of the packets in the first `count` slots of `from`: their numbers go to `to`, 0 for a packet that
-   * finds no room. Until they are filled (`copyPackets`) or given back they are nobody's packets. Allocates nothing.
+   * Held slots and blocks for copies of the packets in the first `count` slots of `originals`: their numbers go to `copies`, 0 for a packet
+   * that finds no room. Until they are filled (`copyPackets`) or given back they are nobody's packets. Returns how many found room.
+   * Allocates nothing.
    */
-  reserve(from: Uint16Array, to: Uint16Array, count: number): void {
-    const { length, headerLength, segments } = this
+  reserve(count: number): number {
+    const { length, headerLength, segments, originals, copies } = this
+    let found = 0
     for (let i = 0; i < count; i++) {
-      const payload = length[from[i]!]! - headerLength[from[i]!]!
-      const blocks = (payload + STORE_BLOCK - 1) >> STORE_SHIFT
-      if (this.#freeSlotCount === 0 || blocks > this.#freeBlockCount || blocks > SEGMENT_PLACES) {
-        to[i] = 0
+      const original = originals[i]!
+      const payload = length[original]! - headerLength[original]!
+      const blocks = blocksOf(payload)
+      if (this.#free.count === 0 || blocks > this.store.count || blocks > SEGMENT_PLACES) {
+        copies[i] = 0
         continue
       }
-      const slot = this.#freeSlots[--this.#freeSlotCount]!
-      to[i] = slot
+      const slot = this.#free.take()
+      copies[i] = slot
+      found++
       if (blocks === 0) segments[slot] = 0
       else this.fillBlocks(slot, payload, blocks)
     }
+    return found
   }
 
   /**

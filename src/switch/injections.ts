@@ -6,9 +6,10 @@
 import * as layout from '../kernels/layout.ts'
 import { Keep, type PacketHandle } from '../ndis/batch.ts'
 import { copyDestinations, destinationAt } from '../ndis/destinations.ts'
-import { copyPacket, copyPackets } from '../ndis/packet-copies.ts'
+import { copyAllDestinations, copyPacket, copyPackets } from '../ndis/packet-copies.ts'
 import * as pools from '../ndis/pool.ts'
 import type { SwitchContextTypes } from '../ndis/switch-context.ts'
+import { InjectionQueue } from './injection-queue.ts'
 import type { ModuleState } from './module.ts'
 import { PacketPins } from './packet-pins.ts'
 import type { PortTable } from './port-table.ts'
@@ -23,6 +24,20 @@ const SLOT_BITS = 31 - Math.clz32(POOL_SLOTS)
 /** Of a packet that a module has; 0 = none has it. */
 export const PacketState = { owned: 1, held: 2, bare: 3 } as const
 const HELD: number = PacketState.held
+
+// What is known of a slot's packet, in one word: its state, the bits below, and from OWNER_SHIFT on the module that has it, signed.
+const STATE = 3
+const ON_INGRESS = 4
+/** A module made it, and did not hold it. */
+const MADE = 8
+/** Data or source is not that of the original any more. */
+const ALTERED = 16
+/** Destinations are the original's. */
+const PRESERVED = 32
+/** Taken in a dry run: not to be sent by anybody. */
+const DRY = 64
+const OWNER_SHIFT = 16
+const OWNER_AND_STATE = (-1 << OWNER_SHIFT) | STATE
 
 /** What the data path does for the packets that modules own. */
 export interface InjectionsOwner {
@@ -45,32 +60,30 @@ export interface InjectionsOwner {
 /** Owned packets and the queue of those to send. */
 export class Injections {
   private readonly pool: PacketPool
-  private readonly state = new Uint8Array(POOL_SLOTS)
-  private readonly owner = new Int16Array(POOL_SLOTS)
-  private readonly onIngress = new Uint8Array(POOL_SLOTS)
-  // Data or source is not that of the original any more; destinations are the original's.
-  private readonly altered = new Uint8Array(POOL_SLOTS)
-  private readonly preserved = new Uint8Array(POOL_SLOTS)
-  private readonly made = new Uint8Array(POOL_SLOTS)
-  // Taken in a dry run: not to be sent by anybody.
-  private readonly dry = new Uint8Array(POOL_SLOTS)
+  private readonly tags = new Int32Array(POOL_SLOTS)
   /** What the packets pin. */
   readonly pins: PacketPins
-  private readonly queue = new Uint16Array(POOL_SLOTS)
-  private readonly queueModule = new Int16Array(POOL_SLOTS)
-  private readonly queueIngress = new Uint8Array(POOL_SLOTS)
-  private head = 0
+  private readonly queue = new InjectionQueue()
   /** The data path, once there is one. */
   host: InjectionsOwner | undefined
-  /** Packets waiting to be sent. */
-  pending = 0
-  /** Of the packets that `next` returned: the module they come from, and their direction. */
-  module = -1
-  ingress = true
 
   constructor(pool: PacketPool) {
     this.pool = pool
     this.pins = new PacketPins(pool)
+  }
+
+  /** Packets waiting to be sent. */
+  get pending(): number {
+    return this.queue.count
+  }
+
+  /** Of the packets that `next` returned: the module they come from, and their direction. */
+  get module(): number {
+    return this.queue.module
+  }
+
+  get ingress(): boolean {
+    return this.queue.ingress
   }
 
   /** Joins the data path that sends the packets. */
@@ -122,9 +135,9 @@ export class Injections {
       pool.destination[slot] = destinationAt(pool, original, k)
       pool.destinationCount[slot] = 1
       this.pins.pin(slot)
-      if (how === Keep.cloneOne) this.preserved[slot] = 1
+      if (how === Keep.cloneOne) this.mark(slot, PRESERVED)
       else {
-        this.state[slot] = PacketState.held
+        this.setState(slot, HELD)
         host?.held(1)
       }
       return handle
@@ -136,13 +149,19 @@ export class Injections {
 
   // All that is known of the packet that the slot had before goes.
   private begin(slot: number, state: number, ingress: boolean, module: number): void {
-    this.state[slot] = state
-    this.owner[slot] = module
-    this.onIngress[slot] = ingress ? 1 : 0
-    this.made[slot] = state === HELD ? 0 : 1
-    this.altered[slot] = 0
-    this.dry[slot] = 0
-    this.preserved[slot] = 0
+    this.tags[slot] = state | (ingress ? ON_INGRESS : 0) | (state === HELD ? 0 : MADE) | (module << OWNER_SHIFT)
+  }
+
+  private mark(slot: number, bits: number): void {
+    this.tags[slot] = this.tags[slot]! | bits
+  }
+
+  private has(slot: number, bit: number): boolean {
+    return (this.tags[slot]! & bit) !== 0
+  }
+
+  private ownerOf(slot: number): number {
+    return this.tags[slot]! >> OWNER_SHIFT
   }
 
   /**
@@ -150,63 +169,58 @@ export class Injections {
    * no room. Returns how many were kept.
    */
   holdAll(originals: Uint16Array, count: number, ingress: boolean, module: number, handles: Float64Array): number {
-    const { pool, host, taken, copies, places } = this
-    pool.reserve(originals, copies, count)
+    const { pool, host, places, tags } = this
+    const { originals: taken, copies, generation } = pool
+    for (let i = 0; i < count; i++) taken[i] = originals[i]!
+    const kept = pool.reserve(count)
+    const whole = kept === count
+    if (!whole) this.leaveOut(count, handles)
+    copyPackets(pool, kept)
+    if (!ingress) copyAllDestinations(pool, kept)
+    const movesContexts = host !== undefined && host.contexts.count !== 0
+    const tag = HELD | (ingress ? ON_INGRESS : 0) | (module << OWNER_SHIFT)
+    let held = 0
+    for (let i = 0; i < kept; i++) {
+      const slot = copies[i]!
+      const place = whole ? i : places[i]!
+      if (slot === 0) {
+        handles[place] = 0 // its destinations found no room
+        continue
+      }
+      if (movesContexts) host.contexts.move(pool, taken[i]!, slot)
+      tags[slot] = tag
+      copies[held++] = slot
+      handles[place] = slot | (generation[slot]! << SLOT_BITS)
+    }
+    this.pins.pinAll(copies, held)
+    if (held !== 0) host?.held(held)
+    return held
+  }
+  private readonly places = new Uint8Array(BURST_MAX)
+
+  // Of `count` packets to be copied, those that found no room get no handle; the others follow each other, and `places` says where they were.
+  private leaveOut(count: number, handles: Float64Array): void {
+    const { originals, copies } = this.pool
     let kept = 0
     for (let i = 0; i < count; i++) {
       if (copies[i] === 0) {
         handles[i] = this.noRoom()
         continue
       }
-      taken[kept] = originals[i]!
-      places[kept] = i
+      originals[kept] = originals[i]!
+      this.places[kept] = i
       copies[kept++] = copies[i]!
     }
-    copyPackets(pool, taken, copies, kept)
-    const { packetId, parent, generation } = pool
-    const movesContexts = host !== undefined && host.contexts.count !== 0
-    for (let i = 0; i < kept; i++) {
-      const from = taken[i]!
-      const slot = copies[i]!
-      packetId[slot] = packetId[from]!
-      parent[slot] = parent[from]!
-      this.begin(slot, HELD, ingress, module)
-      handles[places[i]!] = slot | (generation[slot]! << SLOT_BITS)
-      if (movesContexts) host.contexts.move(pool, from, slot)
-    }
-    const held = ingress ? kept : this.takeDestinations(kept, handles)
-    this.pins.pinAll(copies, held)
-    if (held !== 0) host?.held(held)
-    return held
-  }
-  private readonly taken = new Uint16Array(BURST_MAX)
-  private readonly copies = new Uint16Array(BURST_MAX)
-  private readonly places = new Uint8Array(BURST_MAX)
-
-  // Of packets held on egress; one whose destinations find no room is not held: it is freed, its handle is 0. Returns how many are left, in
-  // `copies`.
-  private takeDestinations(count: number, handles: Float64Array): number {
-    const { pool, taken, copies, places } = this
-    let kept = 0
-    for (let i = 0; i < count; i++) {
-      const slot = copies[i]!
-      copies[kept] = slot
-      if (copyDestinations(pool, slot, taken[i]!)) kept++
-      else {
-        this.pins.begin(slot)
-        this.drop(slot)
-        handles[places[i]!] = 0
-      }
-    }
-    return kept
   }
 
   /** Queues the held packet that `handle` of `module` names, to go on from where it was taken. False if it names none. */
   enqueueHeld(handle: PacketHandle, module: number): boolean {
     const slot = handle & SLOT_MASK
-    if (handle <= 0 || slot < HELD_FIRST || this.state[slot] !== HELD || this.owner[slot] !== module) return false
+    const tag = this.tags[slot]!
+    if (handle <= 0 || (tag & OWNER_AND_STATE) !== (HELD | (module << OWNER_SHIFT))) return false
     if ((slot | (this.pool.generation[slot]! << SLOT_BITS)) !== handle) return false
-    this.enqueue(slot)
+    if ((tag & DRY) !== 0) this.drop(slot)
+    else this.put(slot, tag, (tag & ON_INGRESS) !== 0)
     return true
   }
 
@@ -216,7 +230,7 @@ export class Injections {
     if ((times & (times - 1)) !== 0) return 0
     const counts = new Map<number, number>()
     for (let slot = HELD_FIRST; slot < POOL_SLOTS; slot++)
-      if (this.state[slot] !== 0) counts.set(this.owner[slot]!, (counts.get(this.owner[slot]!) ?? 0) + 1)
+      if (this.stateOf(slot) !== 0) counts.set(this.ownerOf(slot), (counts.get(this.ownerOf(slot)) ?? 0) + 1)
     const [most] = [...counts].sort((a, b) => b[1] - a[1])
     if (most) this.host?.breachOf(most[0], 'ES-056', `keeps ${most[1]} packets and leaves no room for more`)
     return 0
@@ -226,14 +240,14 @@ export class Injections {
   /** As `own` for a packet that has no forwarding context yet. */
   ownBare(slot: number, module: number): PacketHandle {
     const handle = this.own(slot, -1, true, module)
-    this.state[slot] = PacketState.bare
+    this.setState(slot, PacketState.bare)
     return handle
   }
 
   // The clone in `slot` carries the destinations of the packet that it was made from; on egress it is an unchanged one (ES-387).
   private keepDestinations(slot: number, original: number): boolean {
     if (!copyDestinations(this.pool, slot, original)) return false
-    this.preserved[slot] = this.onIngress[slot] === 1 ? 0 : 1
+    if (!this.wasOnIngress(slot)) this.mark(slot, PRESERVED)
     this.pins.pin(slot)
     return true
   }
@@ -248,13 +262,13 @@ export class Injections {
   freeAll(slots: Uint16Array, count: number): void {
     const { pool } = this
     this.pins.unpinAll(slots, count)
-    for (let i = 0; i < count; i++) pool.give(slots[i]!)
+    pool.giveAll(slots, count)
   }
 
   /** The slot that a handle of `module` names, or -1. */
   resolve(handle: PacketHandle, module: number): number {
     const slot = handle & SLOT_MASK
-    if (handle <= 0 || slot < HELD_FIRST || this.state[slot] === 0 || this.owner[slot] !== module) return -1
+    if (handle <= 0 || slot < HELD_FIRST || this.stateOf(slot) === 0 || this.ownerOf(slot) !== module) return -1
     return this.handle(slot) === handle ? slot : -1
   }
 
@@ -262,7 +276,7 @@ export class Injections {
   wrong(handle: PacketHandle): { readonly rule: string; readonly what: string } {
     const slot = handle & SLOT_MASK
     const known = Number.isInteger(handle) && handle > 0 && slot >= HELD_FIRST
-    if (known && this.state[slot] !== 0 && this.handle(slot) === handle)
+    if (known && this.stateOf(slot) !== 0 && this.handle(slot) === handle)
       return { rule: 'ES-064', what: 'the handle of a packet of another module was used' }
     if (known && handle < this.handle(slot) + POOL_SLOTS)
       return { rule: 'ES-066', what: 'the handle of a packet was used that was given away, or taken back' }
@@ -272,35 +286,35 @@ export class Injections {
   /** The slot of a packet that `module` made, with a forwarding context; -1 if the handle names none. */
   ownPacket(handle: PacketHandle, module: number): number {
     const slot = this.resolve(handle, module)
-    return slot >= 0 && this.state[slot] === PacketState.owned ? slot : -1
+    return slot >= 0 && this.stateOf(slot) === PacketState.owned ? slot : -1
   }
 
   /** One of PacketState; 0 for a packet that no module has. */
   stateOf(slot: number): number {
-    return this.state[slot]!
+    return this.tags[slot]! & STATE
   }
 
   setState(slot: number, state: number): void {
-    this.state[slot] = state
+    this.tags[slot] = (this.tags[slot]! & ~STATE) | state
   }
 
   isHeld(slot: number): boolean {
-    return this.state[slot] === PacketState.held
+    return this.stateOf(slot) === HELD
   }
 
   /** The packet's data or source were changed. */
   alter(slot: number): void {
-    this.altered[slot] = 1
+    this.mark(slot, ALTERED)
   }
 
   /** True for a clone of an egress packet with its destinations, data and source as they were. ES-392 */
   isUnchangedClone(slot: number): boolean {
-    return this.preserved[slot] === 1 && this.altered[slot] === 0
+    return (this.tags[slot]! & (PRESERVED | ALTERED)) === PRESERVED
   }
 
   /** True for a packet that a module made, false for one that it held. */
   isOwn(slot: number): boolean {
-    return this.made[slot] === 1
+    return this.has(slot, MADE)
   }
 
   /**
@@ -308,16 +322,14 @@ export class Injections {
    * was taken.
    */
   enqueue(slot: number, indicate = false): void {
-    if (this.dry[slot] === 1) {
-      this.drop(slot)
-      return
-    }
-    const ingress = this.state[slot] === PacketState.held ? this.onIngress[slot] === 1 : !indicate
-    const at = (this.head + this.pending++) & SLOT_MASK
-    this.queue[at] = slot
-    this.queueModule[at] = this.owner[slot]!
-    this.queueIngress[at] = ingress ? 1 : 0
-    this.state[slot] = 0
+    const tag = this.tags[slot]!
+    if ((tag & DRY) !== 0) this.drop(slot)
+    else this.put(slot, tag, (tag & STATE) === HELD ? (tag & ON_INGRESS) !== 0 : !indicate)
+  }
+
+  private put(slot: number, tag: number, ingress: boolean): void {
+    this.queue.put(slot, tag >> OWNER_SHIFT, ingress, (tag & MADE) !== 0)
+    this.tags[slot] = tag & ~STATE
   }
 
   /**
@@ -325,29 +337,17 @@ export class Injections {
    * many, at most `max`. Call only while `pending` is not 0.
    */
   next(slots: Uint16Array, max: number = BURST_MAX): number {
-    const first = this.head
-    let count = 0
-    while (count < max && this.pending > 0) {
-      const at = this.head
-      if (this.queueModule[at] !== this.queueModule[first] || this.queueIngress[at] !== this.queueIngress[first]) break
-      if (this.made[this.queue[at]!] !== this.made[this.queue[first]!]) break
-      slots[count++] = this.queue[at]!
-      this.head = (at + 1) & SLOT_MASK
-      this.pending--
-    }
-    this.module = this.queueModule[first]!
-    this.ingress = this.queueIngress[first] === 1
-    return count
+    return this.queue.next(slots, max)
   }
 
   /** A module has the packet in `slot` from a dry run: it may keep it and let it go, but when it sends it, it is forgotten. */
   withhold(slot: number): void {
-    this.dry[slot] = 1
+    this.mark(slot, DRY)
   }
 
   /** Forgets an owned packet without sending it and frees its slot. */
   drop(slot: number): void {
-    this.state[slot] = 0
+    this.setState(slot, 0)
     this.free(slot)
   }
 
@@ -358,21 +358,23 @@ export class Injections {
   remap(map: (module: number) => number, above: (module: number) => number): void {
     // Below the module above on ingress; on egress that module is the next one to see it.
     const place = (module: number, ingress: boolean): number => above(module) + (ingress ? 0 : 1)
-    for (let i = 0; i < this.pending; i++) {
-      const at = (this.head + i) & SLOT_MASK
-      const module = this.queueModule[at]!
+    this.queue.remap((module, ingress) => {
       const moved = map(module)
-      this.queueModule[at] = moved >= 0 ? moved : place(module, this.queueIngress[at] === 1)
-    }
+      return moved >= 0 ? moved : place(module, ingress)
+    })
     for (const slot of this.inOrder()) {
-      const module = this.owner[slot]!
+      const module = this.ownerOf(slot)
       const moved = map(module)
-      if (moved >= 0) this.owner[slot] = moved
-      else if (this.state[slot] === PacketState.held) {
-        this.owner[slot] = place(module, this.onIngress[slot] === 1)
+      if (moved >= 0) this.setOwner(slot, moved)
+      else if (this.isHeld(slot)) {
+        this.setOwner(slot, place(module, this.wasOnIngress(slot)))
         this.enqueue(slot)
       } else this.drop(slot)
     }
+  }
+
+  private setOwner(slot: number, module: number): void {
+    this.tags[slot] = (this.tags[slot]! & ~(-1 << OWNER_SHIFT)) | (module << OWNER_SHIFT)
   }
 
   /**
@@ -381,12 +383,12 @@ export class Injections {
    */
   surrender(module: number, goOn: boolean, dropped: (slot: number, ingress: boolean) => void): void {
     for (const slot of this.inOrder()) {
-      if (this.owner[slot] !== module) continue
-      if (this.state[slot] === PacketState.held && goOn) {
+      if (this.ownerOf(slot) !== module) continue
+      if (this.isHeld(slot) && goOn) {
         this.enqueue(slot)
         continue
       }
-      if (this.state[slot] === PacketState.held) dropped(slot, this.onIngress[slot] === 1)
+      if (this.isHeld(slot)) dropped(slot, this.wasOnIngress(slot))
       this.drop(slot)
     }
   }
@@ -399,14 +401,14 @@ export class Injections {
     const taken = new Map<number, number>()
     for (const slot of this.inOrder()) {
       if (!this.names(slot, port)) continue
-      const module = this.owner[slot]!
+      const module = this.ownerOf(slot)
       taken.set(module, (taken.get(module) ?? 0) + 1)
-      const held = this.state[slot] === PacketState.held
+      const held = this.isHeld(slot)
       if (held && goOn(module)) {
         this.enqueue(slot)
         continue
       }
-      if (held) this.host?.gaveUp(slot, this.onIngress[slot] === 1, reason)
+      if (held) this.host?.gaveUp(slot, this.wasOnIngress(slot), reason)
       this.drop(slot)
     }
     return taken
@@ -422,27 +424,26 @@ export class Injections {
   // Packets that modules own, in the order in which they were taken.
   private inOrder(): number[] {
     const found: number[] = []
-    for (let slot = HELD_FIRST; slot < POOL_SLOTS; slot++) if (this.state[slot] !== 0) found.push(slot)
+    for (let slot = HELD_FIRST; slot < POOL_SLOTS; slot++) if (this.stateOf(slot) !== 0) found.push(slot)
     return found.sort((a, b) => (this.pool.packetId[a]! - this.pool.packetId[b]!) | 0)
   }
 
   /** True if the held packet was taken on ingress. */
   wasOnIngress(slot: number): boolean {
-    return this.onIngress[slot] === 1
+    return this.has(slot, ON_INGRESS)
   }
 
   /** Packets that modules hold. */
   heldCount(): number {
     let count = 0
-    for (let slot = HELD_FIRST; slot < POOL_SLOTS; slot++) if (this.state[slot] !== 0) count++
+    for (let slot = HELD_FIRST; slot < POOL_SLOTS; slot++) if (this.stateOf(slot) !== 0) count++
     return count
   }
 
   /** Packets that module `module` made and that are not sent yet, or wait to be: a pause is not complete before (ES-056). */
   outstandingOf(module: number): number {
     let count = 0
-    for (let slot = HELD_FIRST; slot < POOL_SLOTS; slot++) if (this.state[slot] !== 0 && this.owner[slot] === module) count++
-    for (let i = 0; i < this.pending; i++) if (this.queueModule[(this.head + i) & SLOT_MASK] === module) count++
-    return count
+    for (let slot = HELD_FIRST; slot < POOL_SLOTS; slot++) if (this.stateOf(slot) !== 0 && this.ownerOf(slot) === module) count++
+    return count + this.queue.countOf(module)
   }
 }

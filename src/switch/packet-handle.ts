@@ -324,7 +324,8 @@ export function fill(pool: PacketPool, slot: number, offset: number, bytes: Uint
     const length = pool.segment[at + 1]!
     const from = Math.max(offset, start)
     const to = Math.min(end, start + length)
-    if (to > from) pool.store.set(bytes.subarray(from - offset, to - offset), pool.segment[at]! - pool.storeBase + (from - start))
+    if (to > from)
+      pool.store.bytes.set(bytes.subarray(from - offset, to - offset), pool.segment[at]! - pool.store.base + (from - start))
     start += length
   }
 }

@@ -9,6 +9,8 @@ import type { PortTable } from './port-table.ts'
 
 // V8 folds constants of a module, not imported ones.
 const { DE_PORT, POOL_SLOTS } = layout
+const SOURCE = 0xffff
+const ENTRIES_SHIFT = 16
 
 // Counts packets of one port in a row. Fields are ordinary ones: they are used per packet.
 class PinRun {
@@ -33,8 +35,8 @@ class PinRun {
 /** Fields are ordinary ones: they are read per packet. */
 export class PacketPins {
   private readonly pool: PacketPool
-  private readonly entries = new Uint16Array(POOL_SLOTS)
-  private readonly source = new Uint16Array(POOL_SLOTS)
+  // Of each packet the source that is pinned, and from ENTRIES_SHIFT on how many of its destinations are.
+  private readonly pinned = new Uint32Array(POOL_SLOTS)
   private readonly sources = new PinRun()
   private readonly targets = new PinRun()
   /** Where pins are counted, once there is a data path. */
@@ -46,36 +48,34 @@ export class PacketPins {
 
   /** The packet in `slot` is a new one and pins nothing. */
   begin(slot: number): void {
-    this.entries[slot] = 0
-    this.source[slot] = 0
+    this.pinned[slot] = 0
   }
 
   /** Pins the source and the committed destinations that are not pinned yet. ES-420 */
   pin(slot: number): void {
-    const { ports, pool } = this
+    const { ports, pool, pinned } = this
     if (ports === undefined) return
+    const before = pinned[slot]! & SOURCE
     const source = pool.sourcePort[slot]!
-    if (source !== this.source[slot]) {
-      if (this.source[slot] !== 0) ports.pin(this.source[slot]!, -1)
+    if (source !== before) {
+      if (before !== 0) ports.pin(before, -1)
       if (source !== 0) ports.pin(source, 1)
-      this.source[slot] = source
     }
     const count = pool.destinationCount[slot]!
-    for (let k = this.entries[slot]!; k < count; k++) ports.pin(destinationAt(pool, slot, k) & DE_PORT, 1)
-    this.entries[slot] = count
+    for (let k = pinned[slot]! >>> ENTRIES_SHIFT; k < count; k++) ports.pin(destinationAt(pool, slot, k) & DE_PORT, 1)
+    pinned[slot] = source | (count << ENTRIES_SHIFT)
   }
 
   /** Pins what the new packets in the first `count` of `slots` name. */
   pinAll(slots: Uint16Array, count: number): void {
-    const { ports, sources, targets, pool } = this
+    const { ports, sources, targets, pool, pinned } = this
     if (ports === undefined) return
     const { sourcePort, destinationCount } = pool
     for (let i = 0; i < count; i++) {
       const slot = slots[i]!
       const source = sourcePort[slot]!
       const entries = destinationCount[slot]!
-      this.source[slot] = source
-      this.entries[slot] = entries
+      pinned[slot] = source | (entries << ENTRIES_SHIFT)
       sources.add(ports, source, 1)
       for (let k = 0; k < entries; k++) targets.add(ports, destinationAt(pool, slot, k) & DE_PORT, 1)
     }
@@ -85,22 +85,24 @@ export class PacketPins {
 
   /** Gives up what the packet pinned. */
   unpin(slot: number): void {
-    const { ports, pool } = this
+    const { ports, pool, pinned } = this
     if (ports === undefined) return
-    if (this.source[slot] !== 0) ports.pin(this.source[slot]!, -1)
-    for (let k = 0; k < this.entries[slot]!; k++) ports.pin(destinationAt(pool, slot, k) & DE_PORT, -1)
-    this.begin(slot)
+    const names = pinned[slot]!
+    if ((names & SOURCE) !== 0) ports.pin(names & SOURCE, -1)
+    for (let k = 0; k < names >>> ENTRIES_SHIFT; k++) ports.pin(destinationAt(pool, slot, k) & DE_PORT, -1)
+    pinned[slot] = 0
   }
 
   /** Gives up what the packets in the first `count` of `slots` pinned. */
   unpinAll(slots: Uint16Array, count: number): void {
-    const { ports, sources, targets, pool } = this
+    const { ports, sources, targets, pool, pinned } = this
     if (ports === undefined) return
     for (let i = 0; i < count; i++) {
       const slot = slots[i]!
-      sources.add(ports, this.source[slot]!, -1)
-      for (let k = 0; k < this.entries[slot]!; k++) targets.add(ports, destinationAt(pool, slot, k) & DE_PORT, -1)
-      this.begin(slot)
+      const names = pinned[slot]!
+      sources.add(ports, names & SOURCE, -1)
+      for (let k = 0; k < names >>> ENTRIES_SHIFT; k++) targets.add(ports, destinationAt(pool, slot, k) & DE_PORT, -1)
+      pinned[slot] = 0
     }
     sources.end(ports)
     targets.end(ports)

@@ -1,0 +1,43 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { FreeSlots } from './free-slots.ts'
+
+const all = (free: FreeSlots): number[] => {
+  const taken: number[] = []
+  for (let slot = free.take(); slot >= 0; slot = free.take()) taken.push(slot)
+  return taken
+}
+
+test('every slot is taken once, in a row, and none when all are', () => {
+  const free = new FreeSlots(64, 256)
+  assert.equal(free.count, 192)
+  assert.deepEqual(
+    all(free),
+    Array.from({ length: 192 }, (_, i) => 64 + i),
+  )
+  assert.equal(free.count, 0)
+  assert.equal(free.take(), -1)
+})
+
+test('what was given back is taken again, the lowest first, before others', () => {
+  const free = new FreeSlots(0, 128)
+  for (let i = 0; i < 100; i++) free.take()
+  for (const slot of [70, 3, 31, 32, 99, 4]) free.give(slot)
+  assert.equal(free.count, 34)
+  assert.deepEqual(
+    Array.from({ length: 8 }, () => free.take()),
+    [3, 4, 31, 32, 70, 99, 100, 101],
+  )
+})
+
+test('packets that leave in the order in which they came use no more slots than are kept at a time', () => {
+  const free = new FreeSlots(0, 8192)
+  const kept: number[] = []
+  let highest = 0
+  for (let burst = 0; burst < 2000; burst++) {
+    for (let i = 0; i < 48; i++) kept.push(free.take())
+    highest = Math.max(highest, ...kept.slice(-48))
+    if (kept.length > 960) for (const slot of kept.splice(0, 48)) free.give(slot)
+  }
+  assert.ok(highest < 1024, `slot ${highest} was taken`)
+})

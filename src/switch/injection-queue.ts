@@ -1,0 +1,65 @@
+// Packets of modules that wait to be sent, in order. An entry is one word: the slot, where the packet joins, and the module that it comes
+// from.
+//
+// The rule it must not break: packets leave in the order in which they were put in (ES-065); nothing is allocated.
+import * as layout from '../kernels/layout.ts'
+
+// V8 folds constants of a module, not imported ones.
+const { POOL_SLOTS } = layout
+const INDEX_MASK = POOL_SLOTS - 1
+const SLOT = 0x3fff
+const INGRESS = 0x4000
+const MADE = 0x8000
+const MODULE_SHIFT = 16
+const REST = (1 << MODULE_SHIFT) - 1
+
+/** Fields are ordinary ones: they are used per packet. */
+export class InjectionQueue {
+  private readonly entries = new Int32Array(POOL_SLOTS)
+  private head = 0
+  /** Packets waiting. */
+  count = 0
+  /** Of the packets that `next` returned: the module they come from, and their direction. */
+  module = -1
+  ingress = true
+
+  /** Puts in the packet in `slot`, which `module` made, or held. */
+  put(slot: number, module: number, ingress: boolean, made: boolean): void {
+    const at = (this.head + this.count++) & INDEX_MASK
+    this.entries[at] = slot | (ingress ? INGRESS : 0) | (made ? MADE : 0) | (module << MODULE_SHIFT)
+  }
+
+  /** Takes the next packets, at most `max`, as long as they come from one place, to `slots`. Returns how many. Not while it is empty. */
+  next(slots: Uint16Array, max: number): number {
+    const { entries, head } = this
+    const first = entries[head]!
+    const most = Math.min(max, this.count)
+    let taken = 0
+    for (; taken < most; taken++) {
+      const entry = entries[(head + taken) & INDEX_MASK]!
+      if (((entry ^ first) & ~SLOT) !== 0) break
+      slots[taken] = entry & SLOT
+    }
+    this.head = (head + taken) & INDEX_MASK
+    this.count -= taken
+    this.module = first >> MODULE_SHIFT
+    this.ingress = (first & INGRESS) !== 0
+    return taken
+  }
+
+  /** The stack changed: packets of each module come from module `place(module, ingress)` now. */
+  remap(place: (module: number, ingress: boolean) => number): void {
+    for (let i = 0; i < this.count; i++) {
+      const at = (this.head + i) & INDEX_MASK
+      const entry = this.entries[at]!
+      this.entries[at] = (entry & REST) | (place(entry >> MODULE_SHIFT, (entry & INGRESS) !== 0) << MODULE_SHIFT)
+    }
+  }
+
+  /** Packets of `module` that wait. */
+  countOf(module: number): number {
+    let count = 0
+    for (let i = 0; i < this.count; i++) if (this.entries[(this.head + i) & INDEX_MASK]! >> MODULE_SHIFT === module) count++
+    return count
+  }
+}
