@@ -26,6 +26,7 @@ const MAP_PRIVATE = 0x02
 const MAP_FIXED = 0x10
 const MAP_ANONYMOUS = 0x20
 const MAP_NORESERVE = 0x4000
+const MADV_HUGEPAGE = 14
 const MADV_DONTDUMP = 16
 const MAP_FAILED = 0xffff_ffff_ffff_ffffn
 
@@ -119,6 +120,11 @@ export const mapAnywhere = (length: number, fd: number, offset: number): number 
 /** Leaves a range out of core dumps: guest memory is the guest's. */
 export const excludeFromDumps = (address: number, length: number): void => {
   sys.madvise(address, length, MADV_DONTDUMP)
+}
+
+/** Asks for huge pages under a range of anonymous memory; a kernel that has none to give goes on with small ones. */
+export const preferHugePages = (address: number, length: number): void => {
+  sys.madvise(address, length, MADV_HUGEPAGE)
 }
 
 /** Removes a mapping. */

@@ -4,7 +4,7 @@
 //
 // The rule it must not break: the memory is reserved once and never grows, and a mapping that goes leaves anonymous pages, never a
 // hole. Allocation happens on the control thread only.
-import { addressOf, closeFd, createMemfd, excludeFromDumps, mapAnonymousFixed, mapFixed } from './files.ts'
+import { addressOf, closeFd, createMemfd, excludeFromDumps, mapAnonymousFixed, mapFixed, preferHugePages } from './files.ts'
 
 const PAGE = 4096
 const WASM_PAGE = 65536
@@ -112,10 +112,19 @@ export class SharedMemory {
   static create(): SharedMemory {
     for (const pages of [65536, 32768, 16384]) {
       try {
-        return new SharedMemory(new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true }))
+        const reserved = new SharedMemory(new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true }))
+        reserved.#preferHugePages()
+        return reserved
       } catch {}
     }
     throw new Error('cannot reserve 1 GiB of address space for the switch: raise the limit on address space (ulimit -v)')
+  }
+
+  // The arrays of a packet pool, its store and the lists of ports stand in some hundred small pages: more than a processor keeps the
+  // addresses of. What is allocated is written at once, so that huge pages take no more memory.
+  #preferHugePages(): void {
+    const skipped = (HUGE_PAGE - (this.base % HUGE_PAGE)) % HUGE_PAGE
+    preferHugePages(this.base + skipped, this.u8.length - HUGE_PAGE)
   }
 
   /** The same memory in another thread; it must not allocate there. */
