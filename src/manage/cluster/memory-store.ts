@@ -67,6 +67,8 @@ export class MemoryBucket {
   readonly clock: VirtualClock
   /** Bytes of keys and values that fit. */
   maxBytes = Number.POSITIVE_INFINITY
+  /** False: servers choose a leader, and take no writes meanwhile. */
+  isLed = true
   /** What was ever written, and told to watchers: for who counts. */
   writes = 0
   told = 0
@@ -153,7 +155,7 @@ export class MemoryConnection implements SharedStore {
       return
     }
     clock.after(this.#delayMs(), () => {
-      if (epoch !== this.#epoch) return lost()
+      if (epoch !== this.#epoch || !this.#bucket.isLed) return lost()
       const result = this.#bucket.put(key, value, expected)
       clock.after(this.#delayMs(), () => (epoch === this.#epoch ? answer(result) : lost()))
     })

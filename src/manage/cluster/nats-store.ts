@@ -15,22 +15,40 @@ import {
   jetstreamManager,
 } from '@nats-io/jetstream'
 import { Kvm } from '@nats-io/kv'
-import { type Authenticator, connect, headers, type NatsConnection } from '@nats-io/transport-node'
+import { type Authenticator, connect, errors, headers, type NatsConnection } from '@nats-io/transport-node'
 import { ClusterError } from './cluster-error.ts'
 import { bucketOf } from './keys.ts'
 import { RECORD_BYTES_MAX } from './records.ts'
 import type { SharedEntry, SharedStore, StoreWatcher, WriteRefusal, WriteResult } from './shared-store.ts'
 
 const CONNECT_TIMEOUT_MS = 10_000
-const WRITE_TIMEOUT_MS = 5000
-const RECONNECT_WAIT_MS = 500
-const RECONNECT_JITTER_MS = 500
+/** Longer than a write takes anywhere, and shorter than the servers need to choose a leader: what was on its way to one that died is over by then. */
+const WRITE_TIMEOUT_MS = 2500
+const RECONNECT_WAIT_MS = 300
+const RECONNECT_JITTER_MS = 300
 const PING_MS = 2000
 const CLOSE_WAIT_MS = 1000
 const PINGS_MISSED_MAX = 2
-const REWATCH_MS = 1000
 /** A watch that says nothing for twice this long is begun anew: it was led by a server that is gone, whatever the connection does. */
-const HEARTBEAT_MS = 2000
+const HEARTBEAT_MS = 1000
+/** Wait before the watch is begun anew: at least this, and up to as much again, so that not all hosts ask at once. */
+const REWATCH_MS = 150
+/**
+ * How long servers may take to answer a new watch. Servers without a leader say nothing, and a question that they got then is lost: it is asked again
+ * soon, at first; after as many tries as an election may take, only as often as a slow answer may need.
+ */
+const ASK_FIRST_MS = 500
+const ASK_MS = 1500
+const ASK_SLOW_MS = 5000
+const ASKS_SOON = 12
+/** Unanswered questions after which another server is asked: this one may be cut off from the others. */
+const ASKS_PER_SERVER = 8
+/**
+ * Tries to begin a watch at a stream that has a leader. A watch is led by any server that has the stream, for some time even by one that has just died:
+ * then nobody answers, and the next try may have better luck. Each is given half as much time again.
+ */
+const BEGIN_TRIES = 6
+const BEGIN_MS = 500
 /** Entries that the server sends ahead of what was read. */
 const AHEAD_MAX = 1000
 const BUCKET_BYTES_MAX = 256 * 1024 * 1024
@@ -55,8 +73,8 @@ export class NatsStore implements SharedStore {
   readonly #connection: NatsConnection
   readonly #stream: string
   readonly #subject: string
-  #client: JetStreamClient | null = null
-  #manager: JetStreamManager | null = null
+  readonly #client: JetStreamClient
+  readonly #manager: JetStreamManager
   #watcher: StoreWatcher | null = null
   #messages: ConsumerMessages | null = null
   /** Identity of the bucket: another one begins to count anew. */
@@ -64,11 +82,15 @@ export class NatsStore implements SharedStore {
   #last = 0
   #isUp = true
   #round = 0
+  /** Times that a new watch was asked for since one last began. */
+  #asked = 0
   #closed = false
   #retry: NodeJS.Timeout | undefined
 
-  private constructor(connection: NatsConnection, network: string) {
+  private constructor(connection: NatsConnection, manager: JetStreamManager, network: string) {
     this.#connection = connection
+    this.#client = jetstream(connection, { timeout: WRITE_TIMEOUT_MS })
+    this.#manager = manager
     this.#stream = `KV_${bucketOf(network)}`
     this.#subject = `$KV.${bucketOf(network)}.`
   }
@@ -80,9 +102,8 @@ export class NatsStore implements SharedStore {
   static async open(options: NatsStoreOptions): Promise<NatsStore> {
     const connection = await connectNats(options)
     try {
-      const store = new NatsStore(connection, options.network)
-      store.#client = jetstream(connection, { timeout: WRITE_TIMEOUT_MS })
-      store.#manager = await jetstreamManager(connection, { checkAPI: false, timeout: WRITE_TIMEOUT_MS })
+      const manager = await jetstreamManager(connection, { checkAPI: false, timeout: ASK_SLOW_MS })
+      const store = new NatsStore(connection, manager, options.network)
       await store.#findBucket(options)
       void store.#followConnection()
       return store
@@ -103,7 +124,7 @@ export class NatsStore implements SharedStore {
       const first = await this.#publish(key, value, expected)
       if (first.done || first.code !== 'changed' || expected !== 0) return first
       // What was deleted stands there as a mark, whose revision the server wants to hear.
-      const mark = await this.#manager!.streams.getMessage(this.#stream, { last_by_subj: this.#subject + key })
+      const mark = await this.#manager.streams.getMessage(this.#stream, { last_by_subj: this.#subject + key })
       if (mark === null || !isMark(mark.header.get('KV-Operation'))) return first
       return await this.#publish(key, value, mark.seq)
     } catch (error) {
@@ -124,7 +145,7 @@ export class NatsStore implements SharedStore {
     const marks = headers()
     if (value === null) marks.set('KV-Operation', 'DEL')
     try {
-      const { seq } = await this.#client!.publish(this.#subject + key, value ?? '', {
+      const { seq } = await this.#client.publish(this.#subject + key, value ?? '', {
         expect: { lastSubjectSequence: expected },
         timeout: WRITE_TIMEOUT_MS,
         ...(value === null ? { headers: marks } : {}),
@@ -137,7 +158,7 @@ export class NatsStore implements SharedStore {
 
   async #findBucket({ network, replicas }: NatsStoreOptions): Promise<void> {
     try {
-      this.#made = (await this.#manager!.streams.info(this.#stream)).created
+      this.#made = (await this.#manager.streams.info(this.#stream)).created
       return
     } catch (error) {
       const code = apiCode(error)
@@ -150,14 +171,14 @@ export class NatsStore implements SharedStore {
     }
     const servers = this.#connection.info?.connect_urls?.length ?? 1
     try {
-      await new Kvm(this.#client!).create(bucketOf(network), {
+      await new Kvm(this.#client).create(bucketOf(network), {
         history: 1,
         replicas: replicas ?? (servers >= 3 ? 3 : 1),
         max_bytes: BUCKET_BYTES_MAX,
         maxValueSize: RECORD_BYTES_MAX,
         description: `vmswitch network ${network}`,
       })
-      this.#made = (await this.#manager!.streams.info(this.#stream)).created
+      this.#made = (await this.#manager.streams.info(this.#stream)).created
     } catch (error) {
       throw joinError(error, `there is no network "${network}" yet, and it can not be made`)
     }
@@ -187,32 +208,52 @@ export class NatsStore implements SharedStore {
     this.#messages?.stop()
     this.#messages = null
     try {
-      const { state, created } = await this.#manager!.streams.info(this.#stream)
+      const timeout = answerTime(this.#asked++)
+      const { state, created } = await (await jetstreamManager(this.#connection, { checkAPI: false, timeout })).streams.info(
+        this.#stream,
+      )
       if (isOld()) return
       const isSame = created === this.#made && this.#last > 0 && state.last_seq >= this.#last
       this.#made = created
       if (!isSame) this.#last = 0
-      const consumer = await this.#client!.consumers.get(this.#stream, {
-        filter_subjects: `${this.#subject}>`,
-        ...(isSame
-          ? { deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: this.#last + 1 }
-          : { deliver_policy: DeliverPolicy.LastPerSubject }),
-      })
-      if (isOld()) return
+      const consumer = await this.#consumer(isSame, isOld)
+      if (consumer === null) return
       this.#isUp = true
+      this.#asked = 0
       this.#watcher.connected(true, '')
       this.#watcher.begin(isSame ? 'rest' : 'whole')
       await this.#listen(consumer, isOld, isSame ? this.#last >= state.last_seq : state.messages === 0)
-      return // another round has begun, or comes with the connection
+      if (isOld()) return // another round has begun, or comes with the connection
     } catch (error) {
       if (isOld()) return
-      this.#gone(`the network can't be heard: ${(error as Error).message}`)
+      // A watch that ends is no news yet, if another one begins at once.
+      if (this.#asked > 0) this.#gone(`the network can't be heard: ${(error as Error).message}`)
     }
     if (this.#closed || this.#connection.isClosed()) return
-    this.#retry = setTimeout(() => void this.#rewatch(), REWATCH_MS)
+    if (this.#asked > 0 && this.#asked % ASKS_PER_SERVER === 0) await this.#connection.reconnect().catch(() => undefined)
+    else this.#retry = setTimeout(() => void this.#rewatch(), REWATCH_MS * (1 + Math.random()))
   }
 
-  /** Hands on what comes, in batches, until the connection goes or another round begins. Throws if the server ends it, or falls silent. */
+  /** A new consumer of the rest, or of all; null: another round has begun. */
+  async #consumer(isSame: boolean, isOld: () => boolean): Promise<Consumer | null> {
+    for (let tries = 0; ; tries++) {
+      try {
+        const client = jetstream(this.#connection, { timeout: BEGIN_MS * 1.5 ** tries })
+        const consumer = await client.consumers.get(this.#stream, {
+          filter_subjects: `${this.#subject}>`,
+          ...(isSame
+            ? { deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: this.#last + 1 }
+            : { deliver_policy: DeliverPolicy.LastPerSubject }),
+        })
+        return isOld() ? null : consumer
+      } catch (error) {
+        if (isOld()) return null
+        if (!(error instanceof errors.TimeoutError) || tries + 1 === BEGIN_TRIES) throw error
+      }
+    }
+  }
+
+  /** Hands on what comes, in batches, until the connection goes, another round begins, or the server ends it or falls silent. */
   async #listen(consumer: Consumer, isOld: () => boolean, isEmpty: boolean): Promise<void> {
     let batch: SharedEntry[] = []
     let isSynced = isEmpty
@@ -245,7 +286,6 @@ export class NatsStore implements SharedStore {
       if (message.info.pending === 0) isLast = true
       if (batch.length >= AHEAD_MAX) hand()
     }
-    if (!isOld()) throw new Error('the NATS server ended the watch, or fell silent')
   }
 
   #entryOf(message: JsMsg): SharedEntry {
@@ -255,8 +295,13 @@ export class NatsStore implements SharedStore {
 }
 
 async function stopWhenSilent(messages: ConsumerMessages): Promise<void> {
-  for await (const { type } of messages.status()) if (type === 'heartbeats_missed') messages.stop()
+  for await (const { type } of messages.status())
+    if (type === 'heartbeats_missed' || type === 'consumer_not_found' || type === 'no_responders') messages.stop()
 }
+
+/** Milliseconds for the answer to a question that was asked in vain `asked` times. */
+const answerTime = (asked: number): number =>
+  asked >= ASKS_SOON ? ASK_SLOW_MS : Math.min(ASK_MS, ASK_FIRST_MS * 2 ** Math.min(asked, 4))
 
 async function connectNats({ servers, host, tls, ca, authenticator }: NatsStoreOptions): Promise<NatsConnection> {
   try {

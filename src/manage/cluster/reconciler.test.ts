@@ -245,6 +245,21 @@ test('a full bucket refuses what is new, says so once, and takes it when there i
   assert.equal(state(a, 'x'), 'held')
 })
 
+test('servers that were long without a leader have all changes two seconds after they have one', () => {
+  const { clock, bucket, host } = world()
+  const a = host('a', [port('x')])
+  const b = host('b')
+  clock.run(1000)
+  bucket.isLed = false
+  a.setPorts([port('x'), port('y'), port('z')])
+  clock.run(25_000)
+  assert.equal(lookups(b).length, 1)
+  bucket.isLed = true
+  clock.run(2000)
+  assert.equal(lookups(b).length, 3)
+  assert.equal(a.reconciler.standing, 'joined')
+})
+
 test('a host that can not read what comes is behind, and calls nobody lost', () => {
   const { clock, host } = world()
   const a = host('a', [port('x')])

@@ -15,6 +15,8 @@ import { ClusterView, thingsOf } from './view.ts'
 export const WRITES_AT_ONCE = 256
 const RETRY_MS = 200
 const RETRY_MAX_MS = 30_000
+/** The same for what only did not get through: servers that choose a leader take writes again soon. */
+const UNREACHED_MAX_MS = 1600
 
 export interface ReconcilerOptions {
   readonly host: string
@@ -182,7 +184,7 @@ export class Reconciler {
     this.#planAgain = true
     this.#pending.delete(key)
     const before = this.#retries.get(key)?.waitMs ?? RETRY_MS / 2
-    const waitMs = Math.min(RETRY_MAX_MS, before * 2)
+    const waitMs = Math.min(result.code === 'unreachable' ? UNREACHED_MAX_MS : RETRY_MAX_MS, before * 2)
     this.#retries.set(key, { atMs: nowMs + waitMs, waitMs })
     if (before === RETRY_MS / 2 && (result.code === 'full' || result.code === 'not-permitted'))
       this.#tell(result.code === 'full' ? 'network-full' : 'network-not-permitted', `${key}: ${result.message}`)
