@@ -50,6 +50,10 @@ export const DropReason = {
   overlayCriticalOption: 45,
   overlayNoNextHop: 46,
   virtualSubnet: 47,
+  overlayNoRoute: 48,
+  overlayNoNeighbour: 49,
+  overlayHopsUsedUp: 50,
+  overlayToRouter: 51,
 } as const
 
 export type DropReason = number
@@ -108,4 +112,8 @@ export const dropReasonNames: readonly string[] = [
   'overlay-critical-option',
   'overlay-no-next-hop',
   'virtual-subnet',
+  'overlay-no-route',
+  'overlay-no-neighbour',
+  'overlay-hops-used-up',
+  'overlay-to-router',
 ]

@@ -2,14 +2,15 @@
 // sent to every peer (RFC 826, RFC 5227, RFC 4861, RFC 4862).
 //
 // The rule it must not break: only a well-formed question of one station about another one, which a record knows, is answered. Detection of
-// duplicates, announcements, questions to one station and what is malformed go on as they came; what asks too often is refused, for
-// an answer is cheaper than the flood that it saves.
+// duplicates, announcements, questions to one station and what is malformed go on as they came, but for those to the router, which has no
+// other voice; what asks too often is refused, for an answer is cheaper than the flood that it saves.
 import { MAC_BYTES } from '../../packet/addresses.ts'
 import { get16, put16 } from '../../packet/bytes.ts'
 import { transportChecksum } from '../../packet/checksum.ts'
+import { PortRates } from './port-rates.ts'
 
-/** What the records know of an address. */
-export const KnownAs = { nobody: 0, station: 1, router: 2 } as const
+/** What is known of an address: whose it is. `local`: of a guest of this switch, which answers for itself. */
+export const KnownAs = { nobody: 0, station: 1, router: 2, local: 3 } as const
 export type KnownAs = (typeof KnownAs)[keyof typeof KnownAs]
 
 /** Where the answers come from. */
@@ -66,12 +67,7 @@ export class AddressAnswers {
   answered = 0
   refused = 0
   private readonly addresses: CustomerAddresses
-  private readonly nowMs: () => number
-  private readonly perMs: number
-  private readonly burst: number
-  // Answers that each port has left, and when that was so. A port that never asked has a full measure.
-  private readonly left: Float64Array
-  private readonly at: Float64Array
+  private readonly rates: PortRates
   private readonly mac = new Uint8Array(MAC_BYTES)
 
   constructor(
@@ -79,11 +75,7 @@ export class AddressAnswers {
     { addresses, nowMs }: { readonly addresses: CustomerAddresses; readonly nowMs: () => number },
   ) {
     this.addresses = addresses
-    this.nowMs = nowMs
-    this.perMs = perSecond / 1000
-    this.burst = burst
-    this.left = new Float64Array(ports + 1).fill(burst)
-    this.at = new Float64Array(ports + 1)
+    this.rates = new PortRates({ ports, perSecond, burst }, { nowMs })
   }
 
   /**
@@ -98,7 +90,7 @@ export class AddressAnswers {
     if ((frame[start + MAC_BYTES]! & 1) !== 0) return NO_QUESTION // no station sends from a group
     const length = type === ARP ? this.arp(frame, start, vsid, out, outAt) : this.neighbour(frame, start, end, vsid, out, outAt)
     if (length === NO_QUESTION) return NO_QUESTION
-    if (!this.mayAnswer(port)) {
+    if (!this.rates.take(port)) {
       this.refused++
       return TOO_MANY_QUESTIONS
     }
@@ -106,24 +98,17 @@ export class AddressAnswers {
     return length
   }
 
-  private mayAnswer(port: number): boolean {
-    const now = this.nowMs()
-    const left = Math.min(this.burst, this.left[port]! + Math.max(0, now - this.at[port]!) * this.perMs)
-    this.at[port] = now
-    this.left[port] = left < 1 ? left : left - 1
-    return left >= 1
-  }
-
   private arp(frame: Uint8Array, start: number, vsid: number, out: Uint8Array, outAt: number): number {
     const arp = start + ETHERNET
-    for (let i = 0; i < MAC_BYTES; i++) {
-      if (frame[start + i] !== 0xff) return NO_QUESTION // asks one station, which answers for itself
-      if (frame[arp + 8 + i] !== frame[start + MAC_BYTES + i]) return NO_QUESTION
-    }
     for (let i = 0; i < REQUEST_HEADER.length; i++) if (frame[arp + i] !== REQUEST_HEADER[i]) return NO_QUESTION
-    if (isZero(frame, arp + 14, 4)) return NO_QUESTION // a probe for duplicates (RFC 5227 2.1.1)
+    if (!same(frame, arp + 8, frame, start + MAC_BYTES, MAC_BYTES)) return NO_QUESTION
     if (same(frame, arp + 14, frame, arp + 24, 4)) return NO_QUESTION // an announcement
-    if (this.addresses.stationOf(vsid, frame, arp + 24, 4, this.mac, 0) === KnownAs.nobody) return NO_QUESTION
+    const known = this.addresses.stationOf(vsid, frame, arp + 24, 4, this.mac, 0)
+    if (known === KnownAs.nobody || known === KnownAs.local) return NO_QUESTION
+    if (known !== KnownAs.router) {
+      if (!isBroadcast(frame, start)) return NO_QUESTION // asks one station, which answers for itself
+      if (isZero(frame, arp + 14, 4)) return NO_QUESTION // a probe for duplicates (RFC 5227 2.1.1)
+    }
     if (same(this.mac, 0, frame, start + MAC_BYTES, MAC_BYTES)) return NO_QUESTION
     this.ethernet(frame, start, ARP, out, outAt)
     const reply = outAt + ETHERNET
@@ -138,7 +123,9 @@ export class AddressAnswers {
   private neighbour(frame: Uint8Array, start: number, end: number, vsid: number, out: Uint8Array, outAt: number): number {
     if (!isSolicitation(frame, start, end)) return NO_QUESTION
     const known = this.addresses.stationOf(vsid, frame, start + TARGET, 16, this.mac, 0)
-    if (known === KnownAs.nobody || same(this.mac, 0, frame, start + MAC_BYTES, MAC_BYTES)) return NO_QUESTION
+    if (known === KnownAs.nobody || known === KnownAs.local) return NO_QUESTION
+    if (known !== KnownAs.router && (frame[start]! & 1) === 0) return NO_QUESTION
+    if (same(this.mac, 0, frame, start + MAC_BYTES, MAC_BYTES)) return NO_QUESTION
     this.ethernet(frame, start, IPV6, out, outAt)
     const ip = outAt + IP
     out.fill(0, ip, outAt + ANSWER_BYTES_MAX)
@@ -166,7 +153,7 @@ export class AddressAnswers {
   }
 }
 
-// RFC 4861 7.1.1: whether this is a valid neighbour solicitation of a station with an address, asked of the target's group.
+// RFC 4861 7.1.1: whether this is a valid neighbour solicitation of a station with an address, asked of the target or of its group.
 function isSolicitation(frame: Uint8Array, start: number, end: number): boolean {
   const ip = start + IP
   const icmp = start + ICMP
@@ -176,8 +163,12 @@ function isSolicitation(frame: Uint8Array, start: number, end: number): boolean 
   if (frame[icmp] !== SOLICITATION || frame[icmp + 1] !== 0) return false
   if (frame[ip + 8] === 0xff || frame[start + TARGET] === 0xff) return false
   if (isZero(frame, ip + 8, 16)) return false // detection of duplicates (RFC 4862 5.4.2)
-  if (!same(frame, ip + 24, SOLICITED_NODE, 0, SOLICITED_NODE.length)) return false
-  if (!same(frame, ip + 37, frame, start + TARGET + 13, 3)) return false
+  if ((frame[start]! & 1) === 0) {
+    if (!same(frame, ip + 24, frame, start + TARGET, 16)) return false
+  } else {
+    if (!same(frame, ip + 24, SOLICITED_NODE, 0, SOLICITED_NODE.length)) return false
+    if (!same(frame, ip + 37, frame, start + TARGET + 13, 3)) return false
+  }
   if (same(frame, ip + 8, frame, start + TARGET, 16)) return false // about itself
   for (let at = start + OPTIONS; at < last; ) {
     const length = at + 1 < last ? frame[at + 1]! * 8 : 0
@@ -186,6 +177,11 @@ function isSolicitation(frame: Uint8Array, start: number, end: number): boolean 
     at += length
   }
   return transportChecksum(frame, ip, ICMPV6, icmp, last) === 0
+}
+
+function isBroadcast(frame: Uint8Array, at: number): boolean {
+  for (let i = 0; i < MAC_BYTES; i++) if (frame[at + i] !== 0xff) return false
+  return true
 }
 
 function isZero(bytes: Uint8Array, at: number, length: number): boolean {

@@ -1,5 +1,6 @@
-// Which station of a virtual subnet has an IP address, from the look-up records: what ARP and neighbour discovery are answered from. One
-// per processor; the control thread's changes come to it as they come to the data path.
+// Which station of a virtual subnet has an IP address, from the look-up records, the addresses of ports, and the router's: what ARP and
+// neighbour discovery are answered from, and routed packets directed. One per processor; the control thread's changes come to it as they
+// come to the data path.
 //
 // The rule it must not break: a look-up allocates nothing and ends, however addresses were chosen: the table is at most half full, and
 // where an address stands depends on a number that nobody outside knows.
@@ -11,10 +12,15 @@ const CAPACITY_MIN = 64
 /** Words of an entry: virtual subnet (0: free), address (an IPv4 one is mapped into IPv6). */
 const WORDS = 5
 const MAPPED = 0xffff
+/** Who keeps an address that others are said to have too, by kind. */
+const RANK = { [KnownAs.nobody]: 0, [KnownAs.station]: 1, [KnownAs.local]: 2, [KnownAs.router]: 3 } as Readonly<
+  Record<number, number>
+>
 
 export class CustomerAddressTable implements CustomerAddresses {
   private entries = new Uint32Array(CAPACITY_MIN * WORDS)
   private macs = new Uint8Array(CAPACITY_MIN * MAC_BYTES)
+  private kinds = new Uint8Array(CAPACITY_MIN)
   private mask = CAPACITY_MIN - 1
   private used = 0
   private readonly seed: number
@@ -30,23 +36,27 @@ export class CustomerAddressTable implements CustomerAddresses {
     return this.used
   }
 
-  /** The station with `mac` has the address in `bytes` (4 or 16 octets) in virtual subnet `vsid`, which nobody else has then. */
-  set(vsid: number, bytes: Uint8Array, mac: Uint8Array): void {
+  /**
+   * The station with `mac` has the address in `bytes` (4 or 16 octets) in virtual subnet `vsid`, which nobody else has then. An address
+   * of the router stays the router's, and one of a port here that port's, whatever records say.
+   */
+  set(vsid: number, bytes: Uint8Array, mac: Uint8Array, kind: KnownAs = KnownAs.station): void {
     if (2 * (this.used + 1) > this.mask) this.grow()
     this.readKey(vsid, bytes, 0, bytes.length)
     const at = this.find()
     if (this.entries[at * WORDS] === 0) {
       this.entries.set(this.key, at * WORDS)
       this.used++
-    }
+    } else if (RANK[this.kinds[at]!]! > RANK[kind]) return
     this.macs.set(mac, at * MAC_BYTES)
+    this.kinds[at] = kind
   }
 
   /** Forgets the address; with `mac`, only if it is that station's. */
-  remove(vsid: number, bytes: Uint8Array, mac?: Uint8Array): void {
+  remove(vsid: number, bytes: Uint8Array, mac?: Uint8Array, kind: KnownAs = KnownAs.station): void {
     this.readKey(vsid, bytes, 0, bytes.length)
     const at = this.find()
-    if (this.entries[at * WORDS] === 0) return
+    if (this.entries[at * WORDS] === 0 || this.kinds[at] !== kind) return
     for (let i = 0; mac !== undefined && i < MAC_BYTES; i++) if (this.macs[at * MAC_BYTES + i] !== mac[i]) return
     this.free(at)
     this.used--
@@ -58,7 +68,7 @@ export class CustomerAddressTable implements CustomerAddresses {
     const found = this.find()
     if (this.entries[found * WORDS] === 0) return KnownAs.nobody
     for (let i = 0; i < MAC_BYTES; i++) mac[macAt + i] = this.macs[found * MAC_BYTES + i]!
-    return KnownAs.station
+    return this.kinds[found] as KnownAs
   }
 
   private readKey(vsid: number, bytes: Uint8Array, at: number, length: number): void {
@@ -94,23 +104,25 @@ export class CustomerAddressTable implements CustomerAddresses {
 
   // What stands behind moves up, so that no gap cuts it off from its home.
   private free(hole: number): void {
-    const { entries, macs, mask } = this
+    const { entries, macs, kinds, mask } = this
     let gap = hole
     for (let at = (gap + 1) & mask; entries[at * WORDS] !== 0; at = (at + 1) & mask) {
       const home = this.home(entries, at * WORDS)
       if (((at - home) & mask) < ((at - gap) & mask)) continue
       entries.copyWithin(gap * WORDS, at * WORDS, (at + 1) * WORDS)
       macs.copyWithin(gap * MAC_BYTES, at * MAC_BYTES, (at + 1) * MAC_BYTES)
+      kinds[gap] = kinds[at]!
       gap = at
     }
     entries.fill(0, gap * WORDS, (gap + 1) * WORDS)
   }
 
   private grow(): void {
-    const { entries, macs } = this
+    const { entries, macs, kinds } = this
     const capacity = 2 * (this.mask + 1)
     this.entries = new Uint32Array(capacity * WORDS)
     this.macs = new Uint8Array(capacity * MAC_BYTES)
+    this.kinds = new Uint8Array(capacity)
     this.mask = capacity - 1
     for (let old = 0; old < entries.length; old += WORDS) {
       if (entries[old] === 0) continue
@@ -118,6 +130,7 @@ export class CustomerAddressTable implements CustomerAddresses {
       const at = this.find()
       this.entries.set(this.key, at * WORDS)
       this.macs.set(macs.subarray((old / WORDS) * MAC_BYTES, (old / WORDS + 1) * MAC_BYTES), at * MAC_BYTES)
+      this.kinds[at] = kinds[old / WORDS]!
     }
   }
 }

@@ -11,10 +11,12 @@ import { trafficClassOf } from '../../packet/tunnel.ts'
 import type { MacTable } from '../mac-table.ts'
 import { PortFlag, type PortTable } from '../port-table.ts'
 import { NO_QUESTION } from './address-answers.ts'
+import { IcmpError } from './icmp-errors.ts'
 import type { OverlaySender } from './overlay-sender.ts'
 import type { OverlayPathOwner, OverlayTables } from './overlay-tables.ts'
 import { GROUP_PEER, type OverlayPeers } from './peers.ts'
 import { Flooding } from './plan.ts'
+import { isRouter, Router } from './router.ts'
 import type { OverlaySubnets } from './subnets.ts'
 import { encapsulate, flowOf, isSuperFrame } from './tunnel-fields.ts'
 
@@ -36,6 +38,7 @@ export class Outbound {
   private readonly subnets: OverlaySubnets
   private readonly owner: OverlayPathOwner
   private readonly sender: OverlaySender
+  private readonly router: Router
 
   constructor(tables: OverlayTables, sender: OverlaySender) {
     this.tables = tables
@@ -46,6 +49,7 @@ export class Outbound {
     this.subnets = tables.subnets
     this.owner = tables.owner
     this.sender = sender
+    this.router = new Router(tables)
   }
 
   /** ES-565, ES-569: the packet at position `i` came from `source`, a port in a virtual subnet. */
@@ -63,6 +67,10 @@ export class Outbound {
         return
       }
     }
+    if (isRouter(tables.low, tables.high) && this.router.serves(subnet)) {
+      owner.refuse(batch, i, DropReason.macSpoofing, source)
+      return
+    }
     if ((tables.high & 1) === 0) this.macs.learn(tables.low, tables.high, subnet, source, tables.second)
     tables.addressAt(at)
     const { low, high } = tables
@@ -73,7 +81,60 @@ export class Outbound {
     }
     const type = this.pool.etherType[slot]!
     if ((type === ARP || type === IPV6) && tables.customers.size !== 0 && this.answered(batch, i, slot, source)) return
-    this.direct(batch, i, slot, source, subnet, low, high)
+    if (isRouter(low, high) && this.router.serves(subnet)) this.route(batch, i, slot, source, subnet, at)
+    else this.direct(batch, i, slot, source, subnet, low, high)
+  }
+
+  // A frame for the router: on to the subnet of the routing domain that has its destination.
+  private route(batch: Batch, i: number, slot: number, source: number, subnet: number, at: number): void {
+    const { router, pool, owner, tables, ports } = this
+    const reason = router.judge(slot, at, subnet)
+    if (reason !== DropReason.none) {
+      this.refuseRouted(batch, i, slot, source, subnet, reason, router.error)
+      return
+    }
+    if (router.isEcho) {
+      router.turnRound(slot, at)
+      owner.parse(slot)
+      tables.give(slot, source)
+      return
+    }
+    const target = this.macs.lookup(router.low, router.high, router.subnet)
+    const isHere = target >= 0 && target < ports.ports
+    if (target < 0 || (isHere && this.subnets.ofPort[target] !== router.subnet)) {
+      this.refuseRouted(batch, i, slot, source, subnet, DropReason.overlayNoNeighbour, IcmpError.nobodyThere)
+      return
+    }
+    if (target === source) {
+      owner.refuse(batch, i, DropReason.hairpin, source)
+      return
+    }
+    const peer = target - ports.ports
+    if (!isHere && this.packetBytes(slot) > tables.mtuTo(peer)) {
+      this.sender.tell(slot, IcmpError.tooBig, tables.mtuTo(peer), router.source(slot, subnet))
+      owner.refuse(batch, i, DropReason.overlayTooBig, source)
+      return
+    }
+    router.pass(slot, at)
+    pool.vsid[slot] = router.vsid
+    owner.routed?.(slot, router.vsid)
+    if (isHere) tables.give(slot, target)
+    else this.tunnel(batch, i, slot, peer)
+  }
+
+  // `error`: an IcmpError that the sender is told, or -1.
+  private refuseRouted(
+    batch: Batch,
+    i: number,
+    slot: number,
+    source: number,
+    subnet: number,
+    reason: number,
+    error: number,
+  ): void {
+    const from = this.router.source(slot, subnet)
+    if (error >= 0 && from !== undefined) this.sender.tell(slot, error as IcmpError, 0, from)
+    this.owner.refuse(batch, i, reason, source)
   }
 
   // By the destination's address (`low`, `high`: as MacKey words); who sends it has been checked.

@@ -6,13 +6,15 @@ import type { PacketPool } from '../../ndis/pool.ts'
 import type { Injections } from '../injections.ts'
 import type { PortTable } from '../port-table.ts'
 import { AddressAnswers, ANSWER_BYTES_MAX, type CustomerAddresses, NO_QUESTION } from './address-answers.ts'
-import { TOO_BIG_BYTES_MAX, tooBigMessage } from './too-big.ts'
+import { ICMP_ERROR_BYTES_MAX, IcmpError, icmpError } from './icmp-errors.ts'
+import { PortRates } from './port-rates.ts'
 
 // V8 folds a module's own constants into the code and loads imported ones at each use: these are per packet.
 const { DE_PRESERVE_PRIORITY, DE_PRESERVE_VLAN, HEADER_COPY, HEADER_STRIDE, PF_TAGGED } = layout
 const KEEP_ALL = DE_PRESERVE_VLAN | DE_PRESERVE_PRIORITY
-/** Messages to guests about packets that do not fit, per second of a processor. */
-const MESSAGES_PER_SECOND = 200
+/** Messages to a port about packets that go no further, per second of a processor, and at once. */
+const MESSAGES_PER_SECOND = 100
+const MESSAGES_AT_ONCE = 50
 
 export interface OverlaySenderComponents {
   readonly pool: PacketPool
@@ -28,30 +30,28 @@ export class OverlaySender {
   private readonly components: OverlaySenderComponents
   private readonly pool: PacketPool
   private readonly answers: AddressAnswers
-  private readonly message = new Uint8Array(Math.max(TOO_BIG_BYTES_MAX, ANSWER_BYTES_MAX))
-  private messagesLeft = 0
+  private readonly messages: PortRates
+  private readonly message = new Uint8Array(Math.max(ICMP_ERROR_BYTES_MAX, ANSWER_BYTES_MAX))
 
   constructor(components: OverlaySenderComponents) {
     const { pool, ports, nowMs, addresses } = components
     this.components = components
     this.pool = pool
     this.answers = new AddressAnswers({ ports: ports.ports }, { addresses, nowMs })
-  }
-
-  /** To be called once a second. */
-  nextSecond(): void {
-    this.messagesLeft = MESSAGES_PER_SECOND
+    this.messages = new PortRates({ ports: ports.ports, perSecond: MESSAGES_PER_SECOND, burst: MESSAGES_AT_ONCE }, { nowMs })
   }
 
   /** Tells the sender of the packet in `slot` that IP packets of more than `mtu` bytes do not fit. */
   tellTooBig(slot: number, mtu: number): void {
-    if (this.messagesLeft <= 0) return
+    this.tell(slot, IcmpError.tooBig, mtu, undefined)
+  }
+
+  /** Tells the sender of the untagged packet in `slot` why it goes no further, from the router's address `from`. */
+  tell(slot: number, error: IcmpError, mtu: number, from: Uint8Array | undefined): void {
     const { pool, message } = this
     const at = slot * HEADER_STRIDE + pool.headerOffset[slot]!
-    const length = tooBigMessage(pool.header8, at, at + pool.headerLength[slot]!, mtu, message)
-    if (length === 0) return
-    this.messagesLeft--
-    this.reply(length, slot)
+    const length = icmpError(pool.header8, at, at + pool.headerLength[slot]!, error, mtu, from, message)
+    if (length !== 0 && this.messages.take(pool.sourcePort[slot]!)) this.reply(length, slot)
   }
 
   /** Answers the packet in `slot` if it asks for an address that a record knows. Returns what AddressAnswers.answer does. */
