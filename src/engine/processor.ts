@@ -9,7 +9,7 @@ import { type EndpointQueue, type QueueContext, type QueuePlan, receiving, ringK
 import { openQueue } from '../endpoints/open-queue.ts'
 import { kernelsByPacket, type PacketKernels } from '../kernels/by-packet.ts'
 import { BURST_MAX, HEADER_COPY, PF_OWNED, PF_SAFE } from '../kernels/layout.ts'
-import { instantiateKernels } from '../kernels/load.ts'
+import { type AllKernels, instantiateKernels } from '../kernels/load.ts'
 import { createTwin } from '../kernels/twin.ts'
 import { EpollSet } from '../linux/epoll.ts'
 import { drainEventFd } from '../linux/files.ts'
@@ -96,6 +96,8 @@ export class Processor {
   readonly wallClock = new WallClock()
   readonly nowMs: () => number
   readonly kernels: PacketKernels
+  /** Those in wasm, for what lies in linear memory. */
+  readonly linear: AllKernels
   readonly ports: PortTable
   /** The ACLs of ports. */
   readonly acls: AclTable
@@ -130,6 +132,7 @@ export class Processor {
     this.#windows = new WindowSet(memory)
     const any = createTwin(this.#windows)
     const linear = instantiateKernels(start.kernels, memory.memory)
+    this.linear = linear
     const kernels = kernelsByPacket(memory.buffer, addresses.pool, linear, any)
     this.kernels = kernels
     this.#context = { memory, kernels: { linear, any }, pool: addresses.pool }

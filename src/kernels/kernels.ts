@@ -143,6 +143,25 @@ export interface ClassifyKernels {
   fillKeys(pool: number, block: number, count: number, port: number, isolation: number, inbound: number): number
 }
 
+/**
+ * Network virtualization for a burst of one port, in wasm only: src/switch/overlay does the same, and more, in TypeScript, and is what they
+ * are tested against. `block` is a block of one processor (TU_* in tunnel-layout.ts).
+ */
+export interface TunnelKernels {
+  /**
+   * Marks packets of `list` that network virtualization takes: with `all` 1 all, else those of the external port that are for the
+   * providers' address. Returns how many, and above bit 16 how many have a group address and are left; TU_LEFT has their positions.
+   */
+  claim(pool: number, list: number, count: number, block: number, all: number): number
+  /**
+   * Directs marked packets from a port in a subnet, into tunnels where they lead to another host, up to the one whose source must be checked
+   * or learned first (TU_STOPPED_AT). Returns how many before that one are left undecided; TU_LEFT has their positions.
+   */
+  encapsulate(pool: number, list: number, count: number, block: number): number
+  /** The same for marked packets from the external port, which are taken out of tunnels. */
+  decapsulate(pool: number, list: number, count: number, block: number): number
+}
+
 /** Memory as the TypeScript twin sees it: linear memory, and windows of at most WINDOW_BYTES for what lies outside it. */
 export interface TwinMemory {
   readonly linear: ArrayBufferLike

@@ -7,6 +7,7 @@ import type {
   Kernels,
   QueueKernels,
   SwitchingKernels,
+  TunnelKernels,
 } from './kernels.ts'
 
 const FUNCTIONS = [
@@ -33,6 +34,9 @@ const FUNCTIONS = [
   'giveFrames',
   'classify',
   'fillKeys',
+  'claim',
+  'encapsulate',
+  'decapsulate',
 ] as const
 
 /** All that the module has. */
@@ -42,7 +46,8 @@ export type AllKernels = Kernels &
   DirectKernels &
   QueueKernels &
   FrameRingKernels &
-  ClassifyKernels
+  ClassifyKernels &
+  TunnelKernels
 
 /** The wasm module is not the one that this source tree builds. */
 export class KernelsError extends Error {

@@ -9,13 +9,8 @@ import {
   DE_PRESERVE_PRIORITY,
   DE_PRESERVE_VLAN,
   HEADER_STRIDE,
-  MAC_ENTRY_BYTES,
-  MAC_HASH_HIGH,
-  MAC_HASH_MIX,
   MAC_KEY_MASK,
   MAC_KEY_VALID,
-  MAC_PROBES,
-  MAC_TABLE_HEADER,
   NIC_CONNECTED,
   P_ARENA,
   P_DESTINATION,
@@ -66,6 +61,7 @@ import {
   S_UNKNOWN_TO,
   S_VLAN,
 } from './layout'
+import { find } from './mac-table.as'
 
 /** Numbers slots 0…taken-1 from `id` on, writes those not dropped to `list`, sums them up in the block. Returns how many. */
 export function admit(pool: usize, taken: u32, id: u32, list: usize, block: usize): u32 {
@@ -95,17 +91,6 @@ export function admit(pool: usize, taken: u32, id: u32, list: usize, block: usiz
   store<u32>(block, seen, S_SEEN)
   store<u32>(block, longest, S_LONGEST)
   return kept
-}
-
-@inline
-function find(table: usize, mask: u32, low: u32, key: u32): usize {
-  const mixed = low ^ (key * <u32>MAC_HASH_HIGH)
-  let i = ((mixed ^ (mixed >>> 15)) * <u32>MAC_HASH_MIX) >>> 8
-  for (let probe: u32 = 0; probe < <u32>MAC_PROBES; probe++, i++) {
-    const at = table + MAC_TABLE_HEADER + <usize>(i & mask) * MAC_ENTRY_BYTES
-    if ((load<u32>(at, 4) & MAC_KEY_MASK) == key && load<u32>(at) == low) return at
-  }
-  return 0
 }
 
 @inline

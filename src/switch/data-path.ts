@@ -238,7 +238,7 @@ export class DataPath implements DropLogOwner, InjectionsOwner, AdmissionOwner {
     this.edge.atMiniportEdge(batch)
     if (batch.dirty) batch.settle()
     if (this.stack.hasForwarding) this.dropUndirected(batch)
-    else this.choice.forward(batch, source) // ES-331
+    else this.choice.forward(batch, source, this.edge.isAllNative) // ES-331
     if (this.edge.native !== undefined) this.edge.separate(batch)
     if (batch.dirty) batch.settle()
     this.placement.finish(batch) // ES-338
@@ -250,8 +250,13 @@ export class DataPath implements DropLogOwner, InjectionsOwner, AdmissionOwner {
 
   /** OverlayPathOwner: the packet in `slot` is a tunnel packet now. */
   encapsulated(slot: number): void {
-    this.tunnelNeeds |= this.pool.needs[slot]!
-    this.longest = Math.max(this.longest, this.pool.length[slot]!)
+    this.wrapped(this.pool.needs[slot]!, this.pool.length[slot]!)
+  }
+
+  /** Packets went into tunnels: the OR of their offload needs, and the length of the longest. */
+  wrapped(needs: number, longest: number): void {
+    this.tunnelNeeds |= needs
+    this.longest = Math.max(this.longest, longest)
   }
 
   /** OverlayPathOwner */

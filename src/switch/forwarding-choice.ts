@@ -32,10 +32,11 @@ export class ForwardingChoice {
     this.forwarding.mirroring = mirroring
   }
 
-  /** `source`: the port that all packets come from, or -1 if that is not known. */
-  forward(batch: Batch, source: number): void {
+  /** `source`: the port that all packets come from, or -1 if that is not known; `isDirected`: network virtualization has directed all. */
+  forward(batch: Batch, source: number, isDirected = false): void {
     const { forwarding, shortCut, queued, team } = this
     if (team?.active) team.judge(batch)
+    if (isDirected) return
     const left = queued !== undefined && queued.source === source ? queued.direct(batch) : batch.length
     if (left === 0) return
     this.counters.processor(lookUps, left)

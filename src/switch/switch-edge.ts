@@ -33,6 +33,10 @@ export interface NativeForwarding {
    * per destination. Without one it is dropped. ES-565
    */
   forward(batch: Batch, i: number, direct: (port: number) => boolean): void
+  /** As `claims`, for a burst that all comes from port `source`: marks what it takes. Returns how many, or -1: it has to be asked for each. */
+  mark?(batch: Batch, source: number): number
+  /** As `forward`, for a burst of which all is claimed and comes from port `source`: directs what is simple, and calls `one` for the rest. */
+  forwardBurst?(batch: Batch, source: number, one: (batch: Batch, i: number) => void): void
   /** True if `forward` leaves the parsed fields of a packet right. */
   readonly parses?: boolean
   /** Before each burst. */
@@ -54,6 +58,8 @@ export interface EdgeOwner {
 export class SwitchEdge implements AclsOwner {
   policies: BuiltInPolicies | undefined
   native: NativeForwarding | undefined
+  /** True if network virtualization directs all of the burst in work. */
+  isAllNative = false
   private readonly pool: PacketPool
   private readonly ports: PortTable
   private readonly guards: PortGuards
@@ -70,6 +76,7 @@ export class SwitchEdge implements AclsOwner {
 
   /** Notes anew what guards and ACLs ports have, if that changed. True if it is to be placed anew. */
   refresh(): boolean {
+    this.isAllNative = false
     this.native?.refresh?.()
     const guards = this.guards.refresh()
     return this.acls.refresh() || guards
@@ -111,16 +118,20 @@ export class SwitchEdge implements AclsOwner {
 
   // ES-565: what the component claimed gets its destinations from it.
   private forward(batch: Batch, native: NativeForwarding): void {
-    const { pool, owner } = this
-    for (let i = 0; i < batch.length; i++) {
-      const slot = batch.slots[i]!
-      if ((pool.flags[slot]! & (PF_NATIVE_FORWARDING | PF_DROPPED)) !== PF_NATIVE_FORWARDING) continue
-      this.directed = slot
-      native.forward(batch, i, this.direct)
-      if (native.parses !== true) owner.parse(slot) // its headers may be others now
-      if ((pool.flags[slot]! & PF_DROPPED) === 0 && pool.destinationCount[slot] === 0)
-        owner.refuse(batch, i, DropReason.noDestination, pool.sourcePort[slot]!)
-    }
+    if (this.isAllNative && batch.oneSource && native.forwardBurst !== undefined)
+      native.forwardBurst(batch, this.pool.sourcePort[batch.slots[0]!]!, this.forwardOne)
+    else for (let i = 0; i < batch.length; i++) this.forwardOne(batch, i)
+  }
+
+  private readonly forwardOne = (batch: Batch, i: number): void => {
+    const { pool, owner, native } = this
+    const slot = batch.slots[i]!
+    if (native === undefined || (pool.flags[slot]! & (PF_NATIVE_FORWARDING | PF_DROPPED)) !== PF_NATIVE_FORWARDING) return
+    this.directed = slot
+    native.forward(batch, i, this.direct)
+    if (native.parses !== true) owner.parse(slot) // its headers may be others now
+    if ((pool.flags[slot]! & PF_DROPPED) === 0 && pool.destinationCount[slot] === 0)
+      owner.refuse(batch, i, DropReason.noDestination, pool.sourcePort[slot]!)
   }
 
   private directed = 0
@@ -129,18 +140,30 @@ export class SwitchEdge implements AclsOwner {
 
   /** The destinations are known. */
   separate(batch: Batch): void {
-    this.native?.separate?.(batch)
+    if (!this.isAllNative) this.native?.separate?.(batch)
   }
 
   // ES-572: not for packets whose virtual subnet is external.
   private mark(batch: Batch, native: NativeForwarding): void {
     const { flags, sourcePort } = this.pool
-    for (let i = 0; i < batch.length; i++) {
-      const slot = batch.slots[i]!
-      const port = sourcePort[slot]!
-      if (port !== 0 && (this.ports.flags(port) & PortFlag.externalSubnet) !== 0) continue
-      if (native.claims(batch, i)) flags[slot] = flags[slot]! | PF_NATIVE_FORWARDING
+    const source = sourcePort[batch.slots[0]!]!
+    let marked = -1
+    if (batch.oneSource && source !== 0) {
+      if ((this.ports.flags(source) & PortFlag.externalSubnet) !== 0) return
+      marked = native.mark?.(batch, source) ?? -1
     }
+    if (marked < 0) {
+      marked = 0
+      for (let i = 0; i < batch.length; i++) {
+        const slot = batch.slots[i]!
+        const port = sourcePort[slot]!
+        if (port !== 0 && (this.ports.flags(port) & PortFlag.externalSubnet) !== 0) continue
+        if (!native.claims(batch, i)) continue
+        flags[slot] = flags[slot]! | PF_NATIVE_FORWARDING
+        marked++
+      }
+    }
+    this.isAllNative = marked === batch.length
   }
 
   private reject(batch: Batch, policies: BuiltInPolicies): void {

@@ -16,7 +16,7 @@ import {
   SWITCHING_BYTES,
   VNET_STRIDE,
 } from '../../src/kernels/layout.ts'
-import { instantiateKernels } from '../../src/kernels/load.ts'
+import { type AllKernels, instantiateKernels } from '../../src/kernels/load.ts'
 import { createTwin, linearWindows } from '../../src/kernels/twin.ts'
 import { DropReason } from '../../src/ndis/drop-reasons.ts'
 import { NicState, PortState } from '../../src/ndis/oids.ts'
@@ -111,6 +111,8 @@ function address(of: number | string): number[] {
 export class DataPathHarness {
   readonly buffer: ArrayBufferLike
   readonly kernels: Kernels
+  /** The kernels in wasm; undefined without short cuts. */
+  readonly wasm: AllKernels | undefined
   readonly pool: PacketPool
   readonly ports: PortTable
   readonly acls: AclTable
@@ -188,6 +190,7 @@ export class DataPathHarness {
     this.pool = new PacketPool(buffer, pool, this.kernels)
     this.ports = new PortTable(buffer, ports, PORTS)
     const wasm = shortCut ? instantiateKernels(readKernels(), memory) : undefined
+    this.wasm = wasm
     this.acls = new AclTable(PORTS, processor, wasm === undefined ? {} : { kernel: { kernels: wasm, buffer, block: classify } })
     this.macs = new MacTable(buffer, macs, MAC_ENTRIES, PORTS)
     this.counters = new Counters(buffer, counters, PORTS)

@@ -7,10 +7,12 @@ import { MacTable, macTableBytes } from '../../src/switch/mac-table.ts'
 import { OVERLAY_PEERS_MAX } from '../../src/switch/overlay/options.ts'
 import { OverlayPath } from '../../src/switch/overlay/overlay-path.ts'
 import { Flooding, OVERLAY_COUNTER_BYTES, type OverlayPlan } from '../../src/switch/overlay/plan.ts'
+import { tunnelTableBytes } from '../../src/switch/overlay/tunnel-short-cut.ts'
 import { PortFlag } from '../../src/switch/port-table.ts'
 import { DataPathHarness } from './data-path-harness.ts'
 
 const ENTRIES = 1024
+const PORTS = 16
 const LINE = 64
 const aligned = (at: number): number => Math.ceil(at / LINE) * LINE
 export const OWN_MAC = '02:50:00:00:00:01'
@@ -44,8 +46,9 @@ export function overlayHarness(
   shortCut = false,
   scratchBytes = 0,
 ): OverlayHarness {
-  const places = 16 + OVERLAY_PEERS_MAX
-  const spareBytes = macTableBytes(ENTRIES, places) + OVERLAY_COUNTER_BYTES + 2 * LINE + scratchBytes
+  const places = PORTS + OVERLAY_PEERS_MAX
+  const ownBytes = macTableBytes(ENTRIES, places) + OVERLAY_COUNTER_BYTES + tunnelTableBytes(PORTS)
+  const spareBytes = ownBytes + 3 * LINE + scratchBytes
   const harness = new DataPathHarness({ shortCut, spareBytes })
   const counters = aligned(harness.spare + macTableBytes(ENTRIES, places))
   const customers = new MacTable(harness.buffer, harness.spare, ENTRIES, places)
@@ -66,6 +69,7 @@ export function overlayHarness(
     places,
     seed: 1,
     counters,
+    tables: aligned(counters + OVERLAY_COUNTER_BYTES),
     ...given,
   }
   const { dataPath, pool, injections, buffer } = harness
@@ -77,6 +81,7 @@ export function overlayHarness(
     nowMs: () => harness.nowMs,
     owner: dataPath,
     heard: (frame) => heard.push(frame),
+    tunnels: harness.wasm && { kernels: harness.wasm, owner: dataPath },
   })
   harness.nowMs = 5000
   for (let port = 1; port <= ports; port++) {
@@ -97,5 +102,5 @@ export function overlayHarness(
   customers.addStatic('02:00:00:00:00:21', SUBNET, 16)
   customers.addStatic('02:00:00:00:00:22', SUBNET, 17)
   dataPath.setHooks(undefined, path)
-  return { harness, path, customers, heard, scratch: aligned(counters + OVERLAY_COUNTER_BYTES) }
+  return { harness, path, customers, heard, scratch: aligned(plan.tables + tunnelTableBytes(PORTS)) }
 }

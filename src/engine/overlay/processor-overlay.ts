@@ -1,5 +1,6 @@
 // The overlay as a processor is told of it.
 
+import type { TunnelKernels } from '../../kernels/kernels.ts'
 import { HEADER_COPY, PF_OWNED, PF_SAFE } from '../../kernels/layout.ts'
 import type { PacketPool } from '../../ndis/pool.ts'
 import type { DataPath } from '../../switch/data-path.ts'
@@ -15,6 +16,7 @@ export interface OverlayProcessor {
   readonly injections: Injections
   readonly memory: { readonly buffer: ArrayBufferLike }
   readonly nowMs: () => number
+  readonly linear: TunnelKernels
 }
 
 export class ProcessorOverlay {
@@ -30,7 +32,7 @@ export class ProcessorOverlay {
 
   /** Serves tunnels from the next burst on. */
   open(plan: OverlayPlan): void {
-    const { dataPath, pool, injections, memory, nowMs } = this.#processor
+    const { dataPath, pool, injections, memory, nowMs, linear } = this.#processor
     const { ports } = dataPath
     this.#path = new OverlayPath(plan, {
       buffer: memory.buffer,
@@ -40,6 +42,7 @@ export class ProcessorOverlay {
       nowMs,
       owner: dataPath,
       heard: this.#heard,
+      tunnels: { kernels: linear, owner: dataPath },
     })
     dataPath.setHooks(undefined, this.#path)
   }

@@ -29,6 +29,7 @@ import {
   PEER_COUNTERS,
 } from '../../switch/overlay/plan.ts'
 import { addressText, type LookupChange, LookupRecords, type RecordFilter } from '../../switch/overlay/records.ts'
+import { tunnelTableBytes } from '../../switch/overlay/tunnel-short-cut.ts'
 import { PortFlag, type PortTable } from '../../switch/port-table.ts'
 import type { Request } from '../messages.ts'
 
@@ -61,6 +62,7 @@ export class SwitchOverlay implements OverlayControl {
   readonly #customersAt: number
   readonly #counters: readonly Float64Array[]
   readonly #counterAt: readonly number[]
+  readonly #tablesAt: readonly number[]
   readonly #neighbours: ProviderNeighbours
   readonly #addressOf = new Map<number, Uint8Array>()
   readonly #places: number
@@ -86,6 +88,7 @@ export class SwitchOverlay implements OverlayControl {
     this.#customersAt = memory.allocate(macTableBytes(CUSTOMER_ENTRIES, this.#places), PAGE)
     this.#customers = new MacTable(memory.buffer, this.#customersAt, CUSTOMER_ENTRIES, this.#places)
     this.#counterAt = processors.clients.map(() => memory.allocate(OVERLAY_COUNTER_BYTES, PAGE))
+    this.#tablesAt = processors.clients.map(() => memory.allocate(tunnelTableBytes(table.ports), PAGE))
     this.#counters = this.#counterAt.map((at) => new Float64Array(memory.buffer, at, OVERLAY_COUNTER_BYTES / 8))
     this.#neighbours = new ProviderNeighbours(
       { mac: this.#mac, links },
@@ -134,6 +137,7 @@ export class SwitchOverlay implements OverlayControl {
       places: this.#places,
       seed: randomBytes(4).readUInt32LE(),
       counters: this.#counterAt[processor]!,
+      tables: this.#tablesAt[processor]!,
     }
   }
 

@@ -14,6 +14,9 @@ const { PF_DROPPED, PF_MULTICAST } = layout
 const IPV4 = 0x0800
 const IPV6 = 0x86dd
 const TCP = 6
+const TCP_FLAGS = 13
+const TCP_HEADER_MAX = 60
+const SYN = 2
 /** Frames for the provider addresses themselves that go to the control thread, per second of a processor. */
 const HEARD_PER_SECOND = 500
 
@@ -87,11 +90,15 @@ export class Inbound {
     const { l4, etherType, headerLength, length, protocol } = this.pool
     if (headerLength[slot] === length[slot] || (etherType[slot] !== IPV4 && etherType[slot] !== IPV6)) return false
     if (l4[slot] === 0) return true
-    return (
-      protocol[slot] === TCP &&
-      l4[slot]! + 60 > headerLength[slot]! &&
-      (isSuperFrame(this.pool, slot) || this.tables.plan.clampMss)
-    )
+    if (protocol[slot] !== TCP || l4[slot]! + TCP_HEADER_MAX <= headerLength[slot]!) return false
+    return isSuperFrame(this.pool, slot) || (this.tables.plan.clampMss && this.mayOpen(slot))
+  }
+
+  // True if the TCP segment may open a connection.
+  private mayOpen(slot: number): boolean {
+    const { l4, header8, headerLength } = this.pool
+    const flags = l4[slot]! + TCP_FLAGS
+    return flags >= headerLength[slot]! || (header8[this.tables.frameAt(slot) + flags]! & SYN) !== 0
   }
 
   // A decapsulated frame goes to ports of its subnet, never into a tunnel again.

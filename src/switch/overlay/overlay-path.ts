@@ -6,7 +6,6 @@
 import * as layout from '../../kernels/layout.ts'
 import type { Batch } from '../../ndis/batch.ts'
 import type { PacketPool } from '../../ndis/pool.ts'
-import { KnownAs } from './address-answers.ts'
 import type { CustomerAddressTable } from './customer-addresses.ts'
 import { Inbound } from './inbound.ts'
 import { Outbound } from './outbound.ts'
@@ -16,9 +15,10 @@ import type { OverlayPeers } from './peers.ts'
 import type { OverlayChange, OverlayPlan } from './plan.ts'
 import { separateSubnets } from './separation.ts'
 import type { OverlaySubnets } from './subnets.ts'
+import { TunnelShortCut } from './tunnel-short-cut.ts'
 
 // V8 folds a module's own constants into the code and loads imported ones at each use: these are per packet.
-const { PF_BROADCAST, PF_MULTICAST, PF_TAGGED } = layout
+const { PF_BROADCAST, PF_MULTICAST, PF_NATIVE_FORWARDING, PF_TAGGED } = layout
 const IPV4 = 0x0800
 const IPV6 = 0x86dd
 const ARP = 0x0806
@@ -35,6 +35,7 @@ export class OverlayPath {
   private readonly sender: OverlaySender
   private readonly outbound: Outbound
   private readonly inbound: Inbound
+  private readonly shortCut: TunnelShortCut | undefined
 
   /** `shadowed`: the tables of a running path, for one that is only tried. */
   constructor(plan: OverlayPlan, components: OverlayPathComponents, shadowed?: OverlayTables) {
@@ -45,12 +46,14 @@ export class OverlayPath {
     this.sender = new OverlaySender({ ...components, addresses: this.tables.customers })
     this.outbound = new Outbound(this.tables, this.sender)
     this.inbound = new Inbound(this.tables, components.heard)
+    const { buffer, tunnels } = components
+    if (tunnels !== undefined) this.shortCut = new TunnelShortCut(this.tables, buffer, tunnels)
   }
 
   /** A path that decides as this one does for packets of `owner`; what it learns, counts and hears is forgotten with it. */
   shadow(owner: OverlayPathOwner): OverlayPath {
     const { tables, components } = this
-    return new OverlayPath(tables.plan, { ...components, owner, heard: () => {} }, tables)
+    return new OverlayPath(tables.plan, { ...components, owner, heard: () => {}, tunnels: undefined }, tables)
   }
 
   get peers(): OverlayPeers {
@@ -65,23 +68,25 @@ export class OverlayPath {
     return this.tables.customers
   }
 
-  change({ peers, subnets, addresses, routing }: OverlayChange): void {
+  change({ peers, subnets, addresses }: OverlayChange): void {
     for (const one of peers) this.peers.change(one)
     for (const one of subnets) this.subnets.change(one)
-    for (const { vsid, address, mac, gone, kind = KnownAs.station } of addresses)
-      if (gone) this.customers.remove(vsid, address, mac, kind as KnownAs)
-      else this.customers.set(vsid, address, mac, kind as KnownAs)
-    if (routing !== undefined) this.tables.routing.change(routing)
+    for (const { vsid, address, mac, gone } of addresses)
+      if (gone) this.customers.remove(vsid, address, mac)
+      else this.customers.set(vsid, address, mac)
+    this.shortCut?.change(peers)
   }
 
   /** Before a burst. */
   refresh(): void {
     const { tables } = this
     tables.subnets.refresh()
+    this.shortCut?.refresh()
     const second = Math.floor(this.nowMs() / SECOND)
     if (second === tables.second) return
     tables.second = second
     this.inbound.nextSecond()
+    this.sender.nextSecond()
   }
 
   /** Of ports in a subnet of the overlay, and from the external port what is for a provider address. ES-563, ES-571 */
@@ -114,6 +119,24 @@ export class OverlayPath {
     if (from < 0) return false
     for (let k = 0; k < group.length; k++) if (header8[from + k] !== group[k]) return false
     return true
+  }
+
+  /** NativeForwarding */
+  mark(batch: Batch, source: number): number {
+    return this.shortCut?.mark(batch, source, this.claimOne) ?? -1
+  }
+
+  private readonly claimOne = (batch: Batch, i: number): boolean => {
+    if (!this.claims(batch, i)) return false
+    const slot = batch.slots[i]!
+    this.pool.flags[slot] = this.pool.flags[slot]! | PF_NATIVE_FORWARDING
+    return true
+  }
+
+  /** NativeForwarding */
+  forwardBurst(batch: Batch, source: number, one: (batch: Batch, i: number) => void): void {
+    if (this.shortCut !== undefined) this.shortCut.forward(batch, source, one)
+    else for (let i = 0; i < batch.length; i++) one(batch, i)
   }
 
   /** ES-565, ES-569, ES-570: after ingress, before egress. */

@@ -14,6 +14,8 @@ export class OverlaySubnets {
   external = 0
   /** True if a port is in a subnet. */
   active = false
+  /** Changes with what ports and subnets there are. */
+  version = 0
   private readonly ports: PortTable
   private readonly indices = new Map<number, number>()
   private readonly peersOf = new Map<number, readonly number[]>()
@@ -63,6 +65,7 @@ export class OverlaySubnets {
       else list.push(port)
     }
     this.portsOf = lists
+    this.version++
   }
 
   /** Number of virtual subnet `vsid`, or 0. */
@@ -71,6 +74,11 @@ export class OverlaySubnets {
     this.lastIndex = this.indices.get(vsid) ?? 0
     this.lastVsid = vsid
     return this.lastIndex
+  }
+
+  /** Identifiers of the virtual subnets, with their numbers. */
+  known(): Iterable<readonly [vsid: number, subnet: number]> {
+    return this.indices
   }
 
   portsIn(index: number): readonly number[] {

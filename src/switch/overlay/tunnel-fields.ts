@@ -33,7 +33,7 @@ const UDP_PROTOCOL = 17
 const GRE_PROTOCOL = 47
 const OVERLAY = 8
 const UDP = 8
-const FNV = 0x01000193
+const FLOW_MIX = 0x9e3779b1
 // In a packet's virtio-net header.
 const VNET_HEADER_LENGTH = 2
 const VNET_CHECKSUM_START = 6
@@ -47,17 +47,21 @@ export function flowOf(pool: PacketPool, slot: number): number {
   const at = slot * HEADER_STRIDE + pool.headerOffset[slot]!
   const type = etherType[slot]!
   let from = at
-  let length = 12
+  let words = 3
   if (type === 0x0800) {
     from = at + l3[slot]! + 12
-    length = 8
+    words = 2
   } else if (type === 0x86dd) {
     from = at + l3[slot]! + 8
-    length = 32
+    words = 8
   }
   let hash = protocol[slot]! ^ (sourceL4[slot]! << 16) ^ destinationL4[slot]!
-  for (let i = 0; i < length; i++) hash = Math.imul(hash ^ header8[from + i]!, FNV)
-  return hash ^ (hash >>> 15)
+  for (let k = 0; k < words; k++, from += 4) {
+    const word = header8[from]! | (header8[from + 1]! << 8) | (header8[from + 2]! << 16) | (header8[from + 3]! << 24)
+    hash = Math.imul(hash ^ word, FLOW_MIX)
+    hash ^= hash >>> 15
+  }
+  return hash
 }
 
 /** Puts the headers of `template` before the packet. False: there is no room before it. */
