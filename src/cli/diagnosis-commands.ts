@@ -14,6 +14,8 @@ const COUNT_MAX = Number.MAX_SAFE_INTEGER
 const FILES_MAX = 99_999
 const MEGABYTES_MAX = 1_000_000
 const LAST_MAX = 100_000
+const list = (text: string): string[] => text.split(',').map((one) => one.trim())
+
 const LAST_DEFAULT = 20
 const SECONDS_MAX = 31_536_000
 
@@ -53,6 +55,14 @@ export function addDiagnosisCommands(program: Command, asks: Asks, run: Run): vo
       '--synth <words>',
       "one that is made up: 'tcp,src=10.0.0.1,dst=10.0.0.2,dport=80,vlan=5'; see docs/troubleshooting.md",
     )
+    .option('--follow', 'ask the hosts that its tunnels lead to what they would do with it')
+    .option(
+      '--to-host <hosts>',
+      'hosts to ask besides those of the network, separated by commas: https://HOST:PORT, or names of the file of hosts',
+      list,
+    )
+    .option('--to-token-file <file>', 'file with the token for those hosts; default: $VMSWITCH_TOKEN_FILE')
+    .option('--to-ca <file>', 'certificates of the authorities they are trusted by, PEM; default: $VMSWITCH_CA')
     .action((port: string, words: TraceWords, command: Command) =>
       run(command, async (context) => (await import('./commands/trace.ts')).trace(context, port, words)),
     )

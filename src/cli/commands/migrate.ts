@@ -10,6 +10,7 @@ import { MigrationCancelledError, type MigrationNetwork, migratePort } from '../
 import type { CommandContext } from '../command-context.ts'
 import { CliError, ExitCode } from '../exit.ts'
 import { findPlace } from '../find-place.ts'
+import { networkAt } from './follow.ts'
 import { endpointPlace } from './ports.ts'
 import { report } from './save.ts'
 
@@ -96,17 +97,6 @@ async function targetPlace(
     },
     { env, cwd },
   )
-}
-
-/** The network that a switch is in; null: it is no service, or in none. */
-async function networkAt(place: ControlPlace): Promise<NetworkStatus | null> {
-  try {
-    const status = await connectCluster(place).network()
-    return status.network === null ? null : status
-  } catch (error) {
-    if ((error as { code?: unknown }).code === 'no-such-route') return null
-    throw error
-  }
 }
 
 /** What both are in; undefined: the network, if there is one, is told by each of them for itself. */

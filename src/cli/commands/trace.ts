@@ -1,37 +1,66 @@
-// `vmswitch trace PORT`: what a running switch would do with a frame, step by step. The frame is given in hexadecimal, taken from a
-// capture, or made up.
+// `vmswitch trace PORT`: what a running switch would do with a frame, step by step, and the hosts that its tunnels lead to. The frame is given
+// in hexadecimal, taken from a capture, or made up.
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { readCapture } from '../../endpoints/pcap/capture-file.ts'
-import type { TraceStep } from '../../manage/diagnosis/diagnosis-calls.ts'
+import type { TraceReport, TraceStep, TraceTunnel } from '../../manage/diagnosis/diagnosis-calls.ts'
+import { type FollowedTunnel, followTrace } from '../../manage/diagnosis/follow.ts'
 import type { PortStatus } from '../../manage/host.ts'
+import { summarizeFrame } from '../../packet/summary.ts'
 import type { CommandContext } from '../command-context.ts'
 import { CliError, ExitCode } from '../exit.ts'
+import type { Terminal } from '../terminal.ts'
+import { type FollowWords, reachHosts } from './follow.ts'
 import { synthesize } from './synthesize.ts'
 
-export interface TraceWords {
+export interface TraceWords extends FollowWords {
   readonly frame?: string
   readonly pcap?: string
   readonly synth?: string
 }
 
-export async function trace({ terminal, connect, cwd }: CommandContext, port: string, words: TraceWords): Promise<void> {
+export async function trace(context: CommandContext, port: string, words: TraceWords): Promise<void> {
+  const { terminal, connect, cwd } = context
   const given = [words.frame, words.pcap, words.synth].filter((word) => word !== undefined)
   if (given.length !== 1) throw wrong('one of --frame, --pcap and --synth is needed')
   const host = await connect()
   const frame = frameOf(words, cwd, words.synth === undefined ? [] : await host.ports(), port)
   const answer = await host.trace({ port, frame: Buffer.from(frame).toString('hex') })
-  if (terminal.json) return terminal.data(answer)
-  terminal.line(answer.summary)
-  for (const [i, step] of answer.steps.entries()) terminal.line(`${String(i + 1).padStart(3)}  ${lineOf(step)}`)
-  const to = answer.delivered.join(', ')
+  const isFollowed = words.follow === true || words.toHost !== undefined
+  const followed = isFollowed ? await followTrace(answer, await reachHosts(context, words)) : []
+  if (terminal.json) return terminal.data(isFollowed ? { ...answer, followed } : answer)
+  show(terminal, answer)
+  if (isFollowed) for (const way of followed) showWay(terminal, way)
+  else for (const tunnel of answer.tunnels) terminal.line(tunnelLine(tunnel))
+}
+
+function show(terminal: Terminal, { summary, steps, delivered }: TraceReport): void {
+  terminal.line(summary)
+  for (const [i, step] of steps.entries()) terminal.line(`${String(i + 1).padStart(3)}  ${lineOf(step)}`)
+  const to = delivered.join(', ')
   terminal.line(to === '' ? 'It would not be delivered.' : `It would be delivered to ${to}.`)
+}
+
+const which = (packet: number): string => (packet === 1 ? '' : `packet ${packet}: `)
+const where = (provider: string, host: string | null): string => (host === null ? provider : `${provider}, host ${host}`)
+
+function tunnelLine({ packet, provider, host, frame }: TraceTunnel): string {
+  return `${which(packet)}through the tunnel to ${where(provider, host)}: ${summarizeFrame(Buffer.from(frame, 'hex'))}`
+}
+
+function showWay(terminal: Terminal, { packet, provider, host, report, problem, followed }: FollowedTunnel): void {
+  terminal.line('')
+  const way = `${which(packet)}through the tunnel to ${where(provider, host)}`
+  if (problem !== null) terminal.line(`${way}: what becomes of it there is not known: ${problem.message} (${problem.code})`)
+  if (report === null) return
+  terminal.line(`${way}, where it comes in as`)
+  show(terminal, report)
+  for (const next of followed) showWay(terminal, next)
 }
 
 function lineOf({ stage, extension, packet, text }: TraceStep): string {
   const who = extension ?? 'switch'
-  const which = packet === 1 ? '' : `packet ${packet}: `
-  return `${stage.padEnd(10)}  ${who.padEnd(16)}  ${which}${text}`
+  return `${stage.padEnd(10)}  ${who.padEnd(16)}  ${which(packet)}${text}`
 }
 
 const wrong = (message: string): CliError => new CliError('usage', message, 'see vmswitch help trace', ExitCode.usage)

@@ -147,7 +147,7 @@ export function controlRoutes(components: ControlComponents): Hono {
       const format = acceptedFormat(context.req.header('accept'))
       return context.body(await metrics(format), 200, { 'content-type': metricsFormats[format] })
     })
-  addDiagnosisRoutes(app, host, body)
+  addDiagnosisRoutes(app, host, body, service?.cluster)
   addTicketRoute(app, host)
   if (console !== undefined) addConsoleRoutes(app, console, () => relayOrigins(host))
   return app

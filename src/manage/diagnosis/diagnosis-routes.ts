@@ -3,8 +3,9 @@
 // The rule it must not break: a capture lasts as long as somebody reads it; when the connection ends, so does it.
 import type { Context, Hono } from 'hono'
 import { z } from 'zod'
+import type { ClusterCalls, NetworkStatus } from '../cluster/cluster-calls.ts'
 import { ControlError } from '../control/control-errors.ts'
-import type { DiagnosisCalls, RunningCapture } from './diagnosis-calls.ts'
+import type { DiagnosisCalls, RunningCapture, TraceReport } from './diagnosis-calls.ts'
 
 /** Names the capture that an answer streams. */
 export const CAPTURE_HEADER = 'x-vmswitch-capture'
@@ -42,8 +43,14 @@ export const connectionsFilter = z.strictObject({
 /** Reads and checks the body of a request. */
 type ReadBody = <T extends z.ZodType>(context: Context, schema: T) => Promise<z.output<T>>
 
-export function addDiagnosisRoutes(app: Hono, host: DiagnosisCalls, body: ReadBody): void {
-  app.post('/v1/trace', async (context) => context.json(await host.trace(await body(context, traceSchema))))
+/** `cluster`: the network of hosts, whose names traces tell. */
+export function addDiagnosisRoutes(app: Hono, host: DiagnosisCalls, body: ReadBody, cluster?: ClusterCalls): void {
+  app.post('/v1/trace', async (context) => {
+    const report = await host.trace(await body(context, traceSchema))
+    return context.json(
+      cluster === undefined || report.tunnels.length === 0 ? report : withHosts(report, await cluster.network()),
+    )
+  })
   app.get('/v1/drops/last', async (context) => {
     const parsed = dropsFilter.safeParse(context.req.query())
     if (!parsed.success) throw new ControlError('bad-request', `port is a name, last a number up to ${LAST_MAX}`)
@@ -80,6 +87,11 @@ export function addDiagnosisRoutes(app: Hono, host: DiagnosisCalls, body: ReadBo
     if (!capture) throw new ControlError('no-such-capture', `no capture "${id}" runs`)
     return context.json(await capture.stop())
   })
+}
+
+function withHosts(report: TraceReport, { hosts }: NetworkStatus): TraceReport {
+  const names = new Map(hosts.flatMap(({ name, providerAddresses }) => providerAddresses.map((address) => [address, name])))
+  return { ...report, tunnels: report.tunnels.map((tunnel) => ({ ...tunnel, host: names.get(tunnel.provider) ?? null })) }
 }
 
 // A response's body: what the reader does not take stays with the capture, which bounds it.

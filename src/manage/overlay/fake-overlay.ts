@@ -20,6 +20,7 @@ export function fakeOverlay(calls: string[]): OverlayCalls {
       kind: 'vxlan',
       providerAddresses: ['192.0.2.1/24'],
       providerMac: '02:00:00:00:01:01',
+      uplink: 'beta',
       udpPort: 4789,
       guestMtu: 1450,
       learning: false,

@@ -48,6 +48,8 @@ export interface OverlayStatus {
   /** With prefix lengths. */
   readonly providerAddresses: readonly string[]
   readonly providerMac: string
+  /** Port that tunnels leave by; null: none is connected. */
+  readonly uplink: string | null
   /** Destination port of VXLAN and Geneve; null: NVGRE has none. */
   readonly udpPort: number | null
   /** Largest IP packet of a guest that fits into a tunnel, in bytes. */

@@ -16,9 +16,9 @@ export function overlayHost(running: RunningSwitch): OverlayCalls {
       throw new ControlError('no-overlay', 'the switch has no overlay: overlay in its configuration makes one (docs/overlays.md)')
     return found
   }
-  const portsBySubnet = (): ReadonlyMap<number, readonly string[]> => {
+  const portsBySubnet = (all = running.ports()): ReadonlyMap<number, readonly string[]> => {
     const ports = new Map<number, string[]>()
-    for (const { id, name } of running.ports()) {
+    for (const { id, name } of all) {
       const security = running.policies.list(id).find(({ type }) => type === 'security')?.property as SecurityProperty | undefined
       const vsid = security?.virtualSubnetId ?? 0
       if (vsid !== 0) ports.set(vsid, [...(ports.get(vsid) ?? []), name])
@@ -35,11 +35,13 @@ export function overlayHost(running: RunningSwitch): OverlayCalls {
     overlay: () => {
       const overlay = running.overlay()
       if (overlay === null) return null
-      const ports = portsBySubnet()
+      const all = running.ports()
+      const ports = portsBySubnet(all)
       const counts = new Map<number, number>()
       for (const { vsid } of overlay.records()) counts.set(vsid, (counts.get(vsid) ?? 0) + 1)
       return {
         ...overlay.status(),
+        uplink: all.find(({ connected, endpoint }) => connected && isOutside(endpoint.kind))?.name ?? null,
         subnets: overlay.subnets().map((subnet) => described(subnet, ports, counts.get(subnet.vsid) ?? 0)),
       }
     },
@@ -69,3 +71,5 @@ export function overlayHost(running: RunningSwitch): OverlayCalls {
     },
   }
 }
+
+const isOutside = (kind: string): boolean => kind === 'uplink' || kind === 'adapter'

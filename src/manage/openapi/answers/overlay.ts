@@ -36,6 +36,7 @@ export const overlayStatus = answerOf<OverlayStatus>()(
     kind: z.enum(['nvgre', 'vxlan', 'geneve']),
     providerAddresses: texts.describe('With prefix lengths.'),
     providerMac: z.string(),
+    uplink: z.string().nullable().describe('Port that tunnels leave by; null: none is connected.'),
     udpPort: count.nullable().describe('null: NVGRE has none.'),
     guestMtu: count.describe('Bytes of the largest IP packet of a guest that fits into a tunnel.'),
     learning: z.boolean(),
