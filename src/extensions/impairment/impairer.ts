@@ -26,13 +26,25 @@ export class Impairer {
   private readonly sw: SwitchHandle
   private readonly counters: Float64Array
   private readonly waiting: WaitingPackets
-  // Packets of the batch in work that are to be held: their positions, and for each its line, when it is due, and where it goes.
+  // Packets of the batch in work that are to be held: their positions; and for each run of them where it ends, its line, when it is due, and
+  // where it goes.
   private readonly positions = new Uint16Array(BATCH_MAX)
+  private readonly handles = new Float64Array(BATCH_MAX)
+  private gathered = 0
+  private readonly ends = new Uint16Array(BATCH_MAX)
   private readonly lines: Line[] = []
   private readonly dues = new Float64Array(BATCH_MAX)
   private readonly targets = new Int32Array(BATCH_MAX)
-  private readonly handles = new Float64Array(BATCH_MAX)
-  private gathered = 0
+  private runs = 0
+  // The line that frames in a row meet which delays them all alike, when they are due, and what of them is not told to it yet.
+  private alike: Line | undefined
+  private alikeDue = 0
+  private alikeWaits = false
+  private alikeMet = 0
+  private alikeFrames = 0
+  private alikeBytes = 0
+  private roomFrames = 0
+  private roomBytes = 0
   private readonly timer: Timer
   private armed = Number.POSITIVE_INFINITY
   private readonly lossReason: number
@@ -64,28 +76,81 @@ export class Impairer {
 
   /** The batch was gone through: what is to wait is held, and the timer set. */
   finish(batch: Batch, nowMs: number): void {
-    this.holdGathered(batch, nowMs)
+    if (this.alike !== undefined) this.endAlike()
+    if (this.gathered !== 0) this.holdGathered(batch, nowMs)
     this.arm()
   }
 
+  // Packet `i` is to be held until `due`.
+  private gather(batch: Batch, i: number, line: Line, due: number, target: number, nowMs: number): void {
+    if (this.gathered === BATCH_MAX) this.holdGathered(batch, nowMs)
+    let run = this.runs - 1
+    if (run < 0 || this.lines[run] !== line || this.dues[run] !== due || this.targets[run] !== target) {
+      run = this.runs++
+      this.lines[run] = line
+      this.dues[run] = due
+      this.targets[run] = target
+    }
+    this.positions[this.gathered++] = i
+    this.ends[run] = this.gathered
+  }
+
   private holdGathered(batch: Batch, nowMs: number): void {
-    const { gathered, positions, handles, lines, dues, targets } = this
+    const { gathered, runs, positions, handles, ends, lines, dues, targets } = this
     if (gathered === 0) return
     this.gathered = 0
+    this.runs = 0
     const held = batch.holdAll(positions, gathered, handles)
     this.counters[ImpairmentCounter.delayed] = this.counters[ImpairmentCounter.delayed]! + held
-    const { slots, pool } = batch
-    const { length, sourcePort } = pool
-    for (let n = 0; n < gathered; n++) {
-      const slot = slots[positions[n]!]!
-      const target = targets[n]!
-      if (handles[n] !== 0)
-        this.waiting.add(handles[n]!, Kind.held, lines[n]!, dues[n]!, length[slot]!, sourcePort[slot]!, target, nowMs)
-      else {
-        lines[n]!.wait(-1, -length[slot]!)
-        this.overflow(batch, positions[n]!, target === NO_PORT ? -1 : 0)
-      }
+    for (let run = 0, from = 0; run < runs; run++) {
+      const to = ends[run]!
+      const line = lines[run]!
+      this.waiting.addRun(batch, positions, handles, from, to, line, dues[run]!, targets[run]!, nowMs)
+      if (held !== gathered)
+        for (let n = from; n < to; n++)
+          if (handles[n] === 0) {
+            line.wait(-1, -batch.frameLength(positions[n]!))
+            this.overflow(batch, positions[n]!, targets[run] === NO_PORT ? -1 : 0)
+          }
+      from = to
     }
+  }
+
+  /**
+   * `impair` for a line that delays all frames alike, and a packet with one destination on egress: what is the same for frames in a row is
+   * found once.
+   */
+  delay(batch: Batch, i: number, target: number, line: Line, nowMs: number): void {
+    if (line !== this.alike) this.beginAlike(line, nowMs)
+    this.alikeMet++
+    if (!this.alikeWaits) return
+    const length = batch.pool.length[batch.slots[i]!]!
+    if (this.alikeFrames >= this.roomFrames || this.alikeBytes + length > this.roomBytes) {
+      this.overflow(batch, i, target === NO_PORT ? -1 : 0)
+      return
+    }
+    this.alikeFrames++
+    this.alikeBytes += length
+    this.gather(batch, i, line, this.alikeDue, target, nowMs)
+  }
+
+  private beginAlike(line: Line, nowMs: number): void {
+    if (this.alike !== undefined) this.endAlike()
+    this.alike = line
+    this.roomFrames = line.roomFrames
+    this.roomBytes = line.roomBytes
+    this.alikeDue = line.due(nowMs, 0)
+    this.alikeWaits = this.alikeDue > nowMs || line.held !== 0
+  }
+
+  private endAlike(): void {
+    const { counters } = this
+    counters[ImpairmentCounter.matched] = counters[ImpairmentCounter.matched]! + this.alikeMet
+    if (this.alikeFrames !== 0) this.alike!.wait(this.alikeFrames, this.alikeBytes)
+    this.alike = undefined
+    this.alikeMet = 0
+    this.alikeFrames = 0
+    this.alikeBytes = 0
   }
 
   /** Impairs packet `i` of a batch by `line`; on egress its destination `k` alone, which is port `target`. On ingress `k` is -1. */
@@ -105,14 +170,7 @@ export class Impairer {
     if (due <= nowMs && line.held === 0) return
     line.wait(1, length)
     if (k >= 0 && batch.destinationCount(i) !== 1) this.holdOne(batch, i, k, target, line, due, nowMs)
-    else {
-      if (this.gathered === BATCH_MAX) this.holdGathered(batch, nowMs)
-      const n = this.gathered++
-      this.positions[n] = i
-      this.lines[n] = line
-      this.dues[n] = due
-      this.targets[n] = target
-    }
+    else this.gather(batch, i, line, due, target, nowMs)
   }
 
   // What a line may do to a packet besides delaying it. False if that is not delayed any more.

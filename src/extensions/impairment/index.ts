@@ -86,7 +86,7 @@ export default defineExtension<ImpairmentOptions>({
     return {
       ingress(batch) {
         if (table.ingressCount === 0) return
-        const { slots, pool } = batch
+        const { slots, pool, isTraced } = batch
         const { sourcePort } = pool
         const nowMs = sw.now()
         let source = -1
@@ -99,7 +99,12 @@ export default defineExtension<ImpairmentOptions>({
             if (lines !== undefined) refresh(lines, nowMs)
             if (lines === undefined && batch.oneSource) return
           }
-          const line = lines === undefined ? undefined : lineOf(lines, batch, i)
+          if (lines === undefined) continue
+          if (lines[0]!.delaysAlike && !isTraced) {
+            impairer.delay(batch, i, NO_PORT, lines[0]!, nowMs)
+            continue
+          }
+          const line = lineOf(lines, batch, i)
           if (line !== undefined) impairer.impair(batch, i, -1, NO_PORT, line, nowMs)
         }
         impairer.finish(batch, nowMs)
@@ -107,6 +112,7 @@ export default defineExtension<ImpairmentOptions>({
 
       egress(batch) {
         if (table.egressCount === 0) return
+        const { isTraced } = batch
         const nowMs = sw.now()
         let target = -1
         let lines: readonly Line[] | undefined
@@ -120,6 +126,10 @@ export default defineExtension<ImpairmentOptions>({
               if (lines !== undefined) refresh(lines, nowMs)
             }
             if (lines === undefined || batch.isExcluded(i, k)) continue
+            if (count === 1 && lines[0]!.delaysAlike && !isTraced) {
+              impairer.delay(batch, i, to, lines[0]!, nowMs)
+              continue
+            }
             const line = lineOf(lines, batch, i)
             if (line !== undefined) impairer.impair(batch, i, k, to, line, nowMs)
             if (batch.isDropped(i)) break

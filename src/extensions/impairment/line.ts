@@ -27,6 +27,8 @@ export class Line {
   settings: LineSettings
   /** The settings of this time delay frames, and do nothing else to them. */
   onlyDelays = false
+  /** They delay all frames that meet the line, and all alike. */
+  delaysAlike = false
   /** Frames of this processor that wait. */
   held = 0
   private readonly random: RandomSource
@@ -81,8 +83,9 @@ export class Line {
       if (nowMs < end) break
     }
     this.changesMs = nowMs < end ? end : Number.POSITIVE_INFINITY
-    const { up, loss, gemodel, duplicate, corrupt, reorder } = this.settings
+    const { up, loss, gemodel, duplicate, corrupt, reorder, jitter, rate } = this.settings
     this.onlyDelays = up && gemodel === undefined && loss + duplicate + corrupt + reorder === 0
+    this.delaysAlike = this.onlyDelays && this.filter === undefined && jitter === 0 && rate === 0
   }
 
   matches(batch: Batch, i: number): boolean {
@@ -129,9 +132,19 @@ export class Line {
 
   /** Whether a frame of `bytes` may wait. */
   hasRoom(bytes: number): boolean {
+    return this.roomFrames > 0 && bytes <= this.roomBytes
+  }
+
+  /** Frames that may wait besides those that do. */
+  get roomFrames(): number {
     const { place, rates, plan } = this
-    if (place < 0) return this.held < plan.limit
-    return rates.frames(place) < plan.limit && rates.bytes(place) + bytes <= plan.limitBytes
+    return plan.limit - (place < 0 ? this.held : rates.frames(place))
+  }
+
+  /** Bytes of frames that may wait besides. */
+  get roomBytes(): number {
+    const { place, rates, plan } = this
+    return place < 0 ? Number.POSITIVE_INFINITY : plan.limitBytes - rates.bytes(place)
   }
 
   /** When a frame of `bytes` leaves that comes at `nowMs`; not after `nowMs`: at once. */

@@ -1,14 +1,17 @@
 // The packets of one processor that wait, in a timing wheel. Packets of one line that are due together, as those of a burst are that are all
-// delayed alike, wait as one entry of the wheel, linked in their order.
+// delayed alike, wait side by side as one entry of the wheel.
 //
 // The rules it must not break: nothing is allocated per packet; packets leave in the order of their time and, within one tick, in which they
 // came; what was taken in is given away once.
-import { NdisStatus, type PacketHandle, type SwitchHandle } from '../../extension.ts'
+import { type Batch, NdisStatus, type PacketHandle, type SwitchHandle } from '../../extension.ts'
 import type { Line } from './line.ts'
 import { TimingWheel } from './wheel.ts'
 
 /** Packets that one processor holds at the most: what its pool has. */
 const ENTRIES = 8192
+/** Packets that one entry of the wheel has at the most. */
+const SIDE_SHIFT = 4
+const SIDE_MAX = 1 << SIDE_SHIFT
 const TICK_MS = 1 / 16
 const NONE = -1
 const OUT_MAX = 64
@@ -23,21 +26,20 @@ const { held: HELD } = Kind
 export class WaitingPackets {
   private readonly sw: SwitchHandle
   private readonly wheel = new TimingWheel(ENTRIES)
-  // Of each packet. A handle of 0: it was let go before its time.
-  private readonly handles = new Float64Array(ENTRIES)
-  private readonly bytes = new Uint32Array(ENTRIES)
-  private readonly sources = new Uint16Array(ENTRIES)
-  private readonly next = new Int32Array(ENTRIES)
-  // Of the first packet of an entry of the wheel; a line: there is such an entry.
+  // Of each packet of each entry, SIDE_MAX places per entry. A handle of 0: it was let go before its time.
+  private readonly handles = new Float64Array(ENTRIES << SIDE_SHIFT)
+  private readonly bytes = new Uint32Array(ENTRIES << SIDE_SHIFT)
+  private readonly sources = new Uint16Array(ENTRIES << SIDE_SHIFT)
+  // Of each entry; a line: its packets have not left yet.
   private readonly lines: (Line | undefined)[] = Array.from({ length: ENTRIES }, () => undefined)
+  private readonly counts = new Uint8Array(ENTRIES)
   private readonly kinds = new Uint8Array(ENTRIES)
   private readonly targets = new Int32Array(ENTRIES)
   private readonly ticks = new Float64Array(ENTRIES)
   private readonly sequence = new Float64Array(ENTRIES)
   private nextSequence = 0
-  // The entry that was put in last, and its last packet, while more may join it.
+  // The entry that was put in last, while more packets may join it.
   private open = NONE
-  private last = NONE
   private readonly free = new Uint16Array(ENTRIES)
   private freeCount = 0
   private readonly out = new Float64Array(OUT_MAX)
@@ -69,32 +71,70 @@ export class WaitingPackets {
     target: number,
     nowMs: number,
   ): void {
-    const entry = this.free[--this.freeCount]! // the pool has fewer packets than there are entries
+    const entry = this.entryFor(kind, line, due, target, nowMs)
+    const at = (entry << SIDE_SHIFT) + this.counts[entry]!
+    this.handles[at] = handle
+    this.bytes[at] = length
+    this.sources[at] = source
+    this.counts[entry] = this.counts[entry]! + 1
+  }
+
+  /**
+   * `add` for packets that were held, in a row: those of `batch` at `positions`, from index `from` to before `to`, with `handles`. A handle of
+   * 0 is passed over.
+   */
+  addRun(
+    batch: Batch,
+    positions: Uint16Array,
+    handles: Float64Array,
+    from: number,
+    to: number,
+    line: Line,
+    due: number,
+    target: number,
+    nowMs: number,
+  ): void {
+    const { slots, pool } = batch
+    const { length, sourcePort } = pool
+    for (let n = from; n < to; ) {
+      const entry = this.entryFor(HELD, line, due, target, nowMs)
+      let at = (entry << SIDE_SHIFT) + this.counts[entry]!
+      const end = (entry + 1) << SIDE_SHIFT
+      for (; n < to && at < end; n++) {
+        const handle = handles[n]!
+        if (handle === 0) continue
+        const slot = slots[positions[n]!]!
+        this.handles[at] = handle
+        this.bytes[at] = length[slot]!
+        this.sources[at++] = sourcePort[slot]!
+      }
+      this.counts[entry] = at - (entry << SIDE_SHIFT)
+    }
+  }
+
+  // The entry that a packet joins.
+  private entryFor(kind: number, line: Line, due: number, target: number, nowMs: number): number {
     const tick = Math.ceil(due / TICK_MS)
     const { open } = this
-    this.handles[entry] = handle
-    this.bytes[entry] = length
-    this.sources[entry] = source
-    this.next[entry] = NONE
     if (
       open !== NONE &&
+      this.counts[open]! < SIDE_MAX &&
       this.lines[open] === line &&
       this.ticks[open] === tick &&
       this.targets[open] === target &&
       this.kinds[open] === kind
-    ) {
-      this.next[this.last] = entry
-      this.last = entry
-      return
-    }
+    )
+      return open
+    const entry = this.free[--this.freeCount]! // the pool has fewer packets than there are entries
     this.kinds[entry] = kind
     this.targets[entry] = target
     this.ticks[entry] = tick
     this.lines[entry] = line
+    this.counts[entry] = 0
     this.sequence[entry] = this.nextSequence++
     this.open = entry
-    this.last = entry
     this.wheel.add(entry, tick, Math.floor(nowMs / TICK_MS))
+    return entry
   }
 
   /** Lets go what is due. */
@@ -104,14 +144,10 @@ export class WaitingPackets {
     this.flush()
   }
 
-  // An entry has left the wheel: its packets go on, and their places are free.
+  // An entry has left the wheel: its packets go on, and its place is free.
   private leave(entry: number): void {
     this.letGo(entry)
-    for (let packet = entry; packet !== NONE; ) {
-      const after = this.next[packet]!
-      this.free[this.freeCount++] = packet
-      packet = after
-    }
+    this.free[this.freeCount++] = entry
   }
 
   // Lets the packets of an entry go on that have not yet.
@@ -120,13 +156,15 @@ export class WaitingPackets {
     if (line === undefined) return
     this.lines[entry] = undefined
     const kind = this.kinds[entry]!
+    const first = entry << SIDE_SHIFT
+    const end = first + this.counts[entry]!
     let frames = 0
     let bytes = 0
-    for (let packet = entry; packet !== NONE; packet = this.next[packet]!) {
-      const handle = this.handles[packet]!
+    for (let at = first; at < end; at++) {
+      const handle = this.handles[at]!
       if (handle === 0) continue
       frames++
-      bytes += this.bytes[packet]!
+      bytes += this.bytes[at]!
       this.goOn(handle, kind)
     }
     line.wait(-frames, -bytes)
@@ -162,11 +200,12 @@ export class WaitingPackets {
   }
 
   private giveUp(entry: number): void {
-    for (let packet = entry; packet !== NONE; packet = this.next[packet]!) {
-      if (this.handles[packet] === 0) continue
-      this.sw.release(this.handles[packet]!)
-      this.lines[entry]!.wait(-1, -this.bytes[packet]!)
-      this.handles[packet] = 0
+    const first = entry << SIDE_SHIFT
+    for (let at = first; at < first + this.counts[entry]!; at++) {
+      if (this.handles[at] === 0) continue
+      this.sw.release(this.handles[at]!)
+      this.lines[entry]!.wait(-1, -this.bytes[at]!)
+      this.handles[at] = 0
     }
   }
 
@@ -176,11 +215,12 @@ export class WaitingPackets {
     for (const entry of this.entriesInOrder()) {
       const line = this.lines[entry]!
       const isTarget = this.targets[entry] === portId
-      for (let packet = entry; packet !== NONE; packet = this.next[packet]!) {
-        if (this.handles[packet] === 0 || !(isTarget || this.sources[packet] === portId)) continue
-        this.goOn(this.handles[packet]!, this.kinds[entry]!)
-        line.wait(-1, -this.bytes[packet]!)
-        this.handles[packet] = 0
+      const first = entry << SIDE_SHIFT
+      for (let at = first; at < first + this.counts[entry]!; at++) {
+        if (this.handles[at] === 0 || !(isTarget || this.sources[at] === portId)) continue
+        this.goOn(this.handles[at]!, this.kinds[entry]!)
+        line.wait(-1, -this.bytes[at]!)
+        this.handles[at] = 0
       }
     }
     this.flush()
