@@ -6,6 +6,7 @@
 import * as layout from '../../kernels/layout.ts'
 import type { Batch } from '../../ndis/batch.ts'
 import type { PacketPool } from '../../ndis/pool.ts'
+import { KnownAs } from './address-answers.ts'
 import type { CustomerAddressTable } from './customer-addresses.ts'
 import { Inbound } from './inbound.ts'
 import { Outbound } from './outbound.ts'
@@ -68,12 +69,13 @@ export class OverlayPath {
     return this.tables.customers
   }
 
-  change({ peers, subnets, addresses }: OverlayChange): void {
+  change({ peers, subnets, addresses, routing }: OverlayChange): void {
     for (const one of peers) this.peers.change(one)
     for (const one of subnets) this.subnets.change(one)
-    for (const { vsid, address, mac, gone } of addresses)
-      if (gone) this.customers.remove(vsid, address, mac)
-      else this.customers.set(vsid, address, mac)
+    for (const { vsid, address, mac, gone, kind = KnownAs.station } of addresses)
+      if (gone) this.customers.remove(vsid, address, mac, kind as KnownAs)
+      else this.customers.set(vsid, address, mac, kind as KnownAs)
+    if (routing !== undefined) this.tables.routing.change(routing)
     this.shortCut?.change(peers)
   }
 
@@ -86,7 +88,6 @@ export class OverlayPath {
     if (second === tables.second) return
     tables.second = second
     this.inbound.nextSecond()
-    this.sender.nextSecond()
   }
 
   /** Of ports in a subnet of the overlay, and from the external port what is for a provider address. ES-563, ES-571 */

@@ -14,6 +14,7 @@ import type { PortTable } from '../port-table.ts'
 import { CustomerAddressTable } from './customer-addresses.ts'
 import { OverlayPeers } from './peers.ts'
 import type { OverlayPlan } from './plan.ts'
+import { Routing } from './routing.ts'
 import { clampSegmentSize } from './segment-size.ts'
 import { OverlaySubnets } from './subnets.ts'
 import type { TunnelShortCutOptions } from './tunnel-short-cut.ts'
@@ -35,6 +36,8 @@ export interface OverlayPathOwner {
   parse(slot: number): void
   /** The packet in `slot` is a tunnel packet now. */
   encapsulated(slot: number): void
+  /** The packet in `slot` goes on to virtual subnet `vsid`: the router has it. */
+  routed?(slot: number, vsid: number): void
   /** Modules in the stack: what is sent from above them passes all on egress. */
   readonly modules: number
 }
@@ -61,6 +64,7 @@ export class OverlayTables {
   readonly peers: OverlayPeers
   readonly subnets: OverlaySubnets
   readonly customers: CustomerAddressTable
+  readonly routing: Routing
   /** Customers' MAC addresses: their VLANs are numbers of subnets, their ports those of the switch and behind them the peers. */
   readonly macs: MacTable
   /** The switch's clock, in seconds. */
@@ -83,6 +87,7 @@ export class OverlayTables {
     this.peers = shadowed?.peers.shadow() ?? new OverlayPeers(buffer, plan)
     this.subnets = shadowed?.subnets ?? new OverlaySubnets(ports)
     this.customers = shadowed?.customers ?? new CustomerAddressTable(plan.seed)
+    this.routing = shadowed?.routing ?? new Routing()
     this.macs = shadowed?.macs.copy() ?? new MacTable(buffer, plan.customers, plan.customerEntries, plan.places)
     this.macHigh = mac[0]! | (mac[1]! << 8)
     this.macLow = mac[2]! | (mac[3]! << 8) | (mac[4]! << 16) | (mac[5]! << 24)

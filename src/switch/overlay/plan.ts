@@ -48,11 +48,35 @@ export interface OverlayChange {
   }[]
   /** `peers` undefined: the subnet is gone. */
   readonly subnets: readonly { readonly subnet: number; readonly vsid: number; readonly peers: readonly number[] | undefined }[]
-  /** IP addresses of guests of other hosts. */
+  /** IP addresses of guests, and of the router. `kind`: KnownAs; a guest of another host without it. */
   readonly addresses: readonly {
     readonly vsid: number
     readonly address: Uint8Array
     readonly mac: Uint8Array
+    readonly gone: boolean
+    readonly kind?: number | undefined
+  }[]
+  /** What the router is told; nothing of it changed without. */
+  readonly routing?: RoutingChange | undefined
+}
+
+export interface RoutingChange {
+  /** Numbers of the routing domains that subnets are in; 0: in none. */
+  readonly domains: readonly { readonly subnet: number; readonly domain: number }[]
+  /** The router's addresses in subnets, which its messages come from; undefined: it has none of this family any more. */
+  readonly gateways: readonly {
+    readonly subnet: number
+    readonly isIpv4: boolean
+    readonly address: Uint8Array | undefined
+  }[]
+  /** `prefix`: 4 or 16 octets, those behind the first `length` bits are zero; `nextHop` undefined: addresses are in the subnet itself. */
+  readonly routes: readonly {
+    readonly domain: number
+    readonly prefix: Uint8Array
+    readonly length: number
+    readonly subnet: number
+    readonly vsid: number
+    readonly nextHop: Uint8Array | undefined
     readonly gone: boolean
   }[]
 }
