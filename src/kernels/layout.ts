@@ -243,6 +243,7 @@ export const MAC_TABLE_HEADER = 64
 export const MAC_ENTRY_BYTES = 16
 export const MAC_PROBES = 8
 export const MAC_KEY_VALID = 1 << 28
+export const MAC_KEY_STATIC = 1 << 29 // known from the configuration
 export const MAC_KEY_MASK = 0x1fffffff
 export const MAC_HASH_HIGH = 0x85ebca6b
 export const MAC_HASH_MIX = 0x9e3779b1

@@ -8,6 +8,7 @@ import {
   DE_PRESERVE_VLAN,
   HEADER_STRIDE,
   MAC_KEY_MASK,
+  MAC_KEY_STATIC,
   MAC_KEY_VALID,
   OFFLOAD_CHECKSUM,
   P_DESTINATION,
@@ -526,10 +527,11 @@ export function decapsulate(pool: usize, list: usize, packets: u32, block: usize
           let sender: usize = 0
           if (learns && (senderHigh & 1) == 0) {
             sender = find(macs, mask, load<u32>(e, 8), senderHigh | key)
-            if (sender == 0 || load<u32>(sender, 8) != ports + peer) {
+            if (sender == 0 || (load<u32>(sender, 8) != ports + peer && (load<u32>(sender, 4) & MAC_KEY_STATIC) == 0)) {
               stopped = j
               break
             }
+            if (load<u32>(sender, 8) != ports + peer) sender = 0 // a record's place is not changed by what comes
           }
           parseHeader(pool, k, e, shown, flags & ~(PARSE_FLAGS | PF_DATA_VALID))
           if (isInnerSimple(k1, k2, k4, e, inner, shown, ecn, clamps)) {

@@ -25,6 +25,7 @@ import { TunnelFormat, TunnelTemplate } from '../../packet/tunnel.ts'
 import { portCounterNames } from '../counters.ts'
 import { PortFlag } from '../port-table.ts'
 import { Flooding, type OverlayPlan } from './plan.ts'
+import { ROUTER_MAC_TEXT } from './routing.ts'
 
 const PORTS = 4
 const OTHER_SUBNET = SUBNET + 1
@@ -88,13 +89,14 @@ const recipes: fc.Arbitrary<Recipe> = fc.record({
         address(77),
         'ff:ff:ff:ff:ff:ff',
         '01:80:c2:00:00:02',
+        ROUTER_MAC_TEXT,
         OWN_MAC,
       ),
     },
   ),
   from: fc.oneof(
     { weight: 8, arbitrary: fc.constant('') },
-    { weight: 1, arbitrary: fc.constantFrom(address(21), address(2), address(78), '03:00:00:00:00:01') },
+    { weight: 1, arbitrary: fc.constantFrom(address(21), address(2), address(78), '03:00:00:00:00:01', ROUTER_MAC_TEXT) },
   ),
   kind: fc.constantFrom('udp', 'udp', 'tcp', 'syn', 'udp6', 'tcp6', 'arp', 'echo6', 'raw'),
   bytes: fc.oneof(fc.integer({ min: 0, max: 100 }), fc.constantFrom(300, 1396, 1400, 1426, 1440, 2000)),
@@ -220,7 +222,15 @@ function setUp({ plan, flags, records }: Scene, shortCut: boolean): OverlayHarne
     peers: [],
     subnets: [{ subnet: OTHER_SUBNET, vsid: OTHER_VSID, peers: [0] }],
     addresses: records ? [{ vsid: VSID, address: ipBytes('10.0.0.2'), mac: parseMac(address(21)), gone: false }] : [],
+    routing: {
+      domains: [SUBNET, OTHER_SUBNET].map((subnet) => ({ subnet, domain: 1 })),
+      gateways: [{ subnet: SUBNET, isIpv4: true, address: ipBytes('10.0.0.254') }],
+      routes: [
+        { domain: 1, prefix: ipBytes('10.0.0.0'), length: 24, subnet: SUBNET, vsid: VSID, nextHop: undefined, gone: false },
+      ],
+    },
   })
+  for (const subnet of [SUBNET, OTHER_SUBNET]) customers.addStatic(ROUTER_MAC_TEXT, subnet, 0)
   return overlay
 }
 
