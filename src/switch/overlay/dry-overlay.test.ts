@@ -14,7 +14,7 @@ import {
   UPLINK,
   VSID,
 } from '../../../test/support/overlay-harness.ts'
-import { parseMac } from '../../packet/addresses.ts'
+import { parseMac, parsePrefix } from '../../packet/addresses.ts'
 import { arpRequestFrame, ipBytes, udpFrame } from '../../packet/build.ts'
 import { TunnelFormat, TunnelTemplate } from '../../packet/tunnel.ts'
 import { DATA_PATH_LIST_BYTES } from '../data-path.ts'
@@ -22,7 +22,9 @@ import { deliveryListBytes } from '../delivery.ts'
 import { dryRun } from '../dry-run.ts'
 import type { TraceStep } from '../dry-run-steps.ts'
 import { macKey } from '../mac-table.ts'
+import { KnownAs } from './address-answers.ts'
 import { Flooding, type OverlayPlan } from './plan.ts'
+import { ROUTER_MAC_TEXT } from './routing.ts'
 
 const REMOTE = '02:00:00:00:00:21'
 const PLACES = 16
@@ -36,9 +38,49 @@ const to = (destinationMac: string, sourceMac = '02:00:00:00:00:01') => ({
   destination: '10.0.0.2',
 })
 
-function world(plan: Partial<OverlayPlan> = {}): OverlayHarness {
-  return overlayHarness(3, plan, false, scratchBytes)
+function world(plan: Partial<OverlayPlan> = {}, shortCut = false): OverlayHarness {
+  return overlayHarness(3, plan, shortCut, scratchBytes)
 }
+
+const OTHER_VSID = 5002
+
+/** Port 3 is in another virtual subnet of the routing domain; REMOTE's other self, :31, is there too, at peer 0. */
+function routed(overlay: OverlayHarness): OverlayHarness {
+  const [other, domain] = [8, 1]
+  const { harness, customers, path } = overlay
+  harness.ports.setSubnet(3, OTHER_VSID)
+  customers.addStatic('02:00:00:00:00:03', other, 3)
+  customers.addStatic('02:00:00:00:00:31', other, PLACES)
+  for (const subnet of [SUBNET, other]) customers.addStatic(ROUTER_MAC_TEXT, subnet, 0)
+  const at = (vsid: number, address: string, mac: string, kind: number) => ({
+    ...{ vsid, kind, gone: false },
+    address: ipBytes(address),
+    mac: parseMac(mac),
+  })
+  const prefix = parsePrefix('10.2.0.0/24')
+  path.change({
+    peers: [],
+    subnets: [{ subnet: other, vsid: OTHER_VSID, peers: [0] }],
+    addresses: [
+      at(VSID, '10.0.0.254', ROUTER_MAC_TEXT, KnownAs.router),
+      at(OTHER_VSID, '10.2.0.3', '02:00:00:00:00:03', KnownAs.local),
+      at(OTHER_VSID, '10.2.0.31', '02:00:00:00:00:31', KnownAs.station),
+    ],
+    routing: {
+      domains: [
+        { subnet: SUBNET, domain },
+        { subnet: other, domain },
+      ],
+      gateways: [{ subnet: SUBNET, isIpv4: true, address: ipBytes('10.0.0.254') }],
+      routes: [
+        { domain, prefix: prefix.bytes, length: prefix.length, subnet: other, vsid: OTHER_VSID, nextHop: undefined, gone: false },
+      ],
+    },
+  })
+  return overlay
+}
+
+const toRouter = (destination: string) => ({ ...to(ROUTER_MAC_TEXT), destination })
 
 function stepsOf({ harness, scratch }: OverlayHarness, port: number, bytes: Uint8Array): readonly TraceStep[] {
   const { buffer, dataPath, delivery, pool, kernels, ports, acls, macs, injections, reasons } = harness
@@ -202,6 +244,32 @@ test('the packet that leaves through a tunnel is shown as the uplink would send 
   )
 })
 
+test('a frame that the router has is traced to the other virtual subnet, here and through the tunnel, or to why it goes nowhere', () => {
+  const overlay = routed(world())
+  const told = (destination: string) => trace(overlay, 1, udpFrame(toRouter(destination), 1, 2)).slice(1)
+  const isForRouter = `1 overlay: is for the router of virtual subnet ${VSID}`
+  assert.deepEqual(told('10.2.0.3'), [
+    isForRouter,
+    `1 overlay: the router passes it on to virtual subnet ${OTHER_VSID}, to 02:00:00:00:00:03, one hop less`,
+    '1 overlay: sends it to p3',
+    '1 delivery: would be delivered to p3: 42 bytes',
+  ])
+  assert.deepEqual(told('10.2.0.31'), [
+    isForRouter,
+    `1 overlay: the router passes it on to virtual subnet ${OTHER_VSID}, to 02:00:00:00:00:31, one hop less`,
+    `1 overlay: wraps it in VXLAN to provider ${PEER_ADDRESS} by ${PEER_MAC}: virtual subnet ${OTHER_VSID}, 92 bytes`,
+    '1 overlay: sends it to wire',
+    '1 delivery: would be delivered to wire: 92 bytes',
+  ])
+  assert.deepEqual(told('10.7.0.1'), [
+    isForRouter,
+    '1 overlay: no subnet or route of the routing domain has its destination',
+    '1 overlay: drops it: overlay-no-route',
+    '2 delivery: would be delivered to p1: 70 bytes',
+  ])
+  assert.match(told('10.2.0.99').join(), /has no record in the virtual subnet,1 overlay: drops it: overlay-no-neighbour/)
+})
+
 /** Ports that get a frame with its length or, through a tunnel, its bytes, and drops by port and reason. */
 function fate({ harness }: OverlayHarness, work: () => void): string[] {
   const ports = [1, 2, 3, UPLINK]
@@ -247,7 +315,10 @@ const inner = fc.oneof(
     bytes.set(frame(target, 1).subarray(0, 6))
     return bytes
   }),
-  fc.constantFrom('10.0.0.2', '10.0.0.9').map((asked) => arpRequestFrame('02:00:00:00:00:01', '10.0.0.1', asked)),
+  fc
+    .constantFrom('10.2.0.3', '10.2.0.31', '10.2.0.99', '10.7.0.1', '10.0.0.254')
+    .map((destination) => udpFrame(toRouter(destination), 7, 8, new Uint8Array(30))),
+  fc.constantFrom('10.0.0.2', '10.0.0.9', '10.0.0.254').map((asked) => arpRequestFrame('02:00:00:00:00:01', '10.0.0.1', asked)),
 )
 const outer = fc
   .record({
@@ -270,11 +341,15 @@ const sendings = fc.array(
   { minLength: 1, maxLength: 6 },
 )
 
-for (const learning of [false, true])
-  test(`what a trace tells of random frames, ${learning ? 'with learning' : 'without learning'}, is what becomes of them`, () => {
+for (const [learning, shortCut] of [
+  [false, false],
+  [false, true],
+  [true, true],
+])
+  test(`what a trace tells of random frames, ${learning ? 'with' : 'without'} learning, is what becomes of them ${shortCut ? 'by kernels' : 'in TypeScript'}`, () => {
     fc.assert(
       fc.property(sendings, fc.constantFrom(Flooding.drop, Flooding.replicate), (frames, unknownUnicast) => {
-        const overlay = world({ learning, unknownUnicast })
+        const overlay = routed(world({ learning: learning!, unknownUnicast }, shortCut))
         const { harness, customers } = overlay
         customers.addStatic('02:00:00:00:00:23', SUBNET, PLACES + 2)
         const address = ipBytes('10.0.0.2')
@@ -294,6 +369,6 @@ for (const learning of [false, true])
           assert.deepEqual(told(steps), really)
         }
       }),
-      { numRuns: 150 },
+      { numRuns: 60 },
     )
   })

@@ -15,6 +15,7 @@ import type { NativeForwarding } from '../switch-edge.ts'
 import type { OverlayPath } from './overlay-path.ts'
 import type { OverlayPathOwner, OverlayTables } from './overlay-tables.ts'
 import { addressText } from './records.ts'
+import { ROUTER_MAC_TEXT } from './routing.ts'
 
 export interface DryOverlayComponents {
   readonly pool: PacketPool
@@ -36,6 +37,14 @@ const IPV4 = 0x0800
 const OUTER_DESTINATION = { ipv4: 30, ipv6: 38 } as const
 /** Refused before anybody looked where the frame goes. */
 const BEFORE_LOOK_UP: ReadonlySet<number> = new Set([DropReason.macSpoofing, DropReason.reservedMulticast, DropReason.stormLimit])
+
+/** What the router found. */
+const ROUTING: ReadonlyMap<number, string> = new Map([
+  [DropReason.overlayNoRoute, 'no subnet or route of the routing domain has its destination'],
+  [DropReason.overlayNoNeighbour, 'its destination, or the next hop to it, has no record in the virtual subnet'],
+  [DropReason.overlayHopsUsedUp, 'its hop limit is used up'],
+  [DropReason.overlayToRouter, 'the router takes untagged IP packets to others, and echo requests'],
+])
 
 /** What the frame was before the overlay had it. */
 interface Before {
@@ -67,6 +76,11 @@ export class DryOverlay implements NativeForwarding {
       encapsulated: (slot) => {
         this.#wraps(slot)
         owner.encapsulated(slot)
+      },
+      routed: (slot, vsid) => {
+        const { trace } = this.#components
+        trace.overlay(slot, `the router passes it on to virtual subnet ${vsid}, to ${this.#macAt(slot, 0)}, one hop less`)
+        owner.routed?.(slot, vsid)
       },
       get modules() {
         return owner.modules
@@ -134,6 +148,8 @@ export class DryOverlay implements NativeForwarding {
     const { macs } = this.#running
     if ((pool.flags[slot]! & PF_MULTICAST) !== 0) return `is for everybody in virtual subnet ${vsid}`
     const { low, high } = macKey(to)
+    if (to === ROUTER_MAC_TEXT && this.#running.routing.domainOf[subnet] !== 0)
+      return `is for the router of virtual subnet ${vsid}`
     const place = macs.lookup(low, high, subnet)
     if (place < 0) return `virtual subnet ${vsid} has no record of ${to}`
     if (place < ports.ports) return `${to} is behind ${portName(place)} in virtual subnet ${vsid}`
@@ -161,6 +177,8 @@ export class DryOverlay implements NativeForwarding {
   // What a reason alone does not say.
   #explain(slot: number, reason: number): void {
     const { trace } = this.#components
+    const routing = ROUTING.get(reason)
+    if (routing !== undefined) trace.overlay(slot, routing)
     const [ipv4, ipv6] = this.#running.mtus
     if (reason === DropReason.overlayTooBig)
       trace.overlay(slot, `its IP packet is too long for the tunnel: at most ${ipv4} bytes fit over IPv4, ${ipv6} over IPv6`)
