@@ -30,7 +30,7 @@ export const ovsGuestPort = (name: string, path: string): OvsPort => ({
 })
 
 /** Megabytes of huge pages that it takes. */
-export const OVS_MEMORY_MIB = 512
+export const OVS_MEMORY_MIB = 768
 /** Debian's place of the daemon with DPDK. */
 export const OVS_PROGRAM = '/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk'
 
