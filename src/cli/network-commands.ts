@@ -31,11 +31,16 @@ export function addNetworkCommands(program: Command, asks: Asks, run: Run): void
   asks(program, 'leave', 'take this host out of its network').action((_: unknown, command: Command) =>
     run(command, async (context) => (await import('./commands/network.ts')).leave(context)),
   )
-  const show = (what: 'all' | 'ports' | 'hosts') => (_: unknown, command: Command) =>
+  const show = (what: 'all' | 'hosts' | 'tunnels') => (_: unknown, command: Command) =>
     run(command, async (context) => (await import('./commands/network.ts')).network(context, what))
   const network = asks(program, 'network', 'show the network of hosts: who is in it, and where each port is').action(show('all'))
   asks(network, 'hosts', 'show its hosts').action(show('hosts'))
-  asks(network, 'ports', 'show where each port is').action(show('ports'))
+  asks(network, 'ports', 'show where each port is')
+    .argument('[words...]', 'those whose name, host, addresses, virtual subnet, tenant or state fit all words')
+    .action((words: string[], _: unknown, command: Command) =>
+      run(command, async (context) => (await import('./commands/network.ts')).network(context, 'ports', words)),
+    )
+  asks(network, 'tunnels', 'show what goes through the tunnels to its hosts').action(show('tunnels'))
   const subnet = asks(network, 'subnet', 'virtual subnets of the network').action((_: unknown, command: Command) =>
     run(command, async (context) => (await import('./commands/network.ts')).subnets(context)),
   )

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
+import type { NetworkPort, NetworkStatus } from '../../src/manage/cluster/cluster-calls.ts'
 import { connectControl } from '../../src/manage/control/control-client.ts'
 import type { TraceReport } from '../../src/manage/diagnosis/diagnosis-calls.ts'
 import type { FollowedTunnel } from '../../src/manage/diagnosis/follow.ts'
@@ -66,7 +67,7 @@ async function knowsTheWay({ socket }: CliService): Promise<void> {
   }
 }
 
-test('a frame is followed into the tunnel, to the other host and its port; what may not be asked there is said', {
+test('a frame is followed into the tunnel, to the other host and its port; what may not be asked there is said; tunnels show their rates', {
   skip,
 }, async (t: TestContext) => {
   const directory = mkdtempSync(join(tmpdir(), 'vmswitch-follow-'))
@@ -128,6 +129,21 @@ test('a frame is followed into the tunnel, to the other host and its port; what 
     [['two', '192.0.2.2', ['db']]],
   )
   assert.equal(json.followed[0]!.report!.steps.at(-1)!.stage, 'delivery')
+
+  // What goes through the tunnel, and where a MAC address is.
+  const seen = (await one.run(['network'])).stdout
+  assert.match(seen, /TUNNEL TO .*\n192\.0\.2\.2 +two +02:50:c0:00:02:02 +\d+ +\d+ B\/s +\d+ +\d+ B\/s\n/)
+  const { tunnels } = JSON.parse((await one.run(['network', '--json'])).stdout) as NetworkStatus
+  assert.deepEqual(
+    tunnels.map(({ host, rate }) => [host, typeof rate?.sentFrames]),
+    [['two', 'number']],
+  )
+  const places = JSON.parse((await one.run(['network', 'ports', '52:54:00:00:00:02', '--json'])).stdout) as NetworkPort[]
+  assert.deepEqual(
+    places.map(({ name, host }) => [name, host]),
+    [['db', 'two']],
+  )
+  assert.match((await one.run(['network', 'ports', 'two', 'web'])).stdout, /^no port fits\n$/)
 
   // By the file of hosts, whose own token counts for this host.
   mkdirSync(join(directory, 'vmswitch'))

@@ -1,10 +1,16 @@
 // `vmswitch join`, `leave` and `network`: the network of hosts that a service is in.
 import { resolve } from 'node:path'
-import type { ClusterCalls, NetworkHost, NetworkPort, NetworkStatus } from '../../manage/cluster/cluster-calls.ts'
+import { setTimeout as pause } from 'node:timers/promises'
+import type { ClusterCalls, NetworkHost, NetworkPort, NetworkStatus, NetworkTunnel } from '../../manage/cluster/cluster-calls.ts'
 import { connectCluster } from '../../manage/cluster/cluster-client.ts'
 import type { CommandContext } from '../command-context.ts'
 import { CliError } from '../exit.ts'
 import type { Terminal } from '../terminal.ts'
+import { bytes, count as countOf } from '../units.ts'
+
+/** Over which the rates of tunnels are measured, where nobody asked just before. */
+const MEASURED_MS = 1000
+const BITS_PER_BYTE = 8
 
 export interface JoinOptions {
   readonly network: string
@@ -69,17 +75,48 @@ export async function leave(context: CommandContext): Promise<void> {
   for (const one of report.left) terminal.line(`  ${one}`)
 }
 
-export async function network(context: CommandContext, what: 'all' | 'hosts' | 'ports'): Promise<void> {
+/** `words`: of ports, those that every word fits. */
+export async function network(
+  context: CommandContext,
+  what: 'all' | 'hosts' | 'ports' | 'tunnels',
+  words: readonly string[] = [],
+): Promise<void> {
   const { terminal } = context
-  const status = await asked(context, (cluster) => cluster.network())
-  if (terminal.json) return terminal.data(what === 'all' ? status : status[what])
-  if (status.network === null) return terminal.line('this host is in no network: vmswitch join nats://HOST:PORT --network NAME')
-  if (what === 'all') showStanding(terminal, status)
-  if (what !== 'ports') showHosts(terminal, status.hosts)
-  if (what === 'all') terminal.line('')
-  if (what !== 'hosts') showPorts(terminal, status.ports)
+  const status = await (what === 'all' || what === 'tunnels' ? measured(context) : asked(context, (cluster) => cluster.network()))
+  const ports = status.ports.filter((port) => fits(port, words))
+  if (terminal.json) return terminal.data(what === 'all' ? status : what === 'ports' ? ports : status[what])
+  if (status.network === null && what !== 'tunnels')
+    return terminal.line('this host is in no network: vmswitch join nats://HOST:PORT --network NAME')
+  if (what === 'hosts') showHosts(terminal, status.hosts)
+  if (what === 'ports') showPorts(terminal, ports, words.length === 0 ? 'no host has ports in it' : 'no port fits')
+  if (what === 'tunnels') showTunnels(terminal, status.tunnels)
   if (what !== 'all') return
+  showStanding(terminal, status)
+  showHosts(terminal, status.hosts)
+  terminal.line('')
+  if (status.tunnels.length > 0) {
+    showTunnels(terminal, status.tunnels)
+    terminal.line('')
+  }
+  showPorts(terminal, ports, 'no host has ports in it')
   for (const { key, code, message } of status.refused) terminal.line(`not believed: ${key} (${code}): ${message}`)
+}
+
+/** The network with the rates of its tunnels: they are over the time since it was asked for before, so it may be asked twice. */
+async function measured(context: CommandContext): Promise<NetworkStatus> {
+  const ask = (): Promise<NetworkStatus> => asked(context, (cluster) => cluster.network())
+  const status = await ask()
+  if (status.tunnels.every(({ rate }) => rate !== null)) return status
+  await pause(MEASURED_MS)
+  return ask()
+}
+
+const fits = (
+  { name, host, mac, virtualSubnetId, customerAddresses, tenant, state }: NetworkPort,
+  words: readonly string[],
+): boolean => {
+  const text = [name, host, mac, virtualSubnetId, ...customerAddresses, tenant, state].join(' ').toLowerCase()
+  return words.every((word) => text.includes(word.toLowerCase()))
 }
 
 export async function subnets(context: CommandContext): Promise<void> {
@@ -136,7 +173,31 @@ function showHosts(terminal: Terminal, hosts: readonly NetworkHost[]): void {
   )
 }
 
-function showPorts(terminal: Terminal, ports: readonly NetworkPort[]): void {
+function showTunnels(terminal: Terminal, tunnels: readonly NetworkTunnel[]): void {
+  const rateOf = (frames: number | undefined, bits: number | undefined): string[] =>
+    frames === undefined || bits === undefined ? ['', ''] : [countOf(frames), `${bytes(bits / BITS_PER_BYTE)}/s`]
+  terminal.table(
+    [
+      { title: 'TUNNEL TO' },
+      { title: 'HOST' },
+      { title: 'NEXT HOP' },
+      { title: 'OUT/S', align: 'right' },
+      { title: '', align: 'right' },
+      { title: 'IN/S', align: 'right' },
+      { title: '', align: 'right' },
+    ],
+    tunnels.map(({ provider, host, nextHop, rate }) => [
+      provider,
+      host ?? '',
+      nextHop ?? 'not known',
+      ...rateOf(rate?.sentFrames, rate?.sentBits),
+      ...rateOf(rate?.receivedFrames, rate?.receivedBits),
+    ]),
+    'there are no tunnels',
+  )
+}
+
+function showPorts(terminal: Terminal, ports: readonly NetworkPort[], empty: string): void {
   terminal.table(
     [
       { title: 'PORT' },
@@ -158,7 +219,7 @@ function showPorts(terminal: Terminal, ports: readonly NetworkPort[]): void {
       state,
       message ?? '',
     ]),
-    'no host has ports in it',
+    empty,
   )
 }
 

@@ -2,6 +2,9 @@
 //
 // The rule it must not break: everything here survives JSON.
 
+import type { OverlayCounters } from '../overlay/overlay-calls.ts'
+import type { TunnelRate } from './tunnel-rates.ts'
+
 export interface JoinRequest {
   /** nats://HOST:PORT or tls://HOST:PORT, several separated by commas. */
   readonly servers: string
@@ -56,6 +59,18 @@ export interface NetworkSubnet {
   readonly peers: readonly string[]
 }
 
+/** A tunnel of this host's overlay. */
+export interface NetworkTunnel {
+  readonly provider: string
+  /** Host of the network with this address; null: none is known. */
+  readonly host: string | null
+  /** MAC address that its frames are sent to; null: not known yet. */
+  readonly nextHop: string | null
+  readonly counters: OverlayCounters
+  /** Over the last seconds; null: nobody asked before, so that it is not known yet. */
+  readonly rate: TunnelRate | null
+}
+
 export interface NetworkStatus {
   /** Null: this host is in no network. */
   readonly network: string | null
@@ -73,6 +88,8 @@ export interface NetworkStatus {
   readonly hosts: readonly NetworkHost[]
   readonly ports: readonly NetworkPort[]
   readonly subnets: readonly NetworkSubnet[]
+  /** None without an overlay. */
+  readonly tunnels: readonly NetworkTunnel[]
   /** Records of others that are not believed. */
   readonly refused: readonly { readonly key: string; readonly code: string; readonly message: string }[]
 }

@@ -13,10 +13,11 @@ import { type ComingPort, sharedPorts } from './config-ports.ts'
 import { HOST_NAME_MAX, hostNamePattern, NETWORK_KEY, networkNamePattern, subnetKey } from './keys.ts'
 import { natsAddress, readCredential } from './nats-address.ts'
 import { NatsStore, type NatsStoreOptions } from './nats-store.ts'
-import { nothingSeen, seenNetwork } from './network-status.ts'
+import { nothingSeen, seenNetwork, seenTunnels } from './network-status.ts'
 import { OverlayFeed } from './overlay-feed.ts'
 import { RECORD_VERSION, subnetSchema, writeRecord } from './records.ts'
 import { ClusterSession, type LookupDifferences } from './session.ts'
+import { TunnelRates } from './tunnel-rates.ts'
 
 const JOIN_TIMEOUT_MS = 20_000
 const RETRY_MS = 3000
@@ -55,6 +56,7 @@ const now = (): number => performance.now()
 export class Membership implements ClusterCalls {
   readonly #components: MembershipComponents
   readonly #feed: OverlayFeed
+  readonly #rates = new TunnelRates()
   #joined: Joined | null = null
   #since = new Date()
   /** When the standing in the network that was asked for last began. */
@@ -132,6 +134,8 @@ export class Membership implements ClusterCalls {
     const joined = this.#joined
     const reconciler = joined?.session?.reconciler
     const seen = reconciler === undefined ? nothingSeen : seenNetwork(reconciler, now())
+    const overlay = this.#components.overlay()
+    const tunnels = overlay?.status().tunnels ?? []
     const isKnown = reconciler !== undefined && reconciler.standing !== 'joining'
     return {
       network: joined?.membership.network ?? null,
@@ -140,8 +144,9 @@ export class Membership implements ClusterCalls {
       state: joined === null ? 'alone' : (reconciler?.standing ?? 'joining'),
       since: (isKnown ? this.#dateOf(reconciler.sinceMs) : this.#since).toISOString(),
       message: joined?.problem ?? null,
-      lookups: this.#components.overlay() === null ? null : this.#feed.size,
+      lookups: overlay === null ? null : this.#feed.size,
       ...seen,
+      tunnels: seenTunnels(tunnels, seen.hosts, this.#rates.read(tunnels, now())),
     }
   }
 

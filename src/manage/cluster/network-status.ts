@@ -1,6 +1,8 @@
 // A network as this host sees it, in one answer.
-import type { NetworkHost, NetworkPort, NetworkStatus, NetworkSubnet } from './cluster-calls.ts'
+import type { OverlayTunnel } from '../overlay/overlay-calls.ts'
+import type { NetworkHost, NetworkPort, NetworkStatus, NetworkSubnet, NetworkTunnel } from './cluster-calls.ts'
 import type { Reconciler } from './reconciler.ts'
+import type { TunnelRate } from './tunnel-rates.ts'
 
 type Seen = Pick<NetworkStatus, 'lagMs' | 'hosts' | 'ports' | 'subnets' | 'refused'>
 
@@ -55,6 +57,22 @@ export function seenNetwork(reconciler: Reconciler, nowMs: number): Seen {
     subnets: subnets.sort((a, b) => a.virtualSubnetId - b.virtualSubnetId),
     refused: [...view.refused.values()],
   }
+}
+
+/** The tunnels of the overlay with the names of the hosts behind them. */
+export function seenTunnels(
+  tunnels: readonly OverlayTunnel[],
+  hosts: readonly NetworkHost[],
+  rates: ReadonlyMap<string, TunnelRate>,
+): NetworkTunnel[] {
+  const names = new Map(hosts.flatMap(({ name, providerAddresses }) => providerAddresses.map((address) => [address, name])))
+  return tunnels.map(({ provider, nextHop, counters }) => ({
+    provider,
+    host: names.get(provider) ?? null,
+    nextHop,
+    counters,
+    rate: rates.get(provider) ?? null,
+  }))
 }
 
 const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0)

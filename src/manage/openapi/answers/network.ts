@@ -1,7 +1,15 @@
 // Answers about the network of hosts that a service is in.
 import { z } from 'zod'
-import type { NetworkArrival, NetworkHost, NetworkPort, NetworkStatus, NetworkSubnet } from '../../cluster/cluster-calls.ts'
+import type {
+  NetworkArrival,
+  NetworkHost,
+  NetworkPort,
+  NetworkStatus,
+  NetworkSubnet,
+  NetworkTunnel,
+} from '../../cluster/cluster-calls.ts'
 import { answerOf, count, texts, upDown } from './define.ts'
+import { counters } from './overlay.ts'
 
 const host = answerOf<NetworkHost>()(
   'NetworkHost',
@@ -43,6 +51,20 @@ const subnet = answerOf<NetworkSubnet>()(
   }),
 )
 
+const tunnel = answerOf<NetworkTunnel>()(
+  'NetworkTunnel',
+  z.object({
+    provider: z.string(),
+    host: z.string().nullable().describe('Host of the network with this address.'),
+    nextHop: z.string().nullable().describe('MAC address that its frames are sent to; null: not known yet.'),
+    counters,
+    rate: z
+      .object({ sentFrames: count, sentBits: count, receivedFrames: count, receivedBits: count })
+      .nullable()
+      .describe('Per second, over the last seconds; null: nobody asked before.'),
+  }),
+)
+
 export const networkStatus = answerOf<NetworkStatus>()(
   'NetworkStatus',
   z.object({
@@ -57,6 +79,7 @@ export const networkStatus = answerOf<NetworkStatus>()(
     hosts: z.array(host),
     ports: z.array(port),
     subnets: z.array(subnet),
+    tunnels: z.array(tunnel),
     refused: z.array(z.object({ key: z.string(), code: z.string(), message: z.string() })),
   }),
 )

@@ -3,7 +3,7 @@ import { z } from 'zod'
 import type { OverlayCounters, OverlayRecord, OverlayStatus, OverlaySubnet } from '../../overlay/overlay-calls.ts'
 import { answerOf, count, texts } from './define.ts'
 
-const counters = answerOf<OverlayCounters>()(
+export const counters = answerOf<OverlayCounters>()(
   'OverlayCounters',
   z.object({ sentFrames: count, sentBytes: count, receivedFrames: count, receivedBytes: count }),
 )
