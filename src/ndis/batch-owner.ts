@@ -34,8 +34,11 @@ export interface BatchOwner {
   connected(portId: number, nicIndex: number): boolean
   /** Private copy of a packet that the module in work keeps; 0 without room. `how`: one of Keep; `k`: the destination it is for. */
   keep(slot: number, how: number, k?: number): PacketHandle
-  /** `keep` with Keep.hold for the packets in the first `count` of `slots`; see `Batch.holdAll`. Returns how many were kept. */
-  holdAll(slots: Uint16Array, count: number, handles: Float64Array): number
+  /**
+   * `keep` with Keep.hold for the packets in the first `count` of the pool's `originals`; see `Batch.holdAll`. The handle of the n-th goes to
+   * `handles[places[n]]`. One that finds no room is not dropped any more. Returns how many were kept.
+   */
+  holdAll(count: number, places: Uint8Array, handles: Float64Array): number
   /** The slot of a packet that the module in work made, with a forwarding context; -1 if the handle names none. */
   ownPacket(packet: PacketHandle): number
   /** Source or destinations of a module's own packet, in `slot`, are others now. */

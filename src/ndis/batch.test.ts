@@ -23,8 +23,8 @@ function world(rights: number, ingress: boolean, ...frames: Uint8Array[]): World
     breach: (rule) => breaches.push(rule),
     connected: (port, nic) => port < 10 && nic === 0,
     keep: (slot, how) => (slot << 1) | (how === Keep.hold ? 1 : 0) | 0x10000,
-    holdAll(slots, count, handles) {
-      for (let i = 0; i < count; i++) handles[i] = (slots[i]! << 1) | 1 | 0x10000
+    holdAll(count, places, handles) {
+      for (let i = 0; i < count; i++) handles[places[i]!] = (harness.pool.originals[i]! << 1) | 1 | 0x10000
       return count
     },
     ownPacket: () => -1,

@@ -159,38 +159,34 @@ export class Batch extends ForwardingBatch {
    * On egress they are held with all their destinations.
    */
   holdAll(positions: ArrayLike<number>, count: number, handles: Float64Array): number {
-    const { pool, slots, wanted, wantedAt, wantedHandles } = this
-    const { flags, leftAt, reason } = pool
+    const { pool, slots, places } = this
+    const { flags, leftAt, reason, originals } = pool
     let asked = 0
     const breach = 'a capturing extension must not hold packets back'
     const mayHold = (this.rights & Right.hold) !== 0
-    for (let n = 0; n < count && asked < BURST_MAX; n++) {
+    let n = 0
+    for (; n < count && asked < BURST_MAX; n++) {
       const i = positions[n]!
       handles[n] = 0
       if (!(mayHold && i >= 0 && i < this.length) && !this.may(i, Right.hold, 'ES-306', breach)) continue
       const slot = slots[i]!
       if ((flags[slot]! & PF_DROPPED) !== 0) continue
       flags[slot] = flags[slot]! | PF_DROPPED // a position that is there twice is held once
-      wanted[asked] = slot
-      wantedAt[asked++] = n
+      originals[asked] = slot
+      places[asked++] = n
     }
     if (asked === 0) return 0
-    const held = this.owner.holdAll(wanted, asked, wantedHandles)
-    for (let n = 0; n < asked; n++) {
-      const slot = wanted[n]!
-      handles[wantedAt[n]!] = wantedHandles[n]!
-      if (wantedHandles[n] === 0) flags[slot] = flags[slot]! & ~PF_DROPPED
-      else {
-        reason[slot] = 0
-        leftAt[slot] = LEFT_TO_GO_ON
-      }
-    }
+    const held = this.owner.holdAll(asked, places, handles)
     if (held !== 0) this.dirty = true
+    for (let k = 0; k < n; k++) {
+      if (handles[k] === 0) continue
+      const slot = slots[positions[k]!]!
+      reason[slot] = 0
+      leftAt[slot] = LEFT_TO_GO_ON
+    }
     return held
   }
-  private readonly wanted = new Uint16Array(BURST_MAX)
-  private readonly wantedAt = new Uint16Array(BURST_MAX)
-  private readonly wantedHandles = new Float64Array(BURST_MAX)
+  private readonly places = new Uint8Array(BURST_MAX)
 
   /**
    * A private copy of packet `i`: clone NET_BUFFER_LIST, forwarding context and CopyNetBufferListInfo in one. Without its

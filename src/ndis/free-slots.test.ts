@@ -41,3 +41,25 @@ test('packets that leave in the order in which they came use no more slots than 
   }
   assert.ok(highest < 1024, `slot ${highest} was taken`)
 })
+
+test('many are taken at once as they are one by one', () => {
+  const [one, many] = [new FreeSlots(32, 512), new FreeSlots(32, 512)]
+  const slots = new Uint16Array(480)
+  const kept: number[] = []
+  for (const count of [0, 1, 31, 33, 64, 40, 64, 200]) {
+    many.takeAll(slots, count)
+    const taken = [...slots.subarray(0, count)]
+    assert.deepEqual(
+      taken,
+      Array.from({ length: count }, () => one.take()),
+    )
+    assert.equal(many.count, one.count)
+    kept.push(...taken)
+    for (const slot of kept.splice(0, kept.length >> 1).filter((slot) => slot % 3 !== 0))
+      for (const free of [one, many]) free.give(slot)
+  }
+  const { count } = many
+  many.takeAll(slots, count)
+  assert.equal(new Set(slots.subarray(0, count)).size, count)
+  assert.equal(many.take(), -1)
+})

@@ -34,6 +34,20 @@ export class FreeSlots {
     return (at << 5) | (31 - Math.clz32(word & -word))
   }
 
+  /** `take` for `count` slots, no more than are free: their numbers go to `slots`. */
+  takeAll(slots: Uint16Array, count: number): void {
+    const { words } = this
+    let at = this.lowest
+    for (let i = 0; i < count; at++) {
+      let word = words[at]!
+      for (; word !== 0 && i < count; word &= word - 1) slots[i++] = (at << 5) | (31 - Math.clz32(word & -word))
+      words[at] = word
+      if (word !== 0) break
+    }
+    this.lowest = at
+    this.count -= count
+  }
+
   /** Makes a slot free that was taken. */
   give(slot: number): void {
     const at = slot >> 5

@@ -328,20 +328,38 @@ export class PacketPool {
    */
   reserve(count: number): number {
     const { length, headerLength, segments, originals, copies } = this
-    let found = 0
+    let blocks = 0
     for (let i = 0; i < count; i++) {
       const original = originals[i]!
-      const payload = length[original]! - headerLength[original]!
+      if (length[original]! > headerLength[original]!) blocks += blocksOf(length[original]! - headerLength[original]!)
+    }
+    if (blocks > this.store.count || count > this.#free.count) return this.reserveSome(count)
+    this.#free.takeAll(copies, count)
+    if (blocks === 0) {
+      for (let i = 0; i < count; i++) segments[copies[i]!] = 0
+      return count
+    }
+    for (let i = 0; i < count; i++) {
+      const payload = length[originals[i]!]! - headerLength[originals[i]!]!
+      this.fillBlocks(copies[i]!, payload, blocksOf(payload))
+    }
+    return count
+  }
+
+  // Not all find room.
+  private reserveSome(count: number): number {
+    const { length, headerLength, originals, copies } = this
+    let found = 0
+    for (let i = 0; i < count; i++) {
+      const payload = length[originals[i]!]! - headerLength[originals[i]!]!
       const blocks = blocksOf(payload)
       if (this.#free.count === 0 || blocks > this.store.count || blocks > SEGMENT_PLACES) {
         copies[i] = 0
         continue
       }
-      const slot = this.#free.take()
-      copies[i] = slot
+      copies[i] = this.#free.take()
       found++
-      if (blocks === 0) segments[slot] = 0
-      else this.fillBlocks(slot, payload, blocks)
+      this.fillBlocks(copies[i]!, payload, blocks)
     }
     return found
   }

@@ -353,8 +353,8 @@ export class DataPath implements DropLogOwner, InjectionsOwner, AdmissionOwner {
     return this.components.injections.keep(slot, how, this.batch.ingress, this.current, k)
   }
 
-  holdAll(slots: Uint16Array, count: number, handles: Float64Array): number {
-    return this.components.injections.holdAll(slots, count, this.batch.ingress, this.current, handles)
+  holdAll(count: number, places: Uint8Array, handles: Float64Array): number {
+    return this.components.injections.holdAll(count, places, this.batch.ingress, this.current, handles)
   }
 
   held(count: number): void {

@@ -16,7 +16,7 @@ import type { PortTable } from './port-table.ts'
 
 type PacketPool = pools.PacketPool
 // V8 folds constants of a module, not imported ones.
-const { BURST_MAX, DE_PORT, POOL_SLOTS } = layout
+const { BURST_MAX, DE_PORT, PF_DROPPED, POOL_SLOTS } = layout
 const HELD_FIRST: number = pools.HELD_FIRST
 const SLOT_MASK = POOL_SLOTS - 1
 const SLOT_BITS = 31 - Math.clz32(POOL_SLOTS)
@@ -165,16 +165,14 @@ export class Injections {
   }
 
   /**
-   * `keep` with Keep.hold for the packets in the first `count` slots of `originals`. Their handles go to `handles`, 0 for one that finds
-   * no room. Returns how many were kept.
+   * `keep` with Keep.hold for the packets in the first `count` slots of the pool's `originals`, which are marked as dropped. The handle of the
+   * n-th goes to `handles[places[n]]`, where a 0 stands; one that finds no room is not dropped any more. Returns how many were kept.
    */
-  holdAll(originals: Uint16Array, count: number, ingress: boolean, module: number, handles: Float64Array): number {
-    const { pool, host, places, tags } = this
-    const { originals: taken, copies, generation } = pool
-    for (let i = 0; i < count; i++) taken[i] = originals[i]!
+  holdAll(count: number, places: Uint8Array, ingress: boolean, module: number, handles: Float64Array): number {
+    const { pool, host, tags } = this
+    const { originals, copies, generation } = pool
     const kept = pool.reserve(count)
-    const whole = kept === count
-    if (!whole) this.leaveOut(count, handles)
+    if (kept !== count) this.leaveOut(count, places)
     copyPackets(pool, kept)
     if (!ingress) copyAllDestinations(pool, kept)
     const movesContexts = host !== undefined && host.contexts.count !== 0
@@ -182,35 +180,38 @@ export class Injections {
     let held = 0
     for (let i = 0; i < kept; i++) {
       const slot = copies[i]!
-      const place = whole ? i : places[i]!
       if (slot === 0) {
-        handles[place] = 0 // its destinations found no room
+        this.goesOn(originals[i]!) // its destinations found no room
         continue
       }
-      if (movesContexts) host.contexts.move(pool, taken[i]!, slot)
+      if (movesContexts) host.contexts.move(pool, originals[i]!, slot)
       tags[slot] = tag
       copies[held++] = slot
-      handles[place] = slot | (generation[slot]! << SLOT_BITS)
+      handles[places[i]!] = slot | (generation[slot]! << SLOT_BITS)
     }
     this.pins.pinAll(copies, held)
     if (held !== 0) host?.held(held)
     return held
   }
-  private readonly places = new Uint8Array(BURST_MAX)
 
-  // Of `count` packets to be copied, those that found no room get no handle; the others follow each other, and `places` says where they were.
-  private leaveOut(count: number, handles: Float64Array): void {
+  // Of `count` packets to be copied, those that found no room go on; the others follow each other.
+  private leaveOut(count: number, places: Uint8Array): void {
     const { originals, copies } = this.pool
     let kept = 0
     for (let i = 0; i < count; i++) {
       if (copies[i] === 0) {
-        handles[i] = this.noRoom()
+        this.goesOn(originals[i]!)
+        this.noRoom()
         continue
       }
       originals[kept] = originals[i]!
-      this.places[kept] = i
+      places[kept] = places[i]!
       copies[kept++] = copies[i]!
     }
+  }
+
+  private goesOn(slot: number): void {
+    this.pool.flags[slot] = this.pool.flags[slot]! & ~PF_DROPPED
   }
 
   /** Queues the held packet that `handle` of `module` names, to go on from where it was taken. False if it names none. */

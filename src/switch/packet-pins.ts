@@ -12,33 +12,11 @@ const { DE_PORT, POOL_SLOTS } = layout
 const SOURCE = 0xffff
 const ENTRIES_SHIFT = 16
 
-// Counts packets of one port in a row. Fields are ordinary ones: they are used per packet.
-class PinRun {
-  private port = 0
-  private count = 0
-
-  add(ports: PortTable, port: number, by: number): void {
-    if (port !== this.port) {
-      this.end(ports)
-      this.port = port
-    }
-    this.count += by
-  }
-
-  end(ports: PortTable): void {
-    if (this.port !== 0 && this.count !== 0) ports.pin(this.port, this.count)
-    this.port = 0
-    this.count = 0
-  }
-}
-
 /** Fields are ordinary ones: they are read per packet. */
 export class PacketPins {
   private readonly pool: PacketPool
   // Of each packet the source that is pinned, and from ENTRIES_SHIFT on how many of its destinations are.
   private readonly pinned = new Uint32Array(POOL_SLOTS)
-  private readonly sources = new PinRun()
-  private readonly targets = new PinRun()
   /** Where pins are counted, once there is a data path. */
   ports: PortTable | undefined
 
@@ -68,19 +46,48 @@ export class PacketPins {
 
   /** Pins what the new packets in the first `count` of `slots` name. */
   pinAll(slots: Uint16Array, count: number): void {
-    const { ports, sources, targets, pool, pinned } = this
-    if (ports === undefined) return
+    const { pool, pinned } = this
     const { sourcePort, destinationCount } = pool
     for (let i = 0; i < count; i++) {
       const slot = slots[i]!
-      const source = sourcePort[slot]!
-      const entries = destinationCount[slot]!
-      pinned[slot] = source | (entries << ENTRIES_SHIFT)
-      sources.add(ports, source, 1)
-      for (let k = 0; k < entries; k++) targets.add(ports, destinationAt(pool, slot, k) & DE_PORT, 1)
+      pinned[slot] = sourcePort[slot]! | (destinationCount[slot]! << ENTRIES_SHIFT)
     }
-    sources.end(ports)
-    targets.end(ports)
+    this.countAll(slots, count, 1)
+  }
+
+  // Pins what packets name, or (`by` -1) gives it up: one source and one destination at a time as long as they stay the same.
+  private countAll(slots: Uint16Array, count: number, by: number): void {
+    const { ports, pool, pinned } = this
+    if (ports === undefined) return
+    const { destination, destinationRoom } = pool
+    let same = 0
+    let lastNames = 0
+    let lastTarget = 0
+    for (let i = 0; i < count; i++) {
+      const slot = slots[i]!
+      const names = pinned[slot]!
+      const entries = names >>> ENTRIES_SHIFT
+      if (entries > 1 || (entries === 1 && destinationRoom[slot] !== 0)) {
+        if ((names & SOURCE) !== 0) ports.pin(names & SOURCE, by)
+        for (let k = 0; k < entries; k++) ports.pin(destinationAt(pool, slot, k) & DE_PORT, by)
+        continue
+      }
+      const target = entries === 0 ? 0 : destination[slot]! & DE_PORT
+      if (names !== lastNames || target !== lastTarget) {
+        this.countRun(ports, lastNames & SOURCE, lastTarget, same * by)
+        lastNames = names
+        lastTarget = target
+        same = 0
+      }
+      same++
+    }
+    this.countRun(ports, lastNames & SOURCE, lastTarget, same * by)
+  }
+
+  private countRun(ports: PortTable, source: number, target: number, by: number): void {
+    if (by === 0) return
+    if (source !== 0) ports.pin(source, by)
+    if (target !== 0) ports.pin(target, by)
   }
 
   /** Gives up what the packet pinned. */
@@ -95,16 +102,8 @@ export class PacketPins {
 
   /** Gives up what the packets in the first `count` of `slots` pinned. */
   unpinAll(slots: Uint16Array, count: number): void {
-    const { ports, sources, targets, pool, pinned } = this
-    if (ports === undefined) return
-    for (let i = 0; i < count; i++) {
-      const slot = slots[i]!
-      const names = pinned[slot]!
-      sources.add(ports, names & SOURCE, -1)
-      for (let k = 0; k < names >>> ENTRIES_SHIFT; k++) targets.add(ports, destinationAt(pool, slot, k) & DE_PORT, -1)
-      pinned[slot] = 0
-    }
-    sources.end(ports)
-    targets.end(ports)
+    const { pinned } = this
+    this.countAll(slots, count, -1)
+    for (let i = 0; i < count; i++) pinned[slots[i]!] = 0
   }
 }

@@ -84,15 +84,20 @@ export class Impairer {
   // Packet `i` is to be held until `due`.
   private gather(batch: Batch, i: number, line: Line, due: number, target: number, nowMs: number): void {
     if (this.gathered === BATCH_MAX) this.holdGathered(batch, nowMs)
-    let run = this.runs - 1
-    if (run < 0 || this.lines[run] !== line || this.dues[run] !== due || this.targets[run] !== target) {
-      run = this.runs++
-      this.lines[run] = line
-      this.dues[run] = due
-      this.targets[run] = target
-    }
+    const run = this.runFor(line, due, target)
     this.positions[this.gathered++] = i
     this.ends[run] = this.gathered
+  }
+
+  // The run that a packet joins.
+  private runFor(line: Line, due: number, target: number): number {
+    const last = this.runs - 1
+    if (last >= 0 && this.lines[last] === line && this.dues[last] === due && this.targets[last] === target) return last
+    const run = this.runs++
+    this.lines[run] = line
+    this.dues[run] = due
+    this.targets[run] = target
+    return run
   }
 
   private holdGathered(batch: Batch, nowMs: number): void {
@@ -117,21 +122,45 @@ export class Impairer {
   }
 
   /**
-   * `impair` for a line that delays all frames alike, and a packet with one destination on egress: what is the same for frames in a row is
-   * found once.
+   * `impair` for a line that delays all frames alike, and packets with one destination on egress: those from position `first` to before `end`.
+   * What is the same for all is found once.
    */
-  delay(batch: Batch, i: number, target: number, line: Line, nowMs: number): void {
+  delay(batch: Batch, first: number, end: number, target: number, line: Line, nowMs: number): void {
     if (line !== this.alike) this.beginAlike(line, nowMs)
-    this.alikeMet++
+    this.alikeMet += end - first
     if (!this.alikeWaits) return
-    const length = batch.pool.length[batch.slots[i]!]!
-    if (this.alikeFrames >= this.roomFrames || this.alikeBytes + length > this.roomBytes) {
-      this.overflow(batch, i, target === NO_PORT ? -1 : 0)
+    const { slots, pool } = batch
+    const { length } = pool
+    let bytes = 0
+    for (let i = first; i < end; i++) bytes += length[slots[i]!]!
+    if (this.alikeFrames + end - first > this.roomFrames || this.alikeBytes + bytes > this.roomBytes) {
+      this.delaySome(batch, first, end, target, line, nowMs)
       return
     }
-    this.alikeFrames++
-    this.alikeBytes += length
-    this.gather(batch, i, line, this.alikeDue, target, nowMs)
+    this.alikeFrames += end - first
+    this.alikeBytes += bytes
+    for (let i = first; i < end; ) {
+      if (this.gathered === BATCH_MAX) this.holdGathered(batch, nowMs)
+      const run = this.runFor(line, this.alikeDue, target)
+      let { gathered } = this
+      while (i < end && gathered < BATCH_MAX) this.positions[gathered++] = i++
+      this.gathered = gathered
+      this.ends[run] = gathered
+    }
+  }
+
+  // Not all find room.
+  private delaySome(batch: Batch, first: number, end: number, target: number, line: Line, nowMs: number): void {
+    for (let i = first; i < end; i++) {
+      const length = batch.frameLength(i)
+      if (this.alikeFrames >= this.roomFrames || this.alikeBytes + length > this.roomBytes) {
+        this.overflow(batch, i, target === NO_PORT ? -1 : 0)
+        continue
+      }
+      this.alikeFrames++
+      this.alikeBytes += length
+      this.gather(batch, i, line, this.alikeDue, target, nowMs)
+    }
   }
 
   private beginAlike(line: Line, nowMs: number): void {

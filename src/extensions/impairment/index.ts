@@ -34,6 +34,20 @@ const lineOf = (lines: readonly Line[], batch: Batch, i: number): Line | undefin
   return undefined
 }
 
+// Position behind the packets from `i` on, in a row, that have the one destination of packet `i`; behind `i` if that has several.
+function sameDestination({ slots, pool, length }: Batch, i: number): number {
+  const { destination, destinationCount, destinationRoom } = pool
+  const slot = slots[i]!
+  let end = i + 1
+  if (destinationCount[slot] !== 1 || destinationRoom[slot] !== 0) return end
+  const entry = destination[slot]!
+  for (; end < length; end++) {
+    const next = slots[end]!
+    if (destination[next] !== entry || destinationCount[next] !== 1 || destinationRoom[next] !== 0) break
+  }
+  return end
+}
+
 const refresh = (lines: readonly Line[], nowMs: number): void => {
   for (let n = 0; n < lines.length; n++) lines[n]!.refresh(nowMs)
 }
@@ -89,23 +103,21 @@ export default defineExtension<ImpairmentOptions>({
         const { slots, pool, isTraced } = batch
         const { sourcePort } = pool
         const nowMs = sw.now()
-        let source = -1
-        let lines: readonly Line[] | undefined
-        for (let i = 0; i < batch.length; i++) {
+        for (let i = 0, end = 0; i < batch.length; i = end) {
           const from = sourcePort[slots[i]!]!
-          if (from !== source) {
-            source = from
-            lines = table.ingress[from]
-            if (lines !== undefined) refresh(lines, nowMs)
-            if (lines === undefined && batch.oneSource) return
-          }
+          end = batch.oneSource ? batch.length : i + 1
+          while (end < batch.length && sourcePort[slots[end]!] === from) end++
+          const lines = table.ingress[from]
           if (lines === undefined) continue
+          refresh(lines, nowMs)
           if (lines[0]!.delaysAlike && !isTraced) {
-            impairer.delay(batch, i, NO_PORT, lines[0]!, nowMs)
+            impairer.delay(batch, i, end, NO_PORT, lines[0]!, nowMs)
             continue
           }
-          const line = lineOf(lines, batch, i)
-          if (line !== undefined) impairer.impair(batch, i, -1, NO_PORT, line, nowMs)
+          for (let n = i; n < end; n++) {
+            const line = lineOf(lines, batch, n)
+            if (line !== undefined) impairer.impair(batch, n, -1, NO_PORT, line, nowMs)
+          }
         }
         impairer.finish(batch, nowMs)
       },
@@ -114,24 +126,22 @@ export default defineExtension<ImpairmentOptions>({
         if (table.egressCount === 0) return
         const { isTraced } = batch
         const nowMs = sw.now()
-        let target = -1
-        let lines: readonly Line[] | undefined
-        for (let i = 0; i < batch.length; i++) {
+        for (let i = 0, end = 0; i < batch.length; i = end) {
+          end = sameDestination(batch, i)
           const count = batch.destinationCount(i)
           for (let k = 0; k < count; k++) {
             const to = batch.destinationPortId(i, k)
-            if (to !== target) {
-              target = to
-              lines = table.egress[to]
-              if (lines !== undefined) refresh(lines, nowMs)
-            }
+            const lines = table.egress[to]
             if (lines === undefined || batch.isExcluded(i, k)) continue
+            refresh(lines, nowMs)
             if (count === 1 && lines[0]!.delaysAlike && !isTraced) {
-              impairer.delay(batch, i, to, lines[0]!, nowMs)
+              impairer.delay(batch, i, end, to, lines[0]!, nowMs)
               continue
             }
-            const line = lineOf(lines, batch, i)
-            if (line !== undefined) impairer.impair(batch, i, k, to, line, nowMs)
+            for (let n = i; n < end; n++) {
+              const line = lineOf(lines, batch, n)
+              if (line !== undefined) impairer.impair(batch, n, k, to, line, nowMs)
+            }
             if (batch.isDropped(i)) break
           }
         }

@@ -33,6 +33,9 @@ export class WaitingPackets {
   // Of each entry; a line: its packets have not left yet.
   private readonly lines: (Line | undefined)[] = Array.from({ length: ENTRIES }, () => undefined)
   private readonly counts = new Uint8Array(ENTRIES)
+  private readonly totals = new Float64Array(ENTRIES)
+  // Some of its packets were let go before.
+  private readonly parted = new Uint8Array(ENTRIES)
   private readonly kinds = new Uint8Array(ENTRIES)
   private readonly targets = new Int32Array(ENTRIES)
   private readonly ticks = new Float64Array(ENTRIES)
@@ -77,6 +80,7 @@ export class WaitingPackets {
     this.bytes[at] = length
     this.sources[at] = source
     this.counts[entry] = this.counts[entry]! + 1
+    this.totals[entry] = this.totals[entry]! + length
   }
 
   /**
@@ -100,15 +104,19 @@ export class WaitingPackets {
       const entry = this.entryFor(HELD, line, due, target, nowMs)
       let at = (entry << SIDE_SHIFT) + this.counts[entry]!
       const end = (entry + 1) << SIDE_SHIFT
+      let total = this.totals[entry]!
       for (; n < to && at < end; n++) {
         const handle = handles[n]!
         if (handle === 0) continue
         const slot = slots[positions[n]!]!
         this.handles[at] = handle
-        this.bytes[at] = length[slot]!
+        const bytes = length[slot]!
+        total += bytes
+        this.bytes[at] = bytes
         this.sources[at++] = sourcePort[slot]!
       }
       this.counts[entry] = at - (entry << SIDE_SHIFT)
+      this.totals[entry] = total
     }
   }
 
@@ -131,6 +139,8 @@ export class WaitingPackets {
     this.ticks[entry] = tick
     this.lines[entry] = line
     this.counts[entry] = 0
+    this.totals[entry] = 0
+    this.parted[entry] = 0
     this.sequence[entry] = this.nextSequence++
     this.open = entry
     this.wheel.add(entry, tick, Math.floor(nowMs / TICK_MS))
@@ -155,19 +165,22 @@ export class WaitingPackets {
     const line = this.lines[entry]
     if (line === undefined) return
     this.lines[entry] = undefined
-    const kind = this.kinds[entry]!
     const first = entry << SIDE_SHIFT
-    const end = first + this.counts[entry]!
-    let frames = 0
-    let bytes = 0
-    for (let at = first; at < end; at++) {
-      const handle = this.handles[at]!
-      if (handle === 0) continue
-      frames++
-      bytes += this.bytes[at]!
-      this.goOn(handle, kind)
+    const count = this.counts[entry]!
+    if (this.kinds[entry] === HELD && this.parted[entry] === 0) {
+      const { handles, out } = this
+      if (this.outCount + count > OUT_MAX) this.flush()
+      let { outCount } = this
+      for (let at = first; at < first + count; at++) out[outCount++] = handles[at]!
+      this.outCount = outCount
+      line.wait(-count, -this.totals[entry]!)
+      return
     }
-    line.wait(-frames, -bytes)
+    for (let at = first; at < first + count; at++) {
+      if (this.handles[at] === 0) continue
+      this.goOn(this.handles[at]!, this.kinds[entry]!)
+      line.wait(-1, -this.bytes[at]!)
+    }
   }
 
   // Held packets are gathered; `flush` sends them. Whatever else is sent goes after them.
@@ -206,6 +219,7 @@ export class WaitingPackets {
       this.sw.release(this.handles[at]!)
       this.lines[entry]!.wait(-1, -this.bytes[at]!)
       this.handles[at] = 0
+      this.parted[entry] = 1
     }
   }
 
@@ -221,6 +235,7 @@ export class WaitingPackets {
         this.goOn(this.handles[at]!, this.kinds[entry]!)
         line.wait(-1, -this.bytes[at]!)
         this.handles[at] = 0
+        this.parted[entry] = 1
       }
     }
     this.flush()
