@@ -160,13 +160,14 @@ export class RunningSwitch {
       processors: this.#processors,
       connections: new SwitchConnections({ ports, ...config.connectionTable }, { nowMs: () => this.uptimeMs }),
       memory,
+      imposed: components.imposed,
     })
     this.adapters = new AdaptersWithQueues(config.adapters ?? [], {
       memory,
       windows: this.#windows,
       processors: this.#processors,
       macs: this.#macs,
-      policies: new VmPolicies((portId) => this.policies.list(portId), this.#table),
+      policies: new VmPolicies((portId) => this.policies.inForce(portId), this.#table),
       nowMs: () => systemMonotonicMs() - this.#startedMs,
       reasonName: (reason) => this.#reasons.name(reason),
       log: components.log,

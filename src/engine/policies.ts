@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto'
 import { type InnerStatusIndication, type OidRequest, PortType } from '../ndis/oids.ts'
 import { formatIpv4, formatIpv6, IPV6_BYTES } from '../packet/addresses.ts'
 import type { PortOptions, SwitchControl } from '../switch/control.ts'
+import type { ImposedPolicy, InForce } from '../switch/policies/imposed.ts'
 import { type AdapterCompletion, answerGuest, ISOLATION_PARAMETERS_CHANGE } from '../switch/policies/isolation-parameters.ts'
 import { applyPolicy } from '../switch/policies/port-effects.ts'
 import type { DefinedProperty, PropertyInput, PropertyInstance, PropertySelector } from '../switch/policies/property.ts'
@@ -25,6 +26,8 @@ export interface PolicyComponents {
   /** What stateful rules let through. */
   readonly connections: SwitchConnections
   readonly memory: SwitchAclsComponents['memory']
+  /** What a network imposes on ports from their first frame on. */
+  readonly imposed?: readonly ImposedPolicy[] | undefined
 }
 
 /** The properties of one switch; ports are named by their ids, undefined is the switch. */
@@ -64,6 +67,7 @@ export class SwitchPolicies {
       newInstanceId: randomUUID,
       isValidationPort: (id) => control().view.port(id)?.isValidationPort ?? false,
     })
+    this.properties.impose(components.imposed ?? [])
   }
 
   #inSwitchOrder<T>(work: () => Promise<T>): Promise<T> {
@@ -88,6 +92,28 @@ export class SwitchPolicies {
     if (type === PortType.external && !isValidationPort) this.#table.bandwidth.setUplink(portId, linkSpeedOf(physicalNics ?? []))
     this.#macSpoofing.set(portId, macSpoofing)
     for (const property of this.#download.get(name) ?? []) await this.properties.addWithin(portId, property)
+    if (this.properties.imposedOn(portId).length > 0) await this.properties.enforceWithin(portId)
+  }
+
+  /** Policies that a network imposes from now on, in the order in which they count. Settles when they are in force at all ports that there are. */
+  async impose(policies: readonly ImposedPolicy[]): Promise<void> {
+    const ids = [...this.#macSpoofing.keys()]
+    const before = new Map(ids.map((id) => [id, this.imposedOn(id)]))
+    this.properties.impose(policies)
+    for (const id of ids) {
+      const now = this.imposedOn(id)
+      const was = before.get(id) ?? []
+      if (now.length !== was.length || now.some((policy, i) => policy !== was[i])) await this.properties.enforceAgain(id)
+    }
+  }
+
+  imposedOn(port: number): readonly ImposedPolicy[] {
+    return this.properties.imposedOn(port)
+  }
+
+  /** What is in force at a port: its properties, and what a network imposes on it. */
+  inForce(port: number): readonly InForce[] {
+    return this.properties.inForce(port)
   }
 
   /** A port is gone, and its properties with it. */

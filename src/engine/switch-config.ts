@@ -4,6 +4,7 @@ import type { BandwidthStatus } from '../switch/bandwidth/bandwidth-status.ts'
 import { type ControlLimits, type EdgeComponents, NicType, PortType } from '../switch/control.ts'
 import type { PortCounter } from '../switch/counters.ts'
 import type { OverlayOptions } from '../switch/overlay/options.ts'
+import type { ImposedPolicy } from '../switch/policies/imposed.ts'
 import type { PropertyInput } from '../switch/policies/property.ts'
 import type { AdapterConfig, IovConfig } from './adapter-config.ts'
 import type { VfPlug } from './adapters/switch-adapters.ts'
@@ -115,6 +116,8 @@ export interface SwitchComponents {
   readonly edge?: EdgeComponents
   /** Plugs VFs into guests and out again, for ports that name a QMP socket. */
   readonly plug?: VfPlug | undefined
+  /** What a network imposes on ports from their first frame on. */
+  readonly imposed?: readonly ImposedPolicy[] | undefined
   /** The switch can't go on: a processor died. */
   readonly fatal?: (error: Error) => void
 }

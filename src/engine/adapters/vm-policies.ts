@@ -11,14 +11,14 @@ import type {
   SecurityProperty,
   VlanProperty,
 } from '../../ndis/standard-properties.ts'
-import type { PropertyInstance } from '../../switch/policies/property.ts'
+import type { InForce } from '../../switch/policies/imposed.ts'
 import { isGuarded } from '../../switch/policies/protection.ts'
 import { MonitorMode, type PortTable } from '../../switch/port-table.ts'
 
 const BITS_PER_MBIT = 1e6
 
-/** The properties of a port. */
-export type PropertiesOf = (portId: number) => readonly PropertyInstance[]
+/** What is in force at a port. */
+export type PropertiesOf = (portId: number) => readonly InForce[]
 
 export class VmPolicies {
   readonly #propertiesOf: PropertiesOf

@@ -3,6 +3,7 @@ import { test } from 'node:test'
 import { Oid, type OidCompletion, type OidRequest, oidName } from '../../ndis/oids.ts'
 import { NO_GUID, type PortPropertyParameters, type PropertyInfo, parsePropertyVersion } from '../../ndis/properties.ts'
 import { NdisStatus } from '../../ndis/status.ts'
+import { readImposed } from './imposed.ts'
 import type { DefinedProperty } from './property.ts'
 import { PropertyError } from './property.ts'
 import { type PortPolicy, PropertyControl } from './property-control.ts'
@@ -204,4 +205,27 @@ test('CS-77 a feature status query grows its buffer as asked, and one that nobod
   assert.equal(issued.at(-1)!.oid, Oid.switchFeatureStatusQuery)
   await assert.rejects(control.featureStatus(2, RATE), refused('NO_SUCH_PORT'))
   await assert.rejects(control.featureStatus(1, 'x'), refused('BAD_PROPERTY'))
+})
+
+test('what a network imposes is in force beside the properties of a port, which stay as they were written', async () => {
+  const { control, policies, names } = world()
+  await control.add(1, { type: 'bandwidth', value: { maximumBandwidth: '1gbit' } })
+  const limit = { type: 'bandwidth', value: { maximumBandwidth: '10mbit' } } as const
+  control.impose([readImposed({ name: 'all', port: 'alpha', properties: [limit] })])
+  await control.enforceAgain(1)
+  assert.equal(policies.at(-1)?.bandwidth?.maximumBandwidth, 10e6)
+  await control.update(1, { type: 'bandwidth', value: { maximumBandwidth: '2gbit' } })
+  assert.equal(policies.at(-1)?.bandwidth?.maximumBandwidth, 10e6, 'a change of its own loosens nothing')
+  await control.delete(1, { type: 'bandwidth' })
+  assert.equal(policies.at(-1)?.bandwidth?.maximumBandwidth, 10e6)
+  assert.deepEqual(control.list(1), [])
+  assert.deepEqual(
+    control.imposedOn(1).map(({ name }) => name),
+    ['all'],
+  )
+  control.impose([])
+  await control.enforceAgain(1)
+  assert.equal(policies.at(-1)?.bandwidth, undefined)
+  await control.enforceAgain(2) // gone
+  assert.deepEqual(names(), [])
 })

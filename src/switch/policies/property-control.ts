@@ -29,6 +29,8 @@ import type {
 import { NdisStatus, ndisStatusName } from '../../ndis/status.ts'
 import { type Bandwidth, BandwidthAccounts } from './bandwidth.ts'
 import { answerEnumeration } from './enumeration.ts'
+import type { ImposedPolicy, InForce } from './imposed.ts'
+import { ImposedTable } from './imposed-table.ts'
 import {
   type Definitions,
   isBuiltIn,
@@ -108,6 +110,7 @@ export class PropertyControl {
   readonly #components: PropertyComponents
   readonly #store = new PropertyStore()
   readonly #bandwidth: BandwidthAccounts
+  readonly #imposed = new ImposedTable()
 
   constructor(components: PropertyComponents) {
     this.#components = components
@@ -170,8 +173,36 @@ export class PropertyControl {
     })
   }
 
+  /** Policies that a network imposes from now on, in the order in which they count. `enforceAgain` brings them into force. */
+  impose(policies: readonly ImposedPolicy[]): void {
+    this.#imposed.set(policies)
+  }
+
+  /** Those that belong to a port. */
+  imposedOn(portId: number): readonly ImposedPolicy[] {
+    return this.#imposed.of(this.#components.portName(portId) ?? '', this.list(portId))
+  }
+
+  /** What is in force at a port: its properties, and what a network imposes on it. */
+  inForce(portId: number): readonly InForce[] {
+    return this.#imposed.inForce(portId, this.#components.portName(portId) ?? '', this.list(portId))
+  }
+
+  /** Brings what is imposed on a port into force; nothing if the port is gone. */
+  async enforceAgain(portId: number): Promise<void> {
+    if (this.#components.portName(portId) === undefined) return
+    await this.#components.inOrder(portId, () => this.enforceWithin(portId))
+  }
+
+  /** As `enforceAgain`, for a caller that runs in the port's order already. */
+  async enforceWithin(portId: number): Promise<void> {
+    if (this.#components.portName(portId) === undefined) return
+    await this.#components.enforce(portId, policyOf(this.inForce(portId)))
+  }
+
   /** Forgets the properties of a port that was deleted: they went with it. */
   forget(portId: number): void {
+    this.#imposed.forget(portId)
     this.#store.forget(portId)
   }
 
@@ -285,7 +316,7 @@ export class PropertyControl {
       if (type === 'bandwidth') this.#components.enforceSwitch(this.#bandwidth.ofSwitch)
       return
     }
-    if (enforced.has(type)) await this.#components.enforce(scope, policyOf(this.list(scope)))
+    if (enforced.has(type)) await this.enforceWithin(scope)
     if (type === 'routing-domain') this.#components.routingDomainsChanged(scope) // ES-545
   }
 }
@@ -299,7 +330,7 @@ const infoOf = ({ propertyType, propertyId, propertyVersion, propertyInstanceId,
 })
 
 /** The standard properties among `properties` that the switch enforces. */
-export function policyOf(properties: readonly PropertyInstance[]): PortPolicy {
+export function policyOf(properties: readonly InForce[]): PortPolicy {
   const policy: { -readonly [Part in keyof PortPolicy]: PortPolicy[Part] } = {}
   const routingDomains: RoutingDomainProperty[] = []
   for (const { type, property } of properties) {
