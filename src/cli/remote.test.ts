@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -11,6 +12,8 @@ const bin = fileURLToPath(new URL('../../bin/vmswitch', import.meta.url))
 const directory = mkdtempSync(join(tmpdir(), 'vmswitch-remote-'))
 const tokens = join(directory, 'tokens')
 const certificate = join(directory, 'state/tls-cert.pem')
+/** Longer than a command takes to start on a busy machine. */
+const STARTS_MS = 30_000
 let child: ChildProcess | undefined
 let url = ''
 let told = ''
@@ -99,12 +102,22 @@ describe('a service on the network', () => {
     assert.match(unknown.stderr, /hosts\.yaml has no host "lab2"/)
   })
 
-  test('refuses a token that was taken back', async () => {
+  test('refuses a token that was taken back, and ends the events and the capture that it had open', async (t) => {
     const carol = tokenOf('carol', 'operator')
     await new Promise((resolve) => setTimeout(resolve, 1100))
     assert.equal(as(carol, 'ports').status, 0)
+    const env = { ...process.env, VMSWITCH_HOST: url, VMSWITCH_TOKEN_FILE: carol, VMSWITCH_CA: certificate }
+    const open = [
+      ['events', '--after', '0'],
+      ['capture', '--all'],
+    ].map((words) => spawn(bin, words, { env, stdio: ['ignore', 'pipe', 'pipe'] }))
+    t.after(() => {
+      for (const one of open) one.kill()
+    })
+    const ended = Promise.all(open.map((one) => once(one, 'close', { signal: AbortSignal.timeout(2 * STARTS_MS) })))
+    await Promise.all(open.map(({ stdout }) => once(stdout, 'data', { signal: AbortSignal.timeout(STARTS_MS) })))
     assert.equal(run(['token', 'remove', 'carol', '--file', tokens]).status, 0)
-    await new Promise((resolve) => setTimeout(resolve, 1100))
+    await ended
     const refused = as(carol, 'ports')
     assert.equal(refused.status, 3)
     assert.match(refused.stderr, /no token, or a wrong one/)

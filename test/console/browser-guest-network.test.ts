@@ -13,9 +13,9 @@ import { browse, noBrowser } from '../support/browser.ts'
 const bin = fileURLToPath(new URL('../../bin/vmswitch', import.meta.url))
 
 /** In the page: asks for a ticket as the page does, and opens the port with it; answers "open", or what became of it. */
-const connects = (token: string): string => `(async () => {
-  const headers = { authorization: 'Bearer ${token}' }
-  const { url, protocols } = await (await fetch('/v1/ports/tab/ticket', { method: 'POST', headers })).json()
+const connects = (port: string): string => `(async () => {
+  const headers = { authorization: 'Bearer ' + Object.values(sessionStorage)[0] }
+  const { url, protocols } = await (await fetch('/v1/ports/${port}/ticket', { method: 'POST', headers })).json()
   return new Promise((resolve) => {
     const socket = new WebSocket(url, protocols)
     socket.onopen = () => resolve(url.split('://')[0] + ' open ' + socket.protocol)
@@ -23,7 +23,7 @@ const connects = (token: string): string => `(async () => {
   })
 })()`
 
-test('a page that came over the network listener opens a port over TLS with its ticket, and reaches nothing without TLS', {
+test("the page of a guest over the network listener has its visitor sign in, opens the switch's ports with tickets, and reaches nothing else", {
   skip: noBrowser,
 }, async () => {
   const directory = mkdtempSync(join(tmpdir(), 'vmswitch-tab-'))
@@ -37,10 +37,20 @@ test('a page that came over the network listener opens a port over TLS with its 
     tokenFile: 'tab.token',
     ...ownCertificate(run, ['127.0.0.1'], Date.now()),
   }
+  const plain = { kind: 'websocket', listen: '127.0.0.1:0', tokenFile: 'plain.token' }
   const config = join(directory, 'net.json')
   writeFileSync(
     config,
-    JSON.stringify({ switch: { name: 'net', ports: [{ name: 'tab', endpoint }] }, runtime: { directory: run } }),
+    JSON.stringify({
+      switch: {
+        name: 'net',
+        ports: [
+          { name: 'tab', endpoint },
+          { name: 'plain', endpoint: plain },
+        ],
+      },
+      runtime: { directory: run },
+    }),
   )
   const words = ['--state', join(directory, 'state'), '--control', join(directory, 'c.sock'), '--apply', config, '--json']
   const listen = ['--listen', '127.0.0.1:0', '--tls-self-signed', '--token-file', tokens]
@@ -56,15 +66,20 @@ test('a page that came over the network listener opens a port over TLS with its 
         if (at !== undefined) resolve(`https://${at}`)
       })
     })
-    const { page, close } = await browse(`${url}/console/guest/`, { shows: 'main.guest' })
+    const { page, close } = await browse(`${url}/console/guest/?port=tab&address=192.0.2.9%2F24`, { shows: '.sign-in' })
     try {
-      await page.getByText('Sign in at the console first').waitFor()
-      assert.equal(await page.evaluate(connects(token)), 'wss open vmswitch-frames')
-      const plain = `new Promise((resolve) => {
+      await page.fill('.sign-in input', token)
+      await page.getByRole('button', { name: 'Sign in' }).click()
+      await page.locator('main.guest select option', { hasText: 'tab' }).waitFor({ state: 'attached' })
+      assert.equal(await page.inputValue('main.guest input[name=address]'), '192.0.2.9/24')
+      assert.equal(new URL(page.url()).pathname, '/console/guest/')
+      assert.equal(await page.evaluate(connects('tab')), 'wss open vmswitch-frames')
+      assert.equal(await page.evaluate(connects('plain')), 'ws open vmswitch-frames')
+      const elsewhere = `new Promise((resolve) => {
         document.addEventListener('securitypolicyviolation', ({ blockedURI }) => resolve(blockedURI))
         new WebSocket('ws://192.0.2.1:7801/')
       })`
-      assert.match(String(await page.evaluate(plain)), /^ws:\/\/192\.0\.2\.1:7801/)
+      assert.match(String(await page.evaluate(elsewhere)), /^ws:\/\/192\.0\.2\.1:7801/)
     } finally {
       await close()
     }

@@ -3,6 +3,7 @@ import './guest-page.css'
 import { useEffect, useRef, useState } from 'preact/hooks'
 import type { PortStatus } from '../../../src/manage/host.ts'
 import { ApiError, call, textOf } from '../state/api.ts'
+import { signInFirst } from '../state/guest-page-link.ts'
 import { bytes, exact } from '../units.ts'
 import type { CableCounters } from './cable.ts'
 import { Machine } from './machine.ts'
@@ -35,6 +36,11 @@ export function GuestPage() {
   const [counters, setCounters] = useState(noCounters)
   const [screen, setScreen] = useState<SerialScreen | null>(null)
   const machine = useRef<Machine | null>(null)
+  // Nothing runs yet, so that nothing is lost by leaving.
+  const refused = (error: unknown): void => {
+    if (error instanceof ApiError && error.status === UNKNOWN) location.replace(signInFirst(location.search))
+    else setTrouble(textOf(error))
+  }
 
   useEffect(() => {
     call<PortStatus[]>('GET', '/v1/ports').then(
@@ -45,8 +51,7 @@ export function GuestPage() {
       },
       (error: unknown) => {
         setPorts([])
-        const unknown = error instanceof ApiError && error.status === UNKNOWN
-        setTrouble(unknown ? 'Sign in at the console first, and come from there: its tab has the token.' : textOf(error))
+        refused(error)
       },
     )
   }, [])
@@ -72,7 +77,7 @@ export function GuestPage() {
       })
       setPhase('running')
     } catch (error) {
-      setTrouble(textOf(error))
+      refused(error)
       setPhase('off')
     }
     setStep('')

@@ -4,6 +4,7 @@
 import type { NumberedEvent } from '../../../src/manage/events/event-bus.ts'
 import type { LiveView } from '../../../src/manage/live/live-view.ts'
 import { ApiError, call, open, textOf } from './api.ts'
+import { awaitedGuestPage } from './guest-page-link.ts'
 import { ratesOf, remember } from './rates.ts'
 import { current, update, wantsReadOnly } from './store.ts'
 import { keepToken } from './token.ts'
@@ -72,6 +73,11 @@ export async function enter(token?: string): Promise<void> {
     ...(token === undefined ? {} : { token }),
   })
   if (token !== undefined) keepToken(token)
+  const guest = awaitedGuestPage(location.search)
+  if (guest !== null) {
+    location.replace(guest)
+    return
+  }
   update({ locked: null, caller: { name, role }, readOnly: wantsReadOnly || access === 'read', trouble: null })
   void refresh()
 }

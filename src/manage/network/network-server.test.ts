@@ -15,7 +15,7 @@ import { EventBus } from '../events/event-bus.ts'
 import { streamEvents } from '../events/event-client.ts'
 import { listenAddress, type NetworkServer, startNetworkServer } from './network-server.ts'
 import { fingerprint, makeCertificate, ownCertificate } from './self-signed.ts'
-import { addToken } from './tokens.ts'
+import { addToken, removeToken } from './tokens.ts'
 
 const directory = mkdtempSync(join(tmpdir(), 'vmswitch-network-'))
 const servers: NetworkServer[] = []
@@ -32,12 +32,12 @@ const tokens = {
 const pair = ownCertificate(directory, ['localhost', '127.0.0.1', '::1'], Date.now())
 const ca = readFileSync(pair.certificate, 'utf8')
 
-async function serve(tls = true) {
+async function serve(tls = true, tokens = tokenFile) {
   const { host, calls } = fakeHost()
   const events = new EventBus()
   const told: string[] = []
   const server = await startNetworkServer(
-    { listen: '127.0.0.1:0', pair: tls ? pair : null, tokens: tokenFile },
+    { listen: '127.0.0.1:0', pair: tls ? pair : null, tokens },
     { host, log: ({ code }) => told.push(code), events, audit: (record) => told.push(auditText(record)) },
   )
   servers.push(server)
@@ -97,6 +97,30 @@ describe('the control API on the network', () => {
       assert.ok(chunk.length > 0)
       break
     }
+  })
+
+  test('ends the event streams and captures of a token that is taken back or gets another role, and of no other', async () => {
+    const own = join(directory, 'changing')
+    const as = { alice: addToken(own, { name: 'alice', role: 'admin' }), bob: addToken(own, { name: 'bob', role: 'reader' }) }
+    const carol = addToken(own, { name: 'carol', role: 'operator' })
+    const { server, events, told } = await serve(true, own)
+    const place = (token: string) => ({ url: server.url, token, ca })
+    const streams = [as.alice, as.bob, carol].map((token) => streamEvents(place(token), { after: 0 }))
+    events.publish({ source: 'port alpha', code: 'link-down', message: 'x' })
+    for (const stream of streams) assert.equal((await stream.next()).value?.code, 'link-down')
+    const capture = await connectControl(place(as.bob)).capture({})
+    const [alices, bobs, carols] = streams.map((stream) => stream.next())
+    removeToken(own, 'bob')
+    writeFileSync(own, readFileSync(own, 'utf8').replace('alice admin', 'alice reader'))
+    assert.equal((await alices)?.done, true)
+    assert.equal((await bobs)?.done, true)
+    await assert.rejects(async () => {
+      for await (const chunk of capture.chunks) assert.ok(chunk.length > 0)
+    })
+    assert.deepEqual(told, ['token-changed', 'token-changed', 'token-changed'])
+    events.publish({ source: 'port alpha', code: 'link-up', message: 'y' })
+    assert.equal((await carols)?.value?.code, 'link-up')
+    await streams[2]?.return(undefined)
   })
 
   test('does not hear an address that came with too many wrong tokens, not even with a right one', async () => {

@@ -1,18 +1,21 @@
 // The control API on the network, for those who ask for it: TLS, and in every request a token, which says who asks and in which role.
 //
 // The rule it must not break: no request is looked at before its token was found right, in a time that does not tell how wrong it was, but
-// for the console's own files, which are the same for everybody and ask for the token; nothing leaves this machine without TLS.
+// for the console's own files, which are the same for everybody and ask for the token; what a token opened ends with it; nothing leaves this
+// machine without TLS.
 import { readFileSync } from 'node:fs'
 import { createServer as createPlainServer, type Server as PlainServer } from 'node:http'
 import { createServer, type Server } from 'node:https'
 import { type AddressInfo, isIPv6 } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
 import { AttemptLimit } from '../../endpoints/attempts.ts'
+import { relayOrigins } from '../console/guest-tickets.ts'
 import { isLoopback } from '../console/local-browser.ts'
 import { ControlError } from '../control/control-errors.ts'
 import { type ControlComponents, controlRoutes } from '../control/control-server.ts'
 import { checkPrivate } from '../store/state-directory.ts'
 import { consolePages } from './console-pages.ts'
+import { OpenRequests } from './open-requests.ts'
 import type { PairFiles } from './self-signed.ts'
 import { TokenFile } from './tokens.ts'
 
@@ -69,8 +72,13 @@ export async function startNetworkServer(
   })
   const attempts = new AttemptLimit(Date.now)
   const app = controlRoutes(components)
-  const pages = components.console === undefined ? null : consolePages(components.console)
-  const listener = getRequestListener((request, { incoming }) => {
+  const relays = () => relayOrigins(components.host)
+  const pages = components.console === undefined ? null : consolePages(components.console, { relays, nowMs: Date.now })
+  const open = new OpenRequests({
+    tokens,
+    ended: ({ name }) => tell('token-changed', `the token of ${name} was changed or taken back: what it had open ends`),
+  })
+  const listener = getRequestListener((request, { incoming, outgoing }) => {
     if (pages?.has(request) === true) return pages.answer(request)
     const from = incoming.socket.remoteAddress ?? 'unknown'
     const wait = attempts.waitSeconds(from)
@@ -78,7 +86,10 @@ export async function startNetworkServer(
       return refused(429, 'too-many-attempts', `too many wrong tokens: try again in ${wait} s`, { 'retry-after': String(wait) })
     const token = /^Bearer +(.+)$/i.exec(request.headers.get('authorization') ?? '')?.[1] ?? ''
     const holder = tokens.holder(token)
-    if (holder !== null) return app.fetch(request, { caller: { ...holder, from } })
+    if (holder !== null) {
+      open.add(token, holder, outgoing)
+      return app.fetch(request, { caller: { ...holder, from } })
+    }
     if (token !== '' && attempts.failed(from))
       tell('too-many-attempts', `${from} came with too many wrong tokens, and is not heard for a minute`)
     return refused(401, 'not-permitted', 'this request has no token, or a wrong one', { 'www-authenticate': 'Bearer' })
