@@ -214,6 +214,8 @@ export class RunningSwitch {
         processors: this.#processors,
         nowMs: () => this.uptimeMs,
         drops: () => this.drops(),
+        addressesOf: (id) => this.#ports.get(this.#control.portName(id))?.config.customerAddresses ?? [],
+        event: (code, message) => components.log({ source: 'overlay', code, message }),
       })
     this.#extensions = new ExtensionManager(this.#processors, {
       memory,
@@ -321,6 +323,7 @@ export class RunningSwitch {
     this.effects.enforce(id, config)
     this.#ports.set(name, { ...port, config })
     this.adapters.policiesChanged(id)
+    if (change.customerAddresses !== undefined) this.#overlay?.portsChanged()
   }
 
   /** What changed of a port's adapter, by its guest or by configuration: NIC_UPDATED. */

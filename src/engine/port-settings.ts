@@ -1,4 +1,4 @@
-// Settings of a port that the switch itself acts on and that may change while it runs: its name for people, its MTU, mirroring.
+// Settings of a port that the switch itself acts on and that may change while it runs: its name for people, its MTU, mirroring, its guest's addresses.
 
 import { MonitorDirection, MonitorMode, type PortTable } from '../switch/port-table.ts'
 import type { TeamingConfig } from './team/switch-team.ts'
@@ -13,6 +13,8 @@ export interface PortSettings {
   readonly teaming?: TeamingConfig
   /** The port's name for people, which extensions see; its name without one. */
   readonly friendlyName?: string
+  /** IP addresses of the guest: the router of virtual subnets finds it by them. */
+  readonly customerAddresses?: readonly string[]
   /** Bytes of payload that frames to the port may have; any without it. Of endpoints that have no MTU of their own. */
   readonly mtu?: number
   /** source: what the port sends and gets goes to the destinations of the same session as well; all: everything comes to this port. */

@@ -122,7 +122,7 @@ export interface SwitchComponents {
   readonly fatal?: (error: Error) => void
 }
 
-export interface PortStatus extends Required<Omit<PortSettings, 'mtu' | 'teaming'>> {
+export interface PortStatus extends Required<Omit<PortSettings, 'mtu' | 'teaming' | 'customerAddresses'>> {
   /** null: as it is without settings. */
   readonly teaming: TeamingConfig | null
   readonly id: number

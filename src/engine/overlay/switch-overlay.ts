@@ -7,7 +7,8 @@ import type { SharedMemory } from '../../linux/shared-memory.ts'
 import { formatMac, parseMac } from '../../packet/addresses.ts'
 import { ipBytes } from '../../packet/build.ts'
 import { TunnelFormat, tunnelBytes } from '../../packet/tunnel.ts'
-import { MacTable, macTableBytes, macText } from '../../switch/mac-table.ts'
+import { MacTable, macTableBytes } from '../../switch/mac-table.ts'
+import { CustomerRoutes, type RouteFilter } from '../../switch/overlay/customer-routes.ts'
 import { ProviderNeighbours } from '../../switch/overlay/neighbours.ts'
 import {
   checkOverlayOptions,
@@ -16,6 +17,7 @@ import {
   OverlayError,
   type OverlayOptions,
   type OverlayRecord,
+  type OverlayRoute,
   type OverlaySubnet,
   TUNNEL_TTL,
   TUNNEL_UDP_PORT,
@@ -29,9 +31,12 @@ import {
   PEER_COUNTERS,
 } from '../../switch/overlay/plan.ts'
 import { addressText, type LookupChange, LookupRecords, type RecordFilter } from '../../switch/overlay/records.ts'
+import { ROUTER_MAC_TEXT } from '../../switch/overlay/routing.ts'
 import { tunnelTableBytes } from '../../switch/overlay/tunnel-short-cut.ts'
 import { PortFlag, type PortTable } from '../../switch/port-table.ts'
 import type { Request } from '../messages.ts'
+import { CustomerPlaces } from './customer-places.ts'
+import { LocalGuests, recordAddresses } from './local-guests.ts'
 
 /** Entries of the table of customers: four times the records that there may be. */
 const CUSTOMER_ENTRIES = 262_144
@@ -39,6 +44,9 @@ const PAGE = 4096
 const TICK_MS = 1000
 const LEARNED_SECONDS = 300
 const PROVIDER_MTU = 1500
+/** No port and no peer: frames for the router are directed by nobody else. */
+const ROUTER_PLACE = 0
+const NO_ADDRESSES = { vsid: 0, mac: ROUTER_MAC_TEXT, addresses: [] } as const
 
 export interface SwitchOverlayComponents {
   readonly memory: SharedMemory
@@ -51,6 +59,10 @@ export interface SwitchOverlayComponents {
   readonly nowMs: () => number
   /** Drops of all ports so far, by reason. */
   readonly drops: () => readonly { readonly reasons: Record<string, number> }[]
+  /** IP addresses of the guest behind a port. */
+  readonly addressesOf: (port: number) => readonly string[]
+  /** Something that a person should know. */
+  readonly event: (code: string, message: string) => void
 }
 
 export class SwitchOverlay implements OverlayControl {
@@ -58,6 +70,7 @@ export class SwitchOverlay implements OverlayControl {
   readonly #components: SwitchOverlayComponents
   readonly #mac: Uint8Array
   readonly #records: LookupRecords
+  readonly #routes: CustomerRoutes
   readonly #customers: MacTable
   readonly #customersAt: number
   readonly #counters: readonly Float64Array[]
@@ -66,8 +79,8 @@ export class SwitchOverlay implements OverlayControl {
   readonly #neighbours: ProviderNeighbours
   readonly #addressOf = new Map<number, Uint8Array>()
   readonly #places: number
-  /** Of each port that is in a subnet, what the table of customers was told. */
-  readonly #local = new Map<number, { readonly subnet: number; readonly mac: string }>()
+  readonly #guests: LocalGuests
+  readonly #placed: CustomerPlaces
   #portGeneration = -1
   #externalUp = false
   #told: Promise<unknown> = Promise.resolve()
@@ -87,6 +100,14 @@ export class SwitchOverlay implements OverlayControl {
     this.#places = table.ports + OVERLAY_PEERS_MAX
     this.#customersAt = memory.allocate(macTableBytes(CUSTOMER_ENTRIES, this.#places), PAGE)
     this.#customers = new MacTable(memory.buffer, this.#customersAt, CUSTOMER_ENTRIES, this.#places)
+    this.#placed = new CustomerPlaces({
+      table: this.#customers,
+      full: (mac, subnet) =>
+        components.event(
+          'table-full',
+          `${mac} of virtual subnet ${this.#records.vsidOf(subnet)} has no room in the table of addresses: frames to it are flooded`,
+        ),
+    })
     this.#counterAt = processors.clients.map(() => memory.allocate(OVERLAY_COUNTER_BYTES, PAGE))
     this.#tablesAt = processors.clients.map(() => memory.allocate(tunnelTableBytes(table.ports), PAGE))
     this.#counters = this.#counterAt.map((at) => new Float64Array(memory.buffer, at, OVERLAY_COUNTER_BYTES / 8))
@@ -101,12 +122,23 @@ export class SwitchOverlay implements OverlayControl {
       { kind: options.kind, own: links.map(({ address }) => addressText(address)) },
       { changed: (change) => this.#follow(change) },
     )
+    const { addressesOf } = components
+    this.#guests = new LocalGuests({ table, records: this.#records, places: this.#placed, addressesOf })
+    this.#routes = new CustomerRoutes({
+      changed: ({ routing, addresses }) => {
+        for (const { subnet, domain } of routing.domains)
+          if (domain === 0) this.#placed.remove(ROUTER_MAC_TEXT, subnet)
+          else this.#placed.set(ROUTER_MAC_TEXT, subnet, ROUTER_PLACE)
+        this.#tell({ routing, addresses })
+      },
+    })
   }
 
   /** Tells the processors, and puts subnets and records of the options into force. Throws OverlayError. */
   async start(): Promise<void> {
     await this.#components.processors.all((processor) => ({ kind: 'overlay', plan: this.#plan(processor) }))
-    for (const subnet of this.#options.subnets ?? []) this.#records.setSubnet(subnet)
+    for (const subnet of this.#options.subnets ?? []) this.#putSubnet(subnet)
+    for (const route of this.#options.routes ?? []) this.#routes.set(route)
     this.#records.setAll(this.#options.records ?? [])
     await this.#told
     this.#timer = setInterval(() => this.#tick(), TICK_MS).unref()
@@ -159,9 +191,15 @@ export class SwitchOverlay implements OverlayControl {
   }
 
   async setSubnet(subnet: OverlaySubnet): Promise<OverlaySubnet> {
-    const kept = this.#records.setSubnet(subnet)
+    const kept = this.#putSubnet(subnet)
     this.portsChanged()
     await this.#told
+    return kept
+  }
+
+  #putSubnet(subnet: OverlaySubnet): OverlaySubnet {
+    const kept = this.#records.setSubnet({ ...subnet, ...this.#routes.checkSubnet(subnet) })
+    this.#routes.setSubnet(this.#records.subnetIndex(kept.vsid), kept)
     return kept
   }
 
@@ -170,9 +208,26 @@ export class SwitchOverlay implements OverlayControl {
     for (let port = 1; port <= table.highest; port++)
       if (table.connected(port) && table.subnet(port) === vsid)
         throw new OverlayError('in-use', `virtual subnet ${vsid} has ports: take them out of it first`)
+    this.#routes.checkRoutes(vsid)
     const index = this.#records.subnetIndex(vsid)
     this.#records.removeSubnet(vsid)
-    this.#customers.flush({ vlan: index })
+    this.#routes.removeSubnet(vsid)
+    this.#placed.flush(index)
+    await this.#told
+  }
+
+  routes(filter?: RouteFilter): readonly OverlayRoute[] {
+    return this.#routes.list(filter)
+  }
+
+  async setRoute(route: OverlayRoute): Promise<OverlayRoute> {
+    const kept = this.#routes.set(route)
+    await this.#told
+    return kept
+  }
+
+  async removeRoute(route: OverlayRoute): Promise<void> {
+    this.#routes.remove(route)
     await this.#told
   }
 
@@ -181,8 +236,8 @@ export class SwitchOverlay implements OverlayControl {
     const now = this.#components.nowMs()
     const addresses: OverlayChange['addresses'][number][] = []
     for (const { subnet, record } of removed) {
-      this.#customers.remove(record.mac, subnet)
-      addresses.push(...addressesOf(record, true))
+      if (!this.#guests.has(subnet, record.mac)) this.#placed.remove(record.mac, subnet)
+      addresses.push(...recordAddresses(record, true))
     }
     for (const peer of gonePeers) {
       this.#neighbours.remove(peer)
@@ -190,11 +245,10 @@ export class SwitchOverlay implements OverlayControl {
       for (const counters of this.#counters) counters.fill(0, peer * PEER_COUNTERS, (peer + 1) * PEER_COUNTERS)
     }
     for (const { peer, address } of peers) this.#addressOf.set(peer, ipBytes(address))
-    for (const { subnet, record, peer } of records) {
+    for (const { subnet, record, peer, before } of records) {
       // A guest that is here has come from there: its port is what counts.
-      if (![...this.#local.values()].some((local) => local.subnet === subnet && local.mac === record.mac))
-        this.#customers.addStatic(record.mac, subnet, this.#components.table.ports + peer)
-      addresses.push(...addressesOf(record, false))
+      if (!this.#guests.has(subnet, record.mac)) this.#placed.set(record.mac, subnet, this.#components.table.ports + peer)
+      addresses.push(...recordAddresses(before ?? NO_ADDRESSES, true), ...recordAddresses(record, false))
     }
     this.#tell({
       peers: [
@@ -215,36 +269,17 @@ export class SwitchOverlay implements OverlayControl {
 
   // ---- ports ----------------------------------------------------------------------------------------------------------------------
 
-  /** Which ports are in which subnet may be otherwise now. */
+  /** Which ports are in which subnet, or the addresses of their guests, may be otherwise now. */
   portsChanged(): void {
     const { table, nowMs } = this.#components
     this.#portGeneration = table.generation
+    const addresses = this.#guests.follow()
+    if (addresses.length > 0) this.#tell({ addresses })
     let external = false
-    const last = Math.max(table.highest, ...this.#local.keys())
-    for (let port = 1; port <= last; port++) {
-      const isThere = table.connected(port)
-      if (isThere && (table.flags(port) & PortFlag.external) !== 0) external = true
-      const isOutside = (table.flags(port) & PortFlag.externalSubnet) !== 0
-      const subnet = isThere && !isOutside ? this.#records.subnetIndex(table.subnet(port)) : 0
-      const mac = macText(table.macLow(port), table.macHigh(port))
-      const known = this.#local.get(port)
-      if (known?.subnet === (subnet || undefined) && (known === undefined || known.mac === mac)) continue
-      if (known !== undefined) this.#forget(port, known)
-      if (subnet === 0 || mac === '00:00:00:00:00:00') continue
-      this.#customers.addStatic(mac, subnet, port)
-      this.#local.set(port, { subnet, mac })
-    }
+    for (let port = 1; port <= table.highest; port++)
+      if (table.connected(port) && (table.flags(port) & PortFlag.external) !== 0) external = true
     if (external && !this.#externalUp) this.#neighbours.linkUp(nowMs())
     this.#externalUp = external
-  }
-
-  // Where a record knows the guest elsewhere, that counts again.
-  #forget(port: number, { subnet, mac }: { readonly subnet: number; readonly mac: string }): void {
-    this.#local.delete(port)
-    this.#customers.remove(mac, subnet)
-    const record = this.#records.list({ vsid: this.#records.vsidOf(subnet), mac })[0]
-    const peer = record === undefined ? undefined : this.#records.peers().get(record.provider)
-    if (peer !== undefined) this.#customers.addStatic(mac, subnet, this.#components.table.ports + peer)
   }
 
   /** A processor heard a frame for a provider address. */
@@ -322,6 +357,7 @@ export class SwitchOverlay implements OverlayControl {
       learning,
       generation: this.#records.generation,
       records: this.#records.size,
+      unplaced: this.#placed.unplaced,
       tunnels,
       counters: {
         sentFrames: sum('sentFrames'),
@@ -333,9 +369,6 @@ export class SwitchOverlay implements OverlayControl {
     }
   }
 }
-
-const addressesOf = ({ vsid, mac, addresses }: OverlayRecord, gone: boolean): OverlayChange['addresses'][number][] =>
-  addresses.map((address) => ({ vsid, address: ipBytes(address), mac: parseMac(mac), gone }))
 
 // A locally administered address, the same whenever the switch starts.
 function macFrom(address: Uint8Array): Uint8Array {

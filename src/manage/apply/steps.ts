@@ -110,6 +110,7 @@ const settingsOf = ({
   monitorDirection,
   monitorVlan,
   tenant,
+  customerAddresses,
   teaming,
   mtu,
 }: ResolvedPort): Required<Omit<PortSettings, 'mtu'>> & PortSettings => ({
@@ -119,6 +120,7 @@ const settingsOf = ({
   monitorDirection: monitorDirection ?? 'both',
   monitorVlan: monitorVlan ?? 0,
   tenant: tenant ?? '',
+  customerAddresses: customerAddresses ?? [],
   teaming: teaming ?? {},
   ...(mtu === undefined ? {} : { mtu }),
 })

@@ -18,6 +18,9 @@ function overlay() {
     remove: async (one: Parameters<OverlayControl['remove']>[0]) => void records.remove(one),
     setSubnet: async (subnet: Parameters<OverlayControl['setSubnet']>[0]) => records.setSubnet(subnet),
     removeSubnet: async (vsid: number) => records.removeSubnet(vsid),
+    routes: () => [],
+    setRoute: async () => assert.fail('a network has no routes'),
+    removeRoute: async () => assert.fail('a network has no routes'),
   } satisfies OverlayControl
   const shown = (): string[] => records.list().map(({ vsid, mac, provider }) => `${vsid} ${mac.slice(-2)} ${provider}`)
   return { control, records, shown, told: () => told }

@@ -1,10 +1,11 @@
 // What an overlay, its subnets and records, and the ports of the switch must have in common.
 //
 // The rule it must not break: what is accepted here has one meaning: each address reads as one, and no two records speak of the same guest.
-import { formatIpv4, formatIpv6, parseIpv4, parseIpv6 } from '../../packet/addresses.ts'
 import { NVGRE_VSID_MAX, NVGRE_VSID_MIN } from '../../switch/overlay/options.ts'
 import type { Path, Report } from './checks.ts'
+import { type IpAddress, ipAddress } from './ip-address.ts'
 import { isMulticastMac, isZeroMac, multicastHint, normalizeMac } from './mac.ts'
+import { checkRouting, normalPrefix, normalRoute } from './overlay-route-checks.ts'
 import type { OverlayConfig, RecordConfig, ResolvedPort, SubnetConfig } from './types.ts'
 
 /** What guests with IPv6 need (RFC 8200 5). */
@@ -14,29 +15,6 @@ const ETHERNET = 14
 const IPV4 = 20
 const IPV6 = 40
 const headers = { nvgre: 8, vxlan: 16, geneve: 16 } as const
-
-export interface IpAddress {
-  readonly family: 4 | 6
-  /** In normal form. */
-  readonly text: string
-  /** Of a group. */
-  readonly isGroup: boolean
-  readonly isZero: boolean
-}
-
-/** The address that a text is; null: none. */
-export function ipAddress(text: string): IpAddress | null {
-  try {
-    if (text.includes(':')) {
-      const bytes = parseIpv6(text)
-      return { family: 6, text: formatIpv6(bytes), isGroup: bytes[0] === 0xff, isZero: bytes.every((octet) => octet === 0) }
-    }
-    const value = parseIpv4(text)
-    return { family: 4, text: formatIpv4(value), isGroup: value >>> 28 === 14, isZero: value === 0 }
-  } catch {
-    return null
-  }
-}
 
 /** Bytes that a tunnel adds before a guest's IP packet: its own headers and the guest's Ethernet header. */
 export const tunnelBytes = (kind: OverlayConfig['kind'], family: 4 | 6): number =>
@@ -70,6 +48,7 @@ export function checkOverlay(
     known.add(subnet.vsid)
   }
   checkRecords(overlay, known, families, report)
+  checkRouting(overlay, report)
   checkSettings(overlay, families, report)
   const subnets = known.size === 0 ? 'there are none' : `there are ${[...known].slice(0, 8).join(', ')}`
   for (const port of ports) {
@@ -261,7 +240,12 @@ export const providerFamilies = ({ providerAddresses }: Pick<OverlayConfig, 'pro
 
 const normal = (text: string): string => ipAddress(text)?.text ?? text
 
-export const normalSubnet = (subnet: SubnetConfig): SubnetConfig => ({ ...subnet, peers: subnet.peers.map(normal) })
+export const normalSubnet = ({ prefixes, gateways, ...subnet }: SubnetConfig): SubnetConfig => ({
+  ...subnet,
+  ...(prefixes === undefined ? {} : { prefixes: prefixes.map(normalPrefix) }),
+  ...(gateways === undefined ? {} : { gateways: gateways.map(normal) }),
+  peers: subnet.peers.map(normal),
+})
 
 export const normalRecord = (record: RecordConfig): RecordConfig => ({
   ...record,
@@ -281,4 +265,5 @@ export const normalOverlay = (overlay: OverlayConfig): OverlayConfig => ({
   ...(overlay.multicast === undefined ? {} : { multicast: normal(overlay.multicast) }),
   subnets: overlay.subnets.map(normalSubnet),
   records: overlay.records.map(normalRecord),
+  routes: overlay.routes.map(normalRoute),
 })

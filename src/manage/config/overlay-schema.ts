@@ -1,5 +1,6 @@
 // An overlay as a person writes it: tunnels to other hosts, which virtual subnets reach through them, and where each guest is.
 import { z } from 'zod'
+import { CUSTOMER_ROUTES_MAX, ROUTE_METRIC_MAX } from '../../switch/overlay/customer-routes.ts'
 import { OVERLAY_PEERS_MAX, OVERLAY_SUBNETS_MAX, PROVIDER_ADDRESSES_MAX, VSID_MAX } from '../../switch/overlay/options.ts'
 import { OVERLAY_RECORDS_MAX } from '../../switch/overlay/records.ts'
 import { name } from './endpoint-schema.ts'
@@ -7,6 +8,7 @@ import { MTU_MAX } from './limits.ts'
 import { macPattern } from './patterns.ts'
 
 const CUSTOMER_ADDRESSES_MAX = 16
+const PREFIXES_MAX = 16
 const TTL_MAX = 255
 /** What every link of IPv6 carries. */
 const UNDERLAY_MTU_MIN = 1280
@@ -14,6 +16,7 @@ const PORT_MAX = 65_535
 
 const vsid = z.number().int().min(1).max(VSID_MAX)
 const address = z.string().min(2).max(45)
+const prefix = z.string().min(4).max(49)
 
 export const providerAddressSchema = z.strictObject({
   address: z.string().min(4).max(49).describe('Address of this host with its prefix length, such as 192.0.2.1/24.'),
@@ -22,12 +25,41 @@ export const providerAddressSchema = z.strictObject({
 
 export const subnetSchema = z.strictObject({
   vsid: vsid.describe('Virtual subnet identifier: the VNI of VXLAN and Geneve. NVGRE: from 4096 to 16777214.'),
-  routingDomain: name.optional().describe('Name of the routing domain that the subnet belongs to.'),
+  routingDomain: name
+    .optional()
+    .describe(
+      'Name of the routing domain that the subnet belongs to: guests of its subnets reach each other through the router.',
+    ),
+  prefixes: z
+    .array(prefix)
+    .max(PREFIXES_MAX)
+    .optional()
+    .describe("Prefixes of its guests' addresses, such as 10.1.0.0/24: the routing domain has routes to them."),
+  gateways: z
+    .array(address)
+    .max(PREFIXES_MAX)
+    .optional()
+    .describe('Addresses of the router in the subnet, which guests have as their gateway.'),
   peers: z
     .array(address)
     .max(OVERLAY_PEERS_MAX)
     .default([])
     .describe('Provider addresses of hosts that get a copy of what is flooded, beside those of the records.'),
+})
+
+export const routeSchema = z.strictObject({
+  vsid: vsid.describe('Virtual subnet that the way leads into. The route is one of its routing domain.'),
+  prefix: prefix.describe('Prefix of the addresses that it is for, such as 0.0.0.0/0.'),
+  nextHop: address
+    .optional()
+    .describe('Address of the guest that packets are given to. Without it, or with zeros: addresses are in the subnet itself.'),
+  metric: z
+    .number()
+    .int()
+    .min(0)
+    .max(ROUTE_METRIC_MAX)
+    .default(0)
+    .describe('Of several routes to a prefix the one with the lowest is taken. Those to the prefixes of subnets have 0.'),
 })
 
 export const recordSchema = z.strictObject({
@@ -90,5 +122,10 @@ export const overlaySchema = z
       .describe('MTU of the network between the hosts, in bytes. Default: 1500.'),
     subnets: z.array(subnetSchema).max(OVERLAY_SUBNETS_MAX).default([]).describe('Virtual subnets.'),
     records: z.array(recordSchema).max(OVERLAY_RECORDS_MAX).default([]).describe('Look-up records: where guests are.'),
+    routes: z
+      .array(routeSchema)
+      .max(CUSTOMER_ROUTES_MAX)
+      .default([])
+      .describe('Customer routes, beside those to the prefixes of subnets.'),
   })
   .describe('Tunnels to other hosts, which join virtual subnets.')

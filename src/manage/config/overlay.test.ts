@@ -41,6 +41,7 @@ test('an overlay is read with its defaults, and its addresses in normal form', (
     providerAddresses: [{ address: '2001:db8::1/64', gateway: '2001:db8::fe' }, { address: '192.0.2.1/24' }],
     subnets: [{ vsid: 5001, routingDomain: 'blue', peers: ['2001:db8::2'] }],
     records: [{ vsid: 5001, mac: '02:00:00:00:00:aa', addresses: ['10.0.0.2', 'fd00::2'], provider: '2001:db8::2' }],
+    routes: [],
   })
   assert.deepEqual(load(overlay('subnets: [{ vsid: 5001 }]')).switch.overlay?.subnets, [{ vsid: 5001, peers: [] }])
 })
@@ -114,4 +115,52 @@ test('settings that an encapsulation does not have are refused', () => {
   assert.match(complaint(overlay(`multicast: 10.0.0.1, ${SUBNET}`)), /"10\.0\.0\.1" is no multicast group/)
   assert.match(complaint(overlay(`multicast: "ff02::1", ${SUBNET}`)), /no provider address of IPv6/)
   assert.equal(load(overlay(`multicast: 239.1.1.1, ${SUBNET}`)).switch.overlay?.multicast, '239.1.1.1')
+})
+
+const BLUE = '{ vsid: 5001, routingDomain: blue, prefixes: [10.1.0.0/24], gateways: [10.1.0.1] }'
+
+test('prefixes, gateways and routes are read in normal form; a next hop of zeros is none', () => {
+  const text = `subnets: [{ vsid: 5001, routingDomain: blue, prefixes: ["FD00:1::/64"], gateways: ["FD00:1:0::1"] }],
+    routes: [{ vsid: 5001, prefix: "FD00:9::/48", nextHop: "FD00:1::09" }, { vsid: 5001, prefix: 10.9.0.0/16, nextHop: 0.0.0.0, metric: 7 }]`
+  const found = load(overlay(text)).switch.overlay!
+  assert.deepEqual(found.subnets[0], {
+    vsid: 5001,
+    routingDomain: 'blue',
+    prefixes: ['fd00:1::/64'],
+    gateways: ['fd00:1::1'],
+    peers: [],
+  })
+  assert.deepEqual(found.routes, [
+    { vsid: 5001, prefix: 'fd00:9::/48', nextHop: 'fd00:1::9', metric: 0 },
+    { vsid: 5001, prefix: '10.9.0.0/16', metric: 7 },
+  ])
+})
+
+test('prefixes of a routing domain are those of one subnet each; gateways lie in them', () => {
+  const subnets = (...list: string[]): string => complaint(overlay(`subnets: [${list.join(', ')}]`))
+  const second = '{ vsid: 5002, routingDomain: blue, prefixes: [10.1.0.0/24] }'
+  assert.match(
+    subnets(BLUE, second),
+    /subnets\[1\]\.prefixes\[0\]: virtual subnet 5001 of routing domain "blue" has the prefix 10\.1\.0\.0\/24 already/,
+  )
+  assert.ok(load(overlay(`subnets: [${BLUE}, ${second.replace('blue', 'red')}]`)))
+  assert.match(subnets('{ vsid: 5001, prefixes: [10.1.0.1/24] }'), /prefixes\[0\]: "10\.1\.0\.1\/24" is not a prefix/)
+  assert.match(subnets('{ vsid: 5001, prefixes: [10.1.0.0/24, 10.1.0.0/24] }'), /prefixes\[1\]: 10\.1\.0\.0\/24 is there twice/)
+  assert.match(subnets('{ vsid: 5001, prefixes: [10.1.0.0/24], gateways: [10.1.0.1] }'), /gateways: .* no routing domain/)
+  assert.match(subnets(BLUE.replace('10.1.0.1]', '10.2.0.1]')), /gateways\[0\]: 10\.2\.0\.1 is in none of the prefixes/)
+  assert.match(subnets(BLUE.replace('10.1.0.1]', '10.1.0.1, 10.1.0.1]')), /gateways\[1\]: 10\.1\.0\.1 is there twice/)
+  const guest = 'records: [{ vsid: 5001, mac: 02:00:00:00:00:02, addresses: [10.1.0.1], provider: 192.0.2.2 }]'
+  assert.match(complaint(overlay(`subnets: [${BLUE}], ${guest}`)), /records\[0\]\.addresses\[0\]: 10\.1\.0\.1 is a gateway/)
+})
+
+test('routes lead through guests of subnets with a routing domain', () => {
+  const routes = (list: string, subnet = BLUE): string => complaint(overlay(`subnets: [${subnet}], routes: [${list}]`))
+  assert.match(routes('{ vsid: 7, prefix: 0.0.0.0/0 }'), /routes\[0\]\.vsid: there is no virtual subnet 7/)
+  assert.match(routes('{ vsid: 5001, prefix: 0.0.0.0/0 }', '{ vsid: 5001 }'), /routes\[0\]\.vsid: .* is in no routing domain/)
+  assert.match(routes('{ vsid: 5001, prefix: 10.9.0.0 }'), /routes\[0\]\.prefix: "10\.9\.0\.0" is not a prefix/)
+  assert.match(routes('{ vsid: 5001, prefix: 0.0.0.0/0, nextHop: "fd00::9" }'), /routes\[0\]\.nextHop: .* another family/)
+  assert.match(routes('{ vsid: 5001, prefix: 0.0.0.0/0, nextHop: 10.1.0.1 }'), /routes\[0\]\.nextHop: .* the router itself/)
+  assert.match(routes('{ vsid: 5001, prefix: 0.0.0.0/0, nextHop: 224.0.0.1 }'), /nextHop: "224\.0\.0\.1" is not the address/)
+  const twice = '{ vsid: 5001, prefix: 0.0.0.0/0 }, { vsid: 5001, prefix: 0.0.0.0/0, nextHop: 0.0.0.0 }'
+  assert.match(routes(twice), /routes\[1\]\.prefix: the same route is there twice/)
 })

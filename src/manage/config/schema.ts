@@ -147,7 +147,9 @@ export const portSchema = z.strictObject({
     .array(z.string().refine((text) => canonicalAddress(text) !== null, 'not an IP address, such as 10.1.0.5 or fd00::5'))
     .max(CUSTOMER_ADDRESSES_MAX)
     .optional()
-    .describe('IP addresses of the guest, which other hosts of a network answer questions about.'),
+    .describe(
+      'IP addresses of the guest: the router of virtual subnets finds it by them, other hosts of a network answer for them.',
+    ),
   ...portChangeSchema.shape,
   endpoint: endpointSchema,
   uplinks: z

@@ -10,7 +10,7 @@ import type { adapterSchema, iovSchema } from './adapter-schema.ts'
 import type { endpointSchema, wireSchema } from './endpoint-schema.ts'
 import type { failoverSchema } from './failover-schema.ts'
 import type { listenSchema } from './listen-schema.ts'
-import type { overlaySchema, recordSchema, subnetSchema } from './overlay-schema.ts'
+import type { overlaySchema, recordSchema, routeSchema, subnetSchema } from './overlay-schema.ts'
 import type { configSchema, guestSchema, limitsSchema, portChangeSchema, portSchema } from './schema.ts'
 
 /** A configuration as written: defaults may be left out. */
@@ -60,6 +60,8 @@ export type SubnetConfig = z.output<typeof subnetSchema>
 export type RecordConfig = z.output<typeof recordSchema>
 export type RecordInput = z.input<typeof recordSchema>
 export type SubnetInput = z.input<typeof subnetSchema>
+export type RouteConfig = z.output<typeof routeSchema>
+export type RouteInput = z.input<typeof routeSchema>
 
 export type GuestConfig = z.output<typeof guestSchema>
 
@@ -88,7 +90,7 @@ export interface ResolvedPort {
   readonly monitorVlan?: number
   /** Absent or '': nobody's. */
   readonly tenant?: string
-  /** IP addresses of the guest, for other hosts of a network. */
+  /** IP addresses of the guest, for other hosts of a network and the router of virtual subnets. */
   readonly customerAddresses?: readonly string[]
   readonly teaming?: TeamingConfig
   /** Absent: 100. */

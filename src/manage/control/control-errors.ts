@@ -11,6 +11,7 @@ const statusByCode = {
   'no-such-capture': 404,
   'no-such-subnet': 404,
   'no-such-record': 404,
+  'no-such-customer-route': 404,
   'no-overlay': 409,
   'in-use': 409,
   'bad-vf-setting': 400,

@@ -4,7 +4,7 @@
 // The rule it must not break: whatever comes and goes between two pages, an entry that is there all the time comes exactly once.
 
 import type { DropCount, FdbEntry, PortStatus, PropertyStatus } from '../host.ts'
-import type { OverlayRecord } from '../overlay/overlay-calls.ts'
+import type { OverlayRecord, OverlayRoute } from '../overlay/overlay-calls.ts'
 import type { AclStatus } from '../policies/acl-calls.ts'
 import { ControlError } from './control-errors.ts'
 import type { PageRequest } from './request-schemas.ts'
@@ -32,6 +32,7 @@ export const pageKeys = {
   drops: ({ port, reason }: DropCount): PageKey => [port, reason],
   acls: ({ port, extended, index }: AclStatus): PageKey => [port, extended ? 1 : 0, index],
   overlayRecords: ({ vsid, mac }: OverlayRecord): PageKey => [vsid, mac],
+  overlayRoutes: ({ vsid, prefix, nextHop, kind }: OverlayRoute): PageKey => [vsid, prefix, nextHop ?? '', kind],
   properties: ({ port, type, instance }: PropertyStatus): PageKey => [port ?? '', type, instance],
 } as const
 

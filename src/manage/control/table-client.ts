@@ -3,7 +3,7 @@
 // The rule it must not break: an entry that is in the table all the time comes exactly once; memory holds one page.
 import type { ConnectionStatus } from '../diagnosis/diagnosis-calls.ts'
 import type { DropCount, FdbEntry, FdbFilter, PortStatus, PropertyStatus } from '../host.ts'
-import type { OverlayRecord, RecordFilter } from '../overlay/overlay-calls.ts'
+import type { OverlayRecord, OverlayRoute, RecordFilter, RouteFilter } from '../overlay/overlay-calls.ts'
 import type { AclStatus } from '../policies/acl-calls.ts'
 import type { ControlCall } from './control-client.ts'
 import { eachOf, type PagePart } from './pages.ts'
@@ -21,6 +21,8 @@ export interface ControlTables {
   properties(filter?: OfPort): AsyncGenerator<PropertyStatus, void, undefined>
   /** Look-up records of the overlay. */
   overlayRecords(filter?: RecordFilter): AsyncGenerator<OverlayRecord, void, undefined>
+  /** Customer routes of the overlay. */
+  overlayRoutes(filter?: RouteFilter): AsyncGenerator<OverlayRoute, void, undefined>
   /** Connections that the stateful rules of a port follow. */
   connections(filter: { readonly port: string }): AsyncGenerator<ConnectionStatus, void, undefined>
 }
@@ -40,6 +42,7 @@ export function tablesBy(call: ControlCall, limit: number): ControlTables {
     acls: (filter) => table('/v1/acls', filter),
     properties: (filter) => table('/v1/properties', filter),
     overlayRecords: (filter) => table('/v1/overlay/records', filter),
+    overlayRoutes: (filter) => table('/v1/overlay/routes', filter),
     connections: (filter) => table('/v1/connections', filter),
   }
 }

@@ -25,6 +25,13 @@ const told: Told = {
   setOverlayRecord: ({ vsid, mac, provider }) =>
     event('overlay', 'record-set', `${mac} of virtual subnet ${vsid} is at ${provider}`),
   removeOverlayRecord: ({ vsid, mac }) => event('overlay', 'record-removed', `${mac} of virtual subnet ${vsid}`),
+  setOverlayRoute: ({ vsid, prefix, nextHop }) =>
+    event(
+      'overlay',
+      'route-set',
+      `${prefix} leads into virtual subnet ${vsid}${nextHop === undefined ? '' : ` through ${nextHop}`}`,
+    ),
+  removeOverlayRoute: ({ vsid, prefix }) => event('overlay', 'route-removed', `${prefix} of virtual subnet ${vsid}`),
   setOverlaySubnet: ({ vsid }) => event('overlay', 'subnet-set', `virtual subnet ${vsid}`),
   removeOverlaySubnet: (vsid) => event('overlay', 'subnet-removed', `virtual subnet ${vsid}`),
   setSnooping: (settings) =>

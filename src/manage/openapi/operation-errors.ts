@@ -29,7 +29,7 @@ const ofChanges: Readonly<Record<string, readonly string[]>> = {
   migration: [...saving, 'no-such-port', 'not-connected'],
   adapters: [...adapter, 'no-such-vf', 'bad-vf-setting', 'wrong-mode', 'wrong-state'],
   vfs: [...vf, 'vf-assigned', 'no-vf-left'],
-  overlay: ['no-overlay', 'bad-overlay', 'no-such-subnet', 'no-such-record', 'in-use', 'full'],
+  overlay: ['no-overlay', 'bad-overlay', 'no-such-subnet', 'no-such-record', 'no-such-customer-route', 'in-use', 'full'],
   queues: ['no-such-port', 'no-queue', 'no-such-processor'],
   rss,
   apply: ['needs-restart', 'refused'],

@@ -5,14 +5,14 @@ import type { z } from 'zod'
 import { ofPort, oidRequest, removal, vfWords } from '../adapters/adapter-routes.ts'
 import { queueChange, rssMove, vmmqChange } from '../adapters/queue-routes.ts'
 import { awaitPortSchema, expectSchema, joinSchema, networkSubnetSchema } from '../cluster/cluster-routes.ts'
-import { recordSchema, subnetSchema } from '../config/overlay-schema.ts'
+import { recordSchema, routeSchema, subnetSchema } from '../config/overlay-schema.ts'
 import { portSchema } from '../config/schema.ts'
 import { snoopingSchema } from '../config/snooping-schema.ts'
 import type { Role } from '../control/access.ts'
 import { extensionChange, filterSchema, orderSchema, pageSchema, portChange } from '../control/request-schemas.ts'
 import { captureSchema, connectionsFilter, dropsFilter, traceSchema } from '../diagnosis/diagnosis-routes.ts'
 import { installSchema } from '../installed-extension.ts'
-import { recordFilter, recordRemoval, subnetRemoval } from '../overlay/overlay-routes.ts'
+import { recordFilter, recordRemoval, routeFilter, routeRemoval, subnetRemoval } from '../overlay/overlay-routes.ts'
 import { aclAddition, aclRemoval } from '../policies/acl-routes.ts'
 import { awaitSchema, featureFilter, portFilter, propertyChange, propertyFilter, savedSchema } from '../policies/policy-routes.ts'
 import { applySchema } from '../service/service-routes.ts'
@@ -76,6 +76,12 @@ export const operations: readonly Operation[] = [
   }),
   put('/v1/overlay/records', 'Sets the record of a guest.', 'OverlayRecord', { body: recordSchema }),
   post('/v1/overlay/records/remove', 'Removes it.', 'Done', { body: recordRemoval }),
+  get('/v1/overlay/routes', 'Customer routes: to the prefixes of subnets, and given ones.', 'OverlayRoute[]', {
+    query: [routeFilter, pageSchema],
+    paged: true,
+  }),
+  put('/v1/overlay/routes', 'Sets a customer route.', 'OverlayRoute', { body: routeSchema }),
+  post('/v1/overlay/routes/remove', 'Removes it.', 'Done', { body: routeRemoval }),
   put('/v1/overlay/subnets', 'Adds a virtual subnet, or changes it.', 'OverlaySubnet', { body: subnetSchema }),
   post('/v1/overlay/subnets/remove', 'Removes a virtual subnet that nothing is in.', 'Done', { body: subnetRemoval }),
   get('/v1/fdb', 'The MAC table.', 'FdbEntry[]', { query: [filterSchema, pageSchema], paged: true }),

@@ -90,7 +90,11 @@ const configuration = (adapter: object): object => ({
     type: 'external',
     processors: 2,
     snooping: { querier: {} },
-    overlay: { kind: 'vxlan', providerAddresses: [{ address: '192.0.2.1/24' }], subnets: [{ vsid: 5001 }] },
+    overlay: {
+      kind: 'vxlan',
+      providerAddresses: [{ address: '192.0.2.1/24' }],
+      subnets: [{ vsid: 5001, routingDomain: 'blue', prefixes: ['10.1.0.0/24'] }],
+    },
     extensions: [{ use: 'counters' }, { use: 'acl', options: { default: 'allow' } }],
     ports: [
       { name: 'outside', endpoint: { kind: 'adapter', adapter: 'nic0' } },
@@ -242,6 +246,12 @@ describe('answers of a real service are those of its OpenAPI document', () => {
     await post('/v1/overlay/records/remove', record)
     await post('/v1/overlay/records/remove', { vsid: 5001, mac: record.mac })
     await post('/v1/overlay/records/remove', { vsid: 5001, mac: record.mac })
+    const route = { vsid: 5001, prefix: '0.0.0.0/0', nextHop: '10.1.0.9' }
+    await ask('put', '/v1/overlay/routes', '/v1/overlay/routes', { ...route, metric: 5 })
+    await ask('put', '/v1/overlay/routes', '/v1/overlay/routes', { ...route, nextHop: 'fd00::9' })
+    await get('/v1/overlay/routes')
+    await post('/v1/overlay/routes/remove', route)
+    await post('/v1/overlay/routes/remove', route)
     await ask('put', '/v1/overlay/subnets', '/v1/overlay/subnets', { vsid: 5002, peers: ['192.0.2.2'] })
     await post('/v1/overlay/subnets/remove', { vsid: 5002 })
     await post('/v1/overlay/subnets/remove', { vsid: 5002 })

@@ -1,7 +1,7 @@
 // The part of SwitchHost that is about overlays: tunnels, virtual subnets, look-up records. Types only; host.ts has the rest.
-import type { RecordInput, SubnetInput } from '../config/types.ts'
+import type { RecordInput, RouteInput, SubnetInput } from '../config/types.ts'
 
-export type { RecordInput, SubnetInput } from '../config/types.ts'
+export type { RecordInput, RouteInput, SubnetInput } from '../config/types.ts'
 
 type Answer<T> = T | Promise<T>
 
@@ -20,11 +20,42 @@ export interface OverlayRecord {
 export interface OverlaySubnet {
   readonly vsid: number
   readonly routingDomain: string | null
+  /** Prefixes of its guests' addresses. */
+  readonly prefixes: readonly string[]
+  /** Addresses of the router in it. */
+  readonly gateways: readonly string[]
   /** Provider addresses that were given; those of records come on top. */
   readonly peers: readonly string[]
   /** Names of the ports that are in it. */
   readonly ports: readonly string[]
   readonly records: number
+}
+
+/** A way to a prefix for a routing domain. */
+export interface OverlayRoute {
+  readonly routingDomain: string
+  /** Virtual subnet that it leads into. */
+  readonly vsid: number
+  readonly prefix: string
+  /** Guest that packets are given to; null: addresses are in the subnet itself. */
+  readonly nextHop: string | null
+  readonly metric: number
+  /** given; subnet: to a prefix of the subnet. */
+  readonly kind: 'given' | 'subnet'
+}
+
+/** Which routes are meant; all without a filter. */
+export interface RouteFilter {
+  readonly routingDomain?: string | undefined
+  readonly vsid?: number | undefined
+}
+
+/** Which route is meant. */
+export interface RouteKey {
+  readonly vsid: number
+  readonly prefix: string
+  /** Absent: the one into the subnet itself. */
+  readonly nextHop?: string | undefined
 }
 
 /** What went to and came from another host. */
@@ -58,6 +89,10 @@ export interface OverlayStatus {
   /** Changes of the records so far. */
   readonly generation: number
   readonly records: number
+  /** Guests without room in the table of addresses: frames to them are flooded. */
+  readonly unplaced: number
+  /** MAC address of the router of virtual subnets. */
+  readonly routerMac: string
   readonly subnets: readonly OverlaySubnet[]
   readonly tunnels: readonly OverlayTunnel[]
   readonly counters: OverlayCounters
@@ -84,8 +119,14 @@ export interface OverlayCalls {
   setOverlayRecord(record: RecordInput): Answer<OverlayRecord>
   /** Fails with no-such-record. */
   removeOverlayRecord(of: { readonly vsid: number; readonly mac: string }): Answer<void>
-  /** Adds a virtual subnet, or changes its domain and peers. */
+  /** Customer routes: given ones, and those to the prefixes of subnets. None without an overlay. */
+  overlayRoutes(filter: RouteFilter): Answer<readonly OverlayRoute[]>
+  /** Sets a route; one with its subnet, prefix and next hop gets another metric. Fails with bad-overlay, no-such-subnet, full. */
+  setOverlayRoute(route: RouteInput): Answer<OverlayRoute>
+  /** Fails with no-such-customer-route. */
+  removeOverlayRoute(of: RouteKey): Answer<void>
+  /** Adds a virtual subnet, or changes its domain, prefixes, gateways and peers. */
   setOverlaySubnet(subnet: SubnetInput): Answer<OverlaySubnet>
-  /** Fails with no-such-subnet; with in-use while ports or records are in it. */
+  /** Fails with no-such-subnet; with in-use while ports, records or routes are in it. */
   removeOverlaySubnet(vsid: number): Answer<void>
 }

@@ -5,7 +5,7 @@ import { checkSource } from '../config/load.ts'
 import type { OverlayConfig, RecordConfig } from '../config/types.ts'
 import { parseYaml } from '../config/yaml-source.ts'
 import { overlayDiff, overlaySettings } from './overlay-diff.ts'
-import { withoutRecord, withoutSubnet, withRecord, withSubnet } from './overlay-edits.ts'
+import { withoutRecord, withoutRoute, withoutSubnet, withRecord, withRoute, withSubnet } from './overlay-edits.ts'
 
 const record = (last: string, provider = '192.0.2.2'): RecordConfig => ({
   vsid: 5001,
@@ -21,6 +21,7 @@ const overlay: OverlayConfig = {
     { vsid: 5002, peers: ['192.0.2.2'] },
   ],
   records: [record('0a'), record('0b')],
+  routes: [],
 }
 
 test('overlays that are the same differ in nothing, whatever the order', () => {
@@ -46,7 +47,7 @@ test('what comes, goes and changes is told by subnet and record', () => {
   ])
 })
 
-test('settings are all but subnets and records', () => {
+test('settings are all but subnets, records and routes', () => {
   assert.deepEqual(overlaySettings(overlay), { kind: 'vxlan', providerAddresses: overlay.providerAddresses })
   assert.equal(overlaySettings(undefined), undefined)
 })
@@ -61,6 +62,21 @@ test('records and subnets that are set over the API stand in the place of those 
     withoutSubnet(overlay, 5002).subnets.map(({ vsid }) => vsid),
     [5001],
   )
+})
+
+test('a route is known by subnet, prefix and next hop; it goes and comes where its subnet gets another routing domain', () => {
+  const route = { vsid: 5001, prefix: '0.0.0.0/0', nextHop: '10.1.0.9', metric: 0 }
+  const routed = withRoute(overlay, { ...route, nextHop: '10.1.0.9' })
+  assert.deepEqual(routed.routes, [route])
+  const dearer = withRoute(routed, { ...route, metric: 9 })
+  assert.deepEqual(dearer.routes, [{ ...route, metric: 9 }])
+  assert.deepEqual(withoutRoute(dearer, { vsid: 5001, prefix: '0.0.0.0/0' }).routes, dearer.routes)
+  assert.deepEqual(withoutRoute(dearer, { vsid: 5001, prefix: '0.0.0.0/0', nextHop: '10.1.0.9' }).routes, [])
+  assert.deepEqual(overlayDiff(overlay, routed)?.details, ['routes: 1 added'])
+  assert.deepEqual(overlayDiff(routed, dearer)?.routes.set, [{ from: route, to: { ...route, metric: 9 } }])
+  const red = withSubnet(routed, { vsid: 5001, routingDomain: 'red' })
+  const diff = overlayDiff(routed, red)!
+  assert.deepEqual(diff.routes, { removed: [route], set: [{ from: undefined, to: route }] })
 })
 
 const machine = { env: {}, cwd: '/home/user', canWrite: () => true }

@@ -1,9 +1,11 @@
-// An overlay's configuration with a record or a subnet more or less: what is stored after a change over the API.
+// An overlay's configuration with a record, a route or a subnet more or less: what is stored after a change over the API.
 
 import { normalizeMac } from '../config/mac.ts'
 import { normalRecord, normalSubnet } from '../config/overlay-checks.ts'
-import { recordSchema, subnetSchema } from '../config/overlay-schema.ts'
-import type { OverlayConfig, RecordInput, SubnetInput } from '../config/types.ts'
+import { normalRoute } from '../config/overlay-route-checks.ts'
+import { recordSchema, routeSchema, subnetSchema } from '../config/overlay-schema.ts'
+import type { OverlayConfig, RecordInput, RouteConfig, RouteInput, SubnetInput } from '../config/types.ts'
+import type { RouteKey } from './overlay-calls.ts'
 
 export interface GuestKey {
   readonly vsid: number
@@ -40,3 +42,24 @@ export const withoutSubnet = (overlay: OverlayConfig, vsid: number): OverlayConf
   ...overlay,
   subnets: overlay.subnets.filter((one) => one.vsid !== vsid),
 })
+
+/** What a route is known by. */
+export const routeId = ({ vsid, prefix, nextHop = '' }: RouteKey): string => `${vsid} ${prefix} ${nextHop}`
+
+const normalOf = (input: RouteInput): RouteConfig => normalRoute(routeSchema.parse(input))
+
+/** With this route in the place of the one to its prefix over the same next hop, or behind the others. */
+export function withRoute(overlay: OverlayConfig, input: RouteInput): OverlayConfig {
+  const route = normalOf(input)
+  const { routes } = overlay
+  const isThere = routes.some((one) => routeId(one) === routeId(route))
+  return {
+    ...overlay,
+    routes: isThere ? routes.map((one) => (routeId(one) === routeId(route) ? route : one)) : [...routes, route],
+  }
+}
+
+export function withoutRoute(overlay: OverlayConfig, key: RouteKey): OverlayConfig {
+  const id = routeId(normalOf(key))
+  return { ...overlay, routes: overlay.routes.filter((one) => routeId(one) !== id) }
+}

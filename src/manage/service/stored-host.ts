@@ -4,7 +4,7 @@
 // The rule it must not break: a change that is not stored is taken back, and who asked for it is told so.
 import type { RemoteSwitchHost, SwitchHost } from '../host.ts'
 import { installedExtension } from '../installed-extension.ts'
-import { withoutRecord, withoutSubnet, withRecord, withSubnet } from '../overlay/overlay-edits.ts'
+import { withoutRecord, withoutRoute, withoutSubnet, withRecord, withRoute, withSubnet } from '../overlay/overlay-edits.ts'
 import type { StartedSwitch } from '../start-switch.ts'
 import { type KeptState, keptPause, keptQueue, keptVf, NOTHING_KEPT } from '../store/kept.ts'
 import type { StoredState } from '../store/state.ts'
@@ -167,6 +167,16 @@ export function storedHost({ current, change }: StoredHostComponents): RemoteSwi
       change(
         async () => host().removeOverlayRecord(of),
         (state) => withOverlay(state, (overlay) => withoutRecord(overlay, of)),
+      ),
+    setOverlayRoute: (route) =>
+      change(
+        async () => host().setOverlayRoute(route),
+        (state) => withOverlay(state, (overlay) => withRoute(overlay, route)),
+      ),
+    removeOverlayRoute: (of) =>
+      change(
+        async () => host().removeOverlayRoute(of),
+        (state) => withOverlay(state, (overlay) => withoutRoute(overlay, of)),
       ),
     setOverlaySubnet: (subnet) =>
       change(

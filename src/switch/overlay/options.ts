@@ -30,9 +30,25 @@ export interface ProviderAddress {
 
 export interface OverlaySubnet {
   readonly vsid: number
+  /** Guests of the subnets of one domain reach each other through the router. */
   readonly routingDomain?: string | undefined
+  /** Prefixes of its guests' addresses. */
+  readonly prefixes?: readonly string[] | undefined
+  /** Addresses of the router in it. */
+  readonly gateways?: readonly string[] | undefined
   /** Provider addresses of hosts that get a copy of what is flooded, beside those of the subnet's records. */
   readonly peers: readonly string[]
+}
+
+/** A way to a prefix for the routing domain that its subnet is in. */
+export interface OverlayRoute {
+  /** Virtual subnet that the way leads into. */
+  readonly vsid: number
+  readonly prefix: string
+  /** Guest of the subnet that packets are given to; without one, or if it is zeros, addresses are in the subnet itself. */
+  readonly nextHop?: string | undefined
+  /** Of several ways to a prefix the lowest one is taken, 0…65535. Default: 0. */
+  readonly metric?: number | undefined
 }
 
 /** Where a guest of another host is. */
@@ -68,9 +84,10 @@ export interface OverlayOptions {
   readonly mtu?: number | undefined
   readonly subnets?: readonly OverlaySubnet[] | undefined
   readonly records?: readonly OverlayRecord[] | undefined
+  readonly routes?: readonly OverlayRoute[] | undefined
 }
 
-export type OverlayErrorCode = 'bad-overlay' | 'no-such-subnet' | 'no-such-record' | 'in-use' | 'full'
+export type OverlayErrorCode = 'bad-overlay' | 'no-such-subnet' | 'no-such-record' | 'no-such-customer-route' | 'in-use' | 'full'
 
 /** Something about an overlay that can't be. */
 export class OverlayError extends Error {

@@ -1,5 +1,6 @@
 // What a running switch lets others do with its overlay, and what it tells of it.
-import type { OverlayRecord, OverlaySubnet, TunnelKind } from './options.ts'
+import type { RouteFilter } from './customer-routes.ts'
+import type { OverlayRecord, OverlayRoute, OverlaySubnet, TunnelKind } from './options.ts'
 import type { RecordFilter } from './records.ts'
 
 /** Frames and bytes of guests, without the headers of the tunnel. */
@@ -31,6 +32,8 @@ export interface OverlayStatus {
   /** Changes of subnets and records so far. */
   readonly generation: number
   readonly records: number
+  /** Guests without room in the table of addresses: frames to them are flooded. */
+  readonly unplaced: number
   readonly tunnels: readonly OverlayTunnel[]
   readonly counters: TunnelCounters
   /** Frames dropped by reason, those of tunnels only. */
@@ -43,7 +46,7 @@ export interface ListedRecord extends OverlayRecord {
 }
 
 /**
- * The overlay of a running switch. Changes throw OverlayError (bad-overlay, no-such-subnet, no-such-record, in-use, full) at once, and are
+ * The overlay of a running switch. Changes throw OverlayError (bad-overlay, no-such-subnet, no-such-record, no-such-customer-route, in-use, full) at once, and are
  * in force on all processors when their promise is fulfilled.
  */
 export interface OverlayControl {
@@ -57,4 +60,10 @@ export interface OverlayControl {
   remove(record: { readonly vsid: number; readonly mac: string }): Promise<void>
   setSubnet(subnet: OverlaySubnet): Promise<OverlaySubnet>
   removeSubnet(vsid: number): Promise<void>
+  /** Customer routes that were given. */
+  routes(filter?: RouteFilter): readonly OverlayRoute[]
+  /** Sets a route; one with its subnet, prefix and next hop gets another metric. */
+  setRoute(route: OverlayRoute): Promise<OverlayRoute>
+  /** Throws OverlayError no-such-customer-route. */
+  removeRoute(route: OverlayRoute): Promise<void>
 }

@@ -32,7 +32,13 @@ export interface RecordFilter {
 
 /** What changed, in the data path's numbers. The order in which it is put into force: gone records, peers, subnets, records. */
 export interface LookupChange {
-  readonly records: readonly { readonly subnet: number; readonly record: OverlayRecord; readonly peer: number }[]
+  /** `before`: the record that this one took the place of. */
+  readonly records: readonly {
+    readonly subnet: number
+    readonly record: OverlayRecord
+    readonly peer: number
+    readonly before?: OverlayRecord | undefined
+  }[]
   readonly removed: readonly { readonly subnet: number; readonly record: OverlayRecord }[]
   /** Peers that are new. */
   readonly peers: readonly { readonly peer: number; readonly address: string }[]
@@ -122,9 +128,10 @@ export class LookupRecords {
   }
 
   /** Adds a virtual subnet, or gives it another domain and other peers. Throws OverlayError. */
-  setSubnet({ vsid, routingDomain, peers }: OverlaySubnet): OverlaySubnet {
+  setSubnet(input: OverlaySubnet): OverlaySubnet {
+    const { vsid } = input
     checkVsid(this.#kind, vsid)
-    const given = { vsid, routingDomain, peers: [...new Set(peers.map((peer) => this.#provider(peer)))] }
+    const given = { ...input, peers: [...new Set(input.peers.map((peer) => this.#provider(peer)))] }
     const known = this.#subnets.get(vsid)
     const added = given.peers.filter((peer) => !(known?.given.peers.includes(peer) ?? false))
     this.#checkRoom(added)
@@ -181,7 +188,7 @@ export class LookupRecords {
           gonePeers.push(...this.#release([before.provider]))
         }
       }
-      records.push({ subnet: subnet.index, record, peer: this.#peers.get(record.provider)!.index })
+      records.push({ subnet: subnet.index, record, peer: this.#peers.get(record.provider)!.index, before })
     }
     this.#tell({ records, peers, gonePeers, subnets: [...subnets].map((subnet) => this.#described(subnet)) })
     return wanted

@@ -5,7 +5,7 @@ import { z } from 'zod'
 import { answerOf, count } from './define.ts'
 import { adapterOidAnswer, adapterStatus, assignedVf, queueStatus, rssStatus, vfShown } from './hardware.ts'
 import { networkArrival, networkLeft, networkStatus } from './network.ts'
-import { overlayRecord, overlayStatus, overlaySubnet } from './overlay.ts'
+import { overlayRecord, overlayRoute, overlayStatus, overlaySubnet } from './overlay.ts'
 import {
   aclStatus,
   captureSummary,
@@ -58,6 +58,7 @@ export const answers = {
   NetworkStatus: networkStatus,
   NumberedEvent: numberedEvent,
   OverlayRecord: overlayRecord,
+  OverlayRoute: overlayRoute,
   OverlayStatus: overlayStatus,
   OverlaySubnet: overlaySubnet,
   PortStatus: portStatus,
