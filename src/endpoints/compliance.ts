@@ -215,14 +215,14 @@ export function endpointCompliance<Control extends EndpointControl>(name: string
       const descriptors = readdirSync('/proc/self/fd').length
       const half = harness.half()
       half.close()
-      const room = half.memory.controlBytesAvailable
+      const room = roomOf(half.memory)
       for (let round = 0; round < ROUNDS; round++)
         await withPeer(harness, async ({ half: inner, peer }) => {
           peer.send(testFrame(64, round))
           inner.deliver([testFrame(64, round)])
         })
       assert.equal(readdirSync('/proc/self/fd').length, descriptors)
-      assert.equal(half.memory.controlBytesAvailable, room)
+      assert.equal(roomOf(half.memory), room)
     })
 
     test('an endpoint can be opened again after it was closed, and closed twice', () =>
@@ -242,7 +242,7 @@ export function endpointCompliance<Control extends EndpointControl>(name: string
     test('an endpoint whose plans no processor takes gives everything back', async () => {
       const half = harness.half()
       const descriptors = readdirSync('/proc/self/fd').length
-      const room = half.memory.controlBytesAvailable
+      const room = roomOf(half.memory)
       const events: EndpointEvents = {
         ...half.events,
         async plans(plans) {
@@ -261,7 +261,7 @@ export function endpointCompliance<Control extends EndpointControl>(name: string
       peer?.vanish()
       await control.close()
       assert.equal(half.linkUp, false)
-      assert.equal(half.memory.controlBytesAvailable, room)
+      assert.equal(roomOf(half.memory), room)
       assert.equal(readdirSync('/proc/self/fd').length, descriptors)
       half.close()
     })
@@ -314,6 +314,9 @@ async function withPeer<Control extends EndpointControl>(
 
 const burst = (seed: number, length: (i: number) => number): Buffer[] =>
   Array.from({ length: BURST_MAX }, (_, i) => testFrame(length(i), seed + i))
+
+/** Memory that nobody has taken. */
+const roomOf = (memory: SharedMemory): number => memory.controlBytesAvailable + memory.guestBytesAvailable
 
 const arrived = (half: ComplianceHalf): Buffer[] =>
   half.inbox.filter((frame) => (frame.flags & PF_DROPPED) === 0 && isTestFrame(frame.bytes)).map((frame) => frame.bytes)

@@ -104,6 +104,8 @@ export interface QueueContext {
   readonly kernels: { readonly linear: Kernels & FrameRingKernels; readonly any: Kernels }
   /** Linear address of the processor's packet pool. */
   readonly pool: number
+  /** Linear address of the processor's scratch memory (scratch.ts). */
+  readonly scratch: number
 }
 
 /** The data half: one queue pair. Slots and lists are as in kernels/layout.ts. */

@@ -5,15 +5,24 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { SharedMemory } from '../linux/shared-memory.ts'
+import { CONTROL_BYTES, type SharedMemory } from '../linux/shared-memory.ts'
 import type { EndpointConfig } from './endpoint-factory.ts'
 import { createSwitch, type RunningSwitch } from './host.ts'
 
 const port = { macSpoofing: 'off', learning: true, link: 'up', mac: null, name: 'late' } as const
 
-/** Takes all control memory but about `left` bytes; gives it back when called. */
+/** Takes all memory for ports, and all control memory but about `left` bytes; gives it back when called. */
 function exhaust(memory: SharedMemory, left: number): () => void {
   const taken: [number, number][] = []
+  for (let bytes = 64 * 1024 * 1024; bytes >= 4096; bytes /= 2)
+    for (;;) {
+      const at = memory.allocateForPort(bytes)
+      if (at >= CONTROL_BYTES) taken.push([at, bytes])
+      else {
+        memory.free(at, bytes)
+        break
+      }
+    }
   for (let bytes = 64 * 1024 * 1024; bytes >= 64; bytes /= 2)
     while (memory.controlBytesAvailable - bytes >= left) {
       try {
@@ -66,7 +75,7 @@ test('a port for which there is no control memory is refused with what to do, ta
     for (const endpoint of endpoints) {
       for (const left of [0, 300_000]) {
         const giveBack = exhaust(memory, left)
-        const before = memory.controlBytesAvailable
+        const before = memory.controlBytesAvailable + memory.guestBytesAvailable
         const refused = await running.addPort({ ...port, endpoint }).then(
           () => running.removePort('late').then(() => null),
           (error: Error & { code?: string }) => error,
@@ -75,7 +84,7 @@ test('a port for which there is no control memory is refused with what to do, ta
           assert.equal(refused.code, 'CONTROL_MEMORY_FULL')
           assert.match(refused.message, /use fewer ports/)
         } else assert.notEqual(left, 0, `${endpoint.kind} opened without memory`)
-        assert.equal(memory.controlBytesAvailable, before, endpoint.kind)
+        assert.equal(memory.controlBytesAvailable + memory.guestBytesAvailable, before, endpoint.kind)
         giveBack()
       }
       await running.addPort({ ...port, endpoint })

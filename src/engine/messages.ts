@@ -14,6 +14,7 @@ import type { QueueAdapterPlan } from './queues/queue-plan.ts'
 /** Linear addresses of what all processors share, and of what one has for itself. */
 export interface ProcessorAddresses {
   readonly pool: number
+  readonly scratch: number
   readonly list: number
   readonly delivery: number
   readonly switching: number

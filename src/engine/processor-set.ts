@@ -1,5 +1,6 @@
 // All processors of a switch as one: starts them over one shared memory, spreads requests, carries OIDs to the authoritative one.
 import { cpus } from 'node:os'
+import { SCRATCH_BYTES } from '../endpoints/scratch.ts'
 import { CLASSIFY_BYTES } from '../kernels/classify-layout.ts'
 import { SWITCHING_BYTES } from '../kernels/layout.ts'
 import type { SharedMemory } from '../linux/shared-memory.ts'
@@ -63,6 +64,7 @@ export class ProcessorSet implements OidChannel {
     const addresses = Array.from({ length: options.processors }, () => ({
       ...shared,
       pool: memory.allocate(POOL_TOTAL_BYTES, 4096),
+      scratch: memory.allocateForPort(SCRATCH_BYTES),
       list: memory.allocate(DATA_PATH_LIST_BYTES, 4096),
       delivery: memory.allocate(deliveryListBytes(options.ports), 4096),
       switching: memory.allocate(SWITCHING_BYTES),

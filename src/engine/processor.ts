@@ -135,7 +135,7 @@ export class Processor {
     this.linear = linear
     const kernels = kernelsByPacket(memory.buffer, addresses.pool, linear, any)
     this.kernels = kernels
-    this.#context = { memory, kernels: { linear, any }, pool: addresses.pool }
+    this.#context = { memory, kernels: { linear, any }, pool: addresses.pool, scratch: addresses.scratch }
     this.pool = new PacketPool(memory.buffer, addresses.pool, kernels)
     this.ports = new PortTable(memory.buffer, addresses.portTable, start.ports)
     this.acls = new AclTable(start.ports, start.index, {

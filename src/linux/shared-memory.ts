@@ -1,6 +1,7 @@
 // The one shared linear memory of the process: a WebAssembly.Memory of up to 4 GiB address space that every thread, TypeScript and
 // the wasm kernels see. The lower part (the control arena) holds pools, queue blocks, tables and counters; above it lies the guest
-// area, where guests' memory files are mapped with MAP_FIXED over the pages that V8 reserved.
+// area, where guests' memory files are mapped with MAP_FIXED over the pages that V8 reserved. Guests are put at its upper end; from its
+// lower end on, rings and buffers of single ports take pages as they are used.
 //
 // The rule it must not break: the memory is reserved once and never grows, and a mapping that goes leaves anonymous pages, never a
 // hole. Allocation happens on the control thread only.
@@ -11,6 +12,8 @@ const WASM_PAGE = 65536
 const HUGE_PAGE = 2 * 1024 * 1024
 const NULL_GUARD = 1024 * 1024 // the kernels' static data and address 0 stay below
 export const CONTROL_BYTES = 256 * 1024 * 1024
+/** Rings and buffers of ports lie below this, guests where there is room. */
+export const VIEW_BYTES = 1024 * 1024 * 1024
 
 /** What another thread needs to use the same memory. Structured-cloneable. */
 export interface SharedMemoryHandle {
@@ -22,7 +25,7 @@ interface Span {
   length: number
 }
 
-/** First-fit allocator over one address range, with coalescing. Control thread only. */
+/** Allocator over one address range, first fit from either end, with coalescing. Control thread only. */
 export class SpanAllocator {
   readonly #free: Span[]
 
@@ -36,15 +39,31 @@ export class SpanAllocator {
       const span = this.#free[i]!
       const misalignment = (span.start + bias) % alignment
       const start = misalignment === 0 ? span.start : span.start + alignment - misalignment
-      const end = start + length
-      if (end > span.start + span.length) continue
-      const rest: Span[] = []
-      if (start > span.start) rest.push({ start: span.start, length: start - span.start })
-      if (end < span.start + span.length) rest.push({ start: end, length: span.start + span.length - end })
-      this.#free.splice(i, 1, ...rest)
-      return start
+      if (start + length > span.start + span.length) continue
+      return this.#cut(i, start, length)
     }
     return -1
+  }
+
+  /** The same from the upper end. */
+  takeLast(length: number, alignment: number, bias = 0): number {
+    for (let i = this.#free.length - 1; i >= 0; i--) {
+      const span = this.#free[i]!
+      const last = span.start + span.length - length
+      const misalignment = (((last + bias) % alignment) + alignment) % alignment
+      if (last - misalignment >= span.start) return this.#cut(i, last - misalignment, length)
+    }
+    return -1
+  }
+
+  #cut(i: number, start: number, length: number): number {
+    const span = this.#free[i]!
+    const end = start + length
+    const rest: Span[] = []
+    if (start > span.start) rest.push({ start: span.start, length: start - span.start })
+    if (end < span.start + span.length) rest.push({ start: end, length: span.start + span.length - end })
+    this.#free.splice(i, 1, ...rest)
+    return start
   }
 
   /** Gives a reserved range back. */
@@ -98,14 +117,14 @@ export class SharedMemory {
     this.buffer = memory.buffer
     const all = new Uint8Array(memory.buffer)
     this.base = addressOf(all)
-    // Views cover the control arena only: small indices are fast, and nothing here reaches guest bytes by mistake.
-    const control = Math.min(CONTROL_BYTES, memory.buffer.byteLength / 2)
-    this.u8 = new Uint8Array(memory.buffer, 0, control)
-    this.i32 = new Int32Array(memory.buffer, 0, control >> 2)
-    this.u32 = new Uint32Array(memory.buffer, 0, control >> 2)
-    this.f64 = new Float64Array(memory.buffer, 0, control >> 3)
-    this.#control = new SpanAllocator(NULL_GUARD, control - NULL_GUARD)
-    this.#guests = new SpanAllocator(control, memory.buffer.byteLength - control)
+    // Views cover what is ours only: small indices are fast, and guest bytes are out of reach until guests take nearly all there is.
+    const view = Math.min(VIEW_BYTES, memory.buffer.byteLength / 2)
+    this.u8 = new Uint8Array(memory.buffer, 0, view)
+    this.i32 = new Int32Array(memory.buffer, 0, view >> 2)
+    this.u32 = new Uint32Array(memory.buffer, 0, view >> 2)
+    this.f64 = new Float64Array(memory.buffer, 0, view >> 3)
+    this.#control = new SpanAllocator(NULL_GUARD, CONTROL_BYTES - NULL_GUARD)
+    this.#guests = new SpanAllocator(CONTROL_BYTES, memory.buffer.byteLength - CONTROL_BYTES)
   }
 
   /** Reserves the memory: 4 GiB of address space, or less where the machine refuses that. */
@@ -124,7 +143,7 @@ export class SharedMemory {
   // addresses of. What is allocated is written at once, so that huge pages take no more memory.
   #preferHugePages(): void {
     const skipped = (HUGE_PAGE - (this.base % HUGE_PAGE)) % HUGE_PAGE
-    preferHugePages(this.base + skipped, this.u8.length - HUGE_PAGE)
+    preferHugePages(this.base + skipped, CONTROL_BYTES - HUGE_PAGE)
   }
 
   /** The same memory in another thread; it must not allocate there. */
@@ -145,14 +164,32 @@ export class SharedMemory {
     return at
   }
 
-  /** Gives control memory back. */
+  /**
+   * Reserves zeroed memory for the rings or buffers of one port, whose pages are taken when they are first used: outside of the control
+   * arena while there is room. Throws if there is none. Returns a linear address, never 0.
+   */
+  allocateForPort(bytes: number): number {
+    const size = Math.ceil(bytes / PAGE) * PAGE
+    const at = this.#guests.take(size, PAGE)
+    if (at >= 0 && at + size <= this.u8.length) return at
+    if (at >= 0) this.#guests.give(at, size)
+    return this.allocate(bytes)
+  }
+
+  /** Gives memory of `allocate` or `allocateForPort` back. */
   free(at: number, bytes: number): void {
-    this.#control.give(at, Math.ceil(bytes / 64) * 64)
+    if (at < CONTROL_BYTES) {
+      this.#control.give(at, Math.ceil(bytes / 64) * 64)
+      return
+    }
+    const size = Math.ceil(bytes / PAGE) * PAGE
+    mapAnonymousFixed(this.base + at, size) // empty pages: the next one finds zeros, and the machine has its memory back
+    this.#guests.give(at, size)
   }
 
   /** Reserves `bytes` of the guest area at a huge-page boundary; -1 if it does not fit (then the port uses windows). */
   reserveGuest(bytes: number): number {
-    return this.#guests.take(Math.ceil(bytes / HUGE_PAGE) * HUGE_PAGE, HUGE_PAGE, this.base % HUGE_PAGE)
+    return this.#guests.takeLast(Math.ceil(bytes / HUGE_PAGE) * HUGE_PAGE, HUGE_PAGE, this.base % HUGE_PAGE)
   }
 
   /** Maps `bytes` of `fd` from `offset` at the reserved address `at`. */

@@ -105,7 +105,7 @@ export class AdapterWorld {
       const [tx, rx] = g === 0 ? [block, IDLE] : [IDLE, block]
       const queue = openVhostUserQueue(
         { kind: 'vhost-user', index: 0, port: g + 1, rx, tx, generation: 0 },
-        { memory, kernels, pool },
+        { memory, kernels, pool, scratch: 0 },
       )
       delivery.setQueues(g + 1, [queue])
       directPath?.setQueues(g + 1, [queue])

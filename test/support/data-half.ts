@@ -6,6 +6,7 @@
 import { setImmediate as immediate, setTimeout as sleep } from 'node:timers/promises'
 import type { EndpointEvents, EndpointQueue, QueueContext, QueuePlan, WindowPlan } from '../../src/endpoints/endpoint.ts'
 import { openQueue } from '../../src/endpoints/open-queue.ts'
+import { SCRATCH_BYTES } from '../../src/endpoints/scratch.ts'
 import {
   BURST_MAX,
   HEADER_COPY,
@@ -87,7 +88,7 @@ export class DataHalf {
     this.#list = memory.allocate(LIST_BYTES)
     this.#u16 = new Uint16Array(memory.buffer, 0, memory.u8.length >> 1)
     const kernels = makeKernels(memory)
-    this.context = { memory, kernels, pool }
+    this.context = { memory, kernels, pool, scratch: memory.allocateForPort(SCRATCH_BYTES) }
     this.events = {
       plans: (plans, windows) => {
         for (const queue of this.queues) queue.close(this.epoll)
@@ -177,6 +178,7 @@ export class DataHalf {
     this.queues = []
     this.epoll.close()
     this.memory.free(this.context.pool, POOL_BYTES)
+    this.memory.free(this.context.scratch, SCRATCH_BYTES)
     this.memory.free(this.#payload, PAYLOAD_BYTES)
     this.memory.free(this.#list, LIST_BYTES)
   }

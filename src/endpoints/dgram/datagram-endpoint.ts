@@ -15,7 +15,7 @@ import {
 import type { EndpointComponents, EndpointControl, EndpointOptions } from '../endpoint.ts'
 import { Steps } from '../steps.ts'
 import { Trouble, TroubleDesk } from '../trouble.ts'
-import { DATAGRAM_AREA_BYTES, type DatagramPlan, PEER_ADDRESS, PEER_LENGTH } from './datagram-queue.ts'
+import { type DatagramPlan, PEER_ADDRESS, PEER_BYTES, PEER_LENGTH } from './datagram-queue.ts'
 
 /** What is asked for as the socket's buffers, in bytes; the kernel may grant less. */
 const SOCKET_BUFFER_BYTES = 4 * 1024 * 1024
@@ -72,7 +72,7 @@ export class DatagramEndpoint implements EndpointControl {
       bindPath(this.#fd, path, SocketType.datagram)
       this.#identity = socketIdentity(path)
       setSocketBuffers(this.#fd, SOCKET_BUFFER_BYTES)
-      this.#area = memory.allocate(DATAGRAM_AREA_BYTES)
+      this.#area = memory.allocate(PEER_BYTES)
       if (peerAddress) {
         memory.u8.set(peerAddress, this.#area + PEER_ADDRESS)
         memory.u32[(this.#area + PEER_LENGTH) >> 2] = peerAddress.length
@@ -108,7 +108,7 @@ export class DatagramEndpoint implements EndpointControl {
     closeFd(this.#fd)
     removeSocket(this.#options.path, this.#identity)
     this.#desk?.close()
-    if (this.#area > 0) this.#components.memory.free(this.#area, DATAGRAM_AREA_BYTES)
+    if (this.#area > 0) this.#components.memory.free(this.#area, PEER_BYTES)
     this.#fd = -1
     this.#identity = ''
     this.#desk = null

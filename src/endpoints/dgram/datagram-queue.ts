@@ -24,32 +24,31 @@ import { DropReason } from '../../ndis/drop-reasons.ts'
 import type { EndpointQueue, QueueContext, QueuePlan } from '../endpoint.ts'
 import { SlotFiller } from '../fill-slot.ts'
 import { FRAME_BUFFER, Gatherer, IOVEC_BYTES, PACKET_IOVECS } from '../gather.ts'
+import {
+  BOUNCE_BYTES,
+  NAME_STRIDE,
+  S_BOUNCE,
+  S_BUFFERS,
+  S_NAMES,
+  S_RECEIVE_MESSAGES,
+  S_RECEIVE_VECTORS,
+  S_SEND_MESSAGES,
+  S_SEND_VECTORS,
+  SCRATCH_FRAMES,
+  SCRATCH_MESSAGES,
+} from '../scratch.ts'
 import { Trouble, type TroublePlan, tellTrouble } from '../trouble.ts'
 
-/** Frames that one receive takes at the most: each has its buffer. */
-export const DATAGRAM_BURST = 32
-const SEND_MESSAGES = 64
 const READ_IOVECS = 2
-const NAME_STRIDE = 112
-const BOUNCE_BYTES = 2 * FRAME_BUFFER
 /** The 4 bytes with which a vfkit guest introduces itself: "VFKT". */
 const GREETING = [0x56, 0x46, 0x4b, 0x54]
 const UNNAMED_BYTES = 2 // an address family and no path: a sender that is not bound and can't be answered
 
-// The peer's address as both halves see it.
+// The peer's address, as both halves see it and all processors that send to it.
 export const PEER_LENGTH = 0 // u32: bytes of the address, 0 = not known yet
 export const PEER_ADDRESS = 8 // u8[UNIX_ADDRESS_BYTES]
+/** Bytes of the area that the control half allocates. */
 export const PEER_BYTES = 128
-
-const AREA_SEND_MESSAGES = PEER_BYTES
-const AREA_SEND_IOVECS = AREA_SEND_MESSAGES + SEND_MESSAGES * MMSGHDR_BYTES
-const AREA_MESSAGES = AREA_SEND_IOVECS + IOVECS_MAX * IOVEC_BYTES
-const AREA_IOVECS = AREA_MESSAGES + DATAGRAM_BURST * MMSGHDR_BYTES
-const AREA_NAMES = AREA_IOVECS + DATAGRAM_BURST * READ_IOVECS * IOVEC_BYTES
-const AREA_BOUNCE = AREA_NAMES + DATAGRAM_BURST * NAME_STRIDE
-const AREA_BUFFERS = AREA_BOUNCE + BOUNCE_BYTES
-/** Bytes of the area that the control half allocates; it starts with the peer's address. */
-export const DATAGRAM_AREA_BYTES = AREA_BUFFERS + DATAGRAM_BURST * FRAME_BUFFER
 
 const ENOBUFS = 105
 const EMSGSIZE = 90
@@ -58,7 +57,7 @@ const EINVAL = 22
 export interface DatagramPlan extends QueuePlan, TroublePlan {
   readonly kind: 'dgram' | 'unix-dgram'
   readonly fd: number
-  /** Linear address of DATAGRAM_AREA_BYTES. */
+  /** Linear address of PEER_BYTES: the peer's address. */
   readonly area: number
   /** Whether the peer's address is learned from what it sends. */
   readonly learn: boolean
@@ -73,50 +72,52 @@ export class DatagramQueue implements EndpointQueue {
   readonly gatherer: Gatherer
   readonly fd: number
   readonly area: number
+  readonly scratch: number
   readonly learn: boolean
   /** The last send failed because the peer is not there. */
   lost = false
 
   constructor(plan: DatagramPlan, context: QueueContext) {
-    const { memory, kernels, pool } = context
+    const { memory, kernels, pool, scratch } = context
     this.plan = plan
     this.memory = memory
     this.fd = plan.fd
     this.area = plan.area
+    this.scratch = scratch
     this.learn = plan.learn
     this.filler = new SlotFiller(memory, kernels.linear, pool, plan.port)
-    this.gatherer = new Gatherer(memory, pool, kernels.any, plan.area + AREA_BOUNCE, BOUNCE_BYTES)
+    this.gatherer = new Gatherer(memory, pool, kernels.any, scratch + S_BOUNCE, BOUNCE_BYTES)
   }
 
   receive(first: number, max: number): number {
-    const { filler, gatherer, area } = this
+    const { filler, gatherer, scratch } = this
     const { u32, base } = gatherer
-    const limit = Math.min(max, DATAGRAM_BURST)
+    const limit = Math.min(max, SCRATCH_FRAMES)
     for (let i = 0; i < limit; i++) {
-      const vectors = area + AREA_IOVECS + i * READ_IOVECS * IOVEC_BYTES
+      const vectors = scratch + S_RECEIVE_VECTORS + i * READ_IOVECS * IOVEC_BYTES
       gatherer.put(vectors, filler.headerAddress(first + i), HEADER_COPY)
-      gatherer.put(vectors + IOVEC_BYTES, area + AREA_BUFFERS + i * FRAME_BUFFER, FRAME_BUFFER)
-      const name = area + AREA_NAMES + i * NAME_STRIDE
-      const at = area + AREA_MESSAGES + i * MMSGHDR_BYTES
+      gatherer.put(vectors + IOVEC_BYTES, scratch + S_BUFFERS + i * FRAME_BUFFER, FRAME_BUFFER)
+      const name = scratch + S_NAMES + i * NAME_STRIDE
+      const at = scratch + S_RECEIVE_MESSAGES + i * MMSGHDR_BYTES
       putMessage(u32, at, base + vectors, READ_IOVECS, base + name, this.learn ? UNIX_ADDRESS_BYTES : 0)
     }
-    const got = sys.recvmmsg(this.fd, base + area + AREA_MESSAGES, limit, MSG_DONTWAIT, null)
+    const got = sys.recvmmsg(this.fd, base + scratch + S_RECEIVE_MESSAGES, limit, MSG_DONTWAIT, null)
     if (got <= 0) return 0 // nothing waits, or a fault of one datagram, which the kernel has discarded
     let count = 0
     for (let i = 0; i < got; i++) {
-      const at = area + AREA_MESSAGES + i * MMSGHDR_BYTES
+      const at = scratch + S_RECEIVE_MESSAGES + i * MMSGHDR_BYTES
       const bytes = messageBytes(u32, at)
       let stranger = false
       if (this.learn) {
         const greeting = this.isGreeting(first + i, bytes)
-        stranger = !this.hear(area + AREA_NAMES + i * NAME_STRIDE, messageNameLength(u32, at), greeting)
+        stranger = !this.hear(scratch + S_NAMES + i * NAME_STRIDE, messageNameLength(u32, at), greeting)
         if (greeting) continue
       } else if (this.lost) this.found()
       const slot = first + count
       if (count !== i) this.moveHeader(first + i, slot)
       filler.clearVnet(slot)
       const length = messageTruncated(u32, at) ? FRAME_MAX + 1 : bytes
-      filler.describe(slot, length, area + AREA_BUFFERS + i * FRAME_BUFFER)
+      filler.describe(slot, length, scratch + S_BUFFERS + i * FRAME_BUFFER)
       if (stranger) filler.drop(slot, DropReason.sourceNotConnected)
       count++
     }
@@ -127,7 +128,7 @@ export class DatagramQueue implements EndpointQueue {
   complete(): void {} // a frame's buffer is free once the next receive comes
 
   deliver(list: number, count: number): number {
-    const { gatherer, area } = this
+    const { gatherer, area, scratch } = this
     const { u16, u32, base } = gatherer
     const nameLength = u32[(area + PEER_LENGTH) >> 2]!
     if (nameLength === 0) {
@@ -140,17 +141,17 @@ export class DatagramQueue implements EndpointQueue {
       let messages = 0
       let pieces = 0
       gatherer.reset()
-      while (next < count && messages < SEND_MESSAGES && pieces + PACKET_IOVECS <= IOVECS_MAX) {
+      while (next < count && messages < SCRATCH_MESSAGES && pieces + PACKET_IOVECS <= IOVECS_MAX) {
         const slot = u16[(list >> 1) + next]!
         if (slot < POOL_SLOTS && gatherer.needsRoom(slot) && messages > 0) break
-        const vectors = area + AREA_SEND_IOVECS + pieces * IOVEC_BYTES
+        const vectors = scratch + S_SEND_VECTORS + pieces * IOVEC_BYTES
         const added = slot < POOL_SLOTS ? gatherer.gather(slot, vectors) : 0
         next++
         if (added === 0) {
           this.refusal = DropReason.noResources
           continue
         }
-        const at = area + AREA_SEND_MESSAGES + messages * MMSGHDR_BYTES
+        const at = scratch + S_SEND_MESSAGES + messages * MMSGHDR_BYTES
         putMessage(u32, at, base + vectors, added, base + area + PEER_ADDRESS, nameLength)
         pieces += added
         messages++
@@ -175,7 +176,7 @@ export class DatagramQueue implements EndpointQueue {
 
   /** Sends the first `messages` messages prepared. Returns how many went, or -1 - that number if the rest can't go now. */
   send(messages: number): number {
-    const start = this.gatherer.base + this.area + AREA_SEND_MESSAGES
+    const start = this.gatherer.base + this.scratch + S_SEND_MESSAGES
     let done = 0 // messages sent or given up
     let sent = 0
     while (done < messages) {

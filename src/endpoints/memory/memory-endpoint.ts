@@ -72,7 +72,7 @@ export class MemoryEndpoint implements EndpointControl {
   }
 
   #makeRing(capacity: number): RingPlan {
-    const ring = { at: this.#components.memory.allocate(ringMemory(capacity)), capacity, doorbell: createEventFd() }
+    const ring = { at: this.#components.memory.allocateForPort(ringMemory(capacity)), capacity, doorbell: createEventFd() }
     this.#rings.push(ring)
     return ring
   }

@@ -77,7 +77,7 @@ export class StreamEndpoint implements EndpointControl {
         this.#listener = listenAt(path)
         this.#identity = socketIdentity(path)
       }
-      this.#area = memory.allocate(STREAM_AREA_BYTES)
+      this.#area = memory.allocateForPort(STREAM_AREA_BYTES)
       this.#desk = new TroubleDesk(memory, (trouble, detail) => this.#steps.start(() => this.#onTrouble(trouble, detail)))
       const fd = mode === 'client' ? tryConnect(path) : -1
       if (fd >= 0) return await this.#serve(fd)

@@ -18,7 +18,7 @@ import {
 } from '../../linux/tap.ts'
 import type { EndpointComponents, EndpointControl, EndpointOptions } from '../endpoint.ts'
 import { TroubleDesk } from '../trouble.ts'
-import { TAP_AREA_BYTES, type TapPlan } from './tap-queue.ts'
+import type { TapPlan } from './tap-queue.ts'
 
 /** Queues that a TAP may have here; the kernel takes 256. */
 export const TAP_QUEUES_MAX = 16
@@ -53,7 +53,6 @@ export class TapEndpoint implements EndpointControl {
   readonly #options: TapOptions
   readonly #components: EndpointComponents
   #taps: Tap[] = []
-  #areas: number[] = []
   #offloads = 0
   #desk: TroubleDesk | null = null
   #removed = false
@@ -75,7 +74,6 @@ export class TapEndpoint implements EndpointControl {
         this.#taps.push(tap)
         name = tap.name
         this.#offloads = negotiate(tap.fd)
-        this.#areas.push(memory.allocate(TAP_AREA_BYTES))
       }
       if (mtu !== undefined) setInterfaceMtu(name, mtu)
       if (up) bringInterfaceUp(name)
@@ -88,7 +86,6 @@ export class TapEndpoint implements EndpointControl {
           index,
           port,
           fd: tap.fd,
-          area: this.#areas[index]!,
           offloads: this.#offloads,
           ...desk.plan,
         }),
@@ -134,10 +131,8 @@ export class TapEndpoint implements EndpointControl {
 
   #release(): void {
     for (const tap of this.#taps) closeFd(tap.fd)
-    for (const area of this.#areas) this.#components.memory.free(area, TAP_AREA_BYTES)
     this.#desk?.close()
     this.#taps = []
-    this.#areas = []
     this.#desk = null
   }
 }

@@ -10,17 +10,11 @@ import type { SharedMemory } from '../../linux/shared-memory.ts'
 import { DropReason } from '../../ndis/drop-reasons.ts'
 import type { EndpointQueue, QueueContext, QueuePlan } from '../endpoint.ts'
 import { SlotFiller } from '../fill-slot.ts'
-import { FRAME_BUFFER, Gatherer, IOVEC_BYTES, PACKET_IOVECS } from '../gather.ts'
+import { FRAME_BUFFER, Gatherer, IOVEC_BYTES } from '../gather.ts'
+import { BOUNCE_BYTES, S_BOUNCE, S_BUFFERS, S_SEND_VECTORS, SCRATCH_FRAMES } from '../scratch.ts'
 import { Trouble, type TroublePlan, tellTrouble } from '../trouble.ts'
 
-/** Frames that one receive takes from a TAP at the most: each has its buffer. */
-export const TAP_BURST = 32
 const READ_IOVECS = 3
-const AREA_IOVECS = 0
-const AREA_BOUNCE = AREA_IOVECS + PACKET_IOVECS * IOVEC_BYTES
-const AREA_BUFFERS = AREA_BOUNCE + FRAME_BUFFER
-/** Bytes of the area that the control half allocates per queue. */
-export const TAP_AREA_BYTES = AREA_BUFFERS + TAP_BURST * FRAME_BUFFER
 
 const EIO = 5
 const EBADF = 9
@@ -31,8 +25,6 @@ const EBADFD = 77
 export interface TapPlan extends QueuePlan, TroublePlan {
   readonly kind: 'tap'
   readonly fd: number
-  /** Linear address of TAP_AREA_BYTES. */
-  readonly area: number
   /** OFFLOAD_* that the kernel takes from us. */
   readonly offloads: number
 }
@@ -46,30 +38,32 @@ export class TapQueue implements EndpointQueue {
   readonly gatherer: Gatherer
   readonly pool: number
   readonly iovecs: number
+  readonly buffers: number
   readonly fd: number
   failed = false
 
   constructor(plan: TapPlan, context: QueueContext) {
-    const { memory, kernels, pool } = context
+    const { memory, kernels, pool, scratch } = context
     this.plan = plan
     this.memory = memory
     this.pool = pool
     this.fd = plan.fd
     this.offloads = plan.offloads
-    this.iovecs = plan.area + AREA_IOVECS
+    this.iovecs = scratch + S_SEND_VECTORS
+    this.buffers = scratch + S_BUFFERS
     this.filler = new SlotFiller(memory, kernels.linear, pool, plan.port)
-    this.gatherer = new Gatherer(memory, pool, kernels.any, plan.area + AREA_BOUNCE, FRAME_BUFFER)
+    this.gatherer = new Gatherer(memory, pool, kernels.any, scratch + S_BOUNCE, BOUNCE_BYTES)
   }
 
   receive(first: number, max: number): number {
     if (this.failed) return 0
     const { gatherer, filler, iovecs } = this
     const vectors = gatherer.base + iovecs
-    const limit = Math.min(max, TAP_BURST)
+    const limit = Math.min(max, SCRATCH_FRAMES)
     let count = 0
     while (count < limit) {
       const slot = first + count
-      const buffer = this.plan.area + AREA_BUFFERS + count * FRAME_BUFFER
+      const buffer = this.buffers + count * FRAME_BUFFER
       gatherer.put(iovecs, filler.vnetAddress(slot), VNET_HEADER)
       gatherer.put(iovecs + IOVEC_BYTES, filler.headerAddress(slot), HEADER_COPY)
       gatherer.put(iovecs + 2 * IOVEC_BYTES, buffer, FRAME_BUFFER)

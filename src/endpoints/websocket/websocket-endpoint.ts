@@ -94,7 +94,7 @@ export class WebsocketEndpoint implements EndpointControl {
     const { memory } = this.#components
     this.#opened = true
     try {
-      this.#area = memory.allocate(STREAM_AREA_BYTES)
+      this.#area = memory.allocateForPort(STREAM_AREA_BYTES)
       this.#desk = new TroubleDesk(memory, () => this.#steps.start(() => this.#onLost()))
       await this.#listen()
     } catch (error) {
