@@ -45,6 +45,26 @@ test('the first rule that matches decides, and its hits are counted', async () =
   assert.deepEqual([counters[AclCounter.allowed], counters[AclCounter.denied]], [2, 1])
 })
 
+test('a traced packet is decided as any, and counts nowhere', async () => {
+  const options = {
+    rules: [
+      { name: 'tcp', action: 'deny', protocol: 'tcp' },
+      { name: 'no-arp-to-b', action: 'deny', direction: 'egress', port: 'b', etherType: 'arp' },
+    ],
+  }
+  const host = await hostOf(options)
+  const { counters, shared } = host.modules[0]!
+  const seen = (): unknown => [[...counters], readHits(parseAclOptions(options), shared.get('hits')!).map(({ hits }) => hits)]
+  const before = seen()
+  host.dataPath.batch.isTraced = true
+  host.send('a', telnet, udpFrame(pair, 1, 23), arpRequestFrame(a, '10.0.0.1', '10.0.0.2'))
+  assert.deepEqual([host.delivered('b').length, host.delivered('c').length], [1, 1])
+  assert.deepEqual(seen(), before)
+  host.dataPath.batch.isTraced = false
+  host.send('a', telnet)
+  assert.notDeepEqual(seen(), before)
+})
+
 test('heavier rules are tried first', async () => {
   const host = await hostOf({
     default: 'deny',

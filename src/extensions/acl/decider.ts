@@ -29,6 +29,8 @@ const BEYOND_RULES = 3
 /** Fields are ordinary ones: they are read per packet. */
 export class Decider {
   readonly program: AclProgram
+  /** True while packets are traced: they count nowhere. `decideAll` sets it by its batch. */
+  isTraced = false
   private readonly counters: Float64Array
   private readonly hits: Int32Array
   /** By what decides: the drop reason or ALLOW, the counter, and where in `hits` it counts, NOT_A_RULE for nowhere. */
@@ -67,6 +69,7 @@ export class Decider {
     const { length, slots, pool, oneSource } = batch
     const { protocol, sourceL4, destinationL4, sourcePort, flags, header16, headerOffset, l3 } = pool
     const { program, verdicts } = this
+    this.isTraced = batch.isTraced
     const { looksAtSourcePort, looksAtSource, looksAtDestination } = program
     // What decided the packets just before, and how many that are not counted yet.
     let running = NOTHING
@@ -152,6 +155,7 @@ export class Decider {
   }
 
   private count(decides: number, packets: number): void {
+    if (this.isTraced) return
     const { counters, hits } = this
     const counter = this.counterAt[decides]!
     counters[counter] = counters[counter]! + packets

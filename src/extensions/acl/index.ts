@@ -57,6 +57,7 @@ export default defineExtension<AclOptions>({
       handlers.ingress = (batch) => ingress.decideAll(batch)
     if (egress.program.rules.length > 0)
       handlers.egress = (batch) => {
+        egress.isTraced = batch.isTraced
         for (let i = 0; i < batch.length; i++) {
           if (batch.sourcePortId(i) === 0) continue
           const destinations = batch.destinationCount(i)

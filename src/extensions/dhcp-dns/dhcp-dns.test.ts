@@ -285,6 +285,33 @@ test('DHCPv6 gives one address to one association, renews, takes it back, and sa
   assert.equal(says6('alpha', dhcp6(Dhcp6Type.request, [...duid(1), ...association()])), undefined, 'to no server')
 })
 
+test('a traced question is answered as any, and leaves no lease, takes none away and uses nothing of the rate up', async () => {
+  const one = await lab({ answersPerSecond: 4, ipv6: { ...ipv6, mode: 'stateful', first: 0x100, count: 2 } })
+  const { host, take } = one
+  const leases = host.modules[0]!.shared.get('leases')!
+  const traced = (frame: Uint8Array): Uint8Array[] => {
+    take('alpha')
+    host.dataPath.batch.isTraced = true
+    host.send('alpha', frame)
+    host.dataPath.batch.isTraced = false
+    return take('alpha')
+  }
+  const empty = leases.slice()
+  const request6 = [...duid(1), ...serverId, ...association()]
+  for (let round = 0; round < 5; round++) {
+    assert.equal(told(traced(dhcp(A, DhcpType.discover))[0])?.type, DhcpType.offer)
+    assert.match(told6(traced(dhcp6(Dhcp6Type.request, request6))[0])?.address ?? '', /^fd77::10[01]$/)
+  }
+  assert.deepEqual(leases, empty)
+  const address = comesUp(one, 'alpha', A)
+  const bound = leases.slice()
+  traced(dhcp(A, DhcpType.release, toServer, address))
+  traced(dhcp(A, DhcpType.decline, [...requested(address), ...toServer]))
+  assert.deepEqual(leases, bound)
+  host.advance(1000)
+  assert.equal(says(one, 'alpha', dhcp(A, DhcpType.request, requested(address)))?.type, DhcpType.ack)
+})
+
 // ---- its own address, and names --------------------------------------------------------------------------------------------------
 
 test('ARP, neighbour solicitations and pings for its address are answered', async () => {

@@ -64,11 +64,12 @@ export default defineExtension<DhcpDnsOptions>({
     }
     for (const port of sw.ports()) add(port)
 
-    // Whether a port may have another answer now.
-    const mayAnswer = (port: number): boolean => {
+    // Whether a port may have another answer now; a traced question uses nothing up.
+    const mayAnswer = (port: number, isTraced: boolean): boolean => {
       const now = sw.now()
       const rate = options.answersPerSecond
       const have = Math.min(rate, tokens[port]! + ((now - filledAt[port]!) * rate) / 1000)
+      if (isTraced) return have >= 1
       filledAt[port] = now
       tokens[port] = have < 1 ? have : have - 1
       if (have < 1) sw.counters[LabCounter.limited] = sw.counters[LabCounter.limited]! + 1
@@ -87,13 +88,15 @@ export default defineExtension<DhcpDnsOptions>({
 
     return {
       ingress(batch) {
+        const { isTraced } = batch
+        leases.freeze(isTraced)
         for (let i = 0; i < batch.length; i++) {
           const port = batch.sourcePortId(i)
           if (served[port] !== 1 || !server.concerns(batch, i)) continue
           const isOwn = server.isOwn(batch, i)
           const heard =
             isOwn || server.mayConcern(batch, i)
-              ? mayAnswer(port)
+              ? mayAnswer(port, isTraced)
                 ? server.hear(batch, i, port)
                 : Heard.unanswered
               : Heard.nothing

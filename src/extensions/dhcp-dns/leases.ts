@@ -1,7 +1,7 @@
 // The leases, common to all processors: who has which address, until when, and by which name it wants to be known.
 //
 // The rule it must not break: one address has one holder; a port has its share of leases and no more, those that it declined among them; and a lease
-// is changed and given back only from the port that it was given to.
+// is changed and given back only from the port that it was given to; while the table is frozen no lease changes.
 
 export const LeaseState = { free: 0, offered: 1, bound: 2, declined: 3, learned: 4 } as const
 
@@ -17,6 +17,7 @@ const NAME_LENGTH = 11
 const NAME = 12
 const NAME_BYTES_MAX = 63
 const RECORD = 28
+const NONE = -1
 const LOOKS_MAX = 10_000_000
 
 /** Bytes to declare for a table of `leases`. */
@@ -42,6 +43,10 @@ export class LeaseTable {
   readonly #count: number
   readonly #perPort: number
   readonly #several: boolean
+  #isFrozen = false
+  // What would have been written, and the record, -1: none.
+  readonly #tried = new Int32Array(RECORD)
+  #triedRecord = NONE
 
   constructor(words: Int32Array, leases: number, perPort: number, several: boolean) {
     this.#words = words
@@ -59,6 +64,12 @@ export class LeaseTable {
     } finally {
       Atomics.store(this.#words, LOCK, 0)
     }
+  }
+
+  /** While it is frozen no lease is written or freed: what would have been is kept aside, where `last` finds it until the next call. */
+  freeze(isFrozen: boolean): void {
+    this.#isFrozen = isFrozen
+    this.#triedRecord = NONE
   }
 
   #at(record: number): number {
@@ -136,8 +147,9 @@ export class LeaseTable {
     livesMs: number,
     name: string,
   ): void {
-    const words = this.#words
-    const at = this.#at(record)
+    const words = this.#isFrozen ? this.#tried : this.#words
+    const at = this.#isFrozen ? 0 : this.#at(record)
+    if (this.#isFrozen) this.#triedRecord = record
     words.fill(0, at, at + RECORD)
     words[at + STATE] = state
     words[at + PORT] = holder.port
@@ -161,11 +173,10 @@ export class LeaseTable {
 
   /** What a record last held, over or not. */
   last(record: number): Lease {
-    return this.#read(this.#at(record))
+    return record === this.#triedRecord ? this.#read(0, this.#tried) : this.#read(this.#at(record))
   }
 
-  #read(at: number): Lease {
-    const words = this.#words
+  #read(at: number, words = this.#words): Lease {
     let name = ''
     for (let k = 0; k < words[at + NAME_LENGTH]!; k++)
       name += String.fromCharCode((words[at + NAME + (k >> 2)]! >> ((k & 3) * 8)) & 127)
@@ -179,7 +190,7 @@ export class LeaseTable {
   }
 
   free(record: number): void {
-    this.#words[this.#at(record) + STATE] = LeaseState.free
+    if (!this.#isFrozen) this.#words[this.#at(record) + STATE] = LeaseState.free
   }
 
   /** All leases that are not over. */
