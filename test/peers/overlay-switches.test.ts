@@ -142,3 +142,109 @@ for (const [kind, first, second, learning] of [
       .map(({ kind: how, mac }) => `${how} ${mac}`)
     assert.deepEqual(learned, [`${learning ? 'learned' : 'static'} ${MAC.b}`])
   })
+
+test('guests of two virtual subnets of one routing domain reach each other through the router, on both hosts; another domain is apart', {
+  skip,
+  timeout: 120_000,
+}, async (t) => {
+  const cable = new VethPair()
+  t.after(() => cable.delete())
+  const [first, second] = ['192.0.2.1', '192.0.2.2']
+  // Guest a is in the first subnet, b in the second one of the same domain, the other in one of another domain with the same prefix.
+  const address = { a: '10.81.0.1', b: '10.82.0.2', other: '10.82.0.3' }
+  const address6 = { a: 'fd81::1', b: 'fd82::2', other: 'fd82::3' }
+  const net = (vsid: number, routingDomain: string, octet: number, peer: string) => ({
+    vsid,
+    routingDomain,
+    prefixes: [`10.${octet}.0.0/24`, `fd${octet}::/64`],
+    gateways: [`10.${octet}.0.254`, `fd${octet}::fe`],
+    peers: [peer],
+  })
+  const routed = (own: string, peer: string, records: OverlayOptions['records']): OverlayOptions => ({
+    kind: 'vxlan',
+    providerAddresses: [{ address: `${own}/24` }],
+    subnets: [net(VSID, 'blue', 81, peer), net(VSID + 1, 'blue', 82, peer), net(VSID + 2, 'red', 82, peer)],
+    records,
+  })
+  const port = (name: keyof typeof address, virtualSubnetId: number): Partial<PortConfig> => ({
+    ...subnet(virtualSubnetId),
+    customerAddresses: [address[name], address6[name]],
+  })
+  const record = (name: keyof typeof address, vsid: number, provider: string) => ({
+    vsid,
+    mac: MAC[name],
+    addresses: [address[name], address6[name]],
+    provider,
+  })
+  const near = await tapWorld(
+    t,
+    [],
+    { a: MAC.a },
+    {
+      ports: { a: port('a', VSID) },
+      others: [uplinkOf(cable.near)],
+      config: {
+        type: 'external',
+        overlay: routed(first, second, [record('b', VSID + 1, second), record('other', VSID + 2, second)]),
+      },
+    },
+  )
+  const far = await tapWorld(
+    t,
+    [],
+    { b: MAC.b, other: MAC.other },
+    {
+      ports: { b: port('b', VSID + 1), other: port('other', VSID + 2) },
+      others: [uplinkOf(cable.far)],
+      config: { type: 'external', overlay: routed(second, first, [record('a', VSID, first)]) },
+    },
+  )
+  for (const [world, name, octet] of [
+    [near, 'a', 81],
+    [far, 'b', 82],
+    [far, 'other', 82],
+  ] as const) {
+    const { device } = world.guests[name]!
+    const run = (...words: string[]): void => void world.guests[name]!.ip(...words)
+    run('address', 'add', `${address[name]}/24`, 'dev', device)
+    run('address', 'add', `${address6[name]}/64`, 'dev', device, 'nodad')
+    run('route', 'add', 'default', 'via', `10.${octet}.0.254`)
+    run('-6', 'route', 'add', 'default', 'via', `fd${octet}::fe`)
+  }
+  const pings = (world: TapWorld, from: string, to: string): boolean =>
+    world.in(from, BUSYBOX, 'ping', ...(to.includes(':') ? ['-6'] : []), '-c', '1', '-W', '1', to).status === 0
+  for (const to of ['10.81.0.254', 'fd81::fe', '10.82.0.254', address.b, address6.b])
+    await eventually(() => pings(near, 'a', to), `an answer of ${to}`)
+  assert.equal(pings(near, 'a', address.other), false)
+  assert.equal(pings(far, 'other', address.b), false)
+  const hops = near.in('a', BUSYBOX, 'traceroute', '-n', '-q', '1', '-w', '2', '-m', '4', address.b).output
+  assert.match(hops, / 1 {2}10\.81\.0\.254 [\s\S]* 2 {2}10\.82\.0\.2 /)
+  assert.match(near.in('a', BUSYBOX, 'ping', '-c', '1', '-W', '1', '10.99.0.1').output, /100% packet loss/)
+
+  // A connection in super-frames both ways, over the router of both hosts.
+  const server = spawn('ip', ['netns', 'exec', far.guests.b!.name, process.execPath, '-e', SERVER, address.b], {
+    stdio: 'ignore',
+  })
+  t.after(() => server.kill())
+  const data = randomBytes(BYTES)
+  writeFileSync(join(near.directory, 'data'), data)
+  const echoed = await eventually(() => {
+    const { status, output } = near.in('a', process.execPath, '-e', CLIENT, address.b, join(near.directory, 'data'))
+    return status === 0 && output
+  }, 'the data')
+  assert.equal(echoed, createHash('sha256').update(data).digest('hex'))
+  const drops = new Map(
+    near.vmswitch
+      .overlay()!
+      .status()
+      .drops.map(({ reason, frames }) => [reason, frames]),
+  )
+  assert.ok(drops.get('overlay-no-route')! >= 1)
+  assert.ok(drops.get('overlay-hops-used-up')! >= 1)
+
+  // A guest that gets another address is found by that.
+  await far.vmswitch.setPort('b', { customerAddresses: [address.b, '10.82.0.9'] })
+  far.guests.b!.ip('address', 'add', '10.82.0.9/24', 'dev', far.guests.b!.device)
+  await near.vmswitch.overlay()!.set([{ ...record('b', VSID + 1, second), addresses: [address.b, '10.82.0.9'] }])
+  await eventually(() => pings(near, 'a', '10.82.0.9'), 'an answer of the new address')
+})
