@@ -12,6 +12,7 @@ import type {
   SwitchParameters,
 } from './ndis/oids.ts'
 import type { PacketOperations } from './ndis/packet-operations.ts'
+import type { PropertyField } from './ndis/property-fields.ts'
 
 export type { Batch, PacketHandle } from './ndis/batch.ts'
 export { PROTOCOL_ICMP, PROTOCOL_ICMP6, PROTOCOL_TCP, PROTOCOL_UDP } from './ndis/batch.ts'
@@ -47,6 +48,7 @@ export {
   type SwitchPropertyParameters,
   SwitchPropertyType,
 } from './ndis/properties.ts'
+export type { PropertyField, PropertyFieldType } from './ndis/property-fields.ts'
 export {
   type NicRestoreState,
   type NicSaveBlock,
@@ -310,8 +312,15 @@ export interface PropertyDefinition {
   /** "1.0": two numbers of 0 to 255. */
   readonly version: string
   readonly scope: 'port' | 'switch'
-  /** Checks a value and fills it in; throws an Error whose message a person can act on. The result must be structured-cloneable. */
-  parse(raw: unknown): unknown
+  /** What a value consists of. The switch checks it, fills defaults in, and management has forms and a JSON schema of it. */
+  readonly fields?: readonly PropertyField[]
+  /** With fields: a list of such values is a value too. */
+  readonly list?: boolean
+  /**
+   * Checks a value and fills it in, after the fields if there are any; throws an Error whose message a person can act on. The result must be
+   * structured-cloneable. May be left out where there are fields.
+   */
+  parse?(raw: unknown): unknown
 }
 
 /** What an extension's module exports by default. */

@@ -55,6 +55,10 @@ test('a property that an extension defines has a GUID, a name, a version, a scop
   for (const wrong of ['null', '{}', `{ ${whole}, version: '1.x' }`, `{ ${whole}, scope: 'nic' }`, `{ ${whole}, parse: 5 }`])
     await refused(property(ID, wrong), 'BAD_MODULE', /has not all of \{ name, version/)
   await (await property(ID, `{ ${whole} }`)).close()
+  const fields = (text: string) => property(ID, `{ name: 'rate', version: '1.0', scope: 'port', fields: ${text} }`)
+  await refused(fields("[{ name: 'a', type: 'date' }]"), 'BAD_MODULE', /the property .*: field a is of type "date"/)
+  await refused(fields('5'), 'BAD_MODULE', /"fields" is no list of fields/)
+  await (await fields("[{ name: 'a', type: 'integer' }]")).close()
 })
 
 test('options that the extension refuses are refused in its words', async () => {

@@ -7,6 +7,7 @@ import type { ExtensionClass, ExtensionDefinition, PropertyDefinition, SinkDecla
 import { closeFd, createEventFd } from '../linux/files.ts'
 import type { SharedMemory } from '../linux/shared-memory.ts'
 import { parsePropertyVersion } from '../ndis/properties.ts'
+import { fieldsProblem } from '../ndis/property-fields.ts'
 import type { FailurePolicy } from '../switch/module.ts'
 import { DatagramSink, wrongTargets } from './datagram-sink.ts'
 import type { ModulePlan } from './messages.ts'
@@ -191,12 +192,14 @@ async function importDefinition(use: ExtensionUse): Promise<ExtensionDefinition>
   if (!classes.includes(definition.class as ExtensionClass)) throw wrong('"class" is not capturing, filtering or forwarding')
   if (typeof definition.attach !== 'function') throw wrong('"attach" is not a function')
   for (const [id, property] of Object.entries(definition.properties ?? {})) {
-    const { name, version, scope, parse } = (property ?? {}) as Partial<PropertyDefinition>
-    const known =
-      typeof name === 'string' && name !== '' && (scope === 'port' || scope === 'switch') && typeof parse === 'function'
+    const { name, version, scope, fields, parse } = (property ?? {}) as Partial<PropertyDefinition>
+    const isChecked = typeof parse === 'function' || (parse === undefined && fields !== undefined)
+    const known = typeof name === 'string' && name !== '' && (scope === 'port' || scope === 'switch') && isChecked
     if (!guid.test(id)) throw wrong(`the property "${id}" is not named by a GUID`) // ES-523
     if (!known || typeof version !== 'string' || parsePropertyVersion(version) === undefined)
-      throw wrong(`the property ${id} has not all of { name, version: "1.0", scope: "port" or "switch", parse }`)
+      throw wrong(`the property ${id} has not all of { name, version: "1.0", scope: "port" or "switch", parse or fields }`)
+    const problem = fields === undefined ? null : fieldsProblem(fields)
+    if (problem !== null) throw wrong(`the property ${id}: ${problem}`)
   }
   return definition as ExtensionDefinition
 }

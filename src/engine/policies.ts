@@ -124,6 +124,11 @@ export class SwitchPolicies {
     this.properties.forget(portId)
   }
 
+  /** The custom properties that the loaded extensions define. */
+  definitions(): readonly DefinedProperty[] {
+    return this.properties.definitions
+  }
+
   list(port: number | undefined): readonly PropertyInstance[] {
     return this.properties.list(port ?? SWITCH_SCOPE)
   }

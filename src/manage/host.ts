@@ -4,6 +4,7 @@
 // The rule it must not break: everything here survives JSON, but for the stream of a capture. Counters are numbers (exact up to 2^53), times ISO 8601 in UTC.
 
 import type { TeamingConfig } from '../engine/team/switch-team.ts'
+import type { PropertyField } from '../ndis/property-fields.ts'
 import type { BandwidthStatus } from '../switch/bandwidth/bandwidth-status.ts'
 import type { PropertyTypeName } from '../switch/policies/property.ts'
 import type { AdapterCalls } from './adapters/adapter-calls.ts'
@@ -190,6 +191,24 @@ export interface PropertyStatus {
   readonly value: unknown
 }
 
+/** A custom property that an extension of the switch defines. */
+export interface PropertyDefinitionStatus {
+  /** What the calls take, beside the GUID. */
+  readonly name: string
+  readonly id: string
+  /** "1.0" */
+  readonly version: string
+  readonly scope: 'port' | 'switch'
+  /** Name of the extension in the switch. */
+  readonly extension: string
+  /** What a value consists of; null: only the extension knows. */
+  readonly fields: readonly PropertyField[] | null
+  /** Whether a list of such values is a value too. */
+  readonly list: boolean
+  /** JSON Schema of a value, from the fields; null without them. */
+  readonly schema: Readonly<Record<string, unknown>> | null
+}
+
 /** Which property is meant: of a port, or without `port` of the switch. `instance` may be left out where only one fits. */
 export interface PropertyFilter {
   readonly port?: string | undefined
@@ -268,6 +287,8 @@ export interface SwitchHost extends AclCalls, AdapterCalls, DiagnosisCalls, Live
   setPort(name: string, change: PortChange): Answer<PortStatus>
   /** Properties of a port; without `port`, of the switch and of all ports. */
   properties(filter: { readonly port?: string | undefined }): Answer<readonly PropertyStatus[]>
+  /** The custom properties that can be set: those of the extensions that are loaded. */
+  propertyDefinitions(): Answer<readonly PropertyDefinitionStatus[]>
   addProperty(change: PropertyChange): Answer<PropertyStatus>
   setProperty(change: PropertyChange): Answer<PropertyStatus>
   removeProperty(filter: PropertyFilter): Answer<void>

@@ -21,6 +21,7 @@ import { Impairer } from './impairer.ts'
 import type { Line } from './line.ts'
 import { LineTable } from './line-table.ts'
 import { type ImpairmentOptions, type LinePlan, parseImpairmentOptions, parseImpairmentProperty } from './options.ts'
+import { impairmentFields } from './property-fields.ts'
 import { SHARED_RATES_BYTES, SharedRates } from './shared-rates.ts'
 import { NO_PORT } from './waiting.ts'
 
@@ -88,7 +89,14 @@ export default defineExtension<ImpairmentOptions>({
   shared: () => ({ rates: SHARED_RATES_BYTES }),
   parseOptions: parseImpairmentOptions,
   properties: {
-    [IMPAIRMENT_PROPERTY]: { name: 'impairment', version: '1.0', scope: 'port', parse: parseImpairmentProperty },
+    [IMPAIRMENT_PROPERTY]: {
+      name: 'impairment',
+      version: '1.0',
+      scope: 'port',
+      fields: impairmentFields,
+      list: true,
+      parse: parseImpairmentProperty,
+    },
   },
   attach(sw, options) {
     const impairer = new Impairer(sw)

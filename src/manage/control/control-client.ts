@@ -78,6 +78,7 @@ export function connectControl(place: ControlPlace, timeoutMs = TIMEOUT_MS): Rem
     setLink: (name, up) => call('PATCH', `/v1/ports/${segment(name)}`, { link: up ? 'up' : 'down' }),
     setPort: (name, change) => call('PATCH', `/v1/ports/${segment(name)}`, change),
     properties: (filter) => listOf(tables.properties(filter)),
+    propertyDefinitions: () => call('GET', '/v1/property-definitions'),
     addProperty: (change) => call('POST', '/v1/properties', change),
     acls: (filter) => listOf(tables.acls(filter)),
     addAcl: (addition) => call('POST', '/v1/acls', addition),

@@ -1,8 +1,9 @@
 // A SwitchHost without a switch: two ports, two extensions, everything answered from memory. For tests of what stands on SwitchHost.
 
+import { fieldsSchema, type PropertyField } from '../../ndis/property-fields.ts'
 import { fakeAdapters } from '../adapters/fake-adapters.ts'
 import { fakeDiagnosis } from '../diagnosis/fake-diagnosis.ts'
-import type { ExtensionStatus, PortCounters, PortStatus, PropertyStatus, SwitchHost } from '../host.ts'
+import type { ExtensionStatus, PortCounters, PortStatus, PropertyDefinitionStatus, PropertyStatus, SwitchHost } from '../host.ts'
 import { fakeOverlay } from '../overlay/fake-overlay.ts'
 import type { AclStatus } from '../policies/acl-calls.ts'
 import type { SnoopingConfig, SnoopingStatus } from '../policies/snooping-calls.ts'
@@ -50,6 +51,21 @@ const property: PropertyStatus = {
   instance: '00000000-0000-4000-8000-000000000002',
   version: '1.0',
   value: { mode: 'access', accessVlanId: 10 },
+}
+
+const rateFields: readonly PropertyField[] = [
+  { name: 'perSecond', type: 'integer', min: 1, max: 1000, required: true, description: 'Frames a second.' },
+  { name: 'mode', type: 'choice', choices: ['drop', 'mark'], default: 'drop' },
+]
+const definition: PropertyDefinitionStatus = {
+  name: 'rate-limit',
+  id: '0d3c1f9f-0001-4c56-9b7e-7b0b6d0e5f0c',
+  version: '1.0',
+  scope: 'port',
+  extension: 'limiter',
+  fields: rateFields,
+  list: false,
+  schema: fieldsSchema(rateFields),
 }
 
 /** A fake host, and the calls made to it. */
@@ -298,6 +314,10 @@ export function fakeHost(): FakeHost {
       note('properties', filter)
       return [property]
     },
+    propertyDefinitions: () => [
+      definition,
+      { ...definition, name: 'labels', id: '0d3c1f9f-0002-4c56-9b7e-7b0b6d0e5f0c', scope: 'switch', fields: null, schema: null },
+    ],
     addProperty: (change) => {
       note('addProperty', change)
       return { ...property, port: change.port ?? null, type: change.type, value: change.value }

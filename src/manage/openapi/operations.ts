@@ -123,6 +123,7 @@ export const operations: readonly Operation[] = [
     query: [portFilter, pageSchema],
     paged: true,
   }),
+  get('/v1/property-definitions', 'Custom properties that the loaded extensions define.', 'PropertyDefinition[]'),
   post('/v1/properties', 'Adds a property.', 'PropertyStatus', { body: propertyChange, status: 201 }),
   put('/v1/properties', 'Changes a property.', 'PropertyStatus', { body: propertyChange }),
   post('/v1/properties/remove', 'Removes a property.', 'Done', { body: propertyFilter }),

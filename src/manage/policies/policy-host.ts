@@ -4,16 +4,18 @@
 import { isAbsolute, relative } from 'node:path'
 import type { RunningSwitch } from '../../engine/host.ts'
 import { formatPropertyVersion } from '../../ndis/properties.ts'
-import type { PropertyInstance } from '../../switch/policies/property.ts'
+import { fieldsSchema } from '../../ndis/property-fields.ts'
+import type { DefinedProperty, PropertyInstance } from '../../switch/policies/property.ts'
 import { encodeBase64 } from '../../switch/save-restore/base64.ts'
 import { readSavedSwitch, type SavedPort, type SavedSwitch, writeSavedSwitch } from '../../switch/save-restore/saved-switch.ts'
 import { placeKeys } from '../config/resolve.ts'
 import type { ResolvedPort } from '../config/types.ts'
 import { ControlError } from '../control/control-errors.ts'
-import type { PortStatus, PropertyStatus, SwitchHost } from '../host.ts'
+import type { PortStatus, PropertyDefinitionStatus, PropertyStatus, SwitchHost } from '../host.ts'
 
 type PolicyCalls =
   | 'properties'
+  | 'propertyDefinitions'
   | 'addProperty'
   | 'setProperty'
   | 'removeProperty'
@@ -26,6 +28,13 @@ type PolicyCalls =
   | 'handOver'
   | 'takeOver'
   | 'abandonMigration'
+
+const definitionStatus = ({ parse: _, fields, list = false, ...rest }: DefinedProperty): PropertyDefinitionStatus => ({
+  ...rest,
+  fields: fields ?? null,
+  list,
+  schema: fields === undefined ? null : fieldsSchema(fields, list),
+})
 
 export interface PolicyHostComponents {
   readonly running: RunningSwitch
@@ -68,6 +77,7 @@ export function policyHost(components: PolicyHostComponents): Pick<SwitchHost, P
             ...running.ports().flatMap((one) => policies.list(one.id).map((property) => shown(one.name, property))),
           ]
         : policies.list(idOf(name)).map((property) => shown(name, property)),
+    propertyDefinitions: () => policies.definitions().map(definitionStatus),
     addProperty: ({ port: name, ...input }) => translated(async () => shown(name, await policies.add(idOf(name), input))),
     setProperty: ({ port: name, ...input }) => translated(async () => shown(name, await policies.update(idOf(name), input))),
     removeProperty: ({ port: name, ...selector }) =>

@@ -30,6 +30,7 @@ export function addPolicyRoutes(app: Hono, host: SwitchHost, body: ReadBody): vo
   app.get('/v1/properties', async (context) =>
     table(context, await host.properties({ port: context.req.query('port') }), pageKeys.properties),
   )
+  app.get('/v1/property-definitions', async (context) => context.json(await host.propertyDefinitions()))
   app.post('/v1/properties', async (context) => context.json(await host.addProperty(await body(context, propertyChange)), 201))
   app.put('/v1/properties', async (context) => context.json(await host.setProperty(await body(context, propertyChange))))
   app.post('/v1/properties/remove', async (context) => {

@@ -32,6 +32,7 @@ import { answerEnumeration } from './enumeration.ts'
 import type { ImposedPolicy, InForce } from './imposed.ts'
 import { ImposedTable } from './imposed-table.ts'
 import {
+  type DefinedProperty,
   type Definitions,
   isBuiltIn,
   makeProperty,
@@ -120,6 +121,11 @@ export class PropertyControl {
   /** What the switch has of bandwidth, and what ports reserved of it. */
   get bandwidth(): Bandwidth {
     return this.#bandwidth.now
+  }
+
+  /** The custom properties that the loaded extensions define. */
+  get definitions(): readonly DefinedProperty[] {
+    return this.#components.definitions()
   }
 
   /** All properties of a scope, in the order in which they were added. */

@@ -7,6 +7,7 @@
 import type { PropertyDefinition } from '../../extension.ts'
 import { OptionError } from '../../ndis/module-options.ts'
 import { NO_GUID, normalizeGuid, PortPropertyType, type PropertyInfo, parsePropertyVersion } from '../../ndis/properties.ts'
+import { type PropertyField, readPropertyFields } from '../../ndis/property-fields.ts'
 import type { BandwidthProperty } from '../../ndis/standard-properties.ts'
 import { NdisStatus } from '../../ndis/status.ts'
 import { strangerOf } from './bandwidth-property.ts'
@@ -101,10 +102,16 @@ export class PropertyError extends Error {
 }
 
 /** A custom property that an extension of the switch defines. */
-export interface DefinedProperty extends PropertyDefinition {
+export interface DefinedProperty extends Pick<PropertyDefinition, 'name' | 'version' | 'scope'> {
   readonly id: string
   /** Name of the extension in the switch. */
   readonly extension: string
+  /** Without them only the extension knows what a value is. */
+  readonly fields?: readonly PropertyField[] | undefined
+  /** Whether a list of values with these fields is a value. */
+  readonly list?: boolean
+  /** Checks a value and fills it in; throws. */
+  readonly parse: (raw: unknown) => unknown
 }
 
 /** What an extension of the switch defines under `properties`. Its GUIDs are checked when it is loaded. */
@@ -112,14 +119,12 @@ export const definedProperties = (
   extension: string,
   properties: Readonly<Record<string, PropertyDefinition>> | undefined,
 ): DefinedProperty[] =>
-  Object.entries(properties ?? {}).map(([guid, definition]) => ({
-    id: normalizeGuid(guid) ?? NO_GUID,
-    extension,
-    name: definition.name,
-    version: definition.version,
-    scope: definition.scope,
-    parse: (raw) => definition.parse(raw),
-  }))
+  Object.entries(properties ?? {}).map(([guid, definition]) => {
+    const { name, version, scope, fields, list = false } = definition
+    const checked = (raw: unknown): unknown => (fields === undefined ? raw : readPropertyFields(fields, raw, list))
+    const parse = (raw: unknown): unknown => (definition.parse === undefined ? checked(raw) : definition.parse(checked(raw)))
+    return { id: normalizeGuid(guid) ?? NO_GUID, extension, name, version, scope, fields, list, parse }
+  })
 
 /** The definitions of the extensions that are loaded now. */
 export type Definitions = () => readonly DefinedProperty[]

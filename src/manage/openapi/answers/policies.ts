@@ -1,5 +1,6 @@
 // Answers about properties, ACLs, save and restore, and looking into a switch.
 import { z } from 'zod'
+import { propertyFieldTypes } from '../../../ndis/property-fields.ts'
 import { propertyTypes } from '../../../switch/policies/property.ts'
 import type {
   CaptureSummary,
@@ -8,7 +9,7 @@ import type {
   LastDropsReport,
   TraceReport,
 } from '../../diagnosis/diagnosis-calls.ts'
-import type { FeatureStatusReport, PropertyStatus, RestoreReport } from '../../host.ts'
+import type { FeatureStatusReport, PropertyDefinitionStatus, PropertyStatus, RestoreReport } from '../../host.ts'
 import type { AclStatus } from '../../policies/acl-calls.ts'
 import { answerOf, count, counts, details, texts } from './define.ts'
 
@@ -22,6 +23,34 @@ export const propertyStatus = answerOf<PropertyStatus>()(
     instance: z.string(),
     version: z.string(),
     value: z.unknown().describe('As it was written.'),
+  }),
+)
+
+export const propertyDefinition = answerOf<PropertyDefinitionStatus>()(
+  'PropertyDefinition',
+  z.object({
+    name: z.string(),
+    id: z.string(),
+    version: z.string(),
+    scope: z.enum(['port', 'switch']),
+    extension: z.string(),
+    fields: z
+      .array(
+        z.object({
+          name: z.string(),
+          type: z.enum(propertyFieldTypes),
+          description: z.string().optional(),
+          min: z.number().optional(),
+          max: z.number().optional(),
+          choices: z.array(z.string()).optional(),
+          default: z.unknown().optional(),
+          required: z.boolean().optional(),
+        }),
+      )
+      .nullable()
+      .describe('What a value consists of; null: only the extension knows.'),
+    list: z.boolean().describe('Whether a list of such values is a value too.'),
+    schema: details.nullable().describe('JSON Schema of a value; null without fields.'),
   }),
 )
 
