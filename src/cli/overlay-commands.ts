@@ -1,5 +1,6 @@
 // The command line's grammar for overlays. program.ts has the rest.
 import type { Command } from 'commander'
+import { ROUTE_METRIC_MAX } from '../switch/overlay/customer-routes.ts'
 import { VSID_MAX } from '../switch/overlay/options.ts'
 import type { CommandContext } from './command-context.ts'
 import type { SubnetWords } from './commands/overlay.ts'
@@ -42,10 +43,34 @@ export function addOverlayCommands(program: Command, asks: Asks, run: Run): void
     .action((subnet: number, mac: string, _: unknown, command: Command) =>
       run(command, async (context) => (await commands()).removeRecord(context, subnet, mac)),
     )
+  asks(overlay, 'routes', 'show the customer routes of routing domains')
+    .argument('[subnet]', 'into this virtual subnet only', vsid)
+    .option('--domain <name>', 'of this routing domain')
+    .action((subnet: number | undefined, { domain }: { domain?: string }, command: Command) =>
+      run(command, async (context) => (await commands()).listRoutes(context, { vsid: subnet, routingDomain: domain })),
+    )
+  const route = overlay.command('route').description('add or remove customer routes').enablePositionalOptions()
+  asks(route, 'add', 'add a route to the routing domain of a virtual subnet, or give it another metric')
+    .argument('<subnet>', 'virtual subnet that it leads into', vsid)
+    .argument('<prefix>', 'addresses that it is for, such as 0.0.0.0/0')
+    .argument('[nextHop]', 'guest that packets are given to; without it addresses are in the subnet itself')
+    .option('--metric <number>', 'of several routes to a prefix the lowest is taken', whole(0, ROUTE_METRIC_MAX), 0)
+    .action((subnet: number, prefix: string, nextHop: string | undefined, { metric }: { metric: number }, command: Command) =>
+      run(command, async (context) => (await commands()).addRoute(context, { vsid: subnet, prefix, nextHop, metric })),
+    )
+  asks(route, 'remove', 'remove a route')
+    .argument('<subnet>', 'virtual subnet that it leads into', vsid)
+    .argument('<prefix>', 'addresses that it is for')
+    .argument('[nextHop]', 'guest that packets are given to')
+    .action((subnet: number, prefix: string, nextHop: string | undefined, _: unknown, command: Command) =>
+      run(command, async (context) => (await commands()).removeRoute(context, { vsid: subnet, prefix, nextHop })),
+    )
   const noun = overlay.command('subnet').description('add, change or remove virtual subnets').enablePositionalOptions()
   asks(noun, 'set', 'add a virtual subnet, or change it')
     .argument('<subnet>', 'its identifier', vsid)
     .option('--domain <name>', 'its routing domain')
+    .option('--prefixes <prefixes>', "prefixes of its guests' addresses, separated by commas")
+    .option('--gateways <addresses>', 'addresses of the router in it, separated by commas')
     .option('--peers <addresses>', 'provider addresses that get what is flooded, separated by commas')
     .action((subnet: number, words: SubnetWords, command: Command) =>
       run(command, async (context) => (await commands()).setSubnet(context, subnet, words)),

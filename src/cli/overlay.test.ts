@@ -38,7 +38,7 @@ test('the overlay is shown with its tunnels, subnets and drops', async () => {
     const { stdout } = await vmswitch(line)
     assert.match(stdout, /^vxlan from 192\.0\.2\.1\/24 \(02:00:00:00:01:01\), UDP port 4789; guests' MTU 1450, 1 records$/m)
     assert.match(stdout, /^192\.0\.2\.2 +02:00:00:00:01:02 +5 +500 B +4 +400 B$/m)
-    assert.match(stdout, /^ *5001 +blue +1 +192\.0\.2\.2 +alpha$/m)
+    assert.match(stdout, /^ *5001 +blue +1 +10\.0\.0\.1 +192\.0\.2\.2 +alpha$/m)
     assert.match(stdout, /^dropped, overlay-unknown-subnet: 3$/m)
   }
 })
@@ -58,11 +58,51 @@ test('records are listed by subnet, added and removed', async () => {
 
 test('of a subnet that is changed, what is not said stays as it is', async () => {
   assert.equal((await vmswitch('overlay subnet set 5001 --peers 192.0.2.4,192.0.2.5')).code, 0)
-  assert.match((await vmswitch('overlay')).stdout, /^ *5001 +blue +0 +192\.0\.2\.4 192\.0\.2\.5$/m)
+  assert.match((await vmswitch('overlay')).stdout, /^ *5001 +blue +0 +10\.0\.0\.1 +192\.0\.2\.4 192\.0\.2\.5$/m)
   assert.equal((await vmswitch('overlay subnet set 5001 --domain red')).code, 0)
-  assert.match((await vmswitch('overlay')).stdout, /^ *5001 +red +0 +192\.0\.2\.4 192\.0\.2\.5$/m)
+  assert.match((await vmswitch('overlay')).stdout, /^ *5001 +red +0 +10\.0\.0\.1 +192\.0\.2\.4 192\.0\.2\.5$/m)
+  assert.equal((await vmswitch('overlay subnet set 5001 --prefixes 10.5.0.0/24,fd05::/64 --gateways 10.5.0.1')).code, 0)
+  assert.match((await vmswitch('overlay')).stdout, /^ *5001 +red +0 +10\.5\.0\.1 +192\.0\.2\.4 192\.0\.2\.5$/m)
   assert.equal((await vmswitch('overlay subnet remove 5001')).code, 0)
   assert.ok(fake.calls.includes('no subnet 5001'))
+})
+
+test('customer routes are listed, added and removed', async () => {
+  await vmswitch('overlay subnet set 5001 --domain blue')
+  const added = await vmswitch('overlay route add 5001 0.0.0.0/0 10.0.0.9 --metric 5')
+  assert.equal(added.stdout, '0.0.0.0/0 leads into virtual subnet 5001 through 10.0.0.9, metric 5\n')
+  assert.equal(
+    (await vmswitch('overlay route add 5001 10.7.0.0/16')).stdout,
+    '10.7.0.0/16 leads into virtual subnet 5001, metric 0\n',
+  )
+  assert.match((await vmswitch('overlay routes 5001')).stdout, /^blue +0\.0\.0\.0\/0 +5001 +10\.0\.0\.9 +5 +given$/m)
+  assert.equal((await rows('overlay routes --domain blue')).length, 2)
+  assert.equal((await vmswitch('overlay routes --domain red')).stdout, 'there are no routes\n')
+  const gone = await vmswitch('overlay route remove 5001 0.0.0.0/0 10.0.0.9')
+  assert.equal(gone.stdout, 'no longer: 0.0.0.0/0 leads into virtual subnet 5001 through 10.0.0.9\n')
+  assert.equal((await vmswitch('overlay route remove 5001 10.7.0.0/16')).code, 0)
+  assert.equal((await vmswitch('overlay route add 5001 0.0.0.0/0 --metric 70000')).code, 2)
+})
+
+test('customer routes by cmdlet', async () => {
+  await vmswitch('overlay subnet set 5001 --domain blue')
+  const route = '-RoutingDomainID blue -VirtualSubnetID 5001 -DestinationPrefix 10.8.0.0/16'
+  const [made] = await rows(`New-NetVirtualizationCustomerRoute ${route} -NextHop 0.0.0.0 -Metric 3`)
+  assert.deepEqual(made, {
+    RoutingDomainID: 'blue',
+    VirtualSubnetID: 5001,
+    DestinationPrefix: '10.8.0.0/16',
+    NextHop: '0.0.0.0',
+    Metric: 3,
+  })
+  const again = await vmswitch(`New-NetVirtualizationCustomerRoute ${route} -NextHop 0.0.0.0`)
+  assert.match(again.stderr, /has this route already[\s\S]*Set-NetVirtualizationCustomerRoute/)
+  const foreign = await vmswitch(`New-NetVirtualizationCustomerRoute ${route.replace('blue', 'red')} -NextHop 10.0.0.9`)
+  assert.match(foreign.stderr, /routing domain red has no virtual subnet 5001/)
+  assert.equal((await rows(`Set-NetVirtualizationCustomerRoute ${route} -NextHop 0.0.0.0 -Metric 7 -Passthru`))[0]?.Metric, 7)
+  assert.equal((await rows('Get-NetVirtualizationCustomerRoute -Metric 7')).length, 1)
+  await vmswitch('Remove-NetVirtualizationCustomerRoute -DestinationPrefix 10.8.0.0/16')
+  assert.deepEqual(await rows('Get-NetVirtualizationCustomerRoute -VirtualSubnetID 5001'), [])
 })
 
 test('lookup records by cmdlet: one for each customer address of a guest', async () => {

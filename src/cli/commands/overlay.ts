@@ -1,5 +1,6 @@
-// `vmswitch overlay [show|records|record|subnet]`: tunnels to other hosts with what goes through them, and where guests are.
-import type { OverlayStatus, RecordFilter } from '../../manage/overlay/overlay-calls.ts'
+// `vmswitch overlay [show|records|record|routes|route|subnet]`: tunnels to other hosts with what goes through them, where guests are, and ways
+// between virtual subnets.
+import type { OverlayStatus, RecordFilter, RouteFilter, RouteKey } from '../../manage/overlay/overlay-calls.ts'
 import type { CommandContext } from '../command-context.ts'
 import { CliError, ExitCode } from '../exit.ts'
 import { bytes, count } from '../units.ts'
@@ -35,18 +36,21 @@ export async function showOverlay({ terminal, connect }: CommandContext): Promis
       { title: 'SUBNET', align: 'right' },
       { title: 'DOMAIN' },
       { title: 'RECORDS', align: 'right' },
+      { title: 'GATEWAYS', flexible: true },
       { title: 'PEERS', flexible: true },
       { title: 'PORTS', flexible: true },
     ],
-    answer.subnets.map(({ vsid, routingDomain, peers, ports, records }) => [
+    answer.subnets.map(({ vsid, routingDomain, gateways, peers, ports, records }) => [
       String(vsid),
       routingDomain ?? '',
       count(records),
+      gateways.join(' '),
       peers.join(' '),
       ports.join(' '),
     ]),
     'there are no virtual subnets',
   )
+  if (answer.unplaced > 0) terminal.line(`without room in the table of addresses: ${count(answer.unplaced)}`)
   for (const { reason, frames } of answer.drops) terminal.line(`dropped, ${reason}: ${count(frames)}`)
 }
 
@@ -91,8 +95,54 @@ export async function removeRecord({ terminal, connect }: CommandContext, vsid: 
   else terminal.line(`${mac} of virtual subnet ${vsid} has no record any more`)
 }
 
+export async function listRoutes({ terminal, connect }: CommandContext, filter: RouteFilter): Promise<void> {
+  const answer = await (await connect()).overlayRoutes(filter)
+  if (terminal.json) return terminal.data(answer)
+  terminal.table(
+    [
+      { title: 'DOMAIN' },
+      { title: 'PREFIX' },
+      { title: 'SUBNET', align: 'right' },
+      { title: 'NEXT HOP' },
+      { title: 'METRIC', align: 'right' },
+      { title: 'KIND' },
+    ],
+    answer.map(({ routingDomain, vsid, prefix, nextHop, metric, kind }) => [
+      routingDomain,
+      prefix,
+      String(vsid),
+      nextHop ?? '',
+      String(metric),
+      kind,
+    ]),
+    'there are no routes',
+  )
+}
+
+const wayOf = ({ vsid, prefix, nextHop }: RouteKey): string =>
+  `${prefix} leads into virtual subnet ${vsid}${nextHop === undefined ? '' : ` through ${nextHop}`}`
+
+const keyOf = ({ vsid, prefix, nextHop }: RouteKey): RouteKey => ({ vsid, prefix, ...(nextHop === undefined ? {} : { nextHop }) })
+
+export async function addRoute(
+  { terminal, connect }: CommandContext,
+  { metric, ...route }: RouteKey & { readonly metric: number },
+): Promise<void> {
+  const answer = await (await connect()).setOverlayRoute({ ...keyOf(route), metric })
+  if (terminal.json) return terminal.data(answer)
+  terminal.line(`${wayOf({ ...answer, nextHop: answer.nextHop ?? undefined })}, metric ${answer.metric}`)
+}
+
+export async function removeRoute({ terminal, connect }: CommandContext, route: RouteKey): Promise<void> {
+  await (await connect()).removeOverlayRoute(keyOf(route))
+  if (terminal.json) terminal.data({})
+  else terminal.line(`no longer: ${wayOf(route)}`)
+}
+
 export interface SubnetWords {
   readonly domain?: string
+  readonly prefixes?: string
+  readonly gateways?: string
   readonly peers?: string
 }
 
@@ -103,8 +153,16 @@ export async function setSubnet({ terminal, connect }: CommandContext, vsid: num
   if (overlay === null) throw new CliError('no-overlay', NONE, '', ExitCode.failed)
   const before = overlay.subnets.find((subnet) => subnet.vsid === vsid)
   const routingDomain = words.domain ?? before?.routingDomain ?? undefined
-  const peers = words.peers === undefined ? [...(before?.peers ?? [])] : words.peers.split(',').filter((peer) => peer !== '')
-  const answer = await host.setOverlaySubnet({ vsid, peers, ...(routingDomain === undefined ? {} : { routingDomain }) })
+  const [peers, prefixes, gateways] = (['peers', 'prefixes', 'gateways'] as const).map((key) =>
+    words[key] === undefined ? [...(before?.[key] ?? [])] : words[key].split(',').filter((word) => word !== ''),
+  )
+  const answer = await host.setOverlaySubnet({
+    vsid,
+    peers,
+    ...(routingDomain === undefined ? {} : { routingDomain }),
+    ...(prefixes?.length === 0 ? {} : { prefixes }),
+    ...(gateways?.length === 0 ? {} : { gateways }),
+  })
   if (terminal.json) return terminal.data(answer)
   terminal.line(`virtual subnet ${vsid}: peers ${answer.peers.join(', ') || 'none'}`)
 }

@@ -8,6 +8,7 @@ import { extensionCmdlets } from './extension-cmdlets.ts'
 import { featureCmdlets } from './feature-cmdlets.ts'
 import { hardwareCmdlets } from './hardware-cmdlets.ts'
 import { absentOverlayCmdlets, overlayCmdlets } from './overlay-cmdlets.ts'
+import { routeCmdlets } from './route-cmdlets.ts'
 import { switchCmdlets } from './switch-cmdlets.ts'
 import { vlanCmdlets } from './vlan-cmdlets.ts'
 
@@ -20,6 +21,7 @@ export const cmdlets: readonly Cmdlet[] = [
   ...featureCmdlets,
   ...hardwareCmdlets,
   ...overlayCmdlets,
+  ...routeCmdlets,
 ]
 
 const configured = 'change the configuration file, and vmswitch apply FILE'

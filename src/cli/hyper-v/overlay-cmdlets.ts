@@ -34,7 +34,8 @@ const refused = {
   Unicast: 'is not there: all records are of guests',
 }
 
-async function overlayOf(call: CmdletCall): Promise<{ host: RemoteSwitchHost; overlay: OverlayStatus }> {
+/** The overlay of the switch. Throws CliError no-overlay. */
+export async function overlayOf(call: CmdletCall): Promise<{ host: RemoteSwitchHost; overlay: OverlayStatus }> {
   const host = await call.host()
   const overlay = await host.overlay()
   if (overlay === null) throw new CliError('no-overlay', none, 'docs/overlays.md tells how', ExitCode.failed)
@@ -224,7 +225,6 @@ export const overlayCmdlets: readonly Cmdlet[] = [
 ]
 
 const configured = 'providerAddresses of overlay: change the configuration file, and vmswitch apply FILE --restart'
-const routes = 'the switch does not route between virtual subnets: a guest with a port in each of them can'
 /** Cmdlets of NetWNV that have no operation here. */
 export const absentOverlayCmdlets: Readonly<Record<string, string>> = {
   'New-NetVirtualizationProviderAddress': configured,
@@ -233,10 +233,6 @@ export const absentOverlayCmdlets: Readonly<Record<string, string>> = {
   'New-NetVirtualizationProviderRoute': 'gateway of a provider address is the route to other hosts',
   'Get-NetVirtualizationProviderRoute': 'gateway of a provider address is the route to other hosts',
   'Remove-NetVirtualizationProviderRoute': 'gateway of a provider address is the route to other hosts',
-  'New-NetVirtualizationCustomerRoute': routes,
-  'Get-NetVirtualizationCustomerRoute': routes,
-  'Set-NetVirtualizationCustomerRoute': routes,
-  'Remove-NetVirtualizationCustomerRoute': routes,
   'Get-NetVirtualizationGlobal': 'vmswitch overlay shows it',
   'Set-NetVirtualizationGlobal': 'overlay in the configuration',
   'Select-NetVirtualizationNextHop': 'vmswitch trace follows a frame into the tunnel',
