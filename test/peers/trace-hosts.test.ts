@@ -1,108 +1,32 @@
-// A frame is traced from a port of one host to a port of another: two services of one network, joined by tunnels over a veth pair.
+// A network of two hosts, looked at from one place: frames are traced from host to host, tunnels show their rates, on the command line and in
+// the console.
 import assert from 'node:assert/strict'
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { type TestContext, test } from 'node:test'
-import { setTimeout as delay } from 'node:timers/promises'
+import { test } from 'node:test'
 import type { NetworkPort, NetworkStatus } from '../../src/manage/cluster/cluster-calls.ts'
-import { connectControl } from '../../src/manage/control/control-client.ts'
 import type { TraceReport } from '../../src/manage/diagnosis/diagnosis-calls.ts'
 import type { FollowedTunnel } from '../../src/manage/diagnosis/follow.ts'
-import { type CliService, startCliService } from '../support/cli-service.ts'
-import { natsServer, noNatsServer } from '../support/nats-server.ts'
-import { VethPair, whyNoVeth } from '../support/veth.ts'
+import { udpFrame } from '../../src/packet/build.ts'
+import { browse, noBrowser, overflows } from '../support/browser.ts'
+import { noNatsServer } from '../support/nats-server.ts'
+import { type TwoHosts, twoHosts } from '../support/two-hosts.ts'
+import { whyNoVeth } from '../support/veth.ts'
 
 const skip = whyNoVeth() ?? noNatsServer()
-const WAIT_MS = 60_000
-const SUBNET = 5001
 const FRAME = 'udp,to=web,src=10.1.0.1,dst=10.1.0.2,dport=53,dmac=52:54:00:00:00:02'
-
-interface Side {
-  readonly name: string
-  readonly number: number
-  readonly device: string
-  readonly port: string
-}
-
-async function apply(service: CliService, { name, number, device, port }: Side): Promise<void> {
-  const file = join(service.directory, 'lab.yaml')
-  const lab = {
-    name,
-    type: 'external',
-    overlay: { kind: 'vxlan', providerAddresses: [{ address: `192.0.2.${number}/24` }], subnets: [{ vsid: SUBNET }] },
-    ports: [
-      { name: `wire-${name}`, endpoint: { kind: 'uplink', interface: device } },
-      {
-        name: port,
-        mac: `52:54:00:00:00:0${number}`,
-        customerAddresses: [`10.1.0.${number}`],
-        security: { virtualSubnetId: SUBNET },
-        endpoint: { kind: 'memory' },
-      },
-    ],
-  }
-  writeFileSync(file, JSON.stringify({ switch: lab, runtime: { directory: join(service.directory, 'run') } }))
-  const { code, stderr } = await service.run(['apply', file])
-  assert.equal(code, 0, stderr)
-}
-
-/** A reader's token, which is enough for a trace; in a file. */
-async function token(service: CliService, directory: string): Promise<string> {
-  const made = await service.run(['token', 'add', 'tracer', '--role', 'reader', '--file', join(directory, 'tokens')])
-  const file = join(directory, 'reader')
-  writeFileSync(file, made.stdout, { mode: 0o600 })
-  return file
-}
-
-/** Until the host at `socket` has a record of the other's guest, and the way to it. */
-async function knowsTheWay({ socket }: CliService): Promise<void> {
-  const host = connectControl(socket)
-  const end = Date.now() + WAIT_MS
-  for (;;) {
-    const status = await host.overlay()
-    if (status?.records === 1 && status.tunnels.every(({ nextHop }) => nextHop !== null)) return
-    if (Date.now() > end) assert.fail(JSON.stringify(status))
-    await delay(50)
-  }
-}
+const FRAMES_EVERY_MS = 20
 
 test('a frame is followed into the tunnel, to the other host and its port; what may not be asked there is said; tunnels show their rates', {
   skip,
-}, async (t: TestContext) => {
-  const directory = mkdtempSync(join(tmpdir(), 'vmswitch-follow-'))
-  const cable = new VethPair(1600)
-  t.after(() => {
-    cable.delete()
-    rmSync(directory, { recursive: true })
-  })
-  const server = await natsServer(t)
-  const one = await startCliService()
-  t.after(() => one.close())
-  const reader = await token(one, directory)
+  timeout: 180_000,
+}, async (t) => {
+  const world = await twoHosts(t)
+  const { directory, one, token, ca, closeTwo } = world
   const stranger = join(directory, 'stranger')
   writeFileSync(stranger, 'vmsw_nobody', { mode: 0o600 })
-  const two = await startCliService(['--listen', '127.0.0.1:0', '--tls-self-signed', '--token-file', join(directory, 'tokens')])
-  let isOpen = true
-  const close = async (): Promise<void> => {
-    if (isOpen) await two.close()
-    isOpen = false
-  }
-  t.after(close)
-  const sides = [
-    { service: one, side: { name: 'one', number: 1, device: cable.near, port: 'web' } },
-    { service: two, side: { name: 'two', number: 2, device: cable.far, port: 'db' } },
-  ]
-  await Promise.all(sides.map(({ service, side }) => apply(service, side)))
-  for (const { service, side } of sides) {
-    const joined = await service.run(['join', server.url, '--network', 'lab', '--name', side.name])
-    assert.equal(joined.code, 0, joined.stderr)
-  }
-  await one.run(['network', 'subnet', 'set', String(SUBNET), '--prefixes', '10.1.0.0/24'])
-  await Promise.all([knowsTheWay(one), knowsTheWay(two)])
-  const ca = join(two.directory, 'state/tls-cert.pem')
   const trace = async (words: readonly string[], env = {}): Promise<string> => {
-    const { stdout, stderr } = await one.run(['trace', 'web', '--synth', FRAME, ...words], env)
+    const { stdout, stderr } = await one.service.run(['trace', 'web', '--synth', FRAME, ...words], env)
     assert.equal(stderr, '')
     return stdout
   }
@@ -114,13 +38,13 @@ test('a frame is followed into the tunnel, to the other host and its port; what 
     /\nIt would be delivered to wire-one\.\nthrough the tunnel to 192\.0\.2\.2, host two: .* UDP 192\.0\.2\.1\.\d+ > 192\.0\.2\.2\.4789/,
   )
 
-  const followed = await trace(['--follow', '--to-token-file', reader, '--to-ca', ca])
+  const followed = await trace(['--follow', '--to-token-file', token, '--to-ca', ca])
   assert.match(followed, /\nthrough the tunnel to 192\.0\.2\.2, host two, where it comes in as\n/)
   assert.match(followed, /1 +arrival +switch +comes in at port wire-two\n/)
   assert.match(followed, /overlay +switch +comes through VXLAN of provider 192\.0\.2\.1, virtual subnet 5001\n/)
   assert.match(followed, /\nIt would be delivered to db\.\n$/)
 
-  const json = JSON.parse(await trace(['--follow', '--to-token-file', reader, '--to-ca', ca, '--json'])) as TraceReport & {
+  const json = JSON.parse(await trace(['--follow', '--to-token-file', token, '--to-ca', ca, '--json'])) as TraceReport & {
     followed: readonly FollowedTunnel[]
   }
   assert.equal(json.tunnels[0]!.host, 'two')
@@ -131,32 +55,78 @@ test('a frame is followed into the tunnel, to the other host and its port; what 
   assert.equal(json.followed[0]!.report!.steps.at(-1)!.stage, 'delivery')
 
   // What goes through the tunnel, and where a MAC address is.
-  const seen = (await one.run(['network'])).stdout
+  const seen = (await one.service.run(['network'])).stdout
   assert.match(seen, /TUNNEL TO .*\n192\.0\.2\.2 +two +02:50:c0:00:02:02 +\d+ +\d+ B\/s +\d+ +\d+ B\/s\n/)
-  const { tunnels } = JSON.parse((await one.run(['network', '--json'])).stdout) as NetworkStatus
+  const { tunnels } = JSON.parse((await one.service.run(['network', '--json'])).stdout) as NetworkStatus
   assert.deepEqual(
     tunnels.map(({ host, rate }) => [host, typeof rate?.sentFrames]),
     [['two', 'number']],
   )
-  const places = JSON.parse((await one.run(['network', 'ports', '52:54:00:00:00:02', '--json'])).stdout) as NetworkPort[]
+  const places = JSON.parse((await one.service.run(['network', 'ports', '52:54:00:00:00:02', '--json'])).stdout) as NetworkPort[]
   assert.deepEqual(
     places.map(({ name, host }) => [name, host]),
     [['db', 'two']],
   )
-  assert.match((await one.run(['network', 'ports', 'two', 'web'])).stdout, /^no port fits\n$/)
+  assert.match((await one.service.run(['network', 'ports', 'two', 'web'])).stdout, /^no port fits\n$/)
+
+  if (noBrowser === false) await looksAtTheConsole(world)
 
   // By the file of hosts, whose own token counts for this host.
   mkdirSync(join(directory, 'vmswitch'))
-  const api = (JSON.parse((await one.run(['network', 'hosts', '--json'])).stdout) as { name: string; api: string }[])[1]!.api
-  writeFileSync(join(directory, 'vmswitch/hosts.yaml'), JSON.stringify({ two: { host: api, tokenFile: reader, ca } }))
+  const api = (JSON.parse((await one.service.run(['network', 'hosts', '--json'])).stdout) as { name: string; api: string }[])[1]!
+    .api
+  writeFileSync(join(directory, 'vmswitch/hosts.yaml'), JSON.stringify({ two: { host: api, tokenFile: token, ca } }))
   assert.match(await trace(['--follow'], { XDG_CONFIG_HOME: directory }), /delivered to db\.\n$/)
 
   assert.match(await trace(['--follow', '--to-token-file', stranger, '--to-ca', ca]), /not known: .*token.*\(not-permitted\)/)
   assert.match(await trace(['--follow']), /not known: .* wants a token \(no-token\)/)
-  assert.match(await trace(['--follow', '--to-token-file', reader]), /not known: .*\(not-trusted\)/)
-  await close()
+  assert.match(await trace(['--follow', '--to-token-file', token]), /not known: .*\(not-trusted\)/)
+  await closeTwo()
   assert.match(
-    await trace(['--follow', '--to-token-file', reader, '--to-ca', ca]),
+    await trace(['--follow', '--to-token-file', token, '--to-ca', ca]),
     /host two: what becomes of it there is not known: /,
   )
 })
+
+/** The console of the second host, in light and dark, wide and on a phone. */
+async function looksAtTheConsole({ url, token, one, two }: TwoHosts): Promise<void> {
+  const addresses = {
+    sourceMac: '52:54:00:00:00:01',
+    destinationMac: '52:54:00:00:00:02',
+    source: '10.1.0.1',
+    destination: '10.1.0.2',
+  }
+  const bytes = udpFrame(addresses, 1, 2, new Uint8Array(1000))
+  const timer = setInterval(() => {
+    one.guest.send(bytes)
+    while (two.guest.receive() !== null);
+  }, FRAMES_EVERY_MS)
+  const { page, complaints, close } = await browse(`${url}/console/`, { shows: '.sign-in' })
+  try {
+    await page.fill('.sign-in input', readFileSync(token, 'utf8').trim())
+    await page.getByRole('button', { name: 'Sign in' }).click()
+    await page.locator('.tunnels li', { hasText: 'one' }).waitFor()
+    await page.getByRole('tab', { name: 'Network' }).click()
+    const host = page.getByRole('grid', { name: 'Hosts and tunnels' }).locator('.list-row', { hasText: '192.0.2.1' })
+    await host.filter({ hasText: /\d kb\/s/ }).waitFor()
+    await page.locator('[data-figure=lag]', { hasText: 'ms' }).waitFor()
+    const places = page.getByRole('grid', { name: 'Where each address is' })
+    await page.fill('#place-search', '00:00:01')
+    await places
+      .locator('.list-row')
+      .filter({ hasText: /web.*one/ })
+      .waitFor()
+    assert.equal(await places.locator('.list-row').count(), 1)
+    for (const width of [320, 1400]) {
+      await page.setViewportSize({ width, height: 900 })
+      assert.equal(await overflows(page), false, `${width}`)
+    }
+    assert.deepEqual(
+      complaints.filter((one) => !one.includes('401')),
+      [],
+    )
+  } finally {
+    clearInterval(timer)
+    await close()
+  }
+}

@@ -1,7 +1,7 @@
 // Explains a packet: a frame is followed through the switch as it is now, without sending it; its steps are numbered here and on the path.
 import './explain-panel.css'
 import { useEffect, useId, useState } from 'preact/hooks'
-import type { TraceReport, TraceStep } from '../../../src/manage/diagnosis/diagnosis-calls.ts'
+import type { TraceReport, TraceStep, TraceTunnel } from '../../../src/manage/diagnosis/diagnosis-calls.ts'
 import { call, textOf } from '../state/api.ts'
 import { update, useStore } from '../state/store.ts'
 import { type FrameKind, type FrameWish, frameKinds, frameOf } from './frames.ts'
@@ -170,6 +170,11 @@ const Choice = ({ id, label, value, options, onChoose }: ChoiceProps) => (
   </div>
 )
 
+const throughTunnel = ({ packet, provider, host }: TraceTunnel): string => {
+  const where = host === null ? provider : `${provider}, host ${host}`
+  return `${packet > 1 ? `Packet ${packet}: through` : 'Through'} the tunnel to ${where}. What becomes of it there: vmswitch trace --follow`
+}
+
 function Steps({ trace }: { readonly trace: TraceReport }) {
   const lost = trace.delivered.length === 0
   return (
@@ -178,6 +183,11 @@ function Steps({ trace }: { readonly trace: TraceReport }) {
         {lost ? 'It would be delivered to nobody.' : `It would be delivered to ${trace.delivered.join(', ')}.`}
       </p>
       <p class="hint">{trace.summary}</p>
+      {trace.tunnels.map((tunnel) => (
+        <p key={tunnel.packet} class="hint">
+          {throughTunnel(tunnel)}
+        </p>
+      ))}
       <ol>
         {trace.steps.map((step, index) => (
           <Step key={`${index} ${step.text}`} step={step} number={index + 1} />

@@ -66,7 +66,17 @@ export async function open(method: string, route: string, body?: unknown, more: 
 /** The page shows nothing until it was given a token; `why`: why it has none. */
 export function lock(why: string): void {
   forgetToken()
-  update({ locked: { why }, caller: null, view: null, rates: null, trace: null, selection: null, trouble: null })
+  update({
+    locked: { why },
+    caller: null,
+    view: null,
+    rates: null,
+    network: null,
+    records: [],
+    trace: null,
+    selection: null,
+    trouble: null,
+  })
 }
 
 /** One call. Throws ApiError. */

@@ -1,8 +1,10 @@
 // What the page shows, in one place. Parts of the page take what they need of it and are drawn anew when that part changes.
 import { useEffect, useState } from 'preact/hooks'
+import type { NetworkStatus } from '../../../src/manage/cluster/cluster-calls.ts'
 import type { TraceReport } from '../../../src/manage/diagnosis/diagnosis-calls.ts'
 import type { NumberedEvent } from '../../../src/manage/events/event-bus.ts'
 import type { LiveView } from '../../../src/manage/live/live-view.ts'
+import type { OverlayRecord } from '../../../src/manage/overlay/overlay-calls.ts'
 import type { Rates } from './rates.ts'
 
 /** What the side panel is about. */
@@ -39,6 +41,10 @@ export interface State {
   /** Newest first. */
   readonly events: readonly NumberedEvent[]
   readonly toasts: readonly Toast[]
+  /** The network of hosts; null: none, or it was not asked for yet. */
+  readonly network: NetworkStatus | null
+  /** Where guests of other hosts are, as the overlay knows. */
+  readonly records: readonly OverlayRecord[]
   /** What the list of ports is filtered by. */
   readonly portFilter: string
 }
@@ -58,6 +64,8 @@ const state: { now: State } = {
     trace: null,
     events: [],
     toasts: [],
+    network: null,
+    records: [],
     portFilter: '',
   },
 }

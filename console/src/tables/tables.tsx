@@ -1,11 +1,14 @@
-// The lists below the house: ports, addresses, drops, events, latency.
+// The lists below the house: ports, addresses, drops, events, the network, latency.
 import './tables.css'
+import { useEffect } from 'preact/hooks'
 import { Tabs } from '../parts/tabs.tsx'
+import { lookAtNetwork } from '../state/network.ts'
 import { useStore } from '../state/store.ts'
 import { AddressTable } from './address-table.tsx'
 import { DropTable } from './drop-table.tsx'
 import { EventList } from './event-list.tsx'
 import { Latency } from './latency.tsx'
+import { NetworkView } from './network-view.tsx'
 import { PortTable } from './port-table.tsx'
 
 export function Tables() {
@@ -13,6 +16,9 @@ export function Tables() {
   const addresses = useStore(({ view }) => view?.macTable.used)
   const reasons = useStore(({ view }) => view?.drops.length)
   const events = useStore((state) => state.events.length)
+  const hasNetwork = useStore(({ view, network }) => (view?.overlay ?? null) !== null || (network?.network ?? null) !== null)
+  const hosts = useStore(({ network }) => (network?.network == null ? undefined : network.hosts.length))
+  useEffect(() => void lookAtNetwork(false), [])
   return (
     <section class="tables" id="tables" aria-label="Lists">
       <Tabs
@@ -22,6 +28,7 @@ export function Tables() {
           { key: 'addresses', title: 'Addresses', count: addresses, content: () => <AddressTable /> },
           { key: 'drops', title: 'Drops', count: reasons, content: () => <DropTable /> },
           { key: 'events', title: 'Events', count: events, content: () => <EventList /> },
+          ...(hasNetwork ? [{ key: 'network', title: 'Network', count: hosts, content: () => <NetworkView /> }] : []),
           { key: 'latency', title: 'Latency', content: () => <Latency /> },
         ]}
       />

@@ -84,7 +84,8 @@ export function controlRoutes(components: ControlComponents): Hono {
   app.get('/v1/live', async (context) => context.json(await host.live()))
   app.get('/v1/access', (context) => {
     const { name, role } = callerOf(context, access)
-    return context.json({ access: role === 'reader' ? 'read' : 'change', role, name })
+    const network = service?.cluster !== undefined
+    return context.json({ access: role === 'reader' ? 'read' : 'change', role, name, network })
   })
   app.get('/v1/ports', async (context) => table(context, await host.ports(), pageKeys.ports))
   app.post('/v1/ports', async (context) => context.json(await host.addPort(await body(context, portSchema)), 201))

@@ -116,10 +116,16 @@ export interface AccessReport {
   readonly access: 'read' | 'change'
   readonly role: (typeof roles)[number]
   readonly name: string
+  readonly network: boolean
 }
 export const accessReport = answerOf<AccessReport>()(
   'AccessReport',
-  z.object({ access: z.enum(['read', 'change']), role: z.enum(roles), name: z.string() }),
+  z.object({
+    access: z.enum(['read', 'change']),
+    role: z.enum(roles),
+    name: z.string(),
+    network: z.boolean().describe('It is a service, which can be in a network of hosts.'),
+  }),
 )
 
 export const serviceStatus = answerOf<ServiceStatus>()(
