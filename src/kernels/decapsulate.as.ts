@@ -5,6 +5,7 @@
 import {
   HEADER_STRIDE,
   MAC_KEY_STATIC,
+  OFFLOAD_CHECKSUM,
   MAC_KEY_VALID,
   PARSE_FLAGS,
   PF_DATA_VALID,
@@ -23,7 +24,9 @@ import {
   P_NEEDS,
   P_PROTOCOL,
   P_SOURCE_PORT,
+  P_VNET,
   P_VSID,
+  VNET_STRIDE,
 } from './layout'
 import { find } from './mac-table.as'
 import { be16, parse, parseHeader } from './parse.as'
@@ -42,6 +45,7 @@ import {
   TCP_FLAGS,
   UDP,
   UDP_PROTOCOL,
+  VNET_CHECKSUM_START,
   count,
   direct,
   placeOf,
@@ -87,6 +91,13 @@ import {
 @inline
 function isSame16(a: usize, b: usize): bool {
   return !v128.any_true(v128.xor(v128.load(a), v128.load(b)))
+}
+
+/** True if the checksum request at `p` is one of the inner frame, which begins before `from`, and the sum's place is in the header copy. */
+@inline
+function isChecksumWithin(p: usize, from: u32, copied: u32): bool {
+  const start = <u32>load<u16>(p)
+  return start >= from && start + <u32>load<u16>(p, 2) + 2 <= copied
 }
 
 /** The peer with the address at `p`, or NONE. */
@@ -183,13 +194,16 @@ export function decapsulate(pool: usize, list: usize, packets: u32, block: usize
     const isIpv4 = (load<u32>(h, 12) & 0xffffff) == PLAIN_IPV4 && (families & 1) != 0
     const isIpv6 = <u32>load<u16>(h, 12) == 0xdd86 && (families & 2) != 0
     const headers = ETHERNET + (isIpv4 ? IPV4 : IPV6) + (isNvgre ? 0 : UDP) + OVERLAY
+    const needs = <u32>load<u8>(k1, P_NEEDS)
+    const checksum = pool + P_VNET + <usize>k * VNET_STRIDE + VNET_CHECKSUM_START
     // The whole of both Ethernet headers and what is between them is read from here on.
     let sound =
       (flags & NOT_SIMPLE) == 0 &&
-      load<u8>(k1, P_NEEDS) == 0 &&
+      (needs & ~OFFLOAD_CHECKSUM) == 0 &&
       <u32>load<u16>(k2, P_SOURCE_PORT) == source &&
       (isIpv4 || isIpv6) &&
-      copied >= headers + ETHERNET
+      copied >= headers + ETHERNET &&
+      (needs == 0 || isChecksumWithin(checksum, headers + ETHERNET, copied))
     let ecn: u32 = 0
     let from: usize = h + 26
     if (sound) {
@@ -272,6 +286,7 @@ export function decapsulate(pool: usize, list: usize, packets: u32, block: usize
             store<u16>(k2, <u16>shown, P_HEADER_LENGTH)
             store<u32>(k4, inner, P_LENGTH)
             store<u32>(k4, lastVsid, P_VSID)
+            if (needs) store<u16>(checksum, <u16>(<u32>load<u16>(checksum) - headers))
             if (sender != 0 && load<u32>(sender, 12) != now) store<u32>(sender, now, 12)
             learnedLow = senderLow
             learnedHigh = senderHigh

@@ -42,6 +42,7 @@ import {
   TCP_FLAGS,
   UDP,
   UDP_PROTOCOL,
+  VNET_CHECKSUM_START,
   count,
   direct,
   isLearned,
@@ -83,7 +84,6 @@ import {
 
 const ICMPV6: u32 = 58
 const TCP_HEADER: u32 = 20
-const VNET_CHECKSUM_START: usize = 6
 const MIX: u32 = 0x9e3779b1
 const SOURCE_PORTS_FIRST: u32 = 0xc000
 const SOURCE_PORTS_MASK: u32 = 0x3fff

@@ -44,8 +44,8 @@ export interface Kernels {
 /** Copies of the packets of a burst, in wasm only: src/ndis/packet-copies.ts does the same in TypeScript. */
 export interface CopyKernels {
   /**
-   * Copies `count` (≤ BURST_MAX) packets, whose slots stand in the u16 array at `from`, to the slots at `to`, whose segments were chosen
-   * before; without destinations. Returns how many have payload outside linear memory, which is left to be copied.
+   * Copies `count` (≤ BURST_MAX) packets, whose slots stand in the u16 array at `from`, to the slots at `to`, where the segments of those
+   * with payload were chosen before; without destinations. Returns how many have payload outside linear memory, which is left to be copied.
    */
   copyPackets(pool: number, from: number, to: number, count: number): number
   /** Copies the destination of those that have just one, in the slot itself. Returns how many have not. */
@@ -160,6 +160,8 @@ export interface TunnelKernels {
   encapsulate(pool: number, list: number, count: number, block: number): number
   /** The same for marked packets from the external port, which are taken out of tunnels. */
   decapsulate(pool: number, list: number, count: number, block: number): number
+  /** 1 if a packet of `list` that is not marked has a destination in a subnet. */
+  strays(pool: number, list: number, count: number, block: number): number
 }
 
 /** Memory as the TypeScript twin sees it: linear memory, and windows of at most WINDOW_BYTES for what lies outside it. */

@@ -36,6 +36,7 @@ test('the module exports exactly the kernels and leaves the memory as it was', (
     'parse',
     'segment',
     'sort',
+    'strays',
     'takeFrames',
   ]
   assert.deepEqual(Object.keys(kernels).sort(), names)

@@ -37,6 +37,7 @@ const FUNCTIONS = [
   'claim',
   'encapsulate',
   'decapsulate',
+  'strays',
 ] as const
 
 /** All that the module has. */

@@ -122,6 +122,7 @@ export function forward(pool: usize, list: usize, count: u32, block: usize): u32
     const k2 = pool + (<usize>k << 1)
     const k4 = pool + (<usize>k << 2)
     const kind = load<u32>(k4, P_FLAGS)
+    if ((kind & PF_NATIVE_FORWARDING) != 0 && load<u16>(k2, P_DESTINATION_COUNT) != 0) continue // network virtualization has directed it
     const h = pool + <usize>k * HEADER_STRIDE + <usize>load<u16>(k2, P_HEADER_OFFSET)
     const first = load<u32>(h)
     const second = load<u32>(h, 4)

@@ -3,23 +3,37 @@
 //
 // The rule it must not break: nothing is read of a frame but its header copy.
 import {
+  DE_EXCLUDED,
+  DE_PORT,
   DE_PRESERVE_PRIORITY,
   DE_PRESERVE_VLAN,
   HEADER_STRIDE,
   MAC_KEY_MASK,
+  PF_DROPPED,
   PF_GROWN,
   PF_MULTICAST,
   PF_NATIVE_FORWARDING,
   PF_TAGGED,
   PF_VLAN_OOB,
+  P_ARENA,
   P_DESTINATION,
   P_DESTINATION_COUNT,
+  P_DESTINATION_OFFSET,
   P_DESTINATION_ROOM,
   P_FLAGS,
   P_HEADER_OFFSET,
+  P_SOURCE_PORT,
 } from './layout'
 import { find } from './mac-table.as'
-import { TC_BYTES, TC_SENT_BYTES, TC_SENT_FRAMES, TU_LEFT, TU_MAC_HIGH, TU_MAC_LOW } from './tunnel-layout'
+import {
+  TC_BYTES,
+  TC_SENT_BYTES,
+  TC_SENT_FRAMES,
+  TU_LEFT,
+  TU_MAC_HIGH,
+  TU_MAC_LOW,
+  TU_SUBNET_OF,
+} from './tunnel-layout'
 
 export const KEEP_ALL: u32 = DE_PRESERVE_VLAN | DE_PRESERVE_PRIORITY
 export const NOT_SIMPLE: u32 = PF_MULTICAST | PF_TAGGED | PF_VLAN_OOB | PF_GROWN
@@ -35,6 +49,8 @@ export const SYN: u32 = 2
 export const TCP_FLAGS: u32 = 13
 // Little-endian: ether type 0x0800, version 4, five words of header.
 export const PLAIN_IPV4: u32 = 0x450008
+/** In a packet's virtio-net header. */
+export const VNET_CHECKSUM_START: usize = 6
 /** Nobody. */
 export const NONE: u32 = 0xffffffff
 
@@ -73,6 +89,25 @@ export function isLearned(table: usize, mask: u32, low: u32, key: u32, place: u3
   if (at == 0 || load<u32>(at, 8) != place) return false
   if (load<u32>(at, 12) != now) store<u32>(at, now, 12)
   return true
+}
+
+/** True if a packet of `list` that network virtualization does not direct has a destination in a subnet. */
+export function strays(pool: usize, list: usize, packets: u32, block: usize): bool {
+  const subnetOf = <usize>load<u32>(block, TU_SUBNET_OF)
+  for (let j: u32 = 0; j < packets; j++) {
+    const k = <u32>load<u16>(list + (<usize>j << 1))
+    const k2 = pool + (<usize>k << 1)
+    const k4 = pool + (<usize>k << 2)
+    if ((load<u32>(k4, P_FLAGS) & (PF_NATIVE_FORWARDING | PF_DROPPED)) != 0 || load<u16>(k2, P_SOURCE_PORT) == 0) continue
+    const many = load<u16>(k2, P_DESTINATION_ROOM) != 0
+    let at = many ? pool + P_ARENA + (<usize>load<u32>(k4, P_DESTINATION_OFFSET) << 2) : k4 + P_DESTINATION
+    const end = at + (<usize>load<u16>(k2, P_DESTINATION_COUNT) << 2)
+    for (; at < end; at += 4) {
+      const entry = load<u32>(at)
+      if ((entry & DE_EXCLUDED) == 0 && load<u16>(subnetOf + (<usize>(entry & DE_PORT) << 1)) != 0) return true
+    }
+  }
+  return false
 }
 
 /**

@@ -35,7 +35,7 @@ export interface NativeForwarding {
   forward(batch: Batch, i: number, direct: (port: number) => boolean): void
   /** As `claims`, for a burst that all comes from port `source`: marks what it takes. Returns how many, or -1: it has to be asked for each. */
   mark?(batch: Batch, source: number): number
-  /** As `forward`, for a burst of which all is claimed and comes from port `source`: directs what is simple, and calls `one` for the rest. */
+  /** As `forward`, for a burst from port `source`: directs what is simple of the packets claimed, and calls `one` for the rest of them. */
   forwardBurst?(batch: Batch, source: number, one: (batch: Batch, i: number) => void): void
   /** True if `forward` leaves the parsed fields of a packet right. */
   readonly parses?: boolean
@@ -60,6 +60,8 @@ export class SwitchEdge implements AclsOwner {
   native: NativeForwarding | undefined
   /** True if network virtualization directs all of the burst in work. */
   isAllNative = false
+  // Packets marked of a burst of one port; -1: not known.
+  private marked = -1
   private readonly pool: PacketPool
   private readonly ports: PortTable
   private readonly guards: PortGuards
@@ -77,6 +79,7 @@ export class SwitchEdge implements AclsOwner {
   /** Notes anew what guards and ACLs ports have, if that changed. True if it is to be placed anew. */
   refresh(): boolean {
     this.isAllNative = false
+    this.marked = -1
     this.native?.refresh?.()
     const guards = this.guards.refresh()
     return this.acls.refresh() || guards
@@ -118,7 +121,8 @@ export class SwitchEdge implements AclsOwner {
 
   // ES-565: what the component claimed gets its destinations from it.
   private forward(batch: Batch, native: NativeForwarding): void {
-    if (this.isAllNative && batch.oneSource && native.forwardBurst !== undefined)
+    if (this.marked === 0) return
+    if (this.marked > 0 && native.forwardBurst !== undefined)
       native.forwardBurst(batch, this.pool.sourcePort[batch.slots[0]!]!, this.forwardOne)
     else for (let i = 0; i < batch.length; i++) this.forwardOne(batch, i)
   }
@@ -147,11 +151,9 @@ export class SwitchEdge implements AclsOwner {
   private mark(batch: Batch, native: NativeForwarding): void {
     const { flags, sourcePort } = this.pool
     const source = sourcePort[batch.slots[0]!]!
-    let marked = -1
-    if (batch.oneSource && source !== 0) {
-      if ((this.ports.flags(source) & PortFlag.externalSubnet) !== 0) return
-      marked = native.mark?.(batch, source) ?? -1
-    }
+    const isOfOne = batch.oneSource && source !== 0
+    const isOutside = isOfOne && (this.ports.flags(source) & PortFlag.externalSubnet) !== 0
+    let marked = isOutside ? 0 : isOfOne ? (native.mark?.(batch, source) ?? -1) : -1
     if (marked < 0) {
       marked = 0
       for (let i = 0; i < batch.length; i++) {
@@ -163,6 +165,7 @@ export class SwitchEdge implements AclsOwner {
         marked++
       }
     }
+    this.marked = isOfOne ? marked : -1
     this.isAllNative = marked === batch.length
   }
 

@@ -10,13 +10,16 @@ import type { OverlayPathOwner, OverlayTables } from './overlay-tables.ts'
 import { decapsulate, isSuperFrame, pullUp } from './tunnel-fields.ts'
 
 // V8 folds a module's own constants into the code and loads imported ones at each use: these are per packet.
-const { PF_DROPPED, PF_MULTICAST } = layout
+const { OFFLOAD_CHECKSUM, PF_DROPPED, PF_MULTICAST, VNET_STRIDE } = layout
 const IPV4 = 0x0800
 const IPV6 = 0x86dd
 const TCP = 6
 const TCP_FLAGS = 13
 const TCP_HEADER_MAX = 60
 const SYN = 2
+// In a packet's virtio-net header, where the offset of the sum follows.
+const VNET_CHECKSUM_START = 6
+const CHECKSUM_BYTES = 2
 /** Frames for the provider addresses themselves that go to the control thread, per second of a processor. */
 const HEARD_PER_SECOND = 500
 
@@ -88,10 +91,19 @@ export class Inbound {
   // True if headers of the inner frame may lie behind the copy.
   private lacksHeaders(slot: number): boolean {
     const { l4, etherType, headerLength, length, protocol } = this.pool
-    if (headerLength[slot] === length[slot] || (etherType[slot] !== IPV4 && etherType[slot] !== IPV6)) return false
+    if (headerLength[slot] === length[slot]) return false
+    if ((this.pool.needs[slot]! & OFFLOAD_CHECKSUM) !== 0 && this.checksumEnd(slot) > headerLength[slot]!) return true
+    if (etherType[slot] !== IPV4 && etherType[slot] !== IPV6) return false
     if (l4[slot] === 0) return true
     if (protocol[slot] !== TCP || l4[slot]! + TCP_HEADER_MAX <= headerLength[slot]!) return false
     return isSuperFrame(this.pool, slot) || (this.tables.plan.clampMss && this.mayOpen(slot))
+  }
+
+  // Where the place of the checksum that is open ends.
+  private checksumEnd(slot: number): number {
+    const { vnet } = this.pool
+    const start = slot * VNET_STRIDE + VNET_CHECKSUM_START
+    return vnet[start]! + (vnet[start + 1]! << 8) + vnet[start + 2]! + (vnet[start + 3]! << 8) + CHECKSUM_BYTES
   }
 
   // True if the TCP segment may open a connection.

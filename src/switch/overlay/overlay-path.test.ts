@@ -3,6 +3,7 @@ import { describe, test } from 'node:test'
 import { frame, type TestFrame } from '../../../test/support/data-path-harness.ts'
 import {
   OWN_ADDRESS,
+  OWN_IPV6,
   OWN_MAC,
   overlayHarness,
   PEER_ADDRESS,
@@ -182,6 +183,25 @@ for (const shortCut of [false, true])
       assert.deepEqual(taken(harness.sink(UPLINK).frames[0]!).inner, right)
     })
 
+    test('a checksum that is open in a frame from a tunnel is summed, though its place is far behind the outer headers', () => {
+      const { harness } = overlayHarness(2, {}, shortCut)
+      const ends = { ...addresses('02:00:00:00:00:02'), source: 'fd00::1', destination: 'fd00::2' }
+      for (const bytes of [20, 1000]) {
+        const right = udpFrame(ends, 1, 2, new Uint8Array(bytes).fill(3))
+        const packet = tunnelled(right, { from: PEER_IPV6, to: OWN_IPV6 })
+        const headers = packet.length - right.length
+        put16(packet, headers + 60, pseudo6(right))
+        const vnet = new Uint8Array(16)
+        vnet[0] = VNET_NEEDS_CSUM
+        new DataView(vnet.buffer).setUint16(6, headers + 54, true)
+        new DataView(vnet.buffer).setUint16(8, 6, true)
+        harness.send(UPLINK, { bytes: packet, needs: OFFLOAD_CHECKSUM, vnet })
+        assert.deepEqual(harness.sink(2).frames.at(-1), Buffer.from(right))
+      }
+      assert.equal(harness.sink(2).frames.length, 2)
+      assert.deepEqual(harness.drops(2), {})
+    })
+
     test('a guest is told what fits, and its connections agree on less', () => {
       const { harness } = overlayHarness(1, {}, shortCut)
       const big = Buffer.from(udpFrame(addresses(REMOTE), 1, 2, new Uint8Array(1450)))
@@ -290,6 +310,13 @@ for (const shortCut of [false, true])
       }
     })
   })
+
+const pseudo6 = (packet: Uint8Array): number => {
+  let sum = 17 + packet.length - 54
+  for (let at = 22; at < 54; at += 2) sum += get16(packet, at)
+  while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16)
+  return sum
+}
 
 const pseudo = (packet: Buffer): number => {
   let sum = 6 + packet.length - 34

@@ -151,6 +151,6 @@ export class OverlayPath {
   /** Takes ports in virtual subnets out of the destinations of packets that are in none of theirs. */
   separate(batch: Batch): void {
     const { subnets, owner } = this.tables
-    if (subnets.active) separateSubnets(batch, subnets.ofPort, owner)
+    if (subnets.active && this.shortCut?.strays(batch) !== false) separateSubnets(batch, subnets.ofPort, owner)
   }
 }

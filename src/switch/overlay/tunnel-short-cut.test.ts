@@ -18,14 +18,15 @@ import {
 import { HEADER_STRIDE, OFFLOAD_CHECKSUM, OFFLOAD_TSO4, VNET_NEEDS_CSUM } from '../../kernels/layout.ts'
 import { DROP_REASONS_MAX } from '../../ndis/drop-reasons.ts'
 import { parseMac } from '../../packet/addresses.ts'
-import { arpRequestFrame, echoFrame, ipBytes, tcpFrame, udpFrame } from '../../packet/build.ts'
+import { arpRequestFrame, echoFrame, type FrameAddresses, ipBytes, ipFrame, tcpFrame, udpFrame } from '../../packet/build.ts'
 import { put16 } from '../../packet/bytes.ts'
 import { internetChecksum } from '../../packet/checksum.ts'
 import { TunnelFormat, TunnelTemplate } from '../../packet/tunnel.ts'
 import { portCounterNames } from '../counters.ts'
 import { PortFlag } from '../port-table.ts'
+import { KnownAs } from './address-answers.ts'
 import { Flooding, type OverlayPlan } from './plan.ts'
-import { ROUTER_MAC_TEXT } from './routing.ts'
+import { ROUTER_MAC, ROUTER_MAC_TEXT } from './routing.ts'
 
 const PORTS = 4
 const OTHER_SUBNET = SUBNET + 1
@@ -38,7 +39,7 @@ const address = (number: number): string => `02:00:00:00:00:${number.toString().
 interface Recipe {
   readonly to: string
   readonly from: string
-  readonly kind: 'udp' | 'tcp' | 'syn' | 'udp6' | 'tcp6' | 'arp' | 'echo6' | 'raw'
+  readonly kind: 'udp' | 'tcp' | 'syn' | 'udp6' | 'tcp6' | 'arp' | 'ask' | 'echo6' | 'ask6' | 'raw'
   readonly bytes: number
   readonly flow: number
   readonly trafficClass: number
@@ -55,6 +56,9 @@ interface Recipe {
     /** Bytes added to the end, or taken from it. */
     readonly more: number
     readonly is: 'tunnel' | 'plain'
+    /** Whether the checksum that is left open, if one is, is one of the outer headers. */
+    readonly isOpen: boolean
+    readonly isFragment: boolean
     readonly flips: readonly (readonly [at: number, by: number])[]
   }
 }
@@ -64,6 +68,8 @@ interface Scene {
   readonly flags: readonly number[]
   readonly records: boolean
   readonly watched: boolean
+  /** The last port is in no virtual subnet. */
+  readonly outside: boolean
   readonly bursts: readonly { readonly port: number; readonly frames: readonly Recipe[] }[]
 }
 
@@ -78,7 +84,7 @@ const flips = (most: number): fc.Arbitrary<readonly (readonly [number, number])[
 
 const recipes: fc.Arbitrary<Recipe> = fc.record({
   to: fc.oneof(
-    { weight: 6, arbitrary: fc.constantFrom(address(21), address(22), address(1), address(2)) },
+    { weight: 6, arbitrary: fc.constantFrom(address(21), address(22), address(1), address(2), address(4)) },
     {
       weight: 2,
       arbitrary: fc.constantFrom(
@@ -98,7 +104,7 @@ const recipes: fc.Arbitrary<Recipe> = fc.record({
     { weight: 8, arbitrary: fc.constant('') },
     { weight: 1, arbitrary: fc.constantFrom(address(21), address(2), address(78), '03:00:00:00:00:01', ROUTER_MAC_TEXT) },
   ),
-  kind: fc.constantFrom('udp', 'udp', 'tcp', 'syn', 'udp6', 'tcp6', 'arp', 'echo6', 'raw'),
+  kind: fc.constantFrom('udp', 'udp', 'tcp', 'syn', 'udp6', 'tcp6', 'arp', 'ask', 'echo6', 'ask6', 'raw'),
   bytes: fc.oneof(fc.integer({ min: 0, max: 100 }), fc.constantFrom(300, 1396, 1400, 1426, 1440, 2000)),
   flow: fc.integer({ min: 0, max: 3 }),
   trafficClass: fc.constantFrom(0, 0, 0, 1, 2, 3, 0xb9),
@@ -112,6 +118,8 @@ const recipes: fc.Arbitrary<Recipe> = fc.record({
     trafficClass: fc.constantFrom(0, 0, 1, 2, 3, 0xb8),
     more: fc.constantFrom(0, 0, 0, 0, 0, 4, -3),
     is: fc.constantFrom('tunnel', 'tunnel', 'tunnel', 'tunnel', 'tunnel', 'plain'),
+    isOpen: fc.constantFrom(false, false, false, true),
+    isFragment: fc.constantFrom(false, false, false, false, false, false, false, true),
     flips: flips(80),
   }),
 })
@@ -131,6 +139,7 @@ const scenes: fc.Arbitrary<Scene> = fc.record({
   }),
   records: fc.boolean(),
   watched: fc.boolean(),
+  outside: fc.boolean(),
   bursts: fc.array(
     fc.record({
       port: fc.constantFrom(1, 1, 2, 3, 4, UPLINK, UPLINK, UPLINK),
@@ -142,6 +151,15 @@ const scenes: fc.Arbitrary<Scene> = fc.record({
 
 function change(bytes: Uint8Array, by: Recipe['flips']): void {
   for (const [at, value] of by) if (at < bytes.length) bytes[at] = bytes[at]! ^ value
+}
+
+// Who has the router's address? In a frame to one station.
+function question(ends: FrameAddresses): Uint8Array {
+  const payload = new Uint8Array(32)
+  payload[0] = 135
+  payload.set(ipBytes('fd00::fe'), 8)
+  payload.set([1, 1, ...parseMac(ends.sourceMac)], 24)
+  return ipFrame({ ...ends, destination: 'fd00::fe', hops: 255 }, 58, payload, 2)
 }
 
 function guestFrame(recipe: Recipe, sender: string): Buffer {
@@ -161,13 +179,15 @@ function guestFrame(recipe: Recipe, sender: string): Buffer {
     syn: () => tcpFrame(ends, 1000 + flow, 9, { flags: 0x02, data }),
     udp6: () => udpFrame(ends, 1000 + flow, 9, data),
     tcp6: () => tcpFrame(ends, 1000 + flow, 9, { flags: 0x12, data }),
+    ask6: () => question(ends),
+    ask: () => Buffer.concat([parseMac(to), arpRequestFrame(ends.sourceMac, '10.0.0.1', '10.0.0.254').subarray(6)]),
     echo6: () => echoFrame(ends, false, 1, flow, data),
     arp: () => arpRequestFrame(ends.sourceMac, '10.0.0.1', '10.0.0.2'),
     raw: () => frame(to, ends.sourceMac, `raw ${flow}`, 0x88b5),
   }[kind]()
   const bytes = Buffer.from(made)
   const ip = tag ? 18 : 14
-  if (bytes[ip]! >> 4 === 4 && kind !== 'arp' && kind !== 'raw') {
+  if (bytes[ip]! >> 4 === 4 && kind !== 'arp' && kind !== 'ask' && kind !== 'raw') {
     bytes[ip + 1] = trafficClass
     put16(bytes, ip + 10, 0)
     put16(bytes, ip + 10, internetChecksum(bytes, ip, ip + 20))
@@ -176,23 +196,25 @@ function guestFrame(recipe: Recipe, sender: string): Buffer {
   return bytes
 }
 
-function offloads({ offload, kind }: Recipe): Pick<TestFrame, 'needs' | 'vnet'> {
-  if (offload === 'none' || kind !== 'tcp') return {}
+// `headers`: bytes of a tunnel's headers before the frame.
+function offloads({ offload, kind }: Recipe, headers = 0): Pick<TestFrame, 'needs' | 'vnet'> {
+  if (offload === 'none' || (kind !== 'tcp' && kind !== 'udp6')) return {}
   const vnet = new Uint8Array(16)
   vnet[0] = VNET_NEEDS_CSUM
   const view = new DataView(vnet.buffer)
-  view.setUint16(6, 34, true)
-  view.setUint16(8, 16, true)
-  if (offload === 'checksum') return { needs: OFFLOAD_CHECKSUM, vnet }
+  view.setUint16(6, headers + (kind === 'tcp' ? 34 : 54), true)
+  view.setUint16(8, kind === 'tcp' ? 16 : 6, true)
+  if (offload === 'checksum' || kind !== 'tcp') return { needs: OFFLOAD_CHECKSUM, vnet }
   vnet[1] = 1
   view.setUint16(4, 500, true)
   return { needs: OFFLOAD_CHECKSUM | OFFLOAD_TSO4, vnet }
 }
 
-function arriving(recipe: Recipe, format: TunnelFormat): Uint8Array {
-  const { from, vsid, trafficClass, more, is } = recipe.outer
+function arriving(recipe: Recipe, format: TunnelFormat): TestFrame {
+  const { from, vsid, trafficClass, more, is, isOpen, isFragment } = recipe.outer
   const inner = guestFrame(recipe, address(31))
-  if (is === 'plain') return inner
+  const { segments } = recipe
+  if (is === 'plain') return { bytes: inner, segments, ...offloads(recipe) }
   const template = new TunnelTemplate({
     format,
     source: ipBytes(from),
@@ -205,23 +227,40 @@ function arriving(recipe: Recipe, format: TunnelFormat): Uint8Array {
   const whole = Buffer.alloc(template.length + inner.length + Math.max(0, more))
   template.write(whole, 0, inner.length, vsid, recipe.flow, trafficClass)
   whole.set(inner, template.length)
+  if (isFragment && template.isIpv4) {
+    whole[20] = 0x20
+    put16(whole, 24, 0)
+    put16(whole, 24, internetChecksum(whole, 14, 34))
+  }
   change(whole, recipe.outer.flips)
-  return whole.subarray(0, whole.length + Math.min(0, more))
+  return {
+    bytes: whole.subarray(0, whole.length + Math.min(0, more)),
+    segments,
+    ...offloads(recipe, isOpen ? 0 : template.length),
+  }
 }
 
-function setUp({ plan, flags, records }: Scene, shortCut: boolean): OverlayHarness {
+function setUp({ plan, flags, records, outside }: Scene, shortCut: boolean): OverlayHarness {
   const overlay = overlayHarness(PORTS, plan, shortCut)
   const { harness, path, customers } = overlay
   for (const [i, policy] of flags.entries()) harness.connectPort(i + 1, policy)
-  for (let port = 1; port <= PORTS; port++) harness.ports.setSubnet(port, port === 3 ? OTHER_VSID : VSID)
+  for (let port = 1; port < PORTS; port++) harness.ports.setSubnet(port, port === 3 ? OTHER_VSID : VSID)
+  harness.ports.setSubnet(PORTS, outside ? 0 : VSID)
   customers.addStatic(mac(3), OTHER_SUBNET, 3)
   customers.addStatic(address(23), SUBNET, 18)
   customers.addStatic(address(24), SUBNET, NOWHERE)
   customers.addStatic(address(25), SUBNET, 3)
+  const record = { vsid: VSID, gone: false }
   path.change({
     peers: [],
     subnets: [{ subnet: OTHER_SUBNET, vsid: OTHER_VSID, peers: [0] }],
-    addresses: records ? [{ vsid: VSID, address: ipBytes('10.0.0.2'), mac: parseMac(address(21)), gone: false }] : [],
+    addresses: records
+      ? [
+          { ...record, address: ipBytes('10.0.0.2'), mac: parseMac(address(21)) },
+          { ...record, address: ipBytes('10.0.0.254'), mac: ROUTER_MAC, kind: KnownAs.router },
+          { ...record, address: ipBytes('fd00::fe'), mac: ROUTER_MAC, kind: KnownAs.router },
+        ]
+      : [],
     routing: {
       domains: [SUBNET, OTHER_SUBNET].map((subnet) => ({ subnet, domain: 1 })),
       gateways: [{ subnet: SUBNET, isIpv4: true, address: ipBytes('10.0.0.254') }],
@@ -264,7 +303,7 @@ function play(scene: Scene, shortCut: boolean): unknown {
     harness.nowMs += 700
     harness.dataPath.forwarding.nowSeconds++
     const given = frames.map((recipe): TestFrame | Uint8Array => {
-      if (port === UPLINK) return { bytes: arriving(recipe, format), segments: recipe.segments }
+      if (port === UPLINK) return arriving(recipe, format)
       return { bytes: guestFrame(recipe, mac(port)), segments: recipe.segments, ...offloads(recipe) }
     })
     harness.send(port, ...given)

@@ -165,6 +165,11 @@ export class TunnelShortCut {
     return marked
   }
 
+  /** True if a packet that the overlay does not direct has a destination in a subnet. */
+  strays(batch: Batch): boolean {
+    return this.kernels.strays(this.tables.pool.base, batch.list, batch.length, this.at) !== 0
+  }
+
   /** Directs the marked packets of a burst from `source`; `one` is called for each position that is left, in order. */
   forward(batch: Batch, source: number, one: (batch: Batch, i: number) => void): void {
     const { kernels, u32, left, at } = this
