@@ -146,8 +146,11 @@ function copyData(pool: usize, from: u32, to: u32): u32 {
   for (let at = offset & ~15; at < end; at += 16) v128.store(target + at, v128.load(source + at))
   const vnet = pool + <usize>P_VNET
   v128.store(vnet + <usize>to * <usize>VNET_STRIDE, v128.load(vnet + <usize>from * <usize>VNET_STRIDE))
+  if (load<u32>(pool + (<usize>from << 2), P_LENGTH) <= copied) {
+    store<u8>(pool + to, 0, P_SEGMENTS)
+    return 0
+  }
   const blocks = <u32>load<u8>(pool + to, P_SEGMENTS)
-  if (blocks == 0) return 0
   if ((load<u32>(pool + (<usize>from << 2), P_FLAGS) & PF_FOREIGN) != 0) return 1
   let segment = pool + P_SEGMENT + <usize>to * (SEGMENTS_MAX * 8)
   for (let i: u32 = 0, at = copied; i < blocks; i++, segment += 8) {

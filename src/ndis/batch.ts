@@ -164,26 +164,21 @@ export class Batch extends ForwardingBatch {
     let asked = 0
     const breach = 'a capturing extension must not hold packets back'
     const mayHold = (this.rights & Right.hold) !== 0
-    let n = 0
-    for (; n < count && asked < BURST_MAX; n++) {
+    for (let n = 0; n < count && asked < BURST_MAX; n++) {
       const i = positions[n]!
       handles[n] = 0
       if (!(mayHold && i >= 0 && i < this.length) && !this.may(i, Right.hold, 'ES-306', breach)) continue
       const slot = slots[i]!
       if ((flags[slot]! & PF_DROPPED) !== 0) continue
       flags[slot] = flags[slot]! | PF_DROPPED // a position that is there twice is held once
+      reason[slot] = 0
+      leftAt[slot] = LEFT_TO_GO_ON
       originals[asked] = slot
       places[asked++] = n
     }
     if (asked === 0) return 0
     const held = this.owner.holdAll(asked, places, handles)
     if (held !== 0) this.dirty = true
-    for (let k = 0; k < n; k++) {
-      if (handles[k] === 0) continue
-      const slot = slots[positions[k]!]!
-      reason[slot] = 0
-      leftAt[slot] = LEFT_TO_GO_ON
-    }
     return held
   }
   private readonly places = new Uint8Array(BURST_MAX)

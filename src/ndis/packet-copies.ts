@@ -82,7 +82,8 @@ function copyBytes(pool: PacketPool, from: Uint16Array, to: Uint16Array, count: 
     const start = source * HEADER_WORDS
     const end = ((offset + bytes + 15) >> 4) << 2
     for (let word = (offset >> 4) << 2; word < end; word++) header32[target + word] = header32[start + word]!
-    if (segments[slot] !== 0) copyPayload(pool, source, slot)
+    if (length[slot]! > bytes) copyPayload(pool, source, slot)
+    else segments[slot] = 0
   }
 }
 

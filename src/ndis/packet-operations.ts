@@ -72,10 +72,10 @@ export interface PacketOperations {
   /** Sends a held packet on from where it was taken. The handle is used up. ES-351 */
   forward(packet: PacketHandle): number
   /**
-   * `forward` for the first `count` of `packets`, in that order, for a fraction of what single calls cost. INVALID_PARAMETER if one of them
-   * names no held packet of the module's: the others go on.
+   * `forward` for `count` of `packets`, from index `from` (0) on, in that order, for a fraction of what single calls cost. INVALID_PARAMETER
+   * if one of them names no held packet of the module's: the others go on.
    */
-  forwardAll(packets: ArrayLike<PacketHandle>, count: number): number
+  forwardAll(packets: ArrayLike<PacketHandle>, count: number, from?: number): number
   /** Gives an own or held packet up; a held one counts as dropped for `reason`. The handle is used up. */
   release(packet: PacketHandle, reason?: number | string): number
   /** NDIS_DECLARE_SWITCH_NET_BUFFER_LIST_CONTEXT_TYPE: a kind of value for `batch.setContext`. Call it in attach. ES-436 */

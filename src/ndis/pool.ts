@@ -327,7 +327,7 @@ export class PacketPool {
    * Allocates nothing.
    */
   reserve(count: number): number {
-    const { length, headerLength, segments, originals, copies } = this
+    const { length, headerLength, originals, copies } = this
     let blocks = 0
     for (let i = 0; i < count; i++) {
       const original = originals[i]!
@@ -335,13 +335,10 @@ export class PacketPool {
     }
     if (blocks > this.store.count || count > this.#free.count) return this.reserveSome(count)
     this.#free.takeAll(copies, count)
-    if (blocks === 0) {
-      for (let i = 0; i < count; i++) segments[copies[i]!] = 0
-      return count
-    }
+    if (blocks === 0) return count
     for (let i = 0; i < count; i++) {
       const payload = length[originals[i]!]! - headerLength[originals[i]!]!
-      this.fillBlocks(copies[i]!, payload, blocksOf(payload))
+      if (payload > 0) this.fillBlocks(copies[i]!, payload, blocksOf(payload))
     }
     return count
   }

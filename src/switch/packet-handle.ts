@@ -289,10 +289,10 @@ export function createPacketOperations(owner: PacketHandleOwner, components: Pac
       injections.enqueue(slot)
       return success
     },
-    forwardAll(packets, count) {
+    forwardAll(packets, count, from = 0) {
       const module = position()
       let status: number = success
-      for (let i = 0; i < count; i++) {
+      for (let i = from; i < from + count; i++) {
         if (injections.enqueueHeld(packets[i]!, module)) continue
         any(packets[i]!) // says what is wrong with it
         status = invalidParameter

@@ -46,26 +46,21 @@ export class PacketPins {
 
   /** Pins what the new packets in the first `count` of `slots` name. */
   pinAll(slots: Uint16Array, count: number): void {
-    const { pool, pinned } = this
-    const { sourcePort, destinationCount } = pool
-    for (let i = 0; i < count; i++) {
-      const slot = slots[i]!
-      pinned[slot] = sourcePort[slot]! | (destinationCount[slot]! << ENTRIES_SHIFT)
-    }
     this.countAll(slots, count, 1)
   }
 
-  // Pins what packets name, or (`by` -1) gives it up: one source and one destination at a time as long as they stay the same.
+  // Pins what packets name, or (`by` -1) gives it up: packets in a row that name the same source and the same one destination at once.
   private countAll(slots: Uint16Array, count: number, by: number): void {
     const { ports, pool, pinned } = this
     if (ports === undefined) return
-    const { destination, destinationRoom } = pool
+    const { sourcePort, destinationCount, destination, destinationRoom } = pool
     let same = 0
     let lastNames = 0
     let lastTarget = 0
     for (let i = 0; i < count; i++) {
       const slot = slots[i]!
-      const names = pinned[slot]!
+      const names = by < 0 ? pinned[slot]! : sourcePort[slot]! | (destinationCount[slot]! << ENTRIES_SHIFT)
+      pinned[slot] = by < 0 ? 0 : names
       const entries = names >>> ENTRIES_SHIFT
       if (entries > 1 || (entries === 1 && destinationRoom[slot] !== 0)) {
         if ((names & SOURCE) !== 0) ports.pin(names & SOURCE, by)
@@ -102,8 +97,6 @@ export class PacketPins {
 
   /** Gives up what the packets in the first `count` of `slots` pinned. */
   unpinAll(slots: Uint16Array, count: number): void {
-    const { pinned } = this
     this.countAll(slots, count, -1)
-    for (let i = 0; i < count; i++) pinned[slots[i]!] = 0
   }
 }

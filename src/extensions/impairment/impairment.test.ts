@@ -231,6 +231,22 @@ test('a port that goes takes nothing with it that others wait for, and its own f
   assert.deepEqual(host.reports, [])
 })
 
+test('frames that were let go early leave room for as many others, long before their time', async () => {
+  const { host, send, got } = await lab({ delay: '600s' })
+  for (let round = 0; round < 3; round++) {
+    for (let n = 0; n < 3000; n++) {
+      send(1)
+      host.advance(0.1)
+    }
+    assert.deepEqual(got(), [])
+    await host.control.disconnect(host.id('a'), 0)
+    host.advance(0)
+    assert.deepEqual(got(), upTo(3000, round * 3000))
+    await host.control.connect(host.id('a'), 0)
+  }
+  assert.equal(host.pool.freeSlots, HELD_SLOTS)
+})
+
 test('a delay that changes keeps what is held and its place before what comes later', async () => {
   const { host, send, got } = await lab({ schedule: [{ duration: 10, delay: 50 }, { duration: 10_000 }], repeat: false })
   send(3)

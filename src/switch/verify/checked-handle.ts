@@ -43,9 +43,10 @@ export function checkHandle(real: SwitchHandle, watch: ModuleWatch): SwitchHandl
     send: giveAway('send'),
     indicate: giveAway('indicate'),
     forward,
-    forwardAll(packets: ArrayLike<PacketHandle>, count: number): number {
+    forwardAll(packets: ArrayLike<PacketHandle>, count: number, from = 0): number {
       let status: number = NdisStatus.success
-      for (let i = 0; i < count; i++) if (forward(packets[i]!) !== NdisStatus.success) status = NdisStatus.invalidParameter
+      for (let i = from; i < from + count; i++)
+        if (forward(packets[i]!) !== NdisStatus.success) status = NdisStatus.invalidParameter
       return status
     },
     release: giveAway('release'),
