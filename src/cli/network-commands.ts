@@ -2,6 +2,7 @@
 import type { Command } from 'commander'
 import type { CommandContext } from './command-context.ts'
 import type { JoinOptions, SubnetOptions } from './commands/network.ts'
+import type { PolicyOptions } from './commands/network-policy.ts'
 import { whole } from './grammar.ts'
 
 type Asks = (parent: Command, usage: string, description: string) => Command
@@ -58,5 +59,34 @@ export function addNetworkCommands(program: Command, asks: Asks, run: Run): void
     .argument('<id>', 'VirtualSubnetID', whole(1, VIRTUAL_SUBNET_MAX))
     .action((id: number, _: unknown, command: Command) =>
       run(command, async (context) => (await import('./commands/network.ts')).removeSubnet(context, id)),
+    )
+  addPolicyCommands(network, asks, run)
+}
+
+function addPolicyCommands(network: Command, asks: Asks, run: Run): void {
+  const policy = asks(network, 'policy', 'what the network imposes on ports of all hosts').action(
+    (_: unknown, command: Command) =>
+      run(command, async (context) => (await import('./commands/network-policy.ts')).policies(context)),
+  )
+  asks(policy, 'set', 'impose something on ports, or change it; of a port and the network the stricter one counts')
+    .argument('<name>', 'name of the policy')
+    .option('--subnet <id>', 'for the ports of this virtual subnet', whole(1, VIRTUAL_SUBNET_MAX))
+    .option('--port <name>', 'for the port of this name')
+    .option('--maximum-bandwidth <rate>', 'what a port may send, such as 100mbit')
+    .option('--maximum-receive-bandwidth <rate>', 'what a port may get')
+    .option('--dhcp-guard', 'drop what DHCP servers send')
+    .option('--router-guard', 'drop router advertisements and redirects')
+    .option('--storm-limit <rate>', 'broadcast, multicast and unknown unicast: packets per second, or a rate such as 10mbit')
+    .option('--source-guard <addresses>', 'what a port may speak for, such as 10.1.0.0/24,fd00:1::/64', list)
+    .option('--no-mac-spoofing', 'nobody sends from other MAC addresses')
+    .option('--no-teaming', 'nobody takes part in a team of a guest')
+    .option('--rules <file>', "rules as extendedAcls of a port has them, YAML or JSON; they come before the port's own")
+    .action((name: string, options: PolicyOptions, command: Command) =>
+      run(command, async (context) => (await import('./commands/network-policy.ts')).setPolicy(context, name, options)),
+    )
+  asks(policy, 'remove', 'impose it no longer')
+    .argument('<name>', 'name of the policy')
+    .action((name: string, _: unknown, command: Command) =>
+      run(command, async (context) => (await import('./commands/network-policy.ts')).removePolicy(context, name)),
     )
 }

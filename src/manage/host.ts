@@ -189,6 +189,8 @@ export interface PropertyStatus {
   readonly version: string
   /** As it was written. */
   readonly value: unknown
+  /** Policy of the network that imposes it; absent: it is the port's own. */
+  readonly network?: string | undefined
 }
 
 /** A custom property that an extension of the switch defines. */
@@ -286,7 +288,11 @@ export interface SwitchHost extends AclCalls, AdapterCalls, DiagnosisCalls, Live
   /** Name for people, MTU, mirroring: those that are named. */
   setPort(name: string, change: PortChange): Answer<PortStatus>
   /** Properties of a port; without `port`, of the switch and of all ports. */
-  properties(filter: { readonly port?: string | undefined }): Answer<readonly PropertyStatus[]>
+  /** `imposed`: with what a network imposes on ports. */
+  properties(filter: {
+    readonly port?: string | undefined
+    readonly imposed?: boolean | undefined
+  }): Answer<readonly PropertyStatus[]>
   /** The custom properties that can be set: those of the extensions that are loaded. */
   propertyDefinitions(): Answer<readonly PropertyDefinitionStatus[]>
   addProperty(change: PropertyChange): Answer<PropertyStatus>

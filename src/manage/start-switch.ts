@@ -4,6 +4,7 @@
 // The rule it must not break: if the start fails, nothing of it is left.
 import { mkdirSync } from 'node:fs'
 import { createSwitch, type RunningSwitch } from '../engine/host.ts'
+import type { ImposedPolicy } from '../switch/policies/imposed.ts'
 import type { QmpPlug } from './adapters/qmp-plug.ts'
 import type { ResolvedConfig, ResolvedPort } from './config/types.ts'
 import type { EventLog, SwitchHost } from './host.ts'
@@ -15,6 +16,8 @@ export interface StartComponents {
   readonly log: EventLog
   /** The switch can't go on: a processor died. */
   readonly fatal: (error: Error) => void
+  /** What a network imposes on ports from their first frame on. */
+  readonly imposed?: (() => readonly ImposedPolicy[]) | undefined
 }
 
 /** A running switch with what manages it. */
@@ -27,12 +30,12 @@ export interface StartedSwitch {
 }
 
 /** Starts the switch of `config`. Throws what its creation throws. */
-export async function startSwitch(config: ResolvedConfig, { log, fatal }: StartComponents): Promise<StartedSwitch> {
+export async function startSwitch(config: ResolvedConfig, { log, fatal, imposed }: StartComponents): Promise<StartedSwitch> {
   mkdirSync(config.runtime.directory, { recursive: true, mode: DIRECTORY_MODE })
   const settings = configuredPorts(config)
   const plug = await makePlug(config, settings, log)
   try {
-    const running = await createSwitch(engineConfig(config), { log, plug, fatal })
+    const running = await createSwitch(engineConfig(config), { log, plug, fatal, imposed: imposed?.() })
     return {
       running,
       host: manageSwitch(running, config, settings),

@@ -1,6 +1,8 @@
 // A network of three hosts under real failure: three NATS servers, three services in network namespaces of their own, guests whose kernels
 // are real. What fails is killed, stopped or cut off; what must go on is asked for all the time.
 import assert from 'node:assert/strict'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { NetworkStatus } from '../../src/manage/cluster/cluster-calls.ts'
@@ -205,6 +207,47 @@ describe('a network of three hosts', { skip, timeout: 600_000 }, () => {
     await guests[2]!.reaches(guests[0]!)
     assert.equal((await third!.control.overlay())!.generation, generation, 'no look-up record changed')
     assert.equal((await pings()).lost, 0)
+  })
+
+  test('what the network imposes holds at all hosts, whatever their ports say, and at one that starts without the network', async () => {
+    await world.settled()
+    const { hosts, guests } = world
+    const [first, , third] = hosts
+    const own = { rules: [{ action: 'allow', direction: 'outbound', weight: 65_535 }] }
+    await third!.control.addProperty({ port: 'g3', type: 'extended-acl', value: own })
+    await guests[2]!.reaches(guests[0]!)
+    const rules = join(first!.directory, 'rules.yaml')
+    writeFileSync(rules, '- { name: no echo, action: deny, direction: outbound, protocol: icmp }')
+    const options = ['--subnet', String(SUBNET), '--rules', rules, '--maximum-bandwidth', '100mbit']
+    const { code, stderr } = await first!.run('network', 'policy', 'set', 'quiet', ...options)
+    assert.equal(code, 0, stderr)
+    for (const [i, host] of hosts.entries())
+      await host.sees('the policy', ({ policies }) => policies[0]?.ports.join() === guests[i]!.name)
+    assert.match((await third!.run('property', '--port', 'g3')).stdout, /bandwidth \(from the network: quiet\)/)
+    assert.equal(
+      await guests[2]!.asks(guests[0]!),
+      false,
+      "a rule of the port's own does not let through what the network denies",
+    )
+    world.natsLink(third!, false)
+    try {
+      await third!.kill()
+      await third!.start()
+      await guests[2]!.plug(third!.space)
+      assert.match((await third!.run('property', '--port', 'g3')).stdout, /extended-acl \(from the network: quiet\)/)
+      assert.equal(await guests[2]!.asks(guests[0]!), false)
+    } finally {
+      world.natsLink(third!, true)
+    }
+    await until('the end of the policy', () =>
+      first!.cluster.removePolicy('quiet').then(
+        () => true,
+        () => false,
+      ),
+    )
+    await third!.sees('its end', ({ state, policies }) => state === 'joined' && policies.length === 0)
+    await guests[2]!.reaches(guests[0]!)
+    await third!.control.removeProperty({ port: 'g3', type: 'extended-acl' })
   })
 
   test('a port moves to another host and back: the third sends to the new place, and the guest goes on there', async (t) => {

@@ -88,12 +88,14 @@ export class ClusterGuest {
   }
 
   /** Asks until an answer comes. */
-  async reaches({ address }: ClusterGuest): Promise<void> {
+  async reaches(other: ClusterGuest): Promise<void> {
+    await until(`an answer of ${other.address} to ${this.address}`, () => this.asks(other))
+  }
+
+  /** Asks once; whether an answer came within a second. */
+  asks({ address }: ClusterGuest): Promise<boolean> {
     const words = ['netns', 'exec', this.space.name, BUSYBOX, 'ping', '-c', '1', '-W', '1', address]
-    await until(
-      `an answer of ${address} to ${this.address}`,
-      () => new Promise<boolean>((done) => execFile('ip', words, (error) => done(error === null))),
-    )
+    return new Promise((done) => execFile('ip', words, (error) => done(error === null)))
   }
 
   /**

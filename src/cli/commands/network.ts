@@ -31,7 +31,7 @@ export interface SubnetOptions {
 }
 
 /** One call of the service; says what to do where the switch that runs is none. */
-async function asked<T>({ control }: CommandContext, call: (cluster: ClusterCalls) => Promise<T>): Promise<T> {
+export async function asked<T>({ control }: CommandContext, call: (cluster: ClusterCalls) => Promise<T>): Promise<T> {
   try {
     return await call(connectCluster(await control()))
   } catch (error) {

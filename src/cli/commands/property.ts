@@ -43,7 +43,7 @@ export function parseValue(words: readonly string[]): unknown {
 const label = ({ type, name, id }: PropertyStatus): string => (type === 'custom' ? name || (id ?? '') : type)
 
 export async function listProperties({ terminal, connect }: CommandContext, port: string | undefined): Promise<void> {
-  const answer = await (await connect()).properties({ port })
+  const answer = await (await connect()).properties({ port, imposed: true })
   if (terminal.json) return terminal.data(answer)
   terminal.table(
     [
@@ -55,7 +55,7 @@ export async function listProperties({ terminal, connect }: CommandContext, port
     ],
     answer.map((property) => [
       property.port ?? '(switch)',
-      label(property),
+      property.network === undefined ? label(property) : `${label(property)} (from the network: ${property.network})`,
       property.version,
       property.instance,
       JSON.stringify(property.value),

@@ -65,7 +65,13 @@ export async function serve({ terminal, env, cwd }: CommandContext, options: Ser
     const manager = serviceManager(env, process.pid)
     const service = new SwitchService(
       { stateDirectory: directory, control },
-      { store, log, fatal: (error) => lost.reject(error), changed: () => membership.configChanged() },
+      {
+        store,
+        log,
+        fatal: (error) => lost.reject(error),
+        changed: () => membership.configChanged(),
+        imposed: () => membership.imposed(),
+      },
     )
     const version = packageVersion()
     let api: string | null = null
@@ -74,6 +80,8 @@ export async function serve({ terminal, env, cwd }: CommandContext, options: Ser
       save: (joined) => store.setMembership(joined),
       config: () => service.stored,
       overlay: () => service.started?.running.overlay() ?? null,
+      impose: async (policies) => service.started?.running.policies.impose(policies),
+      imposedOn: (policy) => service.imposedOn(policy),
       port: (name) => service.portNow(name),
       api: () => api,
       log,

@@ -2,6 +2,7 @@
 //
 // The rule it must not break: everything here survives JSON.
 
+import type { ImposableType, ImposedInput } from '../../switch/policies/imposed.ts'
 import type { OverlayCounters } from '../overlay/overlay-calls.ts'
 import type { TunnelRate } from './tunnel-rates.ts'
 
@@ -71,6 +72,17 @@ export interface NetworkTunnel {
   readonly rate: TunnelRate | null
 }
 
+/** What the network imposes on ports. */
+export interface NetworkPolicy {
+  readonly name: string
+  /** For the ports of this virtual subnet; null: for that of a name. */
+  readonly virtualSubnetId: number | null
+  readonly port: string | null
+  readonly properties: readonly { readonly type: ImposableType; readonly value: unknown }[]
+  /** Ports of this host for which it is in force. */
+  readonly ports: readonly string[]
+}
+
 export interface NetworkStatus {
   /** Null: this host is in no network. */
   readonly network: string | null
@@ -88,6 +100,7 @@ export interface NetworkStatus {
   readonly hosts: readonly NetworkHost[]
   readonly ports: readonly NetworkPort[]
   readonly subnets: readonly NetworkSubnet[]
+  readonly policies: readonly NetworkPolicy[]
   /** None without an overlay. */
   readonly tunnels: readonly NetworkTunnel[]
   /** Records of others that are not believed. */
@@ -109,6 +122,9 @@ export interface ClusterCalls {
   /** Makes a virtual subnet, or changes it. Throws not-joined, partitioned, network-not-permitted, not-stored. */
   setSubnet(subnet: NetworkSubnetInput): Promise<NetworkStatus>
   removeSubnet(virtualSubnetId: number): Promise<NetworkStatus>
+  /** Imposes a policy on ports of all hosts, or changes it. Throws as setSubnet does. */
+  setPolicy(policy: NetworkPolicyInput): Promise<NetworkStatus>
+  removePolicy(name: string): Promise<NetworkStatus>
   /**
    * Target of a migration: the port that was prepared under this name comes from host `from`. It is claimed behind that host's claims, which
    * the others see before this answers. Throws not-joined, partitioned, no-such-port, bad-request, claim-refused.
@@ -119,6 +135,9 @@ export interface ClusterCalls {
   /** Target: the port has come, or will not. One that is not here then is claimed no more. */
   forgetPort(name: string): Promise<void>
 }
+
+/** For the ports of a virtual subnet, or for the port of a name. */
+export type NetworkPolicyInput = ImposedInput
 
 export interface NetworkSubnetInput {
   readonly virtualSubnetId: number

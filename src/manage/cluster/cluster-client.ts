@@ -15,6 +15,8 @@ export function connectCluster(place: ControlPlace): ClusterCalls {
     leave: () => call('POST', '/v1/network/leave', {}),
     setSubnet: (subnet) => call('PUT', '/v1/network/subnets', subnet),
     removeSubnet: (virtualSubnetId) => call('DELETE', `/v1/network/subnets/${virtualSubnetId}`),
+    setPolicy: (policy) => call('PUT', '/v1/network/policies', policy),
+    removePolicy: (name) => call('DELETE', `/v1/network/policies/${encodeURIComponent(name)}`),
     expectPort: (name, from) => call('POST', `/v1/network/expect/${encodeURIComponent(name)}`, { from }),
     awaitPort: (name, timeoutMs) => call('POST', `/v1/network/await/${encodeURIComponent(name)}`, { timeoutMs }),
     forgetPort: async (name) => {

@@ -1,6 +1,7 @@
 // The control API's routes of a service that can be in a network of hosts.
 import type { Context, Hono } from 'hono'
 import { z } from 'zod'
+import { imposableTypes } from '../../switch/policies/imposed.ts'
 import type { ClusterCalls } from './cluster-calls.ts'
 
 const path = z.string().regex(/^\//)
@@ -25,6 +26,16 @@ export const networkSubnetSchema = z.strictObject({
   prefixes: z.array(z.string().min(1).max(64)).max(64).optional().describe('Where its addresses lie.'),
 })
 
+export const networkPolicySchema = z.strictObject({
+  name: z.string().min(1).max(256),
+  virtualSubnetId: z.number().int().min(1).max(0xfffffe).optional().describe('For its ports; or give a port.'),
+  port: z.string().min(1).max(256).optional().describe('For the port of this name.'),
+  properties: z
+    .array(z.strictObject({ type: z.enum(imposableTypes), value: z.unknown() }))
+    .max(imposableTypes.length)
+    .describe('What is imposed, each type once.'),
+})
+
 /** How long a client may wait for a port to be this host's, in milliseconds, before it asks again. */
 const AWAIT_PORT_MAX_MS = 10_000
 
@@ -43,6 +54,10 @@ export function addClusterRoutes(app: Hono, cluster: ClusterCalls, body: ReadBod
   app.delete('/v1/network/subnets/:id', async (context) =>
     context.json(await cluster.removeSubnet(Number(context.req.param('id')))),
   )
+  app.put('/v1/network/policies', async (context) =>
+    context.json(await cluster.setPolicy(await body(context, networkPolicySchema))),
+  )
+  app.delete('/v1/network/policies/:name', async (context) => context.json(await cluster.removePolicy(context.req.param('name'))))
   app.post('/v1/network/expect/:name', async (context) => {
     const { from } = await body(context, expectSchema)
     return context.json(await cluster.expectPort(context.req.param('name'), from))

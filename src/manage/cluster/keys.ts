@@ -20,6 +20,7 @@ export const KEY_MAX = 400
 export type Place =
   | { readonly kind: 'network' }
   | { readonly kind: 'subnet'; readonly virtualSubnetId: number }
+  | { readonly kind: 'policy'; readonly name: string }
   | { readonly kind: 'lookup'; readonly virtualSubnetId: number; readonly mac: string }
   | { readonly kind: 'lease'; readonly host: string }
   | { readonly kind: 'port'; readonly host: string; readonly port: string }
@@ -48,6 +49,7 @@ export function textOf(part: string): string | null {
 
 export const NETWORK_KEY = 'network'
 export const subnetKey = (virtualSubnetId: number): string => `subnet.${virtualSubnetId}`
+export const policyKey = (name: string): string => `policy.${partOf(name)}`
 export const lookupKey = (virtualSubnetId: number, mac: string): string => `lookup.${virtualSubnetId}-${macPart(mac)}`
 export const leaseKey = (host: string): string => `host.${host}.lease`
 export const portKey = (host: string, port: string): string => `host.${host}.port.${partOf(port)}`
@@ -84,6 +86,10 @@ export function placeOf(key: string): Place | null {
   if (key === NETWORK_KEY) return { kind: 'network' }
   if (first === 'subnet' && parts.length === 2 && /^[1-9]\d{0,7}$/.test(second))
     return { kind: 'subnet', virtualSubnetId: Number(second) }
+  if (first === 'policy' && parts.length === 2) {
+    const name = textOf(second)
+    return name === null ? null : { kind: 'policy', name }
+  }
   if (first === 'lookup' && parts.length === 2) {
     const found = /^([1-9]\d{0,7})-([0-9a-f]{12})$/.exec(second)
     return found === null ? null : { kind: 'lookup', virtualSubnetId: Number(found[1]), mac: found[2]!.match(/../g)!.join(':') }

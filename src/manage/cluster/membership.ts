@@ -4,18 +4,27 @@
 import { randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
 import type { OverlayControl } from '../../switch/overlay/overlay-control.ts'
+import type { ImposedInput, ImposedPolicy } from '../../switch/policies/imposed.ts'
 import type { ResolvedConfig, ResolvedPort } from '../config/types.ts'
 import { ControlError } from '../control/control-errors.ts'
 import type { EventLog } from '../host.ts'
-import type { ClusterCalls, JoinRequest, NetworkArrival, NetworkStatus, NetworkSubnetInput } from './cluster-calls.ts'
+import type {
+  ClusterCalls,
+  JoinRequest,
+  NetworkArrival,
+  NetworkPolicyInput,
+  NetworkStatus,
+  NetworkSubnetInput,
+} from './cluster-calls.ts'
 import { ClusterError } from './cluster-error.ts'
 import { type ComingPort, sharedPorts } from './config-ports.ts'
-import { HOST_NAME_MAX, hostNamePattern, NETWORK_KEY, networkNamePattern, subnetKey } from './keys.ts'
+import { HOST_NAME_MAX, hostNamePattern, NETWORK_KEY, networkNamePattern, policyKey, subnetKey } from './keys.ts'
 import { natsAddress, readCredential } from './nats-address.ts'
 import { NatsStore, type NatsStoreOptions } from './nats-store.ts'
+import { NetworkPolicies } from './network-policies.ts'
 import { nothingSeen, seenNetwork, seenTunnels } from './network-status.ts'
 import { OverlayFeed } from './overlay-feed.ts'
-import { RECORD_VERSION, subnetSchema, writeRecord } from './records.ts'
+import { policySchema, RECORD_VERSION, subnetSchema, writeRecord } from './records.ts'
 import { ClusterSession, type LookupDifferences } from './session.ts'
 import { TunnelRates } from './tunnel-rates.ts'
 
@@ -27,6 +36,8 @@ const CLAIM_MS = 10_000
 /** What is stored of a membership: how it was asked for, with the host's name. */
 export interface StoredMembership extends JoinRequest {
   readonly host: string
+  /** What the network imposed when it was last heard. */
+  readonly policies?: readonly ImposedInput[] | undefined
 }
 
 export interface MembershipComponents {
@@ -35,6 +46,10 @@ export interface MembershipComponents {
   readonly save: (membership: StoredMembership | null) => void
   readonly config: () => ResolvedConfig | null
   readonly overlay: () => OverlayControl | null
+  /** Brings what the network imposes on ports into force. */
+  readonly impose: (policies: readonly ImposedPolicy[]) => Promise<void>
+  /** Ports of the switch on which a policy of this name is imposed. */
+  readonly imposedOn: (policy: string) => readonly string[]
   /** A port that the switch has, stored or only prepared; null: it has none of this name. */
   readonly port: (name: string) => ResolvedPort | null
   /** Where other hosts can ask this one's control API; null: nowhere. */
@@ -56,6 +71,7 @@ const now = (): number => performance.now()
 export class Membership implements ClusterCalls {
   readonly #components: MembershipComponents
   readonly #feed: OverlayFeed
+  readonly #policies: NetworkPolicies
   readonly #rates = new TunnelRates()
   #joined: Joined | null = null
   #since = new Date()
@@ -69,6 +85,18 @@ export class Membership implements ClusterCalls {
   constructor(components: MembershipComponents) {
     this.#components = components
     this.#feed = new OverlayFeed(components.overlay)
+    this.#policies = new NetworkPolicies(components.load()?.policies ?? [], {
+      impose: components.impose,
+      save: (policies) => {
+        const stored = components.load()
+        if (stored !== null) components.save({ ...stored, policies })
+      },
+    })
+  }
+
+  /** What the network imposes on ports, as far as it is known: for a switch that starts. */
+  imposed(): readonly ImposedPolicy[] {
+    return this.#policies.all
   }
 
   /** Comes back to the network that is stored; in its own time, where that can't be reached. */
@@ -97,12 +125,14 @@ export class Membership implements ClusterCalls {
           throw new ClusterError('refused', `network "${membership.network}" does not take this host: update this vmswitch`)
         await this.#nameNetwork(session, membership.network)
         await session.until(() => session.reconciler.settled, JOIN_TIMEOUT_MS)
-        this.#components.save(membership)
+        await session.applied()
+        this.#components.save({ ...membership, policies: this.#policies.written })
         this.#joined = joined
         this.#since = new Date()
       } catch (error) {
         joined.closed = true
         await joined.session?.close()
+        await this.#policies.clear()
         throw controlError(error)
       }
       return this.network()
@@ -121,6 +151,7 @@ export class Membership implements ClusterCalls {
       ]
       await this.#end(joined)
       await this.#bring(null)
+      await this.#policies.clear()
       this.#components.log({
         source: 'network',
         code: 'left',
@@ -146,6 +177,7 @@ export class Membership implements ClusterCalls {
       message: joined?.problem ?? null,
       lookups: overlay === null ? null : this.#feed.size,
       ...seen,
+      policies: seen.policies.map((policy) => ({ ...policy, ports: this.#components.imposedOn(policy.name) })),
       tunnels: seenTunnels(tunnels, seen.hosts, this.#rates.read(tunnels, now())),
     }
   }
@@ -161,6 +193,18 @@ export class Membership implements ClusterCalls {
     if (this.#session().reconciler.view.subnets.get(virtualSubnetId) === undefined)
       throw new ControlError('no-such-subnet', `the network has no virtual subnet ${virtualSubnetId}`)
     return this.#write(subnetKey(virtualSubnetId), null)
+  }
+
+  async setPolicy(input: NetworkPolicyInput): Promise<NetworkStatus> {
+    const parsed = policySchema.safeParse({ v: RECORD_VERSION, ...input })
+    if (!parsed.success) throw new ControlError('bad-request', parsed.error.issues[0]?.message ?? 'the policy is malformed')
+    return this.#write(policyKey(input.name), JSON.parse(JSON.stringify(parsed.data)) as object)
+  }
+
+  async removePolicy(name: string): Promise<NetworkStatus> {
+    if (!this.#session().reconciler.view.policies.has(name))
+      throw new ControlError('no-such-policy', `the network has no policy "${name}"`)
+    return this.#write(policyKey(name), null)
   }
 
   /** The ports of the configuration, or the switch itself, may be others now. */
@@ -263,6 +307,7 @@ export class Membership implements ClusterCalls {
         nowMs: now,
         tell: ({ code, message }) => log({ source: 'network', code, message }),
         apply: (changes) => this.#bring(joined.session, changes),
+        impose: (policies) => this.#policies.set(policies),
       },
     )
     joined.session = session
@@ -319,6 +364,7 @@ export class Membership implements ClusterCalls {
         `${key}: ${result.message}`,
       )
     await session.until(() => view.revision >= result.revision, JOIN_TIMEOUT_MS)
+    await session.applied()
     return this.network()
   }
 }

@@ -44,6 +44,7 @@ async function member(t: TestContext, options: NatsStoreOptions): Promise<Member
       store,
       nowMs: () => performance.now(),
       tell: ({ code }) => codes.push(code),
+      impose: async () => {},
       apply: async ({ set, removed }) => {
         for (const { mac } of removed) lookups.delete(mac)
         for (const { mac, providerAddress } of set) lookups.set(mac, providerAddress)

@@ -1,12 +1,14 @@
 // A network as this host sees it, in one answer.
 import type { OverlayTunnel } from '../overlay/overlay-calls.ts'
-import type { NetworkHost, NetworkPort, NetworkStatus, NetworkSubnet, NetworkTunnel } from './cluster-calls.ts'
+import type { NetworkHost, NetworkPolicy, NetworkPort, NetworkStatus, NetworkSubnet, NetworkTunnel } from './cluster-calls.ts'
 import type { Reconciler } from './reconciler.ts'
 import type { TunnelRate } from './tunnel-rates.ts'
 
-type Seen = Pick<NetworkStatus, 'lagMs' | 'hosts' | 'ports' | 'subnets' | 'refused'>
+type Seen = Pick<NetworkStatus, 'lagMs' | 'hosts' | 'ports' | 'subnets' | 'refused'> & {
+  readonly policies: readonly Omit<NetworkPolicy, 'ports'>[]
+}
 
-export const nothingSeen: Seen = { lagMs: null, hosts: [], ports: [], subnets: [], refused: [] }
+export const nothingSeen: Seen = { lagMs: null, hosts: [], ports: [], subnets: [], policies: [], refused: [] }
 
 /** What `reconciler` knows, `nowMs` by its clock. */
 export function seenNetwork(reconciler: Reconciler, nowMs: number): Seen {
@@ -55,6 +57,14 @@ export function seenNetwork(reconciler: Reconciler, nowMs: number): Seen {
     hosts: hosts.sort((a, b) => compare(a.name, b.name)),
     ports,
     subnets: subnets.sort((a, b) => a.virtualSubnetId - b.virtualSubnetId),
+    policies: [...view.policies.values()]
+      .map(({ name, virtualSubnetId, port, properties }) => ({
+        name,
+        virtualSubnetId: virtualSubnetId ?? null,
+        port: port ?? null,
+        properties,
+      }))
+      .sort((a, b) => compare(a.name, b.name)),
     refused: [...view.refused.values()],
   }
 }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { leaseKey, NETWORK_KEY, portKey, subnetKey } from './keys.ts'
+import { leaseKey, NETWORK_KEY, policyKey, portKey, subnetKey } from './keys.ts'
 import { MemoryBucket, VirtualClock } from './memory-store.ts'
 import type { OwnPort } from './own-ports.ts'
 import { SimulatedHost } from './simulated-host.ts'
@@ -258,6 +258,41 @@ test('servers that were long without a leader have all changes two seconds after
   clock.run(2000)
   assert.equal(lookups(b).length, 3)
   assert.equal(a.reconciler.standing, 'joined')
+})
+
+test('what a network imposes is told as a whole, and what can not be read, or was lost with the bucket, takes nothing back', () => {
+  const { clock, bucket, host } = world()
+  const limit = (maximumBandwidth: unknown) => ({ type: 'bandwidth', value: { maximumBandwidth } })
+  const put = (name: string, record: object | null) => {
+    const key = policyKey(name)
+    const revision = bucket.standing().find((entry) => entry.key === key && entry.value !== null)?.revision ?? 0
+    const text = record === null ? null : JSON.stringify({ v: 1, name, virtualSubnetId: SUBNET, properties: [], ...record })
+    assert.ok(bucket.put(key, text, revision).done)
+  }
+  put('slow', { properties: [limit('10mbit')] })
+  put('bad', { properties: [limit('fast')] })
+  put('both', { port: 'x' })
+  const a = host('a', [port('x')])
+  const told: string[] = []
+  a.onPolicies = (policies) => told.push(policies.map(({ name, properties }) => `${name} ${JSON.stringify(properties)}`).join())
+  clock.run(1000)
+  const slow = 'slow [{"type":"bandwidth","value":{"maximumBandwidth":"10mbit"}}]'
+  assert.deepEqual(told, [slow])
+  assert.deepEqual([...a.reconciler.view.refused.keys()].sort(), ['policy.bad', 'policy.both'])
+  put('all', {})
+  clock.run(1000)
+  put('slow', { properties: [limit('none of this')] })
+  clock.run(1000)
+  assert.deepEqual(told.slice(1), [`all [],${slow}`])
+  assert.equal(a.reconciler.view.refused.get('policy.slow')?.code, 'malformed')
+  bucket.put(NETWORK_KEY, null, 1)
+  put('slow', null)
+  clock.run(1000)
+  assert.equal(told.length, 2, 'a bucket without its network says nothing')
+  bucket.put(NETWORK_KEY, JSON.stringify({ v: 1, name: 'lab', minimumVersion: 1 }), 0)
+  put('all', null)
+  clock.run(1000)
+  assert.deepEqual(told.slice(2), [''])
 })
 
 test('a host that can not read what comes is behind, and calls nobody lost', () => {

@@ -7,7 +7,7 @@ import { leaseKey, portKey } from './keys.ts'
 import { awayAfterMs, Leases, type LeaseTimes, leaseTimes, renewEveryMs, ttlOf } from './leases.ts'
 import { type LookupChanges, Lookups } from './lookups.ts'
 import { type OwnPort, type OwnPortState, planOwnPorts, type Write } from './own-ports.ts'
-import { type LeaseRecord, RECORD_VERSION, writeRecord } from './records.ts'
+import { type LeaseRecord, type PolicyRecord, RECORD_VERSION, writeRecord } from './records.ts'
 import type { SharedEntry, WriteResult } from './shared-store.ts'
 import { ClusterView, thingsOf } from './view.ts'
 
@@ -39,6 +39,8 @@ export interface ClusterEvent {
 export interface Differences extends Pick<LookupChanges, 'set' | 'removed' | 'peers'> {
   readonly writes: readonly Write[]
   readonly events: readonly ClusterEvent[]
+  /** What the network imposes on ports, all of it, in the order in which it counts; null: as before. */
+  readonly policies: readonly PolicyRecord[] | null
 }
 
 interface Pending {
@@ -197,9 +199,17 @@ export class Reconciler {
     const writes = this.#synced && this.#up && !this.#isOver() ? this.#writes(nowMs) : []
     // While all comes again, what has not come yet is not gone.
     const { set, removed, peers } = this.#synced ? this.#follow() : { set: [], removed: [], peers: [] }
+    const policies = this.#synced ? this.#policies() : null
     const events = this.#events
     this.#events = []
-    return { writes, set, removed, peers, events }
+    return { writes, set, removed, peers, events, policies }
+  }
+
+  // A bucket without its network was lost, or is put back only now: what was imposed stays until it is told anew.
+  #policies(): Differences['policies'] {
+    if (!this.view.policiesTouched || this.view.network === null) return null
+    this.view.policiesTouched = false
+    return [...this.view.policies.values()].sort((a, b) => (a.name < b.name ? -1 : 1))
   }
 
   /** When `step` should be called, if nothing happens before. */

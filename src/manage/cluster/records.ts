@@ -3,6 +3,7 @@
 // The rule it must not break: a record whose text says something else than its key is refused; members that this version does not know are
 // kept when a record is written again.
 import { z } from 'zod'
+import { imposableTypes, readImposed } from '../../switch/policies/imposed.ts'
 import { canonicalAddress } from './addresses.ts'
 import { type Place, placeOf } from './keys.ts'
 
@@ -43,6 +44,23 @@ export const subnetSchema = z.looseObject({
   /** Customer addresses lie in these; anywhere without it. */
   prefixes: z.array(prefix).max(64).optional(),
 })
+
+/** What the network imposes on the ports of a virtual subnet, or on the port of a name. */
+export const policySchema = z
+  .looseObject({
+    v: version,
+    name,
+    virtualSubnetId: subnetId.optional(),
+    port: name.optional(),
+    properties: z.array(z.strictObject({ type: z.enum(imposableTypes), value: z.unknown() })).max(imposableTypes.length),
+  })
+  .superRefine((policy, { addIssue }) => {
+    try {
+      readImposed(policy)
+    } catch (error) {
+      addIssue({ code: 'custom', message: (error as Error).message })
+    }
+  })
 
 /** A look-up record that no port makes: of a gateway, or of a machine that no vmswitch serves. */
 export const staticLookupSchema = z.looseObject({
@@ -90,6 +108,7 @@ export const claimSchema = z.looseObject({ v: version, port: name })
 
 export type NetworkRecord = z.output<typeof networkSchema>
 export type SubnetRecord = z.output<typeof subnetSchema>
+export type PolicyRecord = z.output<typeof policySchema>
 export type StaticLookup = z.output<typeof staticLookupSchema>
 export type LeaseRecord = z.output<typeof leaseSchema>
 export type PortRecord = z.output<typeof portSchema>
@@ -98,6 +117,7 @@ export type ClaimRecord = z.output<typeof claimSchema>
 interface Records {
   readonly network: NetworkRecord
   readonly subnet: SubnetRecord
+  readonly policy: PolicyRecord
   readonly lookup: StaticLookup
   readonly lease: LeaseRecord
   readonly port: PortRecord
@@ -112,6 +132,7 @@ export type PlacedRecord = {
 const schemas = {
   network: networkSchema,
   subnet: subnetSchema,
+  policy: policySchema,
   lookup: staticLookupSchema,
   lease: leaseSchema,
   port: portSchema,
@@ -151,6 +172,8 @@ function saysTheSame(found: PlacedRecord): boolean {
   switch (found.kind) {
     case 'subnet':
       return found.record.virtualSubnetId === found.place.virtualSubnetId
+    case 'policy':
+      return found.record.name === found.place.name
     case 'lookup':
       return found.record.virtualSubnetId === found.place.virtualSubnetId && found.record.mac === found.place.mac
     case 'lease':

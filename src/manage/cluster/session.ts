@@ -4,6 +4,7 @@
 // slow, or fail, and nothing is lost by it.
 import type { OwnPort } from './own-ports.ts'
 import { type ClusterEvent, type Differences, Reconciler, type ReconcilerOptions } from './reconciler.ts'
+import type { PolicyRecord } from './records.ts'
 import type { SharedStore, WriteResult } from './shared-store.ts'
 
 export type LookupDifferences = Pick<Differences, 'set' | 'removed'>
@@ -12,6 +13,8 @@ export interface SessionComponents {
   readonly store: SharedStore
   /** Puts look-up records into the switch. */
   readonly apply: (changes: LookupDifferences) => Promise<void>
+  /** Brings what the network imposes on ports into force, all of it. */
+  readonly impose: (policies: readonly PolicyRecord[]) => Promise<void>
   readonly tell: (event: ClusterEvent) => void
   /** Milliseconds of a clock that never jumps. */
   readonly nowMs: () => number
@@ -124,13 +127,11 @@ export class ClusterSession {
 
   #step(): void {
     if (this.#closed) return
-    const { store, nowMs, tell, apply } = this.#components
-    const { writes, set, removed, events } = this.reconciler.step(nowMs())
+    const { store, nowMs, tell, apply, impose } = this.#components
+    const { writes, set, removed, events, policies } = this.reconciler.step(nowMs())
     for (const event of events) tell(event)
-    if (set.length + removed.length > 0)
-      this.#applying = this.#applying
-        .then(() => apply({ set, removed }))
-        .catch((error: Error) => tell({ code: 'network-not-applied', message: error.message }))
+    if (policies !== null) this.#hand(() => impose(policies))
+    if (set.length + removed.length > 0) this.#hand(() => apply({ set, removed }))
     for (const { key, value, expected } of writes)
       void store
         .write(key, value, expected)
@@ -138,6 +139,13 @@ export class ClusterSession {
         .then((result) => this.#during(() => this.reconciler.answered(key, result, nowMs())))
     this.#sleep()
     for (const wake of this.#waiting) wake()
+  }
+
+  #hand(work: () => Promise<void>): void {
+    const { tell } = this.#components
+    this.#applying = this.#applying
+      .then(work)
+      .catch((error: Error) => tell({ code: 'network-not-applied', message: error.message }))
   }
 
   #sleep(): void {

@@ -5,6 +5,7 @@
 import type { MemoryConnection, VirtualClock } from './memory-store.ts'
 import type { OwnPort } from './own-ports.ts'
 import { type ClusterEvent, type Differences, Reconciler, type ReconcilerOptions } from './reconciler.ts'
+import type { PolicyRecord } from './records.ts'
 
 export class SimulatedHost {
   readonly reconciler: Reconciler
@@ -12,6 +13,8 @@ export class SimulatedHost {
   readonly events: ClusterEvent[] = []
   /** Told of each change of its look-up records. */
   onChange: ((changes: Differences, nowMs: number) => void) | null = null
+  /** Told what the network imposes on ports. */
+  onPolicies: ((policies: readonly PolicyRecord[]) => void) | null = null
   readonly #clock: VirtualClock
   #running = true
   #wakeAt = Number.POSITIVE_INFINITY
@@ -49,6 +52,7 @@ export class SimulatedHost {
     const differences = this.reconciler.step(this.#clock.nowMs)
     this.events.push(...differences.events)
     if (differences.set.length + differences.removed.length > 0) this.onChange?.(differences, this.#clock.nowMs)
+    if (differences.policies !== null) this.onPolicies?.(differences.policies)
     for (const { key, value, expected } of differences.writes)
       this.connection.submit(key, value, expected, (result) => {
         if (!this.#running) return

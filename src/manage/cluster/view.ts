@@ -8,6 +8,7 @@ import {
   type LeaseRecord,
   type NetworkRecord,
   type PlacedRecord,
+  type PolicyRecord,
   type PortRecord,
   readRecord,
   type StaticLookup,
@@ -15,7 +16,8 @@ import {
 } from './records.ts'
 import type { SharedEntry } from './shared-store.ts'
 
-/** Bounds on what other hosts can make this one remember. */
+/** Bounds on what others can make this host remember. */
+export const POLICIES_MAX = 256
 export const HOSTS_MAX = 4096
 export const KEYS_PER_HOST_MAX = 65_536
 
@@ -69,6 +71,8 @@ export class ClusterView {
   network: NetworkRecord | null = null
   readonly hosts = new Map<string, ViewedHost>()
   readonly subnets = new Map<number, SubnetRecord>()
+  /** What the network imposes on ports, by name. */
+  readonly policies = new Map<string, PolicyRecord>()
   readonly lookups = new Map<string, StaticLookup>()
   /** Records that are not believed, by key. */
   readonly refused = new Map<string, RefusedRecord>()
@@ -80,6 +84,7 @@ export class ClusterView {
   /** Ports whose standing may have changed, as HOST/PORT; and static look-ups. */
   readonly touchedPorts = new Set<string>()
   readonly touchedLookups = new Set<string>()
+  policiesTouched = true
   /** Something changed of what this host owns or claims. */
   ownTouched = true
   /** A host got its first lease, or has none any more. */
@@ -136,7 +141,8 @@ export class ClusterView {
     }
     const read = readRecord(key, value)
     if (read.kind === 'refused') {
-      this.#forget(key)
+      // A policy that can't be read is no reason to let go of what was imposed.
+      if (placeOf(key)?.kind !== 'policy') this.#forget(key)
       this.#refuse(key, read.code, read.message)
       return null
     }
@@ -219,6 +225,10 @@ export class ClusterView {
         this.subnets.set(read.record.virtualSubnetId, read.record)
         this.#touchSubnet(read.record.virtualSubnetId)
         return
+      case 'policy':
+        this.policies.set(read.record.name, read.record)
+        this.policiesTouched = true
+        return
       case 'lookup':
         this.lookups.set(key, read.record)
         this.touchedLookups.add(key)
@@ -263,6 +273,10 @@ export class ClusterView {
       this.subnets.delete(place.virtualSubnetId)
       this.#touchSubnet(place.virtualSubnetId)
     }
+    if (place.kind === 'policy') {
+      this.policies.delete(place.name)
+      this.policiesTouched = true
+    }
     if (place.kind === 'lookup') {
       this.lookups.delete(key)
       this.touchedLookups.add(key)
@@ -297,7 +311,10 @@ export class ClusterView {
   }
 
   #hasRoom(key: string, { place }: PlacedRecord): boolean {
-    if (!('host' in place) || this.#revisions.has(key)) return true
+    if (this.#revisions.has(key)) return true
+    if (place.kind === 'policy' && this.policies.size >= POLICIES_MAX)
+      return this.#refuse(key, 'too-many', `a network has at most ${POLICIES_MAX} policies`)
+    if (!('host' in place)) return true
     const host = this.hosts.get(place.host)
     if (host === undefined && this.hosts.size >= HOSTS_MAX)
       return this.#refuse(key, 'too-many', `a network has at most ${HOSTS_MAX} hosts`)

@@ -42,6 +42,7 @@ const ofChanges: Readonly<Record<string, readonly string[]>> = {
     'no-jetstream',
     'credential-unusable',
     'no-such-subnet',
+    'no-such-policy',
     'no-such-port',
     'claim-refused',
     'refused',

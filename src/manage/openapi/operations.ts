@@ -4,7 +4,7 @@
 import type { z } from 'zod'
 import { ofPort, oidRequest, removal, vfWords } from '../adapters/adapter-routes.ts'
 import { queueChange, rssMove, vmmqChange } from '../adapters/queue-routes.ts'
-import { awaitPortSchema, expectSchema, joinSchema, networkSubnetSchema } from '../cluster/cluster-routes.ts'
+import { awaitPortSchema, expectSchema, joinSchema, networkPolicySchema, networkSubnetSchema } from '../cluster/cluster-routes.ts'
 import { recordSchema, routeSchema, subnetSchema } from '../config/overlay-schema.ts'
 import { portSchema } from '../config/schema.ts'
 import { snoopingSchema } from '../config/snooping-schema.ts'
@@ -14,7 +14,15 @@ import { captureSchema, connectionsFilter, dropsFilter, traceSchema } from '../d
 import { installSchema } from '../installed-extension.ts'
 import { recordFilter, recordRemoval, routeFilter, routeRemoval, subnetRemoval } from '../overlay/overlay-routes.ts'
 import { aclAddition, aclRemoval } from '../policies/acl-routes.ts'
-import { awaitSchema, featureFilter, portFilter, propertyChange, propertyFilter, savedSchema } from '../policies/policy-routes.ts'
+import {
+  awaitSchema,
+  featureFilter,
+  portFilter,
+  propertyChange,
+  propertyFilter,
+  savedSchema,
+  shownProperties,
+} from '../policies/policy-routes.ts'
 import { applySchema } from '../service/service-routes.ts'
 import type { AnswerWords } from './answers/answers.ts'
 import { operationRole } from './operation-roles.ts'
@@ -120,7 +128,7 @@ export const operations: readonly Operation[] = [
   post('/v1/acls', 'Adds an entry to one of the ACLs of a port.', 'AclStatus[]', { body: aclAddition, status: 201 }),
   post('/v1/acls/remove', 'Removes one, by name or place.', 'AclStatus[]', { body: aclRemoval }),
   get('/v1/properties', 'Properties of a port; without one, of the switch and all ports.', 'PropertyStatus[]', {
-    query: [portFilter, pageSchema],
+    query: [shownProperties, pageSchema],
     paged: true,
   }),
   get('/v1/property-definitions', 'Custom properties that the loaded extensions define.', 'PropertyDefinition[]'),
@@ -161,6 +169,10 @@ export const operations: readonly Operation[] = [
     body: networkSubnetSchema,
   }),
   remove('/v1/network/subnets/:id', 'Removes it.', 'NetworkStatus'),
+  put('/v1/network/policies', 'Imposes a policy on ports of all hosts, or changes it.', 'NetworkStatus', {
+    body: networkPolicySchema,
+  }),
+  remove('/v1/network/policies/:name', 'Removes it.', 'NetworkStatus'),
   post('/v1/network/expect/:name', 'Target of a migration: claims the prepared port behind its host.', 'NetworkArrival', {
     body: expectSchema,
   }),

@@ -178,7 +178,13 @@ describe('answers of a real service are those of its OpenAPI document', () => {
     await post('/v1/network/join', { servers: server.url, network: 'lab', host: 'one', providerAddresses: ['192.0.2.1'] })
     await post('/v1/network/join', { servers: server.url, network: 'lab' })
     await ask('put', '/v1/network/subnets', '/v1/network/subnets', { virtualSubnetId: 5001, prefixes: ['10.1.0.0/24'] })
+    const properties = [{ type: 'bandwidth', value: { maximumBandwidth: '10mbit' } }]
+    await ask('put', '/v1/network/policies', '/v1/network/policies', { name: 'slow', port: 'alpha', properties })
+    await ask('put', '/v1/network/policies', '/v1/network/policies', { name: 'slow', properties })
+    await ask('get', '/v1/properties', '/v1/properties?port=alpha&imposed=true')
     await get('/v1/network')
+    await ask('delete', '/v1/network/policies/:name', '/v1/network/policies/slow')
+    await ask('delete', '/v1/network/policies/:name', '/v1/network/policies/slow')
     await ask('delete', '/v1/network/subnets/:id', '/v1/network/subnets/5001')
     await ask('delete', '/v1/network/subnets/:id', '/v1/network/subnets/5001')
     await ask('post', '/v1/network/expect/:name', '/v1/network/expect/alpha', { from: 'two' })

@@ -61,6 +61,19 @@ export function policyHost(components: PolicyHostComponents): Pick<SwitchHost, P
     version: formatPropertyVersion(property.propertyVersion),
     value: property.value,
   })
+  const imposedOn = (name: string, id: number): PropertyStatus[] =>
+    policies.imposedOn(id).flatMap(({ name: network, properties }) =>
+      properties.map(({ type, value }) => ({
+        port: name,
+        type,
+        id: null,
+        name: '',
+        instance: `network ${network}`,
+        version: '',
+        value,
+        network,
+      })),
+    )
   const write = (saved: SavedSwitch): string =>
     writeSavedSwitch({ ...saved, ports: saved.ports.map((one) => ({ ...one, config: movable(one.config, components) })) })
   const onlyPort = (text: string): SavedPort => {
@@ -70,13 +83,18 @@ export function policyHost(components: PolicyHostComponents): Pick<SwitchHost, P
   }
 
   return {
-    properties: ({ port: name }) =>
-      name === undefined
+    properties: ({ port: name, imposed = false }) => {
+      const ofPort = (one: string, id: number): PropertyStatus[] => [
+        ...policies.list(id).map((property) => shown(one, property)),
+        ...(imposed ? imposedOn(one, id) : []),
+      ]
+      return name === undefined
         ? [
             ...policies.list(undefined).map((property) => shown(undefined, property)),
-            ...running.ports().flatMap((one) => policies.list(one.id).map((property) => shown(one.name, property))),
+            ...running.ports().flatMap((one) => ofPort(one.name, one.id)),
           ]
-        : policies.list(idOf(name)).map((property) => shown(name, property)),
+        : ofPort(name, port(name).id)
+    },
     propertyDefinitions: () => policies.definitions().map(definitionStatus),
     addProperty: ({ port: name, ...input }) => translated(async () => shown(name, await policies.add(idOf(name), input))),
     setProperty: ({ port: name, ...input }) => translated(async () => shown(name, await policies.update(idOf(name), input))),

@@ -11,6 +11,9 @@ import { addAclRoutes } from './acl-routes.ts'
 export const AWAIT_STOP_MAX_MS = 10_000
 
 export const portFilter = z.strictObject({ port: z.string().min(1).optional() })
+export const shownProperties = portFilter.extend({
+  imposed: z.enum(['true', 'false']).optional().describe('With those of the network.'),
+})
 export const propertyFilter = portFilter.extend({
   type: z.enum(propertyTypes),
   id: z.string().min(1).optional(),
@@ -28,7 +31,11 @@ export function addPolicyRoutes(app: Hono, host: SwitchHost, body: ReadBody): vo
   const saved = async (context: Context): Promise<string> => (await body(context, savedSchema)).saved
   addAclRoutes(app, host, body)
   app.get('/v1/properties', async (context) =>
-    table(context, await host.properties({ port: context.req.query('port') }), pageKeys.properties),
+    table(
+      context,
+      await host.properties({ port: context.req.query('port'), imposed: context.req.query('imposed') === 'true' }),
+      pageKeys.properties,
+    ),
   )
   app.get('/v1/property-definitions', async (context) => context.json(await host.propertyDefinitions()))
   app.post('/v1/properties', async (context) => context.json(await host.addProperty(await body(context, propertyChange)), 201))

@@ -3,6 +3,7 @@
 // The rule it must not break: what runs and what is stored are the same whenever something is acknowledged; if both can't be had, neither
 // has changed.
 
+import type { ImposedPolicy } from '../../switch/policies/imposed.ts'
 import { type Plan, planChanges } from '../apply/plan.ts'
 import type { PropertyNames } from '../apply/property-diff.ts'
 import { stepsOf } from '../apply/steps.ts'
@@ -37,6 +38,8 @@ export interface ServiceComponents {
   readonly fatal: (error: Error) => void
   /** What is stored, or runs, has changed. */
   readonly changed?: (() => void) | undefined
+  /** What a network imposes on ports from their first frame on. */
+  readonly imposed?: (() => readonly ImposedPolicy[]) | undefined
 }
 
 export class SwitchService implements ServiceCalls {
@@ -91,6 +94,13 @@ export class SwitchService implements ServiceCalls {
   portNow(name: string): ResolvedPort | null {
     const port = this.#started?.settings.get(name)
     return port === undefined ? null : capturedPort(port, this.#started!.running)
+  }
+
+  /** Names of the ports on which a network imposes a policy of this name. */
+  imposedOn(policy: string): readonly string[] {
+    const running = this.#started?.running
+    const ports = running?.ports() ?? []
+    return ports.filter(({ id }) => running?.policies.imposedOn(id).some(({ name }) => name === policy)).map(({ name }) => name)
   }
 
   /** The API is served at HOST:PORT too. */
@@ -200,8 +210,8 @@ export class SwitchService implements ServiceCalls {
 
   // Starts the switch of a state. What can't be set of its VFs is told, since a guest may not be there yet.
   async #run(state: StoredState): Promise<StartedSwitch> {
-    const { log, fatal } = this.#components
-    const started = await startSwitch(state.config, { log, fatal })
+    const { log, fatal, imposed } = this.#components
+    const started = await startSwitch(state.config, { log, fatal, imposed })
     for (const { adapter, vf, words } of state.vfs)
       await started.running.adapters.set(adapter, vf, words).catch((error: Error) => {
         log({ source: `adapter ${adapter}`, code: 'vf-setting-refused', message: `VF ${vf}: ${error.message}` })

@@ -38,6 +38,8 @@ export interface ImposedPolicy {
   readonly protection?: ProtectionProperty
   readonly bandwidth?: BandwidthProperty
   readonly rules: ExtendedAclProperty['rules']
+  /** As they were written. */
+  readonly properties: ImposedInput['properties']
 }
 
 /** What of a property counts for what is in force. */
@@ -68,6 +70,7 @@ export function readImposed({ name, virtualSubnetId, port, properties }: Imposed
     noMacSpoofing: false,
     noTeaming: false,
     rules: [] as ExtendedAclProperty['rules'],
+    properties,
   }
   let read: ImposedPolicy = policy
   const seen = new Set<ImposableType>()

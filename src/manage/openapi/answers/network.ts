@@ -1,8 +1,10 @@
 // Answers about the network of hosts that a service is in.
 import { z } from 'zod'
+import { imposableTypes } from '../../../switch/policies/imposed.ts'
 import type {
   NetworkArrival,
   NetworkHost,
+  NetworkPolicy,
   NetworkPort,
   NetworkStatus,
   NetworkSubnet,
@@ -51,6 +53,17 @@ const subnet = answerOf<NetworkSubnet>()(
   }),
 )
 
+const policy = answerOf<NetworkPolicy>()(
+  'NetworkPolicy',
+  z.object({
+    name: z.string(),
+    virtualSubnetId: count.nullable().describe('For the ports of this virtual subnet.'),
+    port: z.string().nullable().describe('For the port of this name.'),
+    properties: z.array(z.object({ type: z.enum(imposableTypes), value: z.unknown() })),
+    ports: texts.describe('Ports of this host for which it is in force.'),
+  }),
+)
+
 const tunnel = answerOf<NetworkTunnel>()(
   'NetworkTunnel',
   z.object({
@@ -79,6 +92,7 @@ export const networkStatus = answerOf<NetworkStatus>()(
     hosts: z.array(host),
     ports: z.array(port),
     subnets: z.array(subnet),
+    policies: z.array(policy),
     tunnels: z.array(tunnel),
     refused: z.array(z.object({ key: z.string(), code: z.string(), message: z.string() })),
   }),

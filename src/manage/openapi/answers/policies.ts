@@ -23,6 +23,7 @@ export const propertyStatus = answerOf<PropertyStatus>()(
     instance: z.string(),
     version: z.string(),
     value: z.unknown().describe('As it was written.'),
+    network: z.string().optional().describe('Policy of the network that imposes it.'),
   }),
 )
 
