@@ -22,6 +22,7 @@ export type {
   PortCounters,
   PortStatus,
   PropertyChange,
+  PropertyDefinitionStatus,
   PropertyFilter,
   PropertyStatus,
   RemoteSwitchHost,

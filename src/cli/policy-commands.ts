@@ -19,6 +19,12 @@ export function addPolicyCommands(program: Command, asks: Asks, run: Run): void 
     .option('--port <name>', 'of this port only')
     .action((options: PropertyWords, command: Command) => run(command, (context) => list(context, options.port)))
 
+  asks(property, 'definitions', 'show what extensions define, or what one consists of')
+    .argument('[name]', 'name or GUID of a custom property')
+    .action((name: string | undefined, _: object, command: Command) =>
+      run(command, async (context) => (await import('./commands/property-definitions.ts')).propertyDefinitions(context, name)),
+    )
+
   const words = (command: Command): Command =>
     command
       .argument(

@@ -74,6 +74,22 @@ test('properties are listed, added as NAME=VALUE pairs or JSON, changed and remo
   assert.equal((await vmswitch('property', 'add', 'vlan', 'two', 'words')).code, 2)
 })
 
+test('what extensions define is listed, and each with the fields of its value', async () => {
+  const listed = await vmswitch('property', 'definitions')
+  assert.match(listed.stdout, /^rate-limit +1\.0 +port +limiter +0d3c1f9f-0001-/m)
+  const { stdout } = await vmswitch('property', 'definitions', 'rate-limit')
+  assert.match(stdout, /^perSecond \* +integer 1-1000 +Frames a second\.$/m)
+  assert.match(stdout, /^mode +drop, mark +"drop"/m)
+  const answer = JSON.parse((await vmswitch('property', 'definitions', 'rate-limit', '--json')).stdout) as {
+    schema: { required: string[] }
+  }
+  assert.deepEqual(answer.schema.required, ['perSecond'])
+  assert.match((await vmswitch('property', 'definitions', 'labels')).stdout, /only the extension limiter knows/)
+  const unknown = await vmswitch('property', 'definitions', 'rate')
+  assert.equal(unknown.code, 1)
+  assert.match(unknown.stderr, /defined are: rate-limit, labels/)
+})
+
 test('a save is a file for its owner only, and is what restore sends', async () => {
   assert.equal((await vmswitch('save', 'lab.json')).stdout, 'saved to lab.json\n')
   const file = join(directory, 'lab.json')

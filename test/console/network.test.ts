@@ -136,9 +136,23 @@ describe('the console on the network', { skip: noBrowser }, () => {
     await custom.locator('[name=value]').fill('{ "loss": 200 }')
     await custom.getByRole('button', { name: 'Add the property' }).click()
     await custom.locator('.problem', { hasText: 'loss' }).waitFor()
-    await custom.locator('[name=value]').fill('{ "loss": 2 }')
+    await custom.locator('[name=definition]').selectOption('impairment')
+    await custom.locator('[name=limit]').fill('0')
+    await custom
+      .locator('.field', { has: page.locator('[name=limit]') })
+      .locator('.problem', { hasText: 'at least 1' })
+      .waitFor()
+    await custom.locator('[name=limit]').fill('')
+    await custom.locator('[name=loss]').fill('200%')
+    await custom.getByRole('button', { name: 'Add the property' }).click()
+    await custom
+      .locator('.field', { has: page.locator('[name=loss]') })
+      .locator('.problem', { hasText: 'percentage' })
+      .waitFor()
+    await custom.locator('[name=loss]').fill('2')
     await custom.getByRole('button', { name: 'Add the property' }).click()
     await custom.locator('summary', { hasText: 'impairment' }).waitFor()
+    assert.equal(await custom.locator('[data-property=impairment] [name=loss]').first().inputValue(), '2')
     assert.deepEqual(await values(), {
       isolation: { mode: 'vlan', defaultIsolationId: 30, allowUntaggedTraffic: false },
       'routing-domain': {

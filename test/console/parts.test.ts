@@ -8,6 +8,7 @@ import { stepsAt } from '../../console/src/house/trace-steps.ts'
 import { headersOf } from '../../console/src/panel/decode.ts'
 import { frameOf } from '../../console/src/panel/frames.ts'
 import { forms, policyValue, problemsOf, shownFields, typedOf } from '../../console/src/panel/policy-forms.ts'
+import { fieldProblems, fieldsValue, formFields, refusedField, typedFields } from '../../console/src/panel/property-fields.ts'
 import { domainProblems, domainValue, jsonValue, typedDomain } from '../../console/src/panel/property-values.ts'
 import { timelineOf } from '../../console/src/panel/timeline.ts'
 import { ratesOf } from '../../console/src/state/rates.ts'
@@ -16,6 +17,7 @@ import { bitRate, duration, flowLevel, nanoseconds } from '../../console/src/uni
 import type { NetworkStatus } from '../../src/manage/cluster/cluster-calls.ts'
 import { fakeHost } from '../../src/manage/control/fake-host.ts'
 import type { LivePort, LiveView } from '../../src/manage/live/live-view.ts'
+import type { PropertyField } from '../../src/ndis/property-fields.ts'
 import { parseStandardProperty } from '../../src/switch/policies/standard-properties.ts'
 
 const view = (await fakeHost().host.live()) as LiveView
@@ -87,6 +89,35 @@ test('an address is found where its port is, or where a record says; what a port
   assert.deepEqual(shown('subnet 5001 h2'), [['02', '', 'h2']])
   assert.deepEqual(shown('10.1.0.1 WEB'), [['01', 'web', 'h1']])
   assert.deepEqual(placesOf(null, []), [])
+})
+
+test('fields of a property become a form and its value again, with what was touched and what it had alone', () => {
+  const fields: readonly PropertyField[] = [
+    { name: 'perSecond', type: 'integer', min: 1, max: 10, required: true, description: 'Frames a second.' },
+    { name: 'dropAll', type: 'boolean' },
+    { name: 'mode', type: 'choice', choices: ['drop', 'mark'], default: 'drop' },
+    { name: 'delay', type: 'quantity' },
+    { name: 'more', type: 'json' },
+  ]
+  const [first, second, third] = formFields(fields)
+  assert.deepEqual(first, { key: 'perSecond', label: 'Per second', kind: 'number', hint: 'Frames a second. · 1 to 10 · needed' })
+  assert.deepEqual([second?.kind, third?.choices], ['flag', ['drop', 'mark']])
+  const blank = typedFields(fields)
+  assert.deepEqual(blank, { perSecond: '', dropAll: '', mode: 'drop', delay: '', more: '' })
+  assert.deepEqual(fieldProblems(fields, blank), { perSecond: 'is needed' })
+  assert.deepEqual(Object.keys(fieldProblems(fields, { ...blank, perSecond: '11', more: '{' })), ['perSecond', 'more'])
+  assert.deepEqual(fieldsValue(fields, { ...blank, perSecond: '7' }), { perSecond: 7 })
+  const typed = { perSecond: '7', dropAll: 'true', mode: 'mark', delay: '20ms', more: '[1]' }
+  const value = { perSecond: 7, dropAll: true, mode: 'mark', delay: '20ms', more: [1] }
+  assert.deepEqual(fieldsValue(fields, typed), value)
+  assert.deepEqual(typedFields(fields, value), typed)
+  assert.deepEqual(fieldsValue(fields, { ...blank, perSecond: '7' }, { ...value, delay: 5 }), {
+    perSecond: 7,
+    dropAll: false,
+    mode: 'drop',
+  })
+  assert.equal(refusedField(fields, 'property rate-limit: delay: 5 is not a time'), 'delay')
+  assert.equal(refusedField(fields, 'property rate-limit: what: 5'), undefined)
 })
 
 test('steps of a trace are numbered where they happen', () => {

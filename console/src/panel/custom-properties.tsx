@@ -1,8 +1,10 @@
-// The properties of a port that extensions define. Their values are JSON, which the extension checks when they are saved.
-import { useId, useState } from 'preact/hooks'
-import type { PropertyStatus } from '../../../src/manage/host.ts'
+// The properties of a port that extensions define: as forms where a definition says what values consist of, else as JSON, which the
+// extension checks when they are saved.
+import { useEffect, useId, useState } from 'preact/hooks'
+import type { PropertyDefinitionStatus, PropertyStatus } from '../../../src/manage/host.ts'
 import { call } from '../state/api.ts'
 import { useStore } from '../state/store.ts'
+import { type DefinitionWithFields, FieldsForm } from './fields-form.tsx'
 import { jsonValue } from './property-values.ts'
 import { useChange } from './use-change.ts'
 
@@ -15,24 +17,87 @@ interface CustomPropertiesProps {
   readonly onSaved: () => void
 }
 
+const hasFields = (definition: PropertyDefinitionStatus | undefined): definition is DefinitionWithFields =>
+  definition !== undefined && definition.fields !== null
+
+/** Lists of values, and what an older version of the extension took, are edited as JSON. */
+const isSet = (value: unknown): boolean => typeof value === 'object' && value !== null && !Array.isArray(value)
+
 export function CustomProperties({ port, properties, onSaved }: CustomPropertiesProps) {
+  const [definitions, setDefinitions] = useState<readonly PropertyDefinitionStatus[]>([])
+  // Extensions come and go: with each change of them their definitions do.
+  const stack = useStore(({ view }) => view?.extensions.map(({ name, version }) => `${name} ${version}`).join() ?? '')
+  useEffect(() => {
+    // Without definitions all is edited as JSON.
+    call<PropertyDefinitionStatus[]>('GET', '/v1/property-definitions').then(
+      (all) => setDefinitions(all.filter(({ scope }) => scope === 'port')),
+      () => setDefinitions([]),
+    )
+  }, [stack])
   return (
     <section class="policy" aria-label="Properties of extensions">
       <h3>Properties of extensions {properties.length === 0 && <span class="badge">none</span>}</h3>
-      <p class="hint">What an extension is to do for this port. It checks the value itself.</p>
-      {properties.map((property) => (
-        <details key={`${property.instance} ${JSON.stringify(property.value)}`} class="other" open>
-          <summary>
-            {property.name === '' ? property.id : property.name} <small>version {property.version}</small>
-          </summary>
-          <PropertyForm port={port} property={property} onSaved={onSaved} />
-        </details>
-      ))}
+      <p class="hint">What an extension is to do for this port.</p>
+      {properties.map((property) => {
+        const definition = definitions.find(({ id }) => id === property.id)
+        return (
+          <details key={`${property.instance} ${JSON.stringify(property.value)}`} class="other" open>
+            <summary>
+              {property.name === '' ? property.id : property.name} <small>version {property.version}</small>
+            </summary>
+            {hasFields(definition) && isSet(property.value) ? (
+              <FieldsForm port={port} definition={definition} property={property} onSaved={onSaved} />
+            ) : (
+              <PropertyForm port={port} property={property} onSaved={onSaved} />
+            )}
+          </details>
+        )
+      })}
       <details key={properties.length}>
         <summary>Add a property</summary>
-        <PropertyForm port={port} property={null} onSaved={onSaved} />
+        <NewProperty port={port} definitions={definitions} onSaved={onSaved} />
       </details>
     </section>
+  )
+}
+
+interface NewPropertyProps {
+  readonly port: string
+  readonly definitions: readonly PropertyDefinitionStatus[]
+  readonly onSaved: () => void
+}
+
+function NewProperty({ port, definitions, onSaved }: NewPropertyProps) {
+  const [chosen, setChosen] = useState('')
+  const id = useId()
+  const known = definitions.filter(hasFields)
+  const definition = known.find((one) => one.name === chosen)
+  return (
+    <>
+      {known.length > 0 && (
+        <div class="field">
+          <label for={`${id}-which`}>Which</label>
+          <select
+            id={`${id}-which`}
+            name="definition"
+            value={chosen}
+            onChange={({ currentTarget }) => setChosen(currentTarget.value)}
+          >
+            <option value="">another, as JSON</option>
+            {known.map(({ name, extension }) => (
+              <option key={name} value={name}>
+                {name === extension ? name : `${name} (${extension})`}
+              </option>
+            ))}
+          </select>
+        </div>
+      )}
+      {definition === undefined ? (
+        <PropertyForm port={port} property={null} onSaved={onSaved} />
+      ) : (
+        <FieldsForm key={chosen} port={port} definition={definition} property={null} onSaved={onSaved} />
+      )}
+    </>
   )
 }
 
