@@ -2,6 +2,9 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { DataPathHarness, frame } from '../../test/support/data-path-harness.ts'
 import { IPV6, ipv4, ipv6, udp } from '../../test/support/guard-frames.ts'
+import { OptionReader } from '../ndis/module-options.ts'
+import { compileAcls } from './acl/acl-plan.ts'
+import { parseExtendedAcl } from './acl/extended-acl-options.ts'
 import { DATA_PATH_LIST_BYTES } from './data-path.ts'
 import { deliveryListBytes } from './delivery.ts'
 import { dryRun } from './dry-run.ts'
@@ -150,6 +153,25 @@ test('guards learn nothing of it, and no limit is used up by it', () => {
   assert.equal(harness.sink(2).frames.length, 1)
   const foreign = trace(harness, 1, ipv4({ source: '10.0.0.9' }, udp(1, 2, 3))).join()
   assert.ok(foreign.includes('source-guard'), foreign)
+})
+
+test('a later fragment meets what the first one met, and a first one that is traced leaves nothing', () => {
+  const harness = world()
+  const rules = [
+    { name: 'dns', action: 'allow', direction: 'outbound', protocol: 'udp', remotePort: 53, weight: 2 },
+    { name: 'rest', action: 'deny', direction: 'outbound', weight: 1 },
+  ]
+  harness.acls.set(1, compileAcls(1, { extendedAcl: parseExtendedAcl(new OptionReader({ rules })) }, 1))
+  const first = ipv4({ moreFragments: true }, udp(1000, 53, 1, 24))
+  const later = ipv4({ fragmentOffset: 32 }, Array<number>(32).fill(0))
+  const isRefused = (): boolean => trace(harness, 1, later).some((step) => step.includes('extended-acl'))
+  assert.equal(
+    trace(harness, 1, first).some((step) => step.includes('extended-acl')),
+    false,
+  )
+  assert.equal(isRefused(), true)
+  harness.send(1, first)
+  assert.equal(isRefused(), false)
 })
 
 test('a module that answers without end is followed for a while, and none of it is sent', () => {

@@ -39,6 +39,8 @@ export interface ExtendedList extends Ranks {
   /** The same for fragments other than the first. */
   readonly later4: Program
   readonly later6: Program
+  /** True if a rule names ports: later fragments meet what their first one met, where that is known. */
+  readonly ported: boolean
   /** Seconds after which a connection that an allowed packet opens is forgotten; 0: it opens none. */
   readonly idleSeconds: Uint32Array
 }
@@ -197,6 +199,7 @@ function extendedOf(
   const ipv4 = program(4, false)
   const ipv6 = program(6, false)
   return {
+    ported,
     ipv4,
     ipv6,
     later4: ported ? program(4, true) : ipv4,

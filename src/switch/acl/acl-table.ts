@@ -1,6 +1,7 @@
 // The ACLs of all ports as one processor has them. The control thread sends it plans; it takes them over between two bursts.
 import { ConnectionTable } from '../conntrack/connection-table.ts'
 import { type AclPlan, COUNTERS_OF_ROW, withPrograms } from './acl-plan.ts'
+import { FragmentVerdicts } from './fragment-verdicts.ts'
 import { type ProgramKernel, received } from './program.ts'
 
 /** Fields are ordinary ones: they are read per packet. */
@@ -15,17 +16,29 @@ export class AclTable {
   connections: ConnectionTable | undefined
   /** What bursts are looked up with; undefined: in TypeScript. */
   readonly kernel: ProgramKernel | undefined
-  private readonly dry: boolean
+  /** What first fragments met. */
+  readonly fragments: FragmentVerdicts
+  /** True if packets are judged and leave no trace. */
+  readonly dry: boolean
   /** Changes whenever a plan does. */
   generation = 0
 
-  /** `dry`: packets are judged, and connections stay as they are. */
-  constructor(ports: number, processor: number, { dry = false, kernel }: { dry?: boolean; kernel?: ProgramKernel } = {}) {
+  /** `dry`: packets are judged, and connections and `fragments`, which are another table's, stay as they are. */
+  constructor(
+    ports: number,
+    processor: number,
+    {
+      dry = false,
+      kernel,
+      fragments = new FragmentVerdicts(ports),
+    }: { dry?: boolean; kernel?: ProgramKernel; fragments?: FragmentVerdicts } = {},
+  ) {
     this.dry = dry
     this.kernel = kernel
     this.plans = new Array<AclPlan | undefined>(ports).fill(undefined)
     this.counters = new Array<Float64Array | undefined>(ports).fill(undefined)
     this.processor = processor
+    this.fragments = fragments
   }
 
   /** Takes over a plan that another thread sent. */
@@ -40,12 +53,14 @@ export class AclTable {
     this.counters[port] = plan === undefined ? undefined : new Float64Array(plan.counters)
     if (plan?.connections !== undefined)
       this.connections ??= new ConnectionTable(plan.connections.buffer, 0, plan.connections, this.dry)
+    if (!this.dry)
+      this.fragments.reset(port, plan?.inbound?.extended?.ported === true || plan?.outbound?.extended?.ported === true)
     this.generation++
   }
 
   /** The same plans with counters of their own: packets are judged as by this table, and leave no trace. */
   shadow(): AclTable {
-    const copy = new AclTable(this.plans.length, 0, { dry: true })
+    const copy = new AclTable(this.plans.length, 0, { dry: true, fragments: this.fragments })
     for (const [port, plan] of this.plans.entries())
       if (plan !== undefined) copy.set(port, { ...plan, counters: new SharedArrayBuffer(plan.rows * COUNTERS_OF_ROW * 8) })
     return copy

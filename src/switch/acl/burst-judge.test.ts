@@ -35,7 +35,7 @@ const frames = fc
     to: fc.integer({ min: 1, max: PORTS }),
     source: fc.nat(2),
     destination: fc.nat(2),
-    kind: fc.nat(8),
+    kind: fc.nat(10),
     port: fc.constantFrom(53, 80, 4000),
   })
   .map(({ from, to, source, destination, kind, port }): { from: number; bytes: Uint8Array } => {
@@ -51,6 +51,8 @@ const frames = fc
       () => ipv6(six, 17, datagram(port, port)),
       () => ipv6(six, 0, [...extension(6), ...segment]),
       () => ipv6(six, 44, [...fragment(17, 64), ...datagram(port, port)]),
+      () => ipv4({ ...four, protocol: 17, moreFragments: true }, datagram(port, port)),
+      () => ipv6(six, 44, [...fragment(17, 0, true), ...datagram(port, port)]),
       () => frame(to, from, 'no ip'),
       () => ether(ends, 0x0800, [0x60, 1, 2, 3]),
     ][kind]!()

@@ -9,11 +9,12 @@ import type { PacketPool } from '../../ndis/pool.ts'
 import type { PortTable } from '../port-table.ts'
 import { type AclDirection, type AclPlan, COUNTERS_OF_ROW, type ExtendedList, type Ranks } from './acl-plan.ts'
 import type { AclTable } from './acl-table.ts'
-import { fillFlowKey, fillMacKey, HIDDEN, LATER_FRAGMENT, NOT_IP, plainIsolation } from './flow-key.ts'
+import { FRAGMENT_FIRST, fillFlowKey, fillMacKey, HIDDEN, K_FLAGS, LATER_FRAGMENT, NOT_IP, plainIsolation } from './flow-key.ts'
+import { NO_VERDICT } from './fragment-verdicts.ts'
 import { LookUps } from './look-ups.ts'
 import type { Program } from './program.ts'
 
-const { BURST_MAX, PF_IPV4, PF_IPV6 } = layout
+const { BURST_MAX, PF_FRAGMENT, PF_IPV4, PF_IPV6 } = layout
 const { KIND_LATER: LATER, KIND_LEFT: LEFT, KIND_WIDE: WIDE, NO_RULE } = classifyLayout
 const { none: PASSES } = DropReason
 
@@ -51,6 +52,8 @@ export class BurstJudge {
   private count = 0
   // Kinds that keys have: a bit for each.
   private found = 0
+  // True if there may be fragments among them.
+  private hasFragments = false
 
   constructor(pool: PacketPool, ports: PortTable, table: AclTable) {
     this.pool = pool
@@ -87,6 +90,7 @@ export class BurstJudge {
     if (extended === undefined) return
     if ((this.found & (1 << UNREADABLE)) !== 0) this.refuseHidden(reasons.unreadable)
     this.lookUp(extended.ipv4, extended.ipv6, extended.later4, extended.later6)
+    if (extended.ported && this.hasFragments) this.followFragments(port, inbound)
     this.settle(port, plan, extended, reasons.byExtendedAcl)
   }
 
@@ -107,6 +111,7 @@ export class BurstJudge {
     const { lookUps, open, slots, kinds, pool, ports } = this
     lookUps.chosen.set(open)
     let found = lookUps.fillKeys(pool.base, this.count, port, plainIsolation(ports, port, inbound), inbound)
+    this.hasFragments = false
     if ((found & (1 << LEFT)) === 0) {
       this.found = found
       return
@@ -122,7 +127,9 @@ export class BurstJudge {
       const slot = slots[i]!
       const state = fillFlowKey(pool, ports, slot, port, inbound, lookUps.keys[i]!)
       if (state === NOT_IP) continue
-      const family = pool.flags[slot]! & (PF_IPV4 | PF_IPV6)
+      const flags = pool.flags[slot]!
+      if ((flags & PF_FRAGMENT) !== 0) this.hasFragments = true
+      const family = flags & (PF_IPV4 | PF_IPV6)
       if (family === 0) {
         this.refuse(i, reasons.unreadable, -1)
         continue
@@ -151,6 +158,24 @@ export class BurstJudge {
       else open[left++] = i
     }
     this.count = left
+  }
+
+  // Later fragments meet what their first one met, also if that came just before.
+  private followFragments(port: number, inbound: boolean): void {
+    const { lookUps, open, slots, kinds, pool, table } = this
+    const { ranks, keys } = lookUps
+    for (let n = 0; n < this.count; n++) {
+      const i = open[n]!
+      const slot = slots[i]!
+      if ((pool.flags[slot]! & PF_FRAGMENT) === 0) continue
+      const key = keys[i]!
+      if ((kinds[i]! & LATER) !== 0) {
+        const rank = table.fragments.rankOf(port, key, inbound, pool, slot)
+        if (rank !== NO_VERDICT) ranks[i] = rank
+      } else if (!table.dry && key[K_FLAGS]! >>> 8 === FRAGMENT_FIRST) {
+        table.fragments.note(port, key, inbound, pool, slot, ranks[i]!)
+      }
+    }
   }
 
   // Each kind in its program: mostly there is one only.

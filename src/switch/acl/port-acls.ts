@@ -15,7 +15,18 @@ import type { PortTable } from '../port-table.ts'
 import { type AclDirection, type AclPlan, COUNTERS_OF_ROW, type ExtendedList, type Ranks } from './acl-plan.ts'
 import type { AclTable } from './acl-table.ts'
 import { BurstJudge, programOf } from './burst-judge.ts'
-import { FLOW_KEY_WORDS, fillFlowKey, fillMacKey, HIDDEN, isWideKey, LATER_FRAGMENT, NOT_IP } from './flow-key.ts'
+import {
+  FLOW_KEY_WORDS,
+  FRAGMENT_FIRST,
+  fillFlowKey,
+  fillMacKey,
+  HIDDEN,
+  isWideKey,
+  K_FLAGS,
+  LATER_FRAGMENT,
+  NOT_IP,
+} from './flow-key.ts'
+import { NO_VERDICT } from './fragment-verdicts.ts'
 import type { Program } from './program.ts'
 
 const { BURST_MAX, DE_EXCLUDED, DE_PORT, PF_DROPPED, PF_IPV4, PF_IPV6 } = layout
@@ -70,8 +81,17 @@ export class PortAcls {
   /** A burst begins. Notes anew what ports have, if one changed: true if `inbound` or `outbound` did. */
   refresh(): boolean {
     const { table } = this
-    if (table.connections !== undefined) table.connections.begin(this.nowMs())
-    if (table.generation === this.generation) return false
+    const changed = table.generation !== this.generation && this.takePlans()
+    if (this.inbound || this.outbound) {
+      const nowMs = this.nowMs()
+      table.connections?.begin(nowMs)
+      table.fragments.begin(nowMs)
+    }
+    return changed
+  }
+
+  private takePlans(): boolean {
+    const { table } = this
     this.generation = table.generation
     const { inbound, outbound } = this
     this.inbound = table.plans.some((plan) => plan?.inbound !== undefined)
@@ -208,7 +228,7 @@ export class PortAcls {
       const list = byIp[n]!
       if (!this.passes(slot, plan, list, isIpv4 ? list.ipv4 : list.ipv6, this.key)) return this.reasons.byAcl
     }
-    return extended === undefined ? PASSES : this.byRules(slot, plan, extended, state, inbound)
+    return extended === undefined ? PASSES : this.byRules(slot, port, plan, extended, state, inbound)
   }
 
   // False if the entry with the longest prefix denies.
@@ -223,11 +243,11 @@ export class PortAcls {
     return false
   }
 
-  private byRules(slot: number, plan: AclPlan, list: ExtendedList, state: number, inbound: boolean): number {
+  private byRules(slot: number, port: number, plan: AclPlan, list: ExtendedList, state: number, inbound: boolean): number {
     if (state === HIDDEN) return this.hidden()
-    const { key } = this
+    const { key, table } = this
     const isLater = state === LATER_FRAGMENT
-    const connections = plan.stateful ? this.table.connections : undefined
+    const connections = plan.stateful ? table.connections : undefined
     if (connections !== undefined) {
       const found = connections.find(key, inbound, this.pool, slot)
       if (found !== UNTRACKED) {
@@ -235,14 +255,19 @@ export class PortAcls {
         return found
       }
     }
-    const rank = first(programOf(list, isWideKey(key), isLater).words, key)
+    let rank = isLater && list.ported ? table.fragments.rankOf(port, key, inbound, this.pool, slot) : NO_VERDICT
+    if (rank === NO_VERDICT) rank = first(programOf(list, isWideKey(key), isLater).words, key)
     const reason = this.byRank(slot, plan, list, rank)
-    if (reason !== PASSES || rank === NO_RULE || connections === undefined) return reason
-    const idle = list.idleSeconds[rank]!
-    if (idle === 0) return PASSES
-    const opened = connections.open(key, inbound, this.pool, slot, idle)
-    this.by = opened === PASSES ? '' : plan.names[list.rows[rank]!]!
-    return opened
+    const idle = reason !== PASSES || rank === NO_RULE || connections === undefined ? 0 : list.idleSeconds[rank]!
+    if (idle !== 0) {
+      // Fragments of what is followed are known to the table of connections.
+      const opened = connections!.open(key, inbound, this.pool, slot, idle)
+      this.by = opened === PASSES ? '' : plan.names[list.rows[rank]!]!
+      return opened
+    }
+    if (list.ported && !table.dry && key[K_FLAGS]! >>> 8 === FRAGMENT_FIRST)
+      table.fragments.note(port, key, inbound, this.pool, slot, rank)
+    return reason
   }
 
   private byRank(slot: number, plan: AclPlan, list: ExtendedList, rank: number): number {
