@@ -3,7 +3,7 @@
 //
 // The rule it must not break: a turn begins with the same packets each time, and what was held leaves within the time that is measured.
 import { readKernels } from '../src/engine/kernels-file.ts'
-import { PACKET_HEADER_STRIDE } from '../src/extension.ts'
+import { type Batch, PACKET_HEADER_STRIDE, type SwitchHandle } from '../src/extension.ts'
 import flowExport from '../src/extensions/flow-export/index.ts'
 import impairment from '../src/extensions/impairment/index.ts'
 import { BURST_MAX } from '../src/kernels/layout.ts'
@@ -24,12 +24,58 @@ export interface TurnCase {
 
 const port = '02:00:00:00:00:01'
 const destinationMac = '02:00:00:00:00:02'
+const made = udpFrame(
+  { sourceMac: '02:00:00:00:00:03', destinationMac, source: '10.254.0.1', destination: '10.253.0.1' },
+  1,
+  2,
+  new Uint8Array(22),
+)
 const collectors = '192.0.2.1'
 const many = { flows: 1 << 18, collectors, idleTimeout: 3600, activeTimeout: 3600 }
 
 const delayed = (direction: string, delay: number): HostedExtension => ({
   definition: impairment,
   options: { rules: [{ direction, delay, ports: direction === 'egress' ? 'right' : 'left' }] },
+})
+
+// Extensions that do one thing to each packet, as an author would write them.
+const each = (attach: (sw: SwitchHandle) => (batch: Batch) => void): HostedExtension => ({
+  definition: {
+    id: '00000000-0000-0000-0000-00000000000a',
+    name: 'each',
+    version: '1.0.0',
+    class: 'filtering',
+    attach: (sw: SwitchHandle) => ({ ingress: attach(sw) }),
+  },
+})
+const holdsEach = each((sw) => {
+  const held = new Float64Array(BURST_MAX)
+  let count = 0
+  sw.every(BURST_MS, () => {
+    for (let i = 0; i < count; i++) sw.forward(held[i]!)
+    count = 0
+  })
+  return (batch) => {
+    for (let i = 0; i < batch.length; i++) held[count++] = batch.hold(i)
+  }
+})
+const holdsAll = each((sw) => {
+  const held = new Float64Array(BURST_MAX)
+  const positions = Uint16Array.from({ length: BURST_MAX }, (_, i) => i)
+  let count = 0
+  sw.every(BURST_MS, () => {
+    sw.forwardAll(held, count)
+    count = 0
+  })
+  return (batch) => {
+    count = batch.holdAll(positions, batch.length, held)
+  }
+})
+const clonesEach = each((sw) => (batch) => {
+  for (let i = 0; i < batch.length; i++) sw.send(batch.clone(i))
+})
+const originatesEach = each((sw) => (batch) => {
+  for (let i = 0; i < batch.length; i++) sw.send(sw.originate(made))
 })
 
 /** What is measured: extensions, bytes of a frame, and how many flows there are. */
@@ -42,6 +88,10 @@ const cases: Readonly<Record<string, readonly [readonly HostedExtension[], numbe
   'impairment, no delay': [[delayed('egress', 0)], 64, 1],
   'impairment, 1 ms on egress': [[delayed('egress', 1)], 64, 1],
   'impairment, 1 ms on ingress': [[delayed('ingress', 1)], 64, 1],
+  'all held together, on ingress': [[holdsAll], 64, 1],
+  'each held alone, on ingress': [[holdsEach], 64, 1],
+  'each cloned, and sent twice': [[clonesEach], 64, 1],
+  'another originated for each': [[originatesEach], 64, 1],
   'no extension, 1500 B': [[], 1500, 1],
   'impairment, 1 ms, 1500 B': [[delayed('egress', 1)], 1500, 1],
 }
