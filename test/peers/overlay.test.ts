@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { spawn, spawnSync } from 'node:child_process'
 import { join } from 'node:path'
-import { type TestContext, test } from 'node:test'
+import { describe, type TestContext, test } from 'node:test'
 import {
   addresses,
   GUEST_MAC,
@@ -72,17 +72,6 @@ async function talkAndTransfer(world: OverlayWorld): Promise<void> {
   assert.ok(await transfers(world, { from: outside, to: guest, address: v6, bytes: TRANSFER_BYTES }), 'to the guest')
 }
 
-for (const kind of ['vxlan', 'geneve'] as const)
-  for (const family of [4, 6] as const)
-    test(`guests talk with the kernel's ${kind} device over IPv${family}: ping, and TCP with large segments both ways`, {
-      skip: whyNoDevice(kind),
-      timeout: TIMEOUT_MS,
-    }, async (t) => {
-      const world = await overlayWorld(t, family, flooding(kind, family))
-      kernelEnd(world, family, kind, 1500)
-      await talkAndTransfer(world)
-    })
-
 async function withOvs(t: TestContext, kind: OverlayInput['kind']): Promise<void> {
   const world = await overlayWorld(t, 4, flooding(kind, 4), { completed: true })
   const { own, peer, length } = providers[4]
@@ -99,111 +88,125 @@ async function withOvs(t: TestContext, kind: OverlayInput['kind']): Promise<void
   await talkAndTransfer(world)
 }
 
-for (const kind of ['vxlan', 'geneve', 'nvgre'] as const)
-  test(
-    `guests talk with Open vSwitch's ${kind === 'nvgre' ? 'GRE' : kind} tunnel as ${kind}: ping, and TCP both ways`,
-    {
-      skip: skip || (whyNoOvs() ?? false),
-      timeout: TIMEOUT_MS,
-    },
-    (t) => withOvs(t, kind),
-  )
+// Each has a switch, namespaces and a cable of its own: most of their time they wait.
+describe('tunnels with others', { concurrency: 3 }, () => {
+  for (const kind of ['vxlan', 'geneve'] as const)
+    for (const family of [4, 6] as const)
+      test(`guests talk with the kernel's ${kind} device over IPv${family}: ping, and TCP with large segments both ways`, {
+        skip: whyNoDevice(kind),
+        timeout: TIMEOUT_MS,
+      }, async (t) => {
+        const world = await overlayWorld(t, family, flooding(kind, family))
+        kernelEnd(world, family, kind, 1500)
+        await talkAndTransfer(world)
+      })
 
-test('checksums of what the switch sends through a tunnel are right, as tshark sees it', {
-  skip: whyNoTshark() || whyNoDevice('vxlan'),
-  timeout: TIMEOUT_MS,
-}, async (t) => {
-  const world = await overlayWorld(t, 4, flooding('vxlan', 4), { completed: true })
-  kernelEnd(world, 4, 'vxlan', 1500)
-  const { guest, outside, cable, directory } = world
-  await reaches(guest, peerAddresses[0])
-  const file = join(directory, 'seen.pcapng')
-  const capture = spawn('ip', ['netns', 'exec', outside.name, 'tshark', '-q', '-i', cable, '-f', 'udp port 4789', '-w', file])
-  const ended = new Promise((resolve) => capture.once('exit', resolve))
-  let said = ''
-  capture.stderr.on('data', (data) => {
-    said += String(data)
-  })
-  try {
-    await until('a capture', () => said.includes('Capturing on'))
-    await transfers(world, { from: guest, to: outside, address: peerAddresses[0], bytes: TRANSFER_BYTES / 2 })
-    await transfers(world, { from: guest, to: outside, address: peerAddresses[1], bytes: TRANSFER_BYTES / 2 })
-  } finally {
-    capture.kill('SIGINT')
-    await ended
-  }
-  const checks = ['ip', 'udp', 'tcp'].flatMap((protocol) => ['-o', `${protocol}.check_checksum:TRUE`])
-  const count = (filter: string): number => {
-    const done = spawnSync('tshark', ['-r', file, ...checks, '-Y', `ip.src == ${providers[4].own} && (${filter})`], {
-      encoding: 'utf8',
+  for (const kind of ['vxlan', 'geneve', 'nvgre'] as const)
+    test(
+      `guests talk with Open vSwitch's ${kind === 'nvgre' ? 'GRE' : kind} tunnel as ${kind}: ping, and TCP both ways`,
+      {
+        skip: skip || (whyNoOvs() ?? false),
+        timeout: TIMEOUT_MS,
+      },
+      (t) => withOvs(t, kind),
+    )
+
+  test('checksums of what the switch sends through a tunnel are right, as tshark sees it', {
+    skip: whyNoTshark() || whyNoDevice('vxlan'),
+    timeout: TIMEOUT_MS,
+  }, async (t) => {
+    const world = await overlayWorld(t, 4, flooding('vxlan', 4), { completed: true })
+    kernelEnd(world, 4, 'vxlan', 1500)
+    const { guest, outside, cable, directory } = world
+    await reaches(guest, peerAddresses[0])
+    const file = join(directory, 'seen.pcapng')
+    const capture = spawn('ip', ['netns', 'exec', outside.name, 'tshark', '-q', '-i', cable, '-f', 'udp port 4789', '-w', file])
+    const ended = new Promise((resolve) => capture.once('exit', resolve))
+    let said = ''
+    capture.stderr.on('data', (data) => {
+      said += String(data)
     })
-    assert.equal(done.status, 0, done.stderr)
-    return done.stdout.split('\n').filter((line) => line !== '').length
-  }
-  assert.ok(count('tcp.len > 0') > 100, 'segments were seen')
-  assert.equal(count('ip.checksum.status == "Bad" || udp.checksum.status == "Bad" || tcp.checksum.status == "Bad"'), 0)
-  assert.equal(count('tcp.len > 1460'), 0, 'large segments were cut before the tunnel')
-})
-
-test('a guest is told by ICMP what fits into the tunnel, and its TCP goes on with that', {
-  skip: whyNoDevice('vxlan'),
-  timeout: TIMEOUT_MS,
-}, async (t) => {
-  const world = await overlayWorld(t, 4, { ...flooding('vxlan', 4), clampMss: false }, { underlayMtu: 1500 })
-  kernelEnd(world, 4, 'vxlan', 1500) // it offers segments that do not fit
-  const { guest, outside } = world
-  for (const address of peerAddresses) {
-    await reaches(guest, address)
-    assert.ok(await transfers(world, { from: guest, to: outside, address, bytes: TRANSFER_BYTES / 4 }))
-    assert.match(within(guest, 'ip', 'route', 'get', address).output, /mtu 1450\b/)
-  }
-})
-
-test('with MSS clamping, no segment is too long and nobody has to be told', {
-  skip: whyNoDevice('vxlan'),
-  timeout: TIMEOUT_MS,
-}, async (t) => {
-  const world = await overlayWorld(t, 4, flooding('vxlan', 4), { underlayMtu: 1500 })
-  kernelEnd(world, 4, 'vxlan', 1500)
-  const { guest, outside } = world
-  for (const address of peerAddresses) {
-    await reaches(guest, address)
-    assert.ok(await transfers(world, { from: guest, to: outside, address, bytes: TRANSFER_BYTES / 4 }))
-    assert.doesNotMatch(within(guest, 'ip', 'route', 'get', address).output, /mtu/)
-  }
-})
-
-test('with a record, ARP and neighbour discovery are answered by the switch: the other host is never asked', {
-  skip: whyNoDevice('vxlan'),
-  timeout: TIMEOUT_MS,
-}, async (t) => {
-  const record = { vsid: SUBNET, mac: PEER_MAC, addresses: [...peerAddresses], provider: providers[4].peer }
-  const world = await overlayWorld(t, 4, { kind: 'vxlan', subnets: [{ vsid: SUBNET }], records: [record] })
-  kernelEnd(world, 4, 'vxlan', 1500)
-  const { guest, outside } = world
-  outside.ip('link', 'set', 'tun0', 'arp', 'off') // neither asks nor answers
-  for (const address of guestAddresses) outside.ip('neigh', 'replace', address, 'lladdr', GUEST_MAC, 'dev', 'tun0')
-  for (const address of peerAddresses) await reaches(guest, address)
-})
-
-test('records come and go while the switch runs, and are counted by the host that they lead to', {
-  skip: whyNoDevice('vxlan'),
-  timeout: TIMEOUT_MS,
-}, async (t) => {
-  const world = await overlayWorld(t, 4, { kind: 'vxlan', subnets: [{ vsid: SUBNET }], unknownUnicast: 'drop' })
-  kernelEnd(world, 4, 'vxlan', 1500)
-  const { vmswitch, guest } = world
-  const tunnel = async () => (await vmswitch.overlay())?.tunnels.find(({ provider }) => provider === providers[4].peer)
-  const record = { vsid: SUBNET, mac: PEER_MAC, addresses: [...peerAddresses], provider: providers[4].peer }
-  await vmswitch.setOverlayRecord(record)
-  await reaches(guest, peerAddresses[0])
-  await until('counters', async () => {
-    const counters = (await tunnel())?.counters
-    return counters !== undefined && counters.sentFrames > 0 && counters.receivedFrames > 0
+    try {
+      await until('a capture', () => said.includes('Capturing on'))
+      await transfers(world, { from: guest, to: outside, address: peerAddresses[0], bytes: TRANSFER_BYTES / 2 })
+      await transfers(world, { from: guest, to: outside, address: peerAddresses[1], bytes: TRANSFER_BYTES / 2 })
+    } finally {
+      capture.kill('SIGINT')
+      await ended
+    }
+    const checks = ['ip', 'udp', 'tcp'].flatMap((protocol) => ['-o', `${protocol}.check_checksum:TRUE`])
+    const count = (filter: string): number => {
+      const done = spawnSync('tshark', ['-r', file, ...checks, '-Y', `ip.src == ${providers[4].own} && (${filter})`], {
+        encoding: 'utf8',
+      })
+      assert.equal(done.status, 0, done.stderr)
+      return done.stdout.split('\n').filter((line) => line !== '').length
+    }
+    assert.ok(count('tcp.len > 0') > 100, 'segments were seen')
+    assert.equal(count('ip.checksum.status == "Bad" || udp.checksum.status == "Bad" || tcp.checksum.status == "Bad"'), 0)
+    assert.equal(count('tcp.len > 1460'), 0, 'large segments were cut before the tunnel')
   })
-  await vmswitch.removeOverlayRecord({ vsid: SUBNET, mac: PEER_MAC })
-  assert.deepEqual(await vmswitch.overlayRecords({}), [])
-  assert.notEqual(within(guest, '/bin/busybox', 'ping', '-c', '1', '-W', '1', peerAddresses[0]).status, 0)
-  await assert.rejects(vmswitch.removeOverlayRecord({ vsid: SUBNET, mac: PEER_MAC }), { code: 'no-such-record' })
-  await assert.rejects(vmswitch.setOverlayRecord({ ...record, vsid: 7 }), { code: 'no-such-subnet' })
+
+  test('a guest is told by ICMP what fits into the tunnel, and its TCP goes on with that', {
+    skip: whyNoDevice('vxlan'),
+    timeout: TIMEOUT_MS,
+  }, async (t) => {
+    const world = await overlayWorld(t, 4, { ...flooding('vxlan', 4), clampMss: false }, { underlayMtu: 1500 })
+    kernelEnd(world, 4, 'vxlan', 1500) // it offers segments that do not fit
+    const { guest, outside } = world
+    for (const address of peerAddresses) {
+      await reaches(guest, address)
+      assert.ok(await transfers(world, { from: guest, to: outside, address, bytes: TRANSFER_BYTES / 4 }))
+      assert.match((await within(guest, 'ip', 'route', 'get', address)).output, /mtu 1450\b/)
+    }
+  })
+
+  test('with MSS clamping, no segment is too long and nobody has to be told', {
+    skip: whyNoDevice('vxlan'),
+    timeout: TIMEOUT_MS,
+  }, async (t) => {
+    const world = await overlayWorld(t, 4, flooding('vxlan', 4), { underlayMtu: 1500 })
+    kernelEnd(world, 4, 'vxlan', 1500)
+    const { guest, outside } = world
+    for (const address of peerAddresses) {
+      await reaches(guest, address)
+      assert.ok(await transfers(world, { from: guest, to: outside, address, bytes: TRANSFER_BYTES / 4 }))
+      assert.doesNotMatch((await within(guest, 'ip', 'route', 'get', address)).output, /mtu/)
+    }
+  })
+
+  test('with a record, ARP and neighbour discovery are answered by the switch: the other host is never asked', {
+    skip: whyNoDevice('vxlan'),
+    timeout: TIMEOUT_MS,
+  }, async (t) => {
+    const record = { vsid: SUBNET, mac: PEER_MAC, addresses: [...peerAddresses], provider: providers[4].peer }
+    const world = await overlayWorld(t, 4, { kind: 'vxlan', subnets: [{ vsid: SUBNET }], records: [record] })
+    kernelEnd(world, 4, 'vxlan', 1500)
+    const { guest, outside } = world
+    outside.ip('link', 'set', 'tun0', 'arp', 'off') // neither asks nor answers
+    for (const address of guestAddresses) outside.ip('neigh', 'replace', address, 'lladdr', GUEST_MAC, 'dev', 'tun0')
+    for (const address of peerAddresses) await reaches(guest, address)
+  })
+
+  test('records come and go while the switch runs, and are counted by the host that they lead to', {
+    skip: whyNoDevice('vxlan'),
+    timeout: TIMEOUT_MS,
+  }, async (t) => {
+    const world = await overlayWorld(t, 4, { kind: 'vxlan', subnets: [{ vsid: SUBNET }], unknownUnicast: 'drop' })
+    kernelEnd(world, 4, 'vxlan', 1500)
+    const { vmswitch, guest } = world
+    const tunnel = async () => (await vmswitch.overlay())?.tunnels.find(({ provider }) => provider === providers[4].peer)
+    const record = { vsid: SUBNET, mac: PEER_MAC, addresses: [...peerAddresses], provider: providers[4].peer }
+    await vmswitch.setOverlayRecord(record)
+    await reaches(guest, peerAddresses[0])
+    await until('counters', async () => {
+      const counters = (await tunnel())?.counters
+      return counters !== undefined && counters.sentFrames > 0 && counters.receivedFrames > 0
+    })
+    await vmswitch.removeOverlayRecord({ vsid: SUBNET, mac: PEER_MAC })
+    assert.deepEqual(await vmswitch.overlayRecords({}), [])
+    assert.notEqual((await within(guest, '/bin/busybox', 'ping', '-c', '1', '-W', '1', peerAddresses[0])).status, 0)
+    await assert.rejects(vmswitch.removeOverlayRecord({ vsid: SUBNET, mac: PEER_MAC }), { code: 'no-such-record' })
+    await assert.rejects(vmswitch.setOverlayRecord({ ...record, vsid: 7 }), { code: 'no-such-subnet' })
+  })
 })

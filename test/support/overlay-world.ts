@@ -1,6 +1,6 @@
 // A switch with an overlay between a guest and another host: the guest is a network namespace behind a TAP, the other host one behind a
 // cable. Both sides of the tunnel are real kernels; what is between them is the switch.
-import { spawn, spawnSync } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -105,17 +105,20 @@ export async function until(what: string, done: () => boolean | Promise<boolean>
   throw new Error(`${what}: did not come about`)
 }
 
-/** Runs a program in a namespace. */
-export function within(space: Namespace, ...command: readonly string[]): { status: number | null; output: string } {
-  const done = spawnSync('ip', ['netns', 'exec', space.name, ...command], { encoding: 'utf8' })
-  return { status: done.status, output: `${done.stdout}${done.stderr}` }
+/** Runs a program in a namespace, while other tests go on. */
+export function within(space: Namespace, ...command: readonly string[]): Promise<{ status: number; output: string }> {
+  return new Promise((resolve) => {
+    execFile('ip', ['netns', 'exec', space.name, ...command], (error, stdout, stderr) =>
+      resolve({ status: error === null ? 0 : Number(error.code ?? 1), output: `${stdout}${stderr}` }),
+    )
+  })
 }
 
 /** Asks until an answer comes, as neighbours may have to be found first. */
 export const reaches = (space: Namespace, address: string, bytes = 56): Promise<void> =>
-  until(`an answer of ${address} to ${bytes} bytes`, () => {
+  until(`an answer of ${address} to ${bytes} bytes`, async () => {
     const family = address.includes(':') ? ['-6'] : []
-    return within(space, BUSYBOX, 'ping', ...family, '-c', '1', '-W', '1', '-s', String(bytes), address).status === 0
+    return (await within(space, BUSYBOX, 'ping', ...family, '-c', '1', '-W', '1', '-s', String(bytes), address)).status === 0
   })
 
 /** Sends `bytes` over TCP from one namespace to `address` of another; true if they came as they were. */
@@ -131,7 +134,7 @@ export async function transfers(
   const listener = spawn('ip', [...['netns', 'exec', to.name, 'sh', '-c'], `exec ${BUSYBOX} nc -l -p ${port} > ${received}`])
   const ended = new Promise((resolve) => listener.once('exit', resolve))
   try {
-    await until('a listener', () => within(to, 'ss', '-tln').output.includes(`:${port} `))
+    await until('a listener', async () => (await within(to, 'ss', '-tln')).output.includes(`:${port} `))
     const script = `exec timeout 60 ${BUSYBOX} nc ${address} ${port} < ${sent}`
     const sender = spawn('ip', ['netns', 'exec', from.name, 'sh', '-c', script])
     await new Promise((resolve) => sender.once('exit', resolve))
