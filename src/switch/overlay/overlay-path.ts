@@ -76,7 +76,7 @@ export class OverlayPath {
       if (gone) this.customers.remove(vsid, address, mac, kind as KnownAs)
       else this.customers.set(vsid, address, mac, kind as KnownAs)
     if (routing !== undefined) this.tables.routing.change(routing)
-    this.shortCut?.change(peers)
+    this.shortCut?.change({ peers, subnets })
   }
 
   /** Before a burst. */

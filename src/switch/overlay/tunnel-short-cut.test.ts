@@ -67,7 +67,8 @@ interface Scene {
   readonly plan: Partial<OverlayPlan>
   readonly flags: readonly number[]
   readonly records: boolean
-  readonly watched: boolean
+  /** An extension that sees the packets, if there is one. */
+  readonly watched: 'filtering' | 'forwarding' | undefined
   /** The last port is in no virtual subnet. */
   readonly outside: boolean
   readonly bursts: readonly { readonly port: number; readonly frames: readonly Recipe[] }[]
@@ -138,7 +139,7 @@ const scenes: fc.Arbitrary<Scene> = fc.record({
     maxLength: PORTS,
   }),
   records: fc.boolean(),
-  watched: fc.boolean(),
+  watched: fc.constantFrom(undefined, 'filtering' as const, 'forwarding' as const),
   outside: fc.boolean(),
   bursts: fc.array(
     fc.record({
@@ -278,10 +279,18 @@ function play(scene: Scene, shortCut: boolean): unknown {
   const { harness, path, customers, heard } = setUp(scene, shortCut)
   const { pool } = harness
   const seen: unknown[] = []
-  if (scene.watched)
+  if (scene.watched !== undefined)
     harness.install([
-      { class: 'filtering' },
+      { class: scene.watched },
       () => ({
+        ingress(batch) {
+          if (scene.watched === 'filtering') return
+          for (let i = 0; i < batch.length; i++) {
+            seen.push(batch.isNativeForwardingRequired(i))
+            if (!batch.isNativeForwardingRequired(i))
+              for (const port of [UPLINK, 4, 1].slice(i % 3)) batch.addDestination(i, port)
+          }
+        },
         egress(batch) {
           for (let i = 0; i < batch.length; i++) {
             const slot = batch.slots[i]!
@@ -327,7 +336,7 @@ test('every packet has the same fate in tunnels with and without the wasm short 
     fc.property(scenes, (scene) => {
       assert.deepEqual(play(scene, true), play(scene, false))
     }),
-    { numRuns: Number(process.env.TUNNEL_RUNS ?? 120) },
+    { numRuns: Number(process.env.TUNNEL_RUNS ?? 250) },
   )
 })
 

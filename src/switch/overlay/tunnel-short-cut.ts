@@ -48,6 +48,7 @@ export class TunnelShortCut {
   private readonly subnets: Uint32Array
   private readonly subnetOf: Uint16Array
   private followed = -1
+  private knowsSubnets = false
 
   /** `buffer`: linear memory, in which the plan names tunnelTableBytes(ports), zeroed. */
   constructor(tables: OverlayTables, buffer: ArrayBufferLike, { kernels, owner }: TunnelShortCutOptions) {
@@ -100,8 +101,9 @@ export class TunnelShortCut {
   // ---- what the kernels read ---------------------------------------------------------------------------------------------------
 
   /** Follows a change that the tables have taken over. */
-  change(changes: OverlayChange['peers']): void {
-    for (const { peer, address } of changes) {
+  change({ peers, subnets }: Pick<OverlayChange, 'peers' | 'subnets'>): void {
+    if (subnets.length > 0) this.knowsSubnets = false
+    for (const { peer, address } of peers) {
       const at = peer * TP_BYTES
       const words = at >> 2
       this.peers.fill(0, at, at + TP_BYTES)
@@ -116,7 +118,7 @@ export class TunnelShortCut {
       this.peers32[words + (tunnel.TP_IPV4 >> 2)] = isIpv4 ? 1 : 0
       this.peers32[words + (tunnel.TP_SUM >> 2)] = isIpv4 ? sumBytes(bytes, ETHERNET, ETHERNET + IPV4) : 0
     }
-    if (changes.length > 0) this.chain()
+    if (peers.length > 0) this.chain()
   }
 
   private chain(): void {
@@ -141,6 +143,8 @@ export class TunnelShortCut {
     if (subnets.version === this.followed) return
     this.followed = subnets.version
     this.subnetOf.set(subnets.ofPort)
+    if (this.knowsSubnets) return
+    this.knowsSubnets = true
     const table = this.subnets
     table.fill(0)
     for (const [vsid, subnet] of subnets.known()) {
