@@ -108,6 +108,8 @@ export class PacketPool {
   arenaUsed = 0
   nextPacketId = 1
   private readonly heldArena: HeldArena
+  // Blocks on their way to a packet.
+  private readonly places = new Uint32Array(SEGMENTS_MAX)
   // Burst slots whose payload was copied into blocks of the store in this turn.
   private readonly safeSlots = new Uint16Array(BURST_SLOTS)
   private safeCount = 0
@@ -174,7 +176,7 @@ export class PacketPool {
     return this.#free.count
   }
 
-  /** Store blocks not in use. */
+  /** Store blocks not in use, besides halves. */
   get freeBlocks(): number {
     return this.store.count
   }
@@ -186,7 +188,7 @@ export class PacketPool {
   take(length: number, headerLength: number): number {
     const payload = length - headerLength
     const blocks = blocksOf(payload)
-    if (this.#free.count === 0 || blocks > this.store.count || blocks > SEGMENTS_MAX) return -1
+    if (this.#free.count === 0 || !this.store.hasRoom(payload) || blocks > SEGMENTS_MAX) return -1
     const slot = this.#free.take()
     this.length[slot] = length
     this.headerLength[slot] = headerLength
@@ -213,17 +215,22 @@ export class PacketPool {
     return slot
   }
 
-  // Payload segments of `slot` = `blocks` free blocks for `payload` bytes.
+  // Payload segments of `slot` = free blocks for `payload` bytes.
   private fillBlocks(slot: number, payload: number, blocks: number): void {
+    const { places, store } = this
+    for (let i = 0; i < blocks; i++) places[i] = store.take(Math.min(payload - i * STORE_BLOCK, STORE_BLOCK))
+    this.setSegments(slot, payload, blocks)
+  }
+
+  // The same, the first `blocks` of `places`.
+  private setSegments(slot: number, payload: number, blocks: number): void {
+    const { places, segment } = this
     const first = (slot * SEGMENT_PLACES) << 1
-    let rest = payload
     for (let i = 0, at = first; i < blocks; i++, at += 2) {
-      const length = Math.min(rest, STORE_BLOCK)
-      this.segment[at] = this.store.take(length)
-      this.segment[at + 1] = length
-      rest -= length
+      segment[at] = places[i]!
+      segment[at + 1] = Math.min(payload - i * STORE_BLOCK, STORE_BLOCK)
     }
-    if (blocks > 0) this.address[slot] = this.segment[first]!
+    if (blocks > 0) this.address[slot] = places[0]!
     this.segments[slot] = blocks
   }
 
@@ -298,15 +305,20 @@ export class PacketPool {
     const header = this.headerLength[slot]!
     const payload = this.length[slot]! - header
     const blocks = blocksOf(payload)
-    if (blocks > this.store.count || blocks > SEGMENTS_MAX) return false
-    // Copied before the slot's own segments are overwritten: blocks are taken from the top of the list.
+    if (!this.store.hasRoom(payload) || blocks > SEGMENTS_MAX) return false
+    // Copied before the slot's own segments are overwritten.
+    const { places } = this
     let from = header
     for (let i = 0; i < blocks; i++) {
       const length = Math.min(this.length[slot]! - from, STORE_BLOCK)
-      if (this.kernels.copyFrame(this.base, slot, from, length, this.store.peek(i, length)) !== length) return false
+      places[i] = this.store.take(length)
+      if (this.kernels.copyFrame(this.base, slot, from, length, places[i]!) !== length) {
+        for (let k = 0; k <= i; k++) this.store.give(places[k]!)
+        return false
+      }
       from += length
     }
-    this.fillBlocks(slot, payload, blocks)
+    this.setSegments(slot, payload, blocks)
     this.flags[slot] = (this.flags[slot]! & ~PF_FOREIGN) | PF_OWNED | PF_SAFE
     if (slot < HELD_FIRST && blocks > 0) this.safeSlots[this.safeCount++] = slot
     return true
@@ -350,7 +362,7 @@ export class PacketPool {
     for (let i = 0; i < count; i++) {
       const payload = length[originals[i]!]! - headerLength[originals[i]!]!
       const blocks = blocksOf(payload)
-      if (this.#free.count === 0 || blocks > this.store.count || blocks > SEGMENT_PLACES) {
+      if (this.#free.count === 0 || !this.store.hasRoom(payload) || blocks > SEGMENT_PLACES) {
         copies[i] = 0
         continue
       }

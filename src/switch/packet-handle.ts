@@ -316,7 +316,7 @@ export function fill(pool: PacketPool, slot: number, offset: number, bytes: Uint
   const end = offset + bytes.length
   if (offset < headerLength) {
     const at = slot * HEADER_STRIDE + pool.headerOffset[slot]! + offset
-    pool.header8.set(bytes.subarray(0, Math.min(end, headerLength) - offset), at)
+    pool.header8.set(end <= headerLength ? bytes : bytes.subarray(0, headerLength - offset), at)
   }
   let start = headerLength
   for (let i = 0; i < pool.segments[slot]!; i++) {
