@@ -88,6 +88,14 @@ import {
 } from './tunnel-layout'
 
 
+const FRAGMENT_BITS: u32 = 0x3fff
+// First words as they stand in memory: GRE with a key and nothing else, Geneve without options (version, length, control and critical bits 0).
+const GRE_WITH_KEY: u32 = 0x58650020
+const GENEVE_PLAIN: u32 = 0x58650000
+const GENEVE_CHECKED: u32 = 0xffffc0ff
+const VXLAN_IDENTIFIED: u32 = 8
+const IPV6_TYPE: u32 = 0xdd86
+
 @inline
 function isSame16(a: usize, b: usize): bool {
   return !v128.any_true(v128.xor(v128.load(a), v128.load(b)))
@@ -192,7 +200,7 @@ export function decapsulate(pool: usize, list: usize, packets: u32, block: usize
     const length = load<u32>(k4, P_LENGTH)
     const h = pool + <usize>k * HEADER_STRIDE + <usize>offset
     const isIpv4 = (load<u32>(h, 12) & 0xffffff) == PLAIN_IPV4 && (families & 1) != 0
-    const isIpv6 = <u32>load<u16>(h, 12) == 0xdd86 && (families & 2) != 0
+    const isIpv6 = <u32>load<u16>(h, 12) == IPV6_TYPE && (families & 2) != 0
     const headers = ETHERNET + (isIpv4 ? IPV4 : IPV6) + (isNvgre ? 0 : UDP) + OVERLAY
     const needs = <u32>load<u8>(k1, P_NEEDS)
     const checksum = pool + P_VNET + <usize>k * VNET_STRIDE + VNET_CHECKSUM_START
@@ -213,7 +221,7 @@ export function decapsulate(pool: usize, list: usize, packets: u32, block: usize
         ecn = <u32>load<u8>(h, 15) & 3
         sound =
           <u32>load<u8>(h, 23) == protocol &&
-          (be16(h + 20) & 0x3fff) == 0 &&
+          (be16(h + 20) & FRAGMENT_BITS) == 0 &&
           headerSum(h + ETHERNET) == 0xffff &&
           load<u32>(h, 30) == own
       } else {
@@ -226,11 +234,11 @@ export function decapsulate(pool: usize, list: usize, packets: u32, block: usize
       const overlay = h + headers - OVERLAY
       // What the headers say of the inner frame must be all that there is: padded ones are left.
       sound = sound && payload + ETHERNET + (isIpv4 ? IPV4 : IPV6) == length && length >= headers + ETHERNET
-      if (isNvgre) sound = sound && load<u32>(overlay) == 0x58650020
+      if (isNvgre) sound = sound && load<u32>(overlay) == GRE_WITH_KEY
       else {
         sound = sound && be16(overlay - UDP + 2) == udpPort && be16(overlay - UDP + 4) == payload
-        if (format == TU_FORMAT_VXLAN) sound = sound && (load<u8>(overlay) & 8) != 0
-        else sound = sound && (load<u32>(overlay) & 0xffffc0ff) == 0x58650000
+        if (format == TU_FORMAT_VXLAN) sound = sound && (load<u8>(overlay) & VXLAN_IDENTIFIED) != 0
+        else sound = sound && (load<u32>(overlay) & GENEVE_CHECKED) == GENEVE_PLAIN
       }
       if (sound) {
         const vsid = bswap<u32>(load<u32>(overlay, 4)) >>> 8

@@ -119,6 +119,22 @@ function copyHeaders(d: usize, s: usize, n: u32): void {
   v128.store(d + n - 16, v128.load(s + n - 16))
 }
 
+/** Writes into the IP header of the tunnel packet at `to`, a copy of `entry`'s, what differs by packet: `above` bytes follow the Ethernet header. */
+@inline
+function writeIp(to: usize, entry: usize, isIpv4: bool, above: u32, trafficClass: u32): void {
+  if (isIpv4) {
+    store<u8>(to, <u8>trafficClass, 15)
+    put16(to + 16, above)
+    let sum = load<u32>(entry, TP_SUM) + above + trafficClass
+    sum = (sum & 0xffff) + (sum >>> 16)
+    sum = (sum & 0xffff) + (sum >>> 16)
+    put16(to + 24, ~sum)
+  } else {
+    put16(to + 14, 0x6000 | (trafficClass << 4))
+    put16(to + 18, above - IPV6)
+  }
+}
+
 /**
  * Directs the packets of `list`, all from one port in a subnet (TU_SOURCE, TU_SUBNET): to ports of the subnet, or into tunnels, whose headers
  * it puts before them. Stops at a packet whose source address must be checked or learned first (TU_STOPPED_AT). Returns how many before that
@@ -223,18 +239,7 @@ export function encapsulate(pool: usize, list: usize, packets: u32, block: usize
           const flow = flowOf(k1, k2, h, flags)
           const to = h - size
           copyHeaders(to, entry, size)
-          const above = size - ETHERNET + length
-          if (isIpv4) {
-            store<u8>(to, <u8>trafficClass, 15)
-            put16(to + 16, above)
-            let sum = load<u32>(entry, TP_SUM) + above + trafficClass
-            sum = (sum & 0xffff) + (sum >>> 16)
-            sum = (sum & 0xffff) + (sum >>> 16)
-            put16(to + 24, ~sum)
-          } else {
-            put16(to + 14, 0x6000 | (trafficClass << 4))
-            put16(to + 18, above - IPV6)
-          }
+          writeIp(to, entry, isIpv4, size - ETHERNET + length, trafficClass)
           const overlay = to + size - OVERLAY
           const vsid = load<u32>(k4, P_VSID)
           store<u32>(overlay, bswap<u32>((vsid << 8) | (isNvgre ? flow & 0xff : 0)), 4)
