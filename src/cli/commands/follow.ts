@@ -66,8 +66,12 @@ async function memberPlace(
   )
 }
 
+const GROUP = /^(22[4-9]|23\d)\.|^ff/
+
 const unknownHost = ({ provider }: TraceTunnel): CliError =>
-  new CliError('unknown-host', `nobody says which host has ${provider}: name it with --to-host https://HOST:PORT`)
+  GROUP.test(provider)
+    ? new CliError('group', `${provider} is a group: every host that has joined it gets the packet, and none is asked`)
+    : new CliError('unknown-host', `nobody says which host has ${provider}: name it with --to-host https://HOST:PORT`)
 
 /** Hosts that the command line names: each says itself which provider addresses it has. */
 class NamedHosts {
