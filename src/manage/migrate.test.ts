@@ -3,12 +3,13 @@ import { test } from 'node:test'
 import type { RemoteSwitchHost } from './host.ts'
 import { migratePort } from './migrate.ts'
 
-const CALLS = ['prepare', 'expect', 'hold', 'hand over', 'await', 'take over', 'forget'] as const
+const CALLS = ['prepare', 'expect', 'hold', 'expect', 'hand over', 'await', 'take over', 'forget'] as const
 type Call = (typeof CALLS)[number]
 
 /** Two hosts of a network that note what they are asked; what is named in `failing` fails. */
-function world(failing: readonly string[] = [], { announced = true, held = true } = {}) {
+function world(failing: readonly string[] = [], { announced = true, held = true, waits = 0 } = {}) {
   const done: string[] = []
+  let waited = 0
   const does = async <T>(what: string, answer: T): Promise<T> => {
     done.push(what)
     if (failing.includes(what)) throw new Error(`${what} failed`)
@@ -18,7 +19,7 @@ function world(failing: readonly string[] = [], { announced = true, held = true 
     save: async () => 'policies',
     holdPort: () => does('hold', undefined),
     vfs: async () => [],
-    awaitStop: async () => true,
+    awaitStop: async () => waited++ >= waits,
     handOver: () => does('hand over', 'all'),
     restore: (saved: string) => does(`restore ${saved}`, undefined),
     abandonMigration: () => does('release', undefined),
@@ -57,6 +58,12 @@ test('the others know where a port will be before its host lets go, and where it
   await run()
   assert.deepEqual(done, CALLS)
   assert.equal(unheard(), 0)
+})
+
+test('as long as a guest does not stop, the target is told that it is still waited for', async () => {
+  const { done, run } = world([], { waits: 3 })
+  await run()
+  assert.deepEqual(done.slice(2, 8), ['hold', 'expect', 'expect', 'expect', 'expect', 'hand over'])
 })
 
 test('two switches without a network in common ask none', async () => {

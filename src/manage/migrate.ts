@@ -67,8 +67,14 @@ export async function migratePort(
       port,
       (await source.vfs()).find((vf) => vf.port === name),
     )
-    while (options.waitForStop && !(await source.awaitStop(name, WAIT_MS)))
+    // Signs of life: without them the target lets go of what is prepared.
+    const goesOn = async (): Promise<unknown> =>
+      expected && (await network!.target.expectPort(name, network!.from).catch(() => null))
+    if (options.waitForStop) await goesOn()
+    while (options.waitForStop && !(await source.awaitStop(name, WAIT_MS))) {
+      await goesOn()
       if (steps.cancelled()) throw new MigrationCancelledError(`port "${name}" was not migrated: its guest did not stop`)
+    }
     saved = await source.handOver(name) // ES-493, ES-494
     const { state } = expected ? await network!.target.awaitPort(name, NETWORK_MS).catch(() => notHeard) : { state: 'held' }
     const report = await target.takeOver(saved) // ES-495

@@ -83,6 +83,7 @@ export async function serve({ terminal, env, cwd }: CommandContext, options: Ser
       impose: async (policies) => service.started?.running.policies.impose(policies),
       imposedOn: (policy) => service.imposedOn(policy),
       port: (name) => service.portNow(name),
+      abandon: async (name) => service.host.abandonMigration(name),
       api: () => api,
       log,
       software: version,

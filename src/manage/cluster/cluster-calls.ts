@@ -127,7 +127,7 @@ export interface ClusterCalls {
   removePolicy(name: string): Promise<NetworkStatus>
   /**
    * Target of a migration: the port that was prepared under this name comes from host `from`. It is claimed behind that host's claims, which
-   * the others see before this answers. Throws not-joined, partitioned, no-such-port, bad-request, claim-refused.
+   * the others see before this answers. Said again, it is a sign of life: if no other follows within 30 s, the port is given up. Throws not-joined, partitioned, no-such-port, bad-request, claim-refused.
    */
   expectPort(name: string, from: string): Promise<NetworkArrival>
   /** Target: waits at most `timeoutMs` (10 s) until the source's claims are gone and this host has the port in the network. */

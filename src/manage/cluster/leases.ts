@@ -15,7 +15,7 @@ export interface LeaseTimes {
   readonly flapMs: number
 }
 
-export const leaseTimes: LeaseTimes = { renewMs: 2000, perSecond: 32, holdMaxMs: 300_000, flapMs: 600_000 }
+export const leaseTimes: LeaseTimes = { renewMs: 2000, perSecond: 200, holdMaxMs: 300_000, flapMs: 600_000 }
 
 /** Leases that may be missed. */
 const MISSED = 3

@@ -8,6 +8,7 @@ import type { ImposedInput, ImposedPolicy } from '../../switch/policies/imposed.
 import type { ResolvedConfig, ResolvedPort } from '../config/types.ts'
 import { ControlError } from '../control/control-errors.ts'
 import type { EventLog } from '../host.ts'
+import { Arrivals } from './arrivals.ts'
 import type {
   ClusterCalls,
   JoinRequest,
@@ -17,7 +18,7 @@ import type {
   NetworkSubnetInput,
 } from './cluster-calls.ts'
 import { ClusterError } from './cluster-error.ts'
-import { type ComingPort, sharedPorts } from './config-ports.ts'
+import { sharedPorts } from './config-ports.ts'
 import { HOST_NAME_MAX, hostNamePattern, NETWORK_KEY, networkNamePattern, policyKey, subnetKey } from './keys.ts'
 import { natsAddress, readCredential } from './nats-address.ts'
 import { NatsStore, type NatsStoreOptions } from './nats-store.ts'
@@ -52,6 +53,8 @@ export interface MembershipComponents {
   readonly imposedOn: (policy: string) => readonly string[]
   /** A port that the switch has, stored or only prepared; null: it has none of this name. */
   readonly port: (name: string) => ResolvedPort | null
+  /** Takes a port back that was prepared for a move, and does not come. */
+  readonly abandon: (port: string) => Promise<void>
   /** Where other hosts can ask this one's control API; null: nowhere. */
   readonly api: () => string | null
   readonly log: EventLog
@@ -80,11 +83,18 @@ export class Membership implements ClusterCalls {
   #queue: Promise<unknown> = Promise.resolve()
   #feeding: Promise<void> = Promise.resolve()
   /** Ports that are about to move here, by name. */
-  readonly #coming = new Map<string, ComingPort>()
+  readonly #coming: Arrivals
 
   constructor(components: MembershipComponents) {
     this.#components = components
     this.#feed = new OverlayFeed(components.overlay)
+    this.#coming = new Arrivals({
+      after: (ms, work) => {
+        const timer = setTimeout(work, ms)
+        return () => clearTimeout(timer)
+      },
+      silent: (name) => void this.#giveUp(name),
+    })
     this.#policies = new NetworkPolicies(components.load()?.policies ?? [], {
       impose: components.impose,
       save: (policies) => {
@@ -221,11 +231,12 @@ export class Membership implements ClusterCalls {
     if (port === null) throw new ControlError('no-such-port', `port "${name}" was not prepared here`)
     if (from === session.reconciler.options.host)
       throw new ControlError('bad-request', `port "${name}" can't come from ${from}: that is this host`)
-    this.#coming.set(name, { from, port })
+    const isKnown = this.#coming.expect(name, { from, port })
+    if (isKnown) return this.#arrival(session, name)
     this.configChanged()
     const { reconciler } = session
     if (!reconciler.ports.some((one) => one.name === name)) {
-      this.#coming.delete(name)
+      this.#coming.forget(name)
       return { state: null } // the network knows guests' ports with an address of their own
     }
     const refusal = (): string | null => reconciler.states.get(name)?.message ?? null
@@ -246,7 +257,21 @@ export class Membership implements ClusterCalls {
   }
 
   async forgetPort(name: string): Promise<void> {
-    if (this.#coming.delete(name)) this.configChanged()
+    if (this.#coming.forget(name)) this.configChanged()
+  }
+
+  // Whoever moved the port here is gone. Where its host has let go of it already, it is this one's, and stays.
+  async #giveUp(name: string): Promise<void> {
+    const reconciler = this.#joined?.session?.reconciler
+    if (reconciler?.states.get(name)?.state === 'held') return
+    await this.forgetPort(name)
+    const { abandon, log } = this.#components
+    try {
+      await abandon(name)
+      log({ source: 'network', code: 'arrival-given-up', message: `port ${name} was to come here, and nobody moves it any more` })
+    } catch (error) {
+      log({ source: 'network', code: 'network-not-applied', message: (error as Error).message })
+    }
   }
 
   #arrival({ reconciler }: ClusterSession, name: string): NetworkArrival {
@@ -264,6 +289,7 @@ export class Membership implements ClusterCalls {
   async close(): Promise<void> {
     const joined = this.#joined
     this.#joined = null
+    this.#coming.close()
     if (joined !== null) await this.#end(joined)
   }
 
@@ -322,8 +348,8 @@ export class Membership implements ClusterCalls {
 
   #setPorts(session: ClusterSession): void {
     // One that was given up at the switch comes no more.
-    for (const name of this.#coming.keys()) if (this.#components.port(name) === null) this.#coming.delete(name)
-    session.setPorts(sharedPorts(this.#components.config(), this.#coming))
+    for (const name of [...this.#coming.ports.keys()]) if (this.#components.port(name) === null) this.#coming.forget(name)
+    session.setPorts(sharedPorts(this.#components.config(), this.#coming.ports))
   }
 
   // One after the other, whoever asks.

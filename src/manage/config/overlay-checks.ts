@@ -51,7 +51,8 @@ export function checkOverlay(
   checkRouting(overlay, report)
   checkSettings(overlay, families, report)
   const subnets = known.size === 0 ? 'there are none' : `there are ${[...known].slice(0, 8).join(', ')}`
-  for (const port of ports) {
+  // Without any, a network of hosts tells them.
+  for (const port of known.size === 0 ? [] : ports) {
     const vsid = virtualSubnetOf(port)
     if (vsid !== 0 && !known.has(vsid))
       report(
