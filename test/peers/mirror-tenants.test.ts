@@ -5,7 +5,8 @@ import type { Readable } from 'node:stream'
 import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { BUSYBOX, type TapWorld, type TapWorldOptions, tapWorld, whyNoWorld } from '../support/tap-world.ts'
+import { BUSYBOX, eventually, type TapWorld, type TapWorldOptions, tapWorld, whyNoWorld } from '../support/tap-world.ts'
+import { VethPair } from '../support/veth.ts'
 
 const PYTHON = '/usr/bin/python3'
 const script = fileURLToPath(new URL('../support/team-frames.py', import.meta.url))
@@ -80,4 +81,66 @@ test('namespaces of one tenant reach each other, those of another do not, and a 
   )
   await it.vmswitch.setPort('p3', { tenant: 'shop' })
   assert.ok(reaches(it, 'p3', 'p2'))
+})
+
+test('two tenants with the same addresses in virtual subnets of one switch do not meet, and each reaches its own', {
+  skip,
+  timeout: 60_000,
+}, async (t) => {
+  const subnets = { a1: 5001, a2: 5001, b1: 5002, b2: 5002 } as const
+  const guests = { a1: '02:00:00:00:84:01', a2: '02:00:00:00:84:02', b1: '02:00:00:00:84:01', b2: '02:00:00:00:84:02' }
+  const inSubnet = (virtualSubnetId: number) => ({ type: 'security', value: { virtualSubnetId } }) as const
+  const ports = Object.fromEntries(
+    Object.entries(subnets).map(([name, vsid]) => [name, { properties: [inSubnet(vsid)] }] as const),
+  )
+  // Virtual subnets are an overlay's; here its tunnels lead nowhere.
+  const cable = new VethPair()
+  t.after(() => cable.delete())
+  const endpoint = {
+    kind: 'uplink',
+    interface: cable.near,
+    via: 'packet',
+    queues: 1,
+    promiscuous: true,
+    qdiscBypass: false,
+  } as const
+  const uplink = { name: 'uplink', mac: null, macSpoofing: 'off', learning: true, link: 'up', endpoint } as const
+  const overlay = {
+    kind: 'vxlan',
+    providerAddresses: [{ address: '192.0.2.1/24' }],
+    subnets: [5001, 5002].map((vsid) => ({ vsid, peers: [] })),
+    records: [],
+  } as const
+  const it = await tapWorld(t, [], guests, { ports, others: [uplink], config: { type: 'external', overlay } })
+  // Each tenant has hosts 1 and 2, and 3 or 4 beside.
+  for (const [name, hosts] of Object.entries({ a1: [1], a2: [2, 3], b1: [1], b2: [2, 4] })) {
+    const guest = it.guests[name]!
+    for (const host of hosts) {
+      guest.ip('address', 'add', `198.51.100.${host}/24`, 'dev', guest.device)
+      guest.ip('address', 'add', `fd84::${host}/64`, 'dev', guest.device, 'nodad')
+    }
+  }
+  const pings = (from: string, host: number): boolean[] =>
+    [`198.51.100.${host}`, `fd84::${host}`].map((to) => it.in(from, BUSYBOX, 'ping', '-c', '1', '-W', '1', to).status === 0)
+  /** Echoes that a guest was asked for. */
+  const asked = (name: string): number[] =>
+    ['snmp', 'snmp6'].map((file) => {
+      const { output } = it.in(name, 'cat', `/proc/net/${file}`)
+      if (file === 'snmp6') return Number(/^Icmp6InEchos\s+(\d+)/m.exec(output)?.[1])
+      const [names, values] = output.split('\n').filter((line) => line.startsWith('Icmp:'))
+      return Number(values!.split(' ')[names!.split(' ').indexOf('InEchos')])
+    })
+  const reached = [
+    ['a1', 2],
+    ['a1', 3],
+    ['b1', 2],
+    ['b1', 4],
+  ] as const
+  for (const [name, host] of reached) await eventually(() => pings(name, host).every(Boolean), `${host} to ${name}`)
+  // By now neighbours are known: what is refused is refused for its subnet.
+  const [ofA, ofB] = [asked('a2'), asked('b2')]
+  await eventually(() => pings('a1', 2).every(Boolean), 'an answer')
+  assert.deepEqual(asked('b2'), ofB, 'what one tenant asks the other does not hear')
+  assert.ok(asked('a2').every((count, k) => count > ofA[k]!))
+  assert.deepEqual([...pings('a1', 4), ...pings('b1', 3)], [false, false, false, false])
 })
