@@ -52,6 +52,7 @@ export function addNetworkCommands(program: Command, asks: Asks, run: Run): void
     .option('--tenant <name>', 'whose it is: ports of others are refused')
     .option('--hosts <names>', 'hosts that may have ports in it; default: all', list)
     .option('--prefixes <prefixes>', 'where its addresses lie, such as 10.1.0.0/24,fd00:1::/64', list)
+    .option('--gateways <addresses>', 'addresses of the router in it, where it is in a routing domain', list)
     .action((id: number, options: SubnetOptions, command: Command) =>
       run(command, async (context) => (await import('./commands/network.ts')).setSubnet(context, id, options)),
     )

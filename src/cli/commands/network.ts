@@ -28,6 +28,7 @@ export interface SubnetOptions {
   readonly tenant?: string
   readonly hosts?: readonly string[]
   readonly prefixes?: readonly string[]
+  readonly gateways?: readonly string[]
 }
 
 /** One call of the service; says what to do where the switch that runs is none. */
@@ -126,7 +127,7 @@ export async function subnets(context: CommandContext): Promise<void> {
 }
 
 export async function setSubnet(context: CommandContext, virtualSubnetId: number, options: SubnetOptions): Promise<void> {
-  const { routingDomain, label, tenant, hosts, prefixes } = options
+  const { routingDomain, label, tenant, hosts, prefixes, gateways } = options
   const status = await asked(context, (cluster) =>
     cluster.setSubnet({
       virtualSubnetId,
@@ -135,6 +136,7 @@ export async function setSubnet(context: CommandContext, virtualSubnetId: number
       ...(tenant === undefined ? {} : { tenant }),
       ...(hosts === undefined ? {} : { hosts }),
       ...(prefixes === undefined ? {} : { prefixes }),
+      ...(gateways === undefined ? {} : { gateways }),
     }),
   )
   showSubnets(context.terminal, status)

@@ -56,6 +56,8 @@ export interface NetworkSubnet {
   readonly name: string | null
   readonly tenant: string | null
   readonly prefixes: readonly string[]
+  /** Addresses of the router in it. */
+  readonly gateways: readonly string[]
   /** Provider addresses of the other hosts that have ports in it. */
   readonly peers: readonly string[]
 }
@@ -146,4 +148,5 @@ export interface NetworkSubnetInput {
   readonly tenant?: string | undefined
   readonly hosts?: readonly string[] | undefined
   readonly prefixes?: readonly string[] | undefined
+  readonly gateways?: readonly string[] | undefined
 }

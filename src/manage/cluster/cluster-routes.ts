@@ -24,6 +24,11 @@ export const networkSubnetSchema = z.strictObject({
   tenant: z.string().min(1).max(256).optional().describe('Whose it is: ports of others are refused.'),
   hosts: z.array(z.string().min(1).max(63)).max(4096).optional().describe('Hosts that may have ports in it; all without it.'),
   prefixes: z.array(z.string().min(1).max(64)).max(64).optional().describe('Where its addresses lie.'),
+  gateways: z
+    .array(z.string().min(2).max(45))
+    .max(16)
+    .optional()
+    .describe('Addresses of the router in it, of its routing domain.'),
 })
 
 export const networkPolicySchema = z.strictObject({

@@ -24,7 +24,7 @@ import { natsAddress, readCredential } from './nats-address.ts'
 import { NatsStore, type NatsStoreOptions } from './nats-store.ts'
 import { NetworkPolicies } from './network-policies.ts'
 import { nothingSeen, seenNetwork, seenTunnels } from './network-status.ts'
-import { OverlayFeed } from './overlay-feed.ts'
+import { type FedSubnet, fedSubnets, OverlayFeed } from './overlay-feed.ts'
 import { policySchema, RECORD_VERSION, subnetSchema, writeRecord } from './records.ts'
 import { ClusterSession, type LookupDifferences } from './session.ts'
 import { TunnelRates } from './tunnel-rates.ts'
@@ -356,9 +356,8 @@ export class Membership implements ClusterCalls {
   #bring(session: ClusterSession | null, changes?: LookupDifferences): Promise<void> {
     const work = async (): Promise<void> => {
       const reconciler = session?.reconciler
-      const subnets = new Map<number, { readonly routingDomainId?: string | undefined }>()
-      for (const { virtualSubnetId: id } of reconciler?.ports ?? [])
-        if (id !== 0) subnets.set(id, { routingDomainId: reconciler?.view.subnets.get(id)?.routingDomainId })
+      const subnets =
+        reconciler === undefined ? new Map<number, FedSubnet>() : fedSubnets(reconciler.ports, reconciler.view.subnets)
       const lookups = reconciler?.lookups.current ?? new Map()
       await this.#feed.bring({ subnets, lookups }, changes === undefined ? undefined : [...changes.set, ...changes.removed])
     }

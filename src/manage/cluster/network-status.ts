@@ -42,12 +42,13 @@ export function seenNetwork(reconciler: Reconciler, nowMs: number): Seen {
         }),
   )
   const subnets = [...view.subnets.values()].map(
-    ({ virtualSubnetId, routingDomainId, name, tenant, prefixes }): NetworkSubnet => ({
+    ({ virtualSubnetId, routingDomainId, name, tenant, prefixes, gateways }): NetworkSubnet => ({
       virtualSubnetId,
       routingDomainId: routingDomainId ?? null,
       name: name ?? null,
       tenant: tenant ?? null,
       prefixes: prefixes ?? [],
+      gateways: gateways ?? [],
       peers: lookups.peersOf(virtualSubnetId),
     }),
   )

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { OverlayError } from '../../switch/overlay/options.ts'
 import type { OverlayControl } from '../../switch/overlay/overlay-control.ts'
 import { LookupRecords } from '../../switch/overlay/records.ts'
 import { type Lookup, lookupId } from './lookups.ts'
-import { OverlayFeed } from './overlay-feed.ts'
+import { type FedSubnet, fedSubnets, OverlayFeed } from './overlay-feed.ts'
 
 /** An overlay's records without a data path behind them. */
 function overlay() {
@@ -87,4 +88,49 @@ test('records and subnets of others stay, and a record that somebody removed is 
   records.remove({ vsid: 5001, mac: lookup(1).mac })
   await feed.bring({ subnets: subnets(), lookups: all() })
   assert.deepEqual(shown(), ['5001 09 192.0.2.9'])
+})
+
+const blue = { routingDomainId: 'blue', prefixes: ['10.1.0.0/24'], gateways: ['10.1.0.1'] }
+const ports = [{ virtualSubnetId: 0 }, { virtualSubnetId: 5001 }]
+
+test('virtual subnets that a host routes to are fed with those of its ports, and no others', () => {
+  const known = new Map<number, FedSubnet>([
+    [5001, blue],
+    [5002, { routingDomainId: 'blue' }],
+    [5003, { routingDomainId: 'red' }],
+    [5004, {}],
+  ])
+  assert.deepEqual([...fedSubnets(ports, known).keys()], [5001, 5002])
+  assert.deepEqual(fedSubnets(ports, known).get(5001), blue)
+  assert.deepEqual([...fedSubnets(ports, new Map()).keys()], [5001])
+  assert.deepEqual([...fedSubnets([], known).keys()], [])
+})
+
+test('what the network says of routing follows its changes; one subnet that contradicts another is no obstacle to records', async () => {
+  const { control, records, shown } = overlay()
+  const strict: OverlayControl = {
+    ...control,
+    setSubnet: async (subnet) => {
+      const isTaken = records
+        .subnets()
+        .some(({ vsid, prefixes }) => vsid !== subnet.vsid && prefixes?.[0] === subnet.prefixes?.[0])
+      if (subnet.prefixes !== undefined && isTaken) throw new OverlayError('bad-overlay', 'the prefix is taken')
+      return control.setSubnet(subnet)
+    },
+  }
+  const feed = new OverlayFeed(() => strict)
+  const prefixes = (): unknown => records.subnets().map(({ vsid, prefixes: all }) => `${vsid} ${all?.join() ?? ''}`)
+  const lookups = all(lookup(1))
+  await feed.bring({ subnets: new Map([[5001, blue]]), lookups })
+  await feed.bring({ subnets: new Map([[5001, { ...blue, prefixes: ['10.2.0.0/24'] }]]), lookups }, [])
+  assert.deepEqual(prefixes(), ['5001 10.2.0.0/24'])
+  const both = new Map([
+    [5001, blue],
+    [5002, blue],
+  ])
+  await assert.rejects(feed.bring({ subnets: both, lookups: all(lookup(1), lookup(2, 5002)) }), { code: 'bad-overlay' })
+  assert.deepEqual(prefixes(), ['5001 10.1.0.0/24', '5002 '])
+  assert.deepEqual(shown(), ['5001 01 192.0.2.2', '5002 02 192.0.2.2'])
+  await feed.bring({ subnets: new Map([[5002, blue]]), lookups: all(lookup(2, 5002)) })
+  assert.deepEqual(prefixes(), ['5002 10.1.0.0/24'])
 })

@@ -43,6 +43,8 @@ export const subnetSchema = z.looseObject({
   hosts: z.array(name).max(4096).optional(),
   /** Customer addresses lie in these; anywhere without it. */
   prefixes: z.array(prefix).max(64).optional(),
+  /** Addresses of the router in it, where it is in a routing domain. */
+  gateways: z.array(address).max(16).optional(),
 })
 
 /** What the network imposes on the ports of a virtual subnet, or on the port of a name. */

@@ -31,6 +31,8 @@ export class ClusterSession {
   /** What comes at once is looked at once. */
   #soon: NodeJS.Immediate | undefined
   #closed = false
+  // Changes of virtual subnets that were handed on.
+  #subnetChanges = 0
   #applying: Promise<void> = Promise.resolve()
   readonly #waiting = new Set<() => void>()
 
@@ -131,7 +133,9 @@ export class ClusterSession {
     const { writes, set, removed, events, policies } = this.reconciler.step(nowMs())
     for (const event of events) tell(event)
     if (policies !== null) this.#hand(() => impose(policies))
-    if (set.length + removed.length > 0) this.#hand(() => apply({ set, removed }))
+    const { subnetChanges } = this.reconciler.view
+    if (set.length + removed.length > 0 || subnetChanges !== this.#subnetChanges) this.#hand(() => apply({ set, removed }))
+    this.#subnetChanges = subnetChanges
     for (const { key, value, expected } of writes)
       void store
         .write(key, value, expected)

@@ -71,6 +71,8 @@ export class ClusterView {
   network: NetworkRecord | null = null
   readonly hosts = new Map<string, ViewedHost>()
   readonly subnets = new Map<number, SubnetRecord>()
+  /** Counts changes of virtual subnets. */
+  subnetChanges = 0
   /** What the network imposes on ports, by name. */
   readonly policies = new Map<string, PolicyRecord>()
   readonly lookups = new Map<string, StaticLookup>()
@@ -223,6 +225,7 @@ export class ClusterView {
         return
       case 'subnet':
         this.subnets.set(read.record.virtualSubnetId, read.record)
+        this.subnetChanges++
         this.#touchSubnet(read.record.virtualSubnetId)
         return
       case 'policy':
@@ -271,6 +274,7 @@ export class ClusterView {
     if (place.kind === 'network') this.network = null
     if (place.kind === 'subnet') {
       this.subnets.delete(place.virtualSubnetId)
+      this.subnetChanges++
       this.#touchSubnet(place.virtualSubnetId)
     }
     if (place.kind === 'policy') {

@@ -49,6 +49,7 @@ const subnet = answerOf<NetworkSubnet>()(
     name: z.string().nullable(),
     tenant: z.string().nullable(),
     prefixes: texts,
+    gateways: texts.describe('Addresses of the router in it.'),
     peers: texts.describe('Provider addresses of the other hosts that have ports in it.'),
   }),
 )
