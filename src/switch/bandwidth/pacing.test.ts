@@ -264,6 +264,24 @@ test('a reservation holds beside greedy neighbours', () => {
   for (const rate of others) isNear(rate, 120 * MBIT, 0.03, 'one of it')
 })
 
+test('reservations of more than the uplink takes are cut alike, and one that is not used leaves the others theirs', () => {
+  const simulation = uplink()
+    .set(1, { minimumBandwidthAbsolute: 600 * MBIT })
+    .set(2, { minimumBandwidthAbsolute: 900 * MBIT })
+  const first = simulation.ring(1, { toUplink: true })
+  simulation.ring(2, { toUplink: true, processor: 1 })
+  simulation.ring(3, { toUplink: true })
+  const [six, nine, none] = simulation.rates(1e6)
+  isNear(six!, 400 * MBIT, 0.03, 'two fifths')
+  isNear(nine!, 600 * MBIT, 0.03, 'three fifths')
+  assert.ok(none! < 30 * MBIT, 'nothing is left for the default flow')
+  Object.assign(first, { offered: 1.25 }) // 10 Mbit/s
+  first.offeredBytes = first.bytes
+  const [few, rest, others] = simulation.rates(1e6)
+  isNear(few!, 10 * MBIT, 0.03, 'what it sends')
+  assert.ok(rest! >= 900 * MBIT * 0.97 && rest! + few! + others! <= GBIT * 1.03, `${rest} and ${others}`)
+})
+
 test('what a share does not use goes to the others, and comes back when it is wanted', () => {
   const simulation = uplink()
     .set(1, { minimumBandwidthAbsolute: 600 * MBIT })

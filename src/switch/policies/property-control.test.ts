@@ -151,6 +151,19 @@ test('a switch has custom properties only, with OIDs of their own (ES-547, ES-54
   assert.deepEqual(names(), ['PROPERTY_ADD', 'PROPERTY_UPDATE', 'PROPERTY_DELETE'])
 })
 
+test('minimums of more than the capacity are refused, and so is a capacity below what ports reserved (ES-524)', async () => {
+  const { control, names } = world()
+  const resources = refused('PROPERTY_VETOED', NdisStatus.resources)
+  await control.add(SWITCH_SCOPE, { type: 'bandwidth', value: { capacity: '1gbit' } })
+  await assert.rejects(control.add(1, { type: 'bandwidth', value: { minimumBandwidthAbsolute: '1001mbit' } }), resources)
+  await control.add(1, { type: 'bandwidth', value: { minimumBandwidthAbsolute: '600mbit' } })
+  await assert.rejects(control.update(1, { type: 'bandwidth', value: { minimumBandwidthAbsolute: '1001mbit' } }), resources)
+  const before = names().length
+  await assert.rejects(control.update(SWITCH_SCOPE, { type: 'bandwidth', value: { capacity: '599mbit' } }), resources)
+  assert.equal(names().length, before, 'no module heard of it')
+  await control.update(SWITCH_SCOPE, { type: 'bandwidth', value: { capacity: '600mbit' } })
+})
+
 test('a port that is not there has no properties, and one that goes takes its own along', async () => {
   const { control } = world()
   await assert.rejects(control.add(2, { type: 'security', value: {} }), refused('NO_SUCH_PORT'))
