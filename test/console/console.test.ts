@@ -278,6 +278,22 @@ describe('the console', { skip: noBrowser }, () => {
     await page.setViewportSize({ width: 1400, height: 1000 })
   })
 
+  test('has larger texts on a wall, and nothing that is cut off for them', async () => {
+    await page.setViewportSize({ width: 3000, height: 1600 })
+    await page
+      .locator('#tables')
+      .getByRole('tab', { name: /^Ports/ })
+      .click()
+    await page.waitForSelector('.port-table .cell code')
+    const texts = `[...document.querySelectorAll('body *')].filter((one) => [...one.childNodes].some((node) => node.nodeType === 3 && node.data.trim() !== ''))`
+    const smallest = `Math.min(...${texts}.map((one) => parseFloat(getComputedStyle(one).fontSize)))`
+    await until(async () => Number(await page.evaluate(smallest)) > 12, 'texts of more than 12 px')
+    assert.equal(await overflows(page), false)
+    const cut = `[...document.querySelectorAll('.port-table .cell')].filter((one) => one.scrollWidth > one.clientWidth + 1).map((one) => one.textContent)`
+    assert.deepEqual(await page.evaluate(cut), [])
+    await page.setViewportSize({ width: 1400, height: 1000 })
+  })
+
   test('is dark or light as the system is, until somebody chooses', async () => {
     const ground = () => page.evaluate('getComputedStyle(document.body).backgroundColor') as Promise<string>
     const dark = await ground()
