@@ -19,6 +19,7 @@ import type { ExtensionStatus, FdbFilter, PortStatus, ProcessorStatus, SwitchHos
 import { installedExtension } from './installed-extension.ts'
 import { liveHost } from './live/live-host.ts'
 import { overlayHost } from './overlay/overlay-host.ts'
+import { checkVirtualSubnet } from './overlay/subnet-check.ts'
 import { aclHost } from './policies/acl-host.ts'
 import { policyHost } from './policies/policy-host.ts'
 import { snoopingHost } from './policies/snooping-host.ts'
@@ -123,6 +124,7 @@ export function manageSwitch(
     if (ports().some(({ name }) => name === added.name))
       throw new ControlError('port-exists', `switch "${config.switch.name}" already has a port "${added.name}"`)
     checkPorts([...settings.values(), added], isNew ? added : undefined)
+    if (isNew) checkVirtualSubnet(running.overlay(), added.name, added.properties?.find(({ type }) => type === 'security')?.value)
     return added
   }
 

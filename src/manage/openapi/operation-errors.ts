@@ -8,14 +8,22 @@ const stored = [...changes, 'not-stored'] as const
 
 const adapter = ['no-such-adapter', 'adapter-removed'] as const
 const vf = ['no-such-port', 'no-iov', 'no-vf', 'no-such-adapter', 'adapter-removed', 'wrong-mode', 'wrong-state'] as const
-const property = ['no-such-port', 'bad-property', 'no-such-feature', 'property-exists', 'property-vetoed', 'refused'] as const
+const property = [
+  'no-such-port',
+  'no-such-subnet',
+  'bad-property',
+  'no-such-feature',
+  'property-exists',
+  'property-vetoed',
+  'refused',
+] as const
 const saving = ['bad-saved-state', 'save-failed', 'restore-failed', 'port-exists', 'vetoed', 'wrong-state', 'refused'] as const
 const extension = ['no-such-extension', 'not-found', 'bad-module', 'bad-options', 'refused'] as const
 const rss = ['no-such-port', 'no-queue-pairs', 'bad-entry', 'not-accepted', 'no-such-queue-pair', 'no-queues'] as const
 
 /** By the first word of the path, for what changes something. */
 const ofChanges: Readonly<Record<string, readonly string[]>> = {
-  ports: ['no-such-port', 'port-exists', 'too-many-ports', 'wrong-type', 'vetoed', 'refused', 'needs-adapter'],
+  ports: ['no-such-port', 'port-exists', 'too-many-ports', 'wrong-type', 'vetoed', 'refused', 'needs-adapter', 'no-such-subnet'],
   snooping: ['refused'],
   fdb: ['no-such-port'],
   extensions: extension,

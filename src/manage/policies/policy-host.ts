@@ -12,6 +12,7 @@ import { placeKeys } from '../config/resolve.ts'
 import type { ResolvedPort } from '../config/types.ts'
 import { ControlError } from '../control/control-errors.ts'
 import type { PortStatus, PropertyDefinitionStatus, PropertyStatus, SwitchHost } from '../host.ts'
+import { checkVirtualSubnet } from '../overlay/subnet-check.ts'
 
 type PolicyCalls =
   | 'properties'
@@ -61,6 +62,9 @@ export function policyHost(components: PolicyHostComponents): Pick<SwitchHost, P
     version: formatPropertyVersion(property.propertyVersion),
     value: property.value,
   })
+  const known = (name: string | undefined, { type, value }: { readonly type: string; readonly value?: unknown }): void => {
+    if (name !== undefined && type === 'security') checkVirtualSubnet(running.overlay(), name, value)
+  }
   const imposedOn = (name: string, id: number): PropertyStatus[] =>
     policies.imposedOn(id).flatMap(({ name: network, properties }) =>
       properties.map(({ type, value }) => ({
@@ -96,8 +100,16 @@ export function policyHost(components: PolicyHostComponents): Pick<SwitchHost, P
         : ofPort(name, port(name).id)
     },
     propertyDefinitions: () => policies.definitions().map(definitionStatus),
-    addProperty: ({ port: name, ...input }) => translated(async () => shown(name, await policies.add(idOf(name), input))),
-    setProperty: ({ port: name, ...input }) => translated(async () => shown(name, await policies.update(idOf(name), input))),
+    addProperty: ({ port: name, ...input }) =>
+      translated(async () => {
+        known(name, input)
+        return shown(name, await policies.add(idOf(name), input))
+      }),
+    setProperty: ({ port: name, ...input }) =>
+      translated(async () => {
+        known(name, input)
+        return shown(name, await policies.update(idOf(name), input))
+      }),
     removeProperty: ({ port: name, ...selector }) =>
       translated(async () => {
         await policies.delete(idOf(name), selector)

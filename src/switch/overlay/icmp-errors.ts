@@ -24,7 +24,6 @@ const ICMPV6_PROTOCOL = 58
 const ICMP_PROTOCOL = 1
 const QUOTED = 114
 const HOPS = 64
-const TOO_BIG: number = IcmpError.tooBig
 
 /**
  * Writes the message about the untagged frame whose first bytes are `frame[start…end-1]` to `out`, which has ICMP_ERROR_BYTES_MAX. It comes from
@@ -65,7 +64,6 @@ function ipv4(
   const header = (frame[ip]! & 15) * 4
   const fragment = get16(frame, ip + 6)
   if (frame[ip]! >> 4 !== 4 || header < IPV4 || ip + header + ICMP > end || (fragment & 0x1fff) !== 0) return 0
-  if (error === TOO_BIG && (fragment & 0x4000) === 0) return 0
   if (frame[ip + 9] === ICMP_PROTOCOL && frame[ip + header] !== 8 && frame[ip + header] !== 0) return 0
   if (frame[ip + 12]! >> 4 >= 14 || frame[ip + 12] === 0) return 0
   const quoted = Math.min(QUOTED, end - ip)

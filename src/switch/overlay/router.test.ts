@@ -283,6 +283,18 @@ for (const shortCut of [false, true])
       assert.equal(message![42 + 8], 9)
     })
 
+    test('the sender of a packet that may be fragmented is told as well: it fragments the next one, and the pieces pass', () => {
+      const { harness } = world(shortCut)
+      const sent = udpFrame(to('10.2.0.31'), 1, 2, new Uint8Array(1430))
+      harness.send(1, sent)
+      assert.deepEqual(harness.drops(1), { 'overlay-too-big': 1 })
+      assert.equal(hex(harness.sink(1).frames[0], 34, 36), '0304')
+      const piece = ipFrame(to('10.2.0.31'), 17, new Uint8Array(600))
+      put16(piece, 20, 0x2000)
+      harness.send(1, withHops(piece, 64))
+      assert.equal(harness.sink(UPLINK).frames.length, 1)
+    })
+
     test('super-frames and fragments pass', () => {
       const { harness } = world(shortCut)
       const data = new Uint8Array(3000)
