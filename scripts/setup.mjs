@@ -1,10 +1,13 @@
 // Everything the project needs inside its own folder: packages (npm ci, when the lock file changed), the wasm kernels and the
-// web console (when their sources changed). Runs on any Node from 20 on; what runs after it finds Node 24 first on npm's PATH.
+// web console (when their sources changed); for `npm run setup` and `npm start` also what guests in browsers boot, where it can be had. Runs
+// on any Node from 20 on; what runs after it finds Node 24 first on npm's PATH.
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { fetchBrowserImage } from './browser-image.mjs'
+import { haveCommand } from './system-packages.mjs'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const cache = join(root, '.cache')
@@ -55,3 +58,9 @@ step(
   ['.cache/console/index.html', '.cache/console-guest/guest.html'],
   () => command('node', ['scripts/build-console.mjs']),
 )
+
+fetchBrowserImage(root, {
+  event: process.env.npm_lifecycle_event,
+  hasApt: haveCommand('apt-get'),
+  tell: (line) => process.stderr.write(`${line}\n`),
+})
