@@ -4,95 +4,57 @@ import { type ChildProcessByStdio, spawn, spawnSync } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import type { Readable, Writable } from 'node:stream'
 import { type TestContext, test } from 'node:test'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { createSwitch, type PortConfig, type RunningSwitch } from '../../src/engine/host.ts'
-import { whyNoTap } from '../support/machine.ts'
-import { temporaryDirectory } from '../support/temp-dir.ts'
-import { Namespace, run } from '../support/veth.ts'
+import type { ExtensionEntry } from '../../src/engine/extension-manager.ts'
+import { eventually, inBox, type TapWorld, tapWorld, whyNoWorld } from '../support/tap-world.ts'
+import { type Namespace, run } from '../support/veth.ts'
 
 const PYTHON = '/usr/bin/python3'
 const script = fileURLToPath(new URL('../support/tracked-peer.py', import.meta.url))
-const MAC = '02:00:00:00:79:0'
+const guests = { p1: '02:00:00:00:79:01', p2: '02:00:00:00:79:02' } as const
 const IDLE_SECONDS = 5
 const addresses = { 4: ['10.79.0.1', '10.79.0.2'], 6: ['fd00:79::1', 'fd00:79::2'] } as const
 const PORT = 7000
+/** How long who should be refused tries. */
+const REFUSED_SECONDS = '1.5'
 
 function whyNoScapy(): string | undefined {
   const done = spawnSync(PYTHON, ['-c', 'import scapy'], { encoding: 'utf8' })
   return done.status === 0 ? undefined : 'this machine has no scapy (python3-scapy)'
 }
 
-const skip = whyNoTap() ?? whyNoScapy() ?? false
+const skip = whyNoWorld() || (whyNoScapy() ?? false)
 
-interface World {
-  readonly vmswitch: RunningSwitch
-  readonly sides: readonly Namespace[]
-  readonly interfaces: readonly string[]
+const out = {
+  name: 'out',
+  action: 'allow',
+  direction: 'outbound',
+  protocol: 'tcp',
+  stateful: true,
+  idleSessionTimeout: IDLE_SECONDS,
+  weight: 2,
+}
+const notIn = { name: 'in', action: 'deny', direction: 'inbound', protocol: 'tcp', weight: 1 }
+
+const names = ['p1', 'p2'] as const
+const twoPorts = (t: TestContext, extensions: readonly ExtensionEntry[]): Promise<TapWorld> =>
+  tapWorld(t, extensions, guests, { ports: { p2: { macSpoofing: 'on', learning: true } } })
+
+// Gives an interface its addresses.
+function equip(side: Namespace, i: number, device: string): void {
+  side.ip('address', 'add', `${addresses[4][i]}/24`, 'dev', device)
+  side.ip('address', 'add', `${addresses[6][i]}/64`, 'dev', device, 'nodad')
 }
 
-// A switch with two TAP ports, each in one of two namespaces.
-async function joined(t: TestContext, sides: readonly Namespace[], letter: string, names: readonly string[]): Promise<World> {
-  const interfaces = names.map((_, side) => interfaceOf(letter, side))
-  const ports = names.map((name, i) => portOf(name, i, interfaces[i]!))
-  const macTable = { entries: 64, ageingSeconds: 0 }
-  const vmswitch = await createSwitch(
-    { name: 'tracking', type: 'private', processors: 2, extensions: [], ports, macTable, directory: temporaryDirectory() },
-    { log: () => {} },
-  )
-  t.after(() => vmswitch.close())
-  return { vmswitch, sides, interfaces }
-}
-
-const interfaceOf = (letter: string, side: number): string => `v${letter}${process.pid % 100000}x${side + 1}`
-
-const portOf = (name: string, side: number, tap: string): PortConfig => ({
-  name,
-  mac: `${MAC}${side + 1}`,
-  macSpoofing: side === 0 ? 'off' : 'on',
-  learning: side !== 0,
-  link: 'up',
-  endpoint: { kind: 'tap', interface: tap, mtu: 1500, queues: 1 },
-})
-
-// Gives the namespace of a side its interface.
-function equip(side: Namespace, i: number, name: string): void {
-  run('ip', 'link', 'set', name, 'netns', side.name)
-  side.ip('link', 'set', name, 'address', `${MAC}${i + 1}`)
-  side.ip('link', 'set', name, 'up')
-  side.ip('address', 'add', `${addresses[4][i]}/24`, 'dev', name)
-  side.ip('address', 'add', `${addresses[6][i]}/64`, 'dev', name, 'nodad')
-}
-
-async function connected(vmswitch: RunningSwitch): Promise<void> {
-  for (let i = 0; i < 3000 && !vmswitch.ports().every((port) => port.connected); i++) await sleep(10)
-}
-
-// The first port is behind stateful rules.
-async function world(t: TestContext): Promise<World> {
-  const sides = [new Namespace(), new Namespace()]
-  const made = await joined(t, sides, 's', ['p1', 'p2'])
-  const { vmswitch } = made
-  t.after(() => {
-    for (const side of sides) side.delete()
-  })
-  for (const [i, side] of sides.entries()) equip(side, i, made.interfaces[i]!)
-  await connected(vmswitch)
-  const rules = [
-    {
-      name: 'out',
-      action: 'allow',
-      direction: 'outbound',
-      protocol: 'tcp',
-      stateful: true,
-      idleSessionTimeout: IDLE_SECONDS,
-      weight: 2,
-    },
-    { name: 'in', action: 'deny', direction: 'inbound', protocol: 'tcp', weight: 1 },
-  ]
-  await vmswitch.policies.add(vmswitch.portId('p1'), { type: 'extended-acl', value: { rules } })
+async function world(t: TestContext, extensions: readonly ExtensionEntry[] = []): Promise<TapWorld> {
+  const made = await twoPorts(t, extensions)
+  for (const [i, name] of names.entries()) equip(made.guests[name]!, i, made.guests[name]!.device)
   return made
 }
+
+/** Puts the first port behind stateful rules. */
+const follow = ({ vmswitch }: TapWorld): Promise<unknown> =>
+  vmswitch.policies.add(vmswitch.portId('p1'), { type: 'extended-acl', value: { rules: [out, notIn] } })
 
 /** A program in a namespace that answers lines with lines. */
 class Peer {
@@ -125,14 +87,16 @@ for (const family of [4, 6] as const)
     skip,
     timeout: 60_000,
   }, async (t) => {
-    const { vmswitch, sides, interfaces } = await world(t)
-    const [inside, outside] = sides as [Namespace, Namespace]
+    const made = await world(t)
+    await follow(made)
+    const { vmswitch } = made
+    const [inside, outside] = [made.guests.p1!, made.guests.p2!]
     const [local, remote] = addresses[family]
     const drops = (): Readonly<Record<string, number>> => vmswitch.drops().find(({ port }) => port === 'p1')?.reasons ?? {}
 
     const behind = new Peer(t, inside, 'serve', local, String(PORT))
     assert.equal(await behind.hear(), 'ready')
-    assert.equal(await new Peer(t, outside, 'talk', local, String(PORT)).hear(), 'refused')
+    assert.equal(await new Peer(t, outside, 'talk', local, String(PORT), REFUSED_SECONDS).hear(), 'refused')
     assert.ok((drops()['extended-acl'] ?? 0) > 0, 'the SYN from outside was dropped')
 
     const server = new Peer(t, outside, 'serve', remote, String(PORT))
@@ -144,22 +108,8 @@ for (const family of [4, 6] as const)
     assert.equal(await client.ask('hello'), 'hello')
     assert.equal(await server.hear(), 'hello')
 
-    run(
-      'ip',
-      'netns',
-      'exec',
-      outside.name,
-      PYTHON,
-      script,
-      'reset',
-      interfaces[1]!,
-      `${MAC}2`,
-      `${MAC}1`,
-      remote,
-      local,
-      String(PORT),
-      localPort!,
-    )
+    const forged = ['reset', outside.device, guests.p2, guests.p1, remote, local, String(PORT), localPort!]
+    run('ip', 'netns', 'exec', outside.name, PYTHON, script, ...forged)
     server.tell('answer')
     assert.equal(await client.ask('again'), 'again')
     assert.equal(await server.hear(), 'again')
@@ -170,43 +120,85 @@ for (const family of [4, 6] as const)
       [['established', local, PORT]],
     )
 
-    await sleep((IDLE_SECONDS + 1) * 1000)
-    assert.deepEqual(vmswitch.policies.connections.list(vmswitch.portId('p1')).connections, [])
+    const isOver = (): boolean => vmswitch.policies.connections.list(vmswitch.portId('p1')).connections.length === 0
+    await eventually(isOver, 'the end of the idle connection')
     const before = drops()['extended-acl'] ?? 0
     assert.equal(await server.ask('late'), 'sent')
-    assert.equal(await client.ask('hear'), 'nothing')
+    assert.equal(await client.ask('quiet'), 'nothing')
     assert.ok((drops()['extended-acl'] ?? 0) > before, 'what came after it was dropped')
   })
+
+/** The same ports on another switch, in the same namespaces. */
+async function moveTo(t: TestContext, from: TapWorld, extensions: readonly ExtensionEntry[]): Promise<TapWorld> {
+  const saved = await from.vmswitch.moves.save('p1')
+  const there = await twoPorts(t, extensions)
+  for (const [i, name] of names.entries()) {
+    const [side, { device, name: space }] = [from.guests[name]!, there.guests[name]!]
+    side.ip('link', 'set', side.device, 'down')
+    side.ip('address', 'flush', 'dev', side.device)
+    run('ip', '-n', space, 'link', 'set', device, 'netns', side.name)
+    side.ip('link', 'set', device, 'address', guests[name])
+    side.ip('link', 'set', device, 'up')
+    equip(side, i, device)
+  }
+  await eventually(() => there.vmswitch.ports().every((port) => port.connected), 'the ports there')
+  await there.vmswitch.moves.restore(saved.ports[0]!, undefined)
+  return there
+}
+
+interface Talk {
+  readonly server: Peer
+  readonly client: Peer
+}
+
+// A connection from inside, over which something was said.
+async function talk(t: TestContext, { guests: { p1, p2 } }: TapWorld): Promise<Talk> {
+  const [, remote] = addresses[4]
+  const server = new Peer(t, p2!, 'serve', remote, String(PORT))
+  assert.equal(await server.hear(), 'ready')
+  const client = new Peer(t, p1!, 'talk', remote, String(PORT))
+  assert.match(await client.hear(), /^connected/)
+  server.tell('answer')
+  assert.equal(await client.ask('hello'), 'hello')
+  return { server, client }
+}
+
+async function goesOn({ server, client }: Talk): Promise<void> {
+  assert.equal(await server.hear(), 'hello')
+  assert.equal(await server.ask('news'), 'sent')
+  assert.equal(await client.ask('hear'), 'news')
+}
 
 test('a TCP connection goes on where its port is moved to, and the other side may speak first', {
   skip,
   timeout: 60_000,
 }, async (t) => {
-  const { vmswitch, sides, interfaces } = await world(t)
-  const [inside, outside] = sides as [Namespace, Namespace]
-  const [, remote] = addresses[4]
-  const server = new Peer(t, outside, 'serve', remote, String(PORT))
-  assert.equal(await server.hear(), 'ready')
-  const client = new Peer(t, inside, 'talk', remote, String(PORT))
-  assert.match(await client.hear(), /^connected/)
-  server.tell('answer')
-  assert.equal(await client.ask('hello'), 'hello')
-
-  const saved = await vmswitch.moves.save('p1')
-  const there = await joined(t, sides, 't', ['p1', 'p2'])
-  for (const [i, side] of sides.entries()) {
-    side.ip('link', 'set', interfaces[i]!, 'down')
-    side.ip('address', 'flush', 'dev', interfaces[i]!)
-    equip(side, i, there.interfaces[i]!)
-  }
-  await connected(there.vmswitch)
-  await there.vmswitch.moves.restore(saved.ports[0]!, undefined)
-  const listed = there.vmswitch.policies.connections.list(there.vmswitch.portId('p1')).connections
+  const here = await world(t)
+  await follow(here)
+  const connection = await talk(t, here)
+  const { vmswitch } = await moveTo(t, here, [])
+  const listed = vmswitch.policies.connections.list(vmswitch.portId('p1')).connections
   assert.deepEqual(
     listed.map(({ state, remotePort }) => [state, remotePort]),
     [['established', PORT]],
   )
-  assert.equal(await server.hear(), 'hello')
-  assert.equal(await server.ask('news'), 'sent')
-  assert.equal(await client.ask('hear'), 'news')
+  await goesOn(connection)
+})
+
+test('what the firewall has let through goes on where the port is moved to, and what is new is judged there', {
+  skip,
+  timeout: 60_000,
+}, async (t) => {
+  const egress = [{ name: 'out', to: [`${addresses[4][1]}/32`], protocol: 'tcp', ports: PORT }]
+  const firewall = inBox('firewall', { audit: false, groups: [{ name: 'vms', ports: ['p1'], egress }] })
+  const here = await world(t, [firewall])
+  const [local, remote] = addresses[4]
+  const connection = await talk(t, here)
+  await moveTo(t, here, [firewall])
+  await goesOn(connection)
+  const [inside, outside] = [here.guests.p1!, here.guests.p2!]
+  const [other, behind] = [new Peer(t, outside, 'serve', remote, `${PORT + 1}`), new Peer(t, inside, 'serve', local, `${PORT}`)]
+  assert.deepEqual([await other.hear(), await behind.hear()], ['ready', 'ready'])
+  assert.equal(await new Peer(t, inside, 'talk', remote, `${PORT + 1}`, REFUSED_SECONDS).hear(), 'refused')
+  assert.equal(await new Peer(t, outside, 'talk', local, `${PORT}`, REFUSED_SECONDS).hear(), 'refused')
 })

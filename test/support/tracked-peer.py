@@ -1,11 +1,13 @@
 # One side of a TCP connection through stateful rules, and an attacker of it. Words are read from standard input, a line at a time.
 #   serve ADDRESS PORT        takes connections; what is said to it goes to the last one
-#   talk ADDRESS PORT         connects; says "connected PORT" or "refused", then sends each line and says what comes back
+#   talk ADDRESS PORT [WAIT]  connects; says "connected PORT" or, after WAIT seconds, "refused", then sends each line and says what comes back; of
+#                             the line "hear" nothing is sent, of "quiet" neither, and it waits for QUIET_SECONDS
 #   reset INTERFACE FROM-MAC TO-MAC FROM TO FROM-PORT TO-PORT   sends RST and RST/ACK with numbers all over the place
 import socket
 import sys
 
-WAIT_SECONDS = 1.5
+WAIT_SECONDS = 20
+QUIET_SECONDS = 1.5
 
 
 def say(text):
@@ -37,9 +39,9 @@ def serve(address, port):
             say("sent")
 
 
-def talk(address, port):
+def talk(address, port, wait=WAIT_SECONDS):
     connection = socket.socket(family(address), socket.SOCK_STREAM)
-    connection.settimeout(WAIT_SECONDS)
+    connection.settimeout(float(wait))
     try:
         connection.connect((address, int(port)))
     except OSError:
@@ -48,7 +50,8 @@ def talk(address, port):
     say(f"connected {connection.getsockname()[1]}")
     for line in sys.stdin:
         text = line.strip()
-        if text != "hear":
+        connection.settimeout(QUIET_SECONDS if text == "quiet" else WAIT_SECONDS)
+        if text not in ("hear", "quiet"):
             connection.sendall(text.encode())
         try:
             say(connection.recv(100).decode() or "closed")
