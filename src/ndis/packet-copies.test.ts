@@ -7,7 +7,7 @@ import { kernelsByPacket } from '../kernels/by-packet.ts'
 import * as L from '../kernels/layout.ts'
 import { instantiateKernels } from '../kernels/load.ts'
 import { createTwin, linearWindows, windowOf } from '../kernels/twin.ts'
-import { copyAllDestinations, copyPackets } from './packet-copies.ts'
+import { copyAllDestinations, copyPackets, reserveCopies } from './packet-copies.ts'
 import { HELD_FIRST, PacketPool, POOL_TOTAL_BYTES } from './pool.ts'
 
 const BASE = 4096
@@ -107,7 +107,7 @@ test('compiled and TypeScript copies of packets are the same, wherever their byt
           const ordered = inRow ? packets.map((one, slot) => ({ ...one, slot })) : packets
           for (const one of ordered) fill(side, one, foreign && one.seed % 3 === 0)
           for (const [i, { slot }] of ordered.entries()) side.pool.originals[i] = slot
-          const found = side.pool.reserve(ordered.length)
+          const found = reserveCopies(side.pool, ordered.length)
           if (found < ordered.length) {
             for (const slot of side.pool.copies.subarray(0, ordered.length)) if (slot !== 0) side.pool.give(slot)
             return []

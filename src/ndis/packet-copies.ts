@@ -4,6 +4,7 @@
 // The rule it must not break: what is copied is the same packet for whoever looks at it; nothing is allocated. One array is done after the
 // other, over all packets: that takes half the time of doing one packet after the other.
 import * as layout from '../kernels/layout.ts'
+import { blocksOf } from './block-store.ts'
 import { copyDestinations } from './destinations.ts'
 import type { PacketPool } from './pool.ts'
 
@@ -24,6 +25,44 @@ const HEADER_WORDS = HEADER_STRIDE / 4
 const VNET_WORDS = VNET_STRIDE / 4
 const NOT_CARRIED = PF_FOREIGN | PF_DROPPED | PF_GROWN | PF_REPORTED
 const OF_A_COPY = PF_OWNED | PF_SAFE | PF_ORIGINATED
+
+/**
+ * Takes held slots and blocks for copies of the packets in the first `count` slots of the pool's `originals`: their numbers go to `copies`, 0
+ * for a packet that finds no room. Until they are filled (`copyPackets`) or given back they are nobody's packets. Returns how many found room.
+ */
+export function reserveCopies(pool: PacketPool, count: number): number {
+  const { length, headerLength, originals, copies, store, free } = pool
+  let blocks = 0
+  for (let i = 0; i < count; i++) {
+    const original = originals[i]!
+    if (length[original]! > headerLength[original]!) blocks += blocksOf(length[original]! - headerLength[original]!)
+  }
+  if (blocks > store.count || count > free.count) return reserveSome(pool, count)
+  free.takeAll(copies, count)
+  if (blocks === 0) return count
+  for (let i = 0; i < count; i++) {
+    const payload = length[originals[i]!]! - headerLength[originals[i]!]!
+    if (payload > 0) pool.fillBlocks(copies[i]!, payload, blocksOf(payload))
+  }
+  return count
+}
+
+// Not all find room.
+function reserveSome(pool: PacketPool, count: number): number {
+  const { length, headerLength, originals, copies, store, free } = pool
+  let found = 0
+  for (let i = 0; i < count; i++) {
+    const payload = length[originals[i]!]! - headerLength[originals[i]!]!
+    if (free.count === 0 || !store.hasRoom(payload) || blocksOf(payload) > SEGMENTS_MAX) {
+      copies[i] = 0
+      continue
+    }
+    copies[i] = free.take()
+    found++
+    pool.fillBlocks(copies[i]!, payload, blocksOf(payload))
+  }
+  return found
+}
 
 /**
  * Copies the packets in the first `count` slots of the pool's `originals` to the slots `copies`, which were reserved for them. They are the
@@ -135,7 +174,7 @@ function copyInfo(pool: PacketPool, from: Uint16Array, to: Uint16Array, count: n
 export function copyPacket(pool: PacketPool, slot: number): number {
   const { originals, copies, nextPacketId } = pool
   originals[0] = slot
-  if (pool.reserve(1) === 0) return -1
+  if (reserveCopies(pool, 1) === 0) return -1
   copyPackets(pool, 1)
   const copy = copies[0]!
   pool.parent[copy] = 0

@@ -119,7 +119,8 @@ export class PacketPool {
   /** Slots of packets to be copied, and those of their copies: lists that kernels read. */
   readonly originals: Uint16Array
   readonly copies: Uint16Array
-  readonly #free = new FreeSlots(HELD_FIRST, POOL_SLOTS)
+  /** Held slots that are nobody's. */
+  readonly free = new FreeSlots(HELD_FIRST, POOL_SLOTS)
   readonly kernels: PacketKernels
 
   /** Views a pool of POOL_TOTAL_BYTES at linear address `base`, zeroed by the caller. `kernels` must serve any memory. */
@@ -173,7 +174,7 @@ export class PacketPool {
 
   /** Held slots not in use. */
   get freeSlots(): number {
-    return this.#free.count
+    return this.free.count
   }
 
   /** Store blocks not in use, besides halves. */
@@ -188,8 +189,8 @@ export class PacketPool {
   take(length: number, headerLength: number): number {
     const payload = length - headerLength
     const blocks = blocksOf(payload)
-    if (this.#free.count === 0 || !this.store.hasRoom(payload) || blocks > SEGMENTS_MAX) return -1
-    const slot = this.#free.take()
+    if (this.free.count === 0 || !this.store.hasRoom(payload) || blocks > SEGMENTS_MAX) return -1
+    const slot = this.free.take()
     this.length[slot] = length
     this.headerLength[slot] = headerLength
     this.headerOffset[slot] = HEADER_START
@@ -215,8 +216,8 @@ export class PacketPool {
     return slot
   }
 
-  // Payload segments of `slot` = free blocks for `payload` bytes.
-  private fillBlocks(slot: number, payload: number, blocks: number): void {
+  /** Takes `blocks` free blocks for the `payload` bytes of the packet in held slot `slot`. Call only while there is room. */
+  fillBlocks(slot: number, payload: number, blocks: number): void {
     const { places, store } = this
     for (let i = 0; i < blocks; i++) places[i] = store.take(Math.min(payload - i * STORE_BLOCK, STORE_BLOCK))
     this.setSegments(slot, payload, blocks)
@@ -264,7 +265,7 @@ export class PacketPool {
     this.forgetDestinations(slot)
     this.flags[slot] = 0
     this.generation[slot] = this.generation[slot]! + 1
-    this.#free.give(slot)
+    this.free.give(slot)
   }
 
   /** `give` for the first `count` of `slots`. */
@@ -276,7 +277,7 @@ export class PacketPool {
       if (destinationRoom[slot] !== 0) this.forgetDestinations(slot)
       flags[slot] = 0
       generation[slot] = generation[slot]! + 1
-      this.#free.give(slot)
+      this.free.give(slot)
     }
   }
 
@@ -331,46 +332,6 @@ export class PacketPool {
       this.giveBlocks(slot)
       this.flags[slot] = this.flags[slot]! & ~(PF_OWNED | PF_SAFE)
     }
-  }
-
-  /**
-   * Held slots and blocks for copies of the packets in the first `count` slots of `originals`: their numbers go to `copies`, 0 for a packet
-   * that finds no room. Until they are filled (`copyPackets`) or given back they are nobody's packets. Returns how many found room.
-   * Allocates nothing.
-   */
-  reserve(count: number): number {
-    const { length, headerLength, originals, copies } = this
-    let blocks = 0
-    for (let i = 0; i < count; i++) {
-      const original = originals[i]!
-      if (length[original]! > headerLength[original]!) blocks += blocksOf(length[original]! - headerLength[original]!)
-    }
-    if (blocks > this.store.count || count > this.#free.count) return this.reserveSome(count)
-    this.#free.takeAll(copies, count)
-    if (blocks === 0) return count
-    for (let i = 0; i < count; i++) {
-      const payload = length[originals[i]!]! - headerLength[originals[i]!]!
-      if (payload > 0) this.fillBlocks(copies[i]!, payload, blocksOf(payload))
-    }
-    return count
-  }
-
-  // Not all find room.
-  private reserveSome(count: number): number {
-    const { length, headerLength, originals, copies } = this
-    let found = 0
-    for (let i = 0; i < count; i++) {
-      const payload = length[originals[i]!]! - headerLength[originals[i]!]!
-      const blocks = blocksOf(payload)
-      if (this.#free.count === 0 || !this.store.hasRoom(payload) || blocks > SEGMENT_PLACES) {
-        copies[i] = 0
-        continue
-      }
-      copies[i] = this.#free.take()
-      found++
-      this.fillBlocks(copies[i]!, payload, blocks)
-    }
-    return found
   }
 
   /**

@@ -6,7 +6,7 @@
 import * as layout from '../kernels/layout.ts'
 import { Keep, type PacketHandle } from '../ndis/batch.ts'
 import { copyDestinations, destinationAt } from '../ndis/destinations.ts'
-import { copyAllDestinations, copyPacket, copyPackets } from '../ndis/packet-copies.ts'
+import { copyAllDestinations, copyPacket, copyPackets, reserveCopies } from '../ndis/packet-copies.ts'
 import * as pools from '../ndis/pool.ts'
 import type { SwitchContextTypes } from '../ndis/switch-context.ts'
 import { InjectionQueue } from './injection-queue.ts'
@@ -171,7 +171,7 @@ export class Injections {
   holdAll(count: number, places: Uint8Array, ingress: boolean, module: number, handles: Float64Array): number {
     const { pool, host, tags } = this
     const { originals, copies, generation } = pool
-    const kept = pool.reserve(count)
+    const kept = reserveCopies(pool, count)
     if (kept !== count) this.leaveOut(count, places)
     copyPackets(pool, kept)
     if (!ingress) copyAllDestinations(pool, kept)
