@@ -124,7 +124,7 @@ export function manageSwitch(
     if (ports().some(({ name }) => name === added.name))
       throw new ControlError('port-exists', `switch "${config.switch.name}" already has a port "${added.name}"`)
     checkPorts([...settings.values(), added], isNew ? added : undefined)
-    if (isNew) checkVirtualSubnet(running.overlay(), added.name, added.properties?.find(({ type }) => type === 'security')?.value)
+    if (isNew) checkVirtualSubnet(running, added.name, added.properties?.find(({ type }) => type === 'security')?.value)
     return added
   }
 

@@ -63,7 +63,7 @@ export function policyHost(components: PolicyHostComponents): Pick<SwitchHost, P
     value: property.value,
   })
   const known = (name: string | undefined, { type, value }: { readonly type: string; readonly value?: unknown }): void => {
-    if (name !== undefined && type === 'security') checkVirtualSubnet(running.overlay(), name, value)
+    if (name !== undefined && type === 'security') checkVirtualSubnet(running, name, value)
   }
   const imposedOn = (name: string, id: number): PropertyStatus[] =>
     policies.imposedOn(id).flatMap(({ name: network, properties }) =>
