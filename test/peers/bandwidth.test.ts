@@ -12,6 +12,8 @@ const MBIT = 1e6
 /** Bytes that a bucket holds at these rates, and those of the longest frame. */
 const DEPTH = 20e-3
 const FRAME = 65_562
+/** Bytes after which a flow is under way: what a bucket held is used up. */
+const UNDER_WAY = 2_000_000
 
 const whyNoIperf = (): string | undefined =>
   spawnSync('iperf3', ['--version']).status === 0 ? undefined : 'this machine has no iperf3'
@@ -26,14 +28,15 @@ async function twoGuests(t: TestContext): Promise<TapWorld> {
   return world
 }
 
-async function iperf(t: TestContext, { guests: { p1, p2 } }: TapWorld, ...words: string[]): Promise<void> {
+async function iperf(t: TestContext, { guests: { p1, p2 }, in: inside }: TapWorld, ...words: string[]): Promise<void> {
   const start = (side: Guest, ...rest: string[]): ChildProcess => {
     const child = spawn('ip', ['netns', 'exec', side.name, 'iperf3', ...rest], { stdio: 'ignore' })
     t.after(() => child.kill('SIGKILL'))
     return child
   }
   start(p2!, '-s', '-1')
-  await sleep(300)
+  const listens = (): boolean => inside('p2', 'ss', '-Htln').output.includes(':5201')
+  for (let tries = 0; tries < 200 && !listens(); tries++) await sleep(100)
   start(p1!, '-c', '10.79.0.2', '-t', '60', ...words)
 }
 
@@ -42,8 +45,7 @@ const paced = (vmswitch: RunningSwitch): number => vmswitch.ports()[0]!.bandwidt
 // Waits until bytes flow, then counts them over a time that is measured.
 async function count(vmswitch: RunningSwitch, ms: number): Promise<{ bytes: number; seconds: number }> {
   const first = paced(vmswitch)
-  for (let i = 0; i < 3000 && paced(vmswitch) === first; i++) await sleep(10)
-  await sleep(500)
+  for (let i = 0; i < 3000 && paced(vmswitch) - first < UNDER_WAY; i++) await sleep(10)
   const began = performance.now()
   const before = paced(vmswitch)
   await sleep(ms)

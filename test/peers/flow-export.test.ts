@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { createSocket } from 'node:dgram'
-import { readdirSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
@@ -22,6 +22,8 @@ const script = fileURLToPath(new URL('../support/flow-traffic.py', import.meta.u
 const MAC = '02:00:00:00:81:0'
 const VLAN = 77
 const SINK = 9000
+/** Of 10 ms each. */
+const TRIES = 2000
 
 /** Networks of the sides, untagged and in the VLAN. */
 const nets = { plain: ['10.81.0.', 'fd00:81::'], tagged: ['10.82.0.', 'fd00:82::'] } as const
@@ -93,11 +95,30 @@ async function collector(t: TestContext, program: string): Promise<Collector> {
   return {
     port,
     async flows() {
+      for (let i = 0; i < TRIES && waiting(port); i++) await sleep(10) // it ends without looking at what waits
       child.kill('SIGTERM')
       await ended
       const text = run('nfdump', '-N', '-R', directory, '-o', 'json')
       return JSON.parse(text === '' ? '[]' : text) as Record<string, number | string>[]
     },
+  }
+}
+
+/** Whether messages wait for a reader at a UDP port. */
+function waiting(port: number): boolean {
+  const socket = new RegExp(`^ *\\d+: [0-9A-F]{8}:${port.toString(16).toUpperCase().padStart(4, '0')} `)
+  return readFileSync('/proc/net/udp', 'utf8')
+    .split('\n')
+    .some((line) => socket.test(line) && !line.includes(':00000000 00:'))
+}
+
+// Waits until nothing more comes to a collector of one's own: the last messages are on their way when an extension has ended.
+async function quiet(heard: readonly unknown[]): Promise<void> {
+  let before = -1
+  for (let i = 0, still = 0; i < TRIES && still < 30; i++) {
+    still = heard.length === before ? still + 1 : 0
+    before = heard.length
+    await sleep(10)
   }
 }
 
@@ -155,6 +176,12 @@ function segments(side: Namespace): number {
   return of('OutSegs') + of('RetransSegs')
 }
 
+/** Whether a side has a TCP connection that is not over: neither listening nor only waiting for stray segments. */
+const talks = (side: Namespace): boolean =>
+  run('ip', 'netns', 'exec', side.name, 'cat', '/proc/net/tcp', '/proc/net/tcp6')
+    .split('\n')
+    .some((line) => /^ *\d+: \S+ \S+ (?!06|0A)/.test(line))
+
 const cases = [
   { net: nets.plain[0], vlan: 0, source: 5001, count: 40, size: 100 },
   { net: nets.plain[1], vlan: 0, source: 5002, count: 30, size: 1200 },
@@ -193,10 +220,10 @@ test('nfcapd reads from IPFIX exactly what passed: UDP, TCP and pings, both fami
     run('ip', 'netns', 'exec', p1.name, 'busybox', 'ping', '-c', '2', '-s', '200', `${net}2`)
     inside(p1, 'tcp', `${net}2`, `${SINK}`, `${source + 1000}`, '300000')
   }
-  await sleep(200)
+  for (let i = 0; i < TRIES && (talks(p1) || talks(p2)); i++) await sleep(10)
   const sent = segments(p1)
   await vmswitch.setExtension('flow-export', false)
-  await sleep(300)
+  await quiet(own.heard)
   const flows = await nfcapd.flows()
   for (const { net, vlan, source, count, size } of cases) {
     const isIpv6 = net.includes(':')
@@ -268,7 +295,7 @@ test('sfcapd reads every packet from sFlow that samples all of them, and tshark 
   for (let i = 0; i < 2000 && !isTold(); i++) await sleep(10)
   assert.ok(isTold(), `${received('p1')} and ${received('p2')} frames came from the ports`)
   await vmswitch.setExtension('flow-export', false)
-  await sleep(300)
+  await quiet(own.heard)
   const flows = await sfcapd.flows()
   for (const { net, source, count, size } of cases) {
     const isIpv6 = net.includes(':')
