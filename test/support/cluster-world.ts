@@ -252,7 +252,6 @@ export class ClusterHost {
       kind: 'vxlan',
       mtu: WIRE_MTU,
       providerAddresses: [{ address: `${this.provider}/24` }],
-      subnets: [{ vsid: SUBNET }],
     }
     const wire = { name: wireOf(this.name), endpoint: { kind: 'uplink', interface: 'wire' } }
     const runtime = { directory: join(this.directory, 'run') }

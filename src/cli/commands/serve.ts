@@ -5,7 +5,7 @@
 import { hostname } from 'node:os'
 import { join, resolve } from 'node:path'
 import type { ServiceManager } from '../../linux/service-manager.ts'
-import type { StoredMembership } from '../../manage/cluster/membership.ts'
+import type { StoredMembership } from '../../manage/cluster/stored-membership.ts'
 import { runtimeRoots, systemComponents } from '../../manage/config/resolve.ts'
 import { announcedHost } from '../../manage/events/announced-host.ts'
 import { EventBus } from '../../manage/events/event-bus.ts'

@@ -35,6 +35,8 @@ export async function up(context: CommandContext, file: string, options: UpOptio
   const { checkConsole } = await import('../console.ts')
   await checkConsole(options)
   const written = await loadConfig(file)
+  if (written.cluster !== undefined)
+    terminal.note('cluster: is for services, and left out here: vmswitch serve --apply FILE joins the network')
   await claimSocketPath(written.runtime.control)
   const { catchInterrupts, processInterrupts } = await import('../../lab/interrupt.ts')
   const interrupt = catchInterrupts(processInterrupts((line) => terminal.note(line)))

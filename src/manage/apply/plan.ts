@@ -84,6 +84,9 @@ export function planChanges(from: ResolvedConfig | null, to: ResolvedConfig, nam
   const ports = planPorts(before?.switch.ports ?? [], after.switch.ports, names, changes)
   const snooping = planSnooping(before, after, changes)
   const overlay = planOverlay(before?.switch.overlay, after.switch.overlay, changes)
+  const cluster = difference('cluster', before?.cluster, after.cluster)
+  if (cluster.length > 0)
+    changes.push({ action: 'changed', kind: 'switch', name: 'network of hosts', details: cluster, how: 'live' })
   return { changes, restart, extensions, ports, properties, snooping, overlay }
 }
 

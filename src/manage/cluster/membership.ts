@@ -2,9 +2,8 @@
 //
 // The rule it must not break: what a network does, or does not, never stops the switch; a service without a network talks to nobody.
 import { randomUUID } from 'node:crypto'
-import { hostname } from 'node:os'
 import type { OverlayControl } from '../../switch/overlay/overlay-control.ts'
-import type { ImposedInput, ImposedPolicy } from '../../switch/policies/imposed.ts'
+import type { ImposedPolicy } from '../../switch/policies/imposed.ts'
 import type { ResolvedConfig, ResolvedPort } from '../config/types.ts'
 import { ControlError } from '../control/control-errors.ts'
 import type { EventLog } from '../host.ts'
@@ -19,27 +18,20 @@ import type {
 } from './cluster-calls.ts'
 import { ClusterError } from './cluster-error.ts'
 import { sharedPorts } from './config-ports.ts'
-import { HOST_NAME_MAX, hostNamePattern, NETWORK_KEY, networkNamePattern, policyKey, subnetKey } from './keys.ts'
-import { natsAddress, readCredential } from './nats-address.ts'
-import { NatsStore, type NatsStoreOptions } from './nats-store.ts'
+import { NETWORK_KEY, policyKey, subnetKey } from './keys.ts'
+import { NatsStore } from './nats-store.ts'
 import { NetworkPolicies } from './network-policies.ts'
 import { nothingSeen, seenNetwork, seenTunnels } from './network-status.ts'
 import { type FedSubnet, fedSubnets, OverlayFeed } from './overlay-feed.ts'
 import { policySchema, RECORD_VERSION, subnetSchema, writeRecord } from './records.ts'
 import { ClusterSession, type LookupDifferences } from './session.ts'
+import { checkedMembership, declaredMembership, isSameWish, type StoredMembership, storeOptions } from './stored-membership.ts'
 import { TunnelRates } from './tunnel-rates.ts'
 
 const JOIN_TIMEOUT_MS = 20_000
 const RETRY_MS = 3000
 /** How long the claims of a port that is about to come may take. */
 const CLAIM_MS = 10_000
-
-/** What is stored of a membership: how it was asked for, with the host's name. */
-export interface StoredMembership extends JoinRequest {
-  readonly host: string
-  /** What the network imposed when it was last heard. */
-  readonly policies?: readonly ImposedInput[] | undefined
-}
 
 export interface MembershipComponents {
   readonly load: () => StoredMembership | null
@@ -111,10 +103,12 @@ export class Membership implements ClusterCalls {
 
   /** Comes back to the network that is stored; in its own time, where that can't be reached. */
   start(): void {
-    const membership = this.#components.load()
-    if (membership === null) return
-    this.#joined = { membership, session: null, closed: false, retry: undefined, problem: null }
-    void this.#connectAgain(this.#joined)
+    void this.#inOrder(async () => {
+      const membership = this.#components.load()
+      if (membership === null || this.#joined !== null) return
+      this.#joined = { membership, session: null, closed: false, retry: undefined, problem: null }
+      void this.#connectAgain(this.#joined)
+    })
   }
 
   join(request: JoinRequest): Promise<NetworkStatus> {
@@ -153,22 +147,28 @@ export class Membership implements ClusterCalls {
     return this.#inOrder(async () => {
       const joined = this.#joined
       if (joined === null) throw notJoined()
-      this.#components.save(null)
-      this.#joined = null
-      this.#since = new Date()
-      const left = (await joined.session?.leave()) ?? [
-        'the network can not be reached: this host is in it until its lease runs out',
-      ]
-      await this.#end(joined)
-      await this.#bring(null)
-      await this.#policies.clear()
-      this.#components.log({
-        source: 'network',
-        code: 'left',
-        message: `this host has left network ${joined.membership.network}`,
-      })
-      return { left }
+      if (this.#components.config()?.cluster !== undefined)
+        throw new ControlError('refused', 'the configuration names this network: take cluster out of it, and apply it')
+      return { left: await this.#leave(joined) }
     })
+  }
+
+  async #leave(joined: Joined): Promise<readonly string[]> {
+    this.#components.save(null)
+    this.#joined = null
+    this.#since = new Date()
+    const left = (await joined.session?.leave()) ?? [
+      'the network can not be reached: this host is in it until its lease runs out',
+    ]
+    await this.#end(joined)
+    await this.#bring(null)
+    await this.#policies.clear()
+    this.#components.log({
+      source: 'network',
+      code: 'left',
+      message: `this host has left network ${joined.membership.network}`,
+    })
+    return left
   }
 
   async network(): Promise<NetworkStatus> {
@@ -217,8 +217,38 @@ export class Membership implements ClusterCalls {
     return this.#write(policyKey(name), null)
   }
 
+  // What the configuration asks for: another network, other servers of it, or none any more.
+  #follow(): Promise<void> {
+    return this.#inOrder(async () => {
+      const wish = declaredMembership(this.#components.config()?.cluster)
+      const joined = this.#joined
+      if (wish === null) {
+        if (joined?.membership.declared === true) await this.#leave(joined)
+        return
+      }
+      const stored = this.#components.load()
+      if (stored !== null && isSameWish(stored, wish)) return
+      const isSame = stored?.network === wish.network && stored.host === wish.host
+      if (joined !== null && isSame) await this.#end(joined)
+      else if (joined !== null) await this.#leave(joined)
+      this.#components.save({ ...wish, policies: this.#policies.written })
+      const next: Joined = { membership: wish, session: null, closed: false, retry: undefined, problem: null }
+      this.#joined = next
+      this.#since = new Date()
+      void this.#connectAgain(next)
+    }).catch((error: Error) => this.#components.log({ source: 'network', code: 'network-not-applied', message: error.message }))
+  }
+
+  // A network that imposed something before has lost its records, if it has no name: that is for a person to see.
+  async #nameWhenHeard({ session, membership }: Joined): Promise<void> {
+    if (session === null || this.#policies.all.length > 0) return
+    if (await session.until(() => session.reconciler.standing === 'joined', JOIN_TIMEOUT_MS))
+      await this.#nameNetwork(session, membership.network)
+  }
+
   /** The ports of the configuration, or the switch itself, may be others now. */
   configChanged(): void {
+    void this.#follow()
     const session = this.#joined?.session
     if (session === null || session === undefined) return
     this.#setPorts(session)
@@ -311,6 +341,7 @@ export class Membership implements ClusterCalls {
       joined.problem = null
       this.#since = new Date()
       if (joined.closed) await joined.session?.close()
+      else if (joined.membership.declared === true) void this.#nameWhenHeard(joined)
     } catch (error) {
       if (joined.closed) return
       const { message } = error as Error
@@ -401,31 +432,3 @@ const controlError = (error: unknown): unknown =>
   error instanceof ClusterError
     ? new ControlError(error.code === 'not-permitted' ? 'network-not-permitted' : error.code, error.message)
     : error
-
-function storeOptions({ servers, network, host, credential, ca, plaintext, replicas }: StoredMembership): NatsStoreOptions {
-  const address = natsAddress(servers, { plaintext: plaintext === true, tls: ca !== undefined })
-  return {
-    ...address,
-    network,
-    host,
-    ca,
-    replicas,
-    ...(credential === undefined ? {} : { authenticator: readCredential(credential) }),
-  }
-}
-
-/** The request with the name of this host. Throws ControlError `bad-request`. */
-function checkedMembership(request: JoinRequest): StoredMembership {
-  const host = request.host ?? (hostname().split('.')[0] ?? '').replace(/[^A-Za-z0-9-]/g, '-').slice(0, HOST_NAME_MAX)
-  if (!hostNamePattern.test(host))
-    throw new ControlError(
-      'bad-request',
-      `"${host}" is no name of a host: letters, digits and "-", at most ${HOST_NAME_MAX}; give one with --name`,
-    )
-  if (!networkNamePattern.test(request.network))
-    throw new ControlError(
-      'bad-request',
-      `"${request.network}" is no name of a network: letters, digits, "-" and "_", at most 63`,
-    )
-  return { ...request, host }
-}

@@ -6,6 +6,7 @@ import { OptionError } from '../../ndis/module-options.ts'
 import { isSingle, type PropertyInput } from '../../switch/policies/property.ts'
 import { parseStandardProperty } from '../../switch/policies/standard-properties.ts'
 import { checkAdapters, checkEndpointPlaces, isExternalPort, type SharedChecks } from './adapter-checks.ts'
+import { checkCluster } from './cluster-schema.ts'
 import type { PathSegment } from './diagnostics.ts'
 import type { Finding } from './explain.ts'
 import { SOCKET_PATH_MAX_BYTES } from './limits.ts'
@@ -109,6 +110,8 @@ export function checkConfig(config: ResolvedConfig): Finding[] {
       )
   }
   checkAdapters(config, shared)
+  if (config.cluster !== undefined)
+    checkCluster(config.cluster, (code, path, ...words) => report(code, ['cluster', ...path], ...words))
   if (config.switch.snooping !== undefined) {
     const names = config.switch.ports.map(({ name }) => name)
     checkSnooping(config.switch.snooping, names, (code, path, ...words) =>

@@ -129,7 +129,7 @@ guests:
       'lab.yaml:3:1: unknown key "zzzz"',
       '  3 | zzzz: 1',
       '    | ^^^^',
-      '  known here: switch, adapters, runtime, guests, failover',
+      '  known here: switch, adapters, runtime, guests, cluster, failover',
     )
   })
 

@@ -8,6 +8,7 @@ import type { z } from 'zod'
 import type { PropertyInput } from '../../switch/policies/property.ts'
 import { splitSecurity } from '../../switch/policies/protection.ts'
 import type { adapterSchema } from './adapter-schema.ts'
+import { resolveCluster } from './cluster-schema.ts'
 import { INTERFACE_NAME_MAX } from './limits.ts'
 import type { listenSchema } from './listen-schema.ts'
 import { normalizeMac } from './mac.ts'
@@ -221,6 +222,7 @@ export function resolveConfig(
       ...(console === undefined ? {} : { console }),
       ...(listen === undefined ? {} : { listen: resolveListen(listen, beside) }),
     },
+    ...(config.cluster === undefined ? {} : { cluster: resolveCluster(config.cluster, beside) }),
     guests: config.guests,
     ...(config.failover === undefined ? {} : { failover: config.failover }),
   }

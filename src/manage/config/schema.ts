@@ -11,6 +11,7 @@ import { canonicalAddress } from '../cluster/addresses.ts'
 import { aclsSchema, extendedAclsSchema } from './acl-schema.ts'
 import { adapterSchema, iovSchema } from './adapter-schema.ts'
 import { portBandwidthSchema, switchBandwidthSchema } from './bandwidth-schema.ts'
+import { clusterSchema } from './cluster-schema.ts'
 import { endpointSchema, mtu, name, queueCount, socketPath, wireSchema } from './endpoint-schema.ts'
 import { failoverSchema } from './failover-schema.ts'
 import {
@@ -329,6 +330,9 @@ export const configSchema = z
     adapters: z.array(adapterSchema).max(ADAPTERS_MAX).optional().describe('SR-IOV adapters.'),
     runtime: runtimeSchema.prefault({}).describe('Where sockets and captures stand.'),
     guests: z.array(guestSchema).max(GUESTS_MAX).default([]).describe('Guests of a lab, started by `vmswitch up`.'),
+    cluster: clusterSchema
+      .optional()
+      .describe('The network of hosts that a service joins. Default: that of `vmswitch join`, or none.'),
     failover: failoverSchema.optional().describe('A failover lab, run by `vmswitch lab failover`.'),
   })
   .describe('Configuration of one vmswitch.')

@@ -7,6 +7,7 @@ import type { SnoopingConfig } from '../../engine/snooping/snooping-config.ts'
 import type { TeamingConfig } from '../../engine/team/switch-team.ts'
 import type { PropertyInput } from '../../switch/policies/property.ts'
 import type { adapterSchema, iovSchema } from './adapter-schema.ts'
+import type { ClusterConfig } from './cluster-schema.ts'
 import type { endpointSchema, wireSchema } from './endpoint-schema.ts'
 import type { failoverSchema } from './failover-schema.ts'
 import type { listenSchema } from './listen-schema.ts'
@@ -161,6 +162,8 @@ export interface ResolvedConfig {
     /** The API on the network; absent: it is not served there. Paths are absolute. */
     readonly listen?: z.output<typeof listenSchema> | undefined
   }
+  /** The network of hosts that a service joins; paths are absolute. Absent: that of `vmswitch join`, or none. */
+  readonly cluster?: ClusterConfig
   readonly guests: readonly GuestConfig[]
   /** Absent without a failover lab. */
   readonly failover?: FailoverConfig

@@ -88,7 +88,7 @@ export class StateStore {
         .sort((a, b) => a.position - b.position)
         .map((row) => JSON.parse(row.value) as unknown)
     const [settings] = of('switch') as Omit<ResolvedConfig['switch'], 'ports' | 'extensions' | 'properties'>[]
-    const [runtimeRow] = of('runtime') as (Pick<ResolvedConfig, 'runtime' | 'file'> & { readonly kept?: KeptState })[]
+    const [runtimeRow] = of('runtime') as (Pick<ResolvedConfig, 'runtime' | 'file' | 'cluster'> & { readonly kept?: KeptState })[]
     if (settings === undefined || runtimeRow === undefined) return null
     const { kept, ...runtime } = runtimeRow
     const properties = of('property') as NonNullable<ResolvedConfig['switch']['properties']>
@@ -171,7 +171,7 @@ function rowsOf({ config, vfs, kept }: StoredState): Row[] {
   })
   return [
     row('switch', '', settings),
-    row('runtime', '', { file: config.file, runtime: config.runtime, kept }),
+    row('runtime', '', { file: config.file, runtime: config.runtime, cluster: config.cluster, kept }),
     ...(config.adapters ?? []).map((adapter, i) => row('adapter', adapter.name, adapter, i)),
     ...extensions.map((extension, i) => row('extension', extension.name, extension, i)),
     ...ports.map((port, i) => row('port', port.name, port, i)),

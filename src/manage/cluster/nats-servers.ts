@@ -1,19 +1,9 @@
-// Where the NATS servers of a network are, and with which credential they are asked: what a person wrote, checked.
+// Where the NATS servers of a network are: what a person wrote, checked.
 //
-// The rule it must not break: a secret is read from a file that is its owner's alone, and goes over no wire that anyone can read.
-import { lstatSync, readFileSync } from 'node:fs'
-import {
-  type Authenticator,
-  credsAuthenticator,
-  nkeyAuthenticator,
-  tokenAuthenticator,
-  usernamePasswordAuthenticator,
-} from '@nats-io/transport-node'
-import { checkPrivate } from '../store/state-directory.ts'
+// The rule it must not break: a secret goes over no wire that anyone can read.
 import { ClusterError } from './cluster-error.ts'
 
 const SERVERS_MAX = 16
-const CREDENTIAL_BYTES_MAX = 64 * 1024
 const USUAL_PORT = 4222
 
 export interface NatsAddress {
@@ -49,32 +39,4 @@ export function natsAddress(
       `${far.hostname} would be asked without TLS: write tls:// (and --ca FILE for an authority of your own), or allow it with --plaintext`,
     )
   return { servers: parsed.map(({ hostname, port }) => `${hostname}:${port || USUAL_PORT}`), tls: isTls }
-}
-
-/**
- * Reads a credential: a file of `nsc` (.creds), an nkey seed (SU…), USER:PASSWORD, or a token. Throws ClusterError
- * `credential-unusable`, StoreError `state-not-private`.
- */
-export function readCredential(path: string): Authenticator {
-  const text = readPrivate(path)
-  if (text.includes('BEGIN NATS USER JWT')) return credsAuthenticator(new TextEncoder().encode(text))
-  const line = text.trim()
-  if (line === '' || /\s/.test(line))
-    throw new ClusterError(
-      'credential-unusable',
-      `${path} holds no credential: it is a .creds file, or one line with an nkey seed, USER:PASSWORD or a token`,
-    )
-  if (/^SU[A-Z2-7]{50,}$/.test(line)) return nkeyAuthenticator(new TextEncoder().encode(line))
-  const at = line.indexOf(':')
-  return at > 0 ? usernamePasswordAuthenticator(line.slice(0, at), line.slice(at + 1)) : tokenAuthenticator(line)
-}
-
-function readPrivate(path: string): string {
-  try {
-    if (lstatSync(path).size > CREDENTIAL_BYTES_MAX) throw new Error('it is too long')
-  } catch (error) {
-    throw new ClusterError('credential-unusable', `${path} can't be read: ${(error as Error).message}`)
-  }
-  checkPrivate(path)
-  return readFileSync(path, 'utf8')
 }
