@@ -297,6 +297,12 @@ export class ExtensionManager {
     })
   }
 
+  /** Name of the extension at a place in the stack, or with a timer that a processor is in (`Counters.inside`). */
+  nameAt(place: number): string | undefined {
+    if (place < 0) return this.#slots.find((slot) => slot.loaded?.key === -place)?.entry.name
+    return this.#slots.filter((slot) => slot.entry.enabled && slot.loaded && slot.problem === undefined)[place - 1]?.entry.name
+  }
+
   /** The custom properties that the loaded extensions define. */
   properties(): DefinedProperty[] {
     return this.#slots.flatMap(({ entry, loaded }) => definedProperties(entry.name, loaded?.definition.properties))

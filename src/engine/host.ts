@@ -26,6 +26,7 @@ import { PortRunner, type PortRunnerOptions } from './port-runner.ts'
 import { PortSet } from './port-set.ts'
 import type { PortSettings } from './port-settings.ts'
 import { ProcessorSet } from './processor-set.ts'
+import type { ProcessorWatch } from './processor-watch.ts'
 import { AdaptersWithQueues } from './queues/adapters-with-queues.ts'
 import { SwitchSaver } from './saving.ts'
 import { createSharedTables } from './shared-tables.ts'
@@ -58,6 +59,7 @@ export class RunningSwitch {
   readonly #control: SwitchControl
   readonly #extensions: ExtensionManager
   readonly #saver: SwitchSaver
+  readonly #watch: ProcessorWatch
   /** Properties of ports and of the switch. */
   readonly policies: SwitchPolicies
   /** Saves, restores and moves ports. */
@@ -222,11 +224,13 @@ export class RunningSwitch {
       processors: config.processors,
       directory: config.directory,
     })
+    this.#watch = this.#processors.watch((place) => this.#extensions.nameAt(place), components.log)
   }
 
   /** Attaches the extensions, creates the ports, opens the endpoints. */
   async start(): Promise<void> {
     await this.#processors.ready()
+    if (!this.config.verify) this.#watch.start() // that mode tells what does not return by itself
     await this.#extensions.start(this.config.extensions)
     await this.#control.activate()
     for (const property of this.config.properties ?? []) await this.policies.add(undefined, property)
@@ -453,6 +457,7 @@ export class RunningSwitch {
   close(): Promise<void> {
     this.#closing ??= (async () => {
       clearInterval(this.#ageing)
+      this.#watch.stop()
       this.effects.snooping.close()
       this.#overlay?.close()
       for (const name of [...this.#ports.keys()]) await this.removePort(name).catch(() => undefined)

@@ -151,6 +151,8 @@ export type Request =
       readonly deliveryList: number
     }
   | { readonly kind: 'modules' }
+  /** The processor was interrupted in the module at `place` (`Counters.inside`), which had not returned for `seconds`: it goes on without it. */
+  | { readonly kind: 'interrupted'; readonly place: number; readonly seconds: number }
   | { readonly kind: 'close' }
 
 /** What a processor asks the control thread. */

@@ -19,6 +19,7 @@ import { Module } from '../switch/module.ts'
 import { handOver } from './hand-over.ts'
 import type { ModulePlan, ModuleReport, Question } from './messages.ts'
 import { ModuleTimers } from './module-timers.ts'
+import { movedKeys } from './moved-keys.ts'
 import type { Processor } from './processor.ts'
 import { SinkWriter } from './sink-ring.ts'
 
@@ -86,7 +87,13 @@ export class ModuleHost {
     this.#limits = { ...DEFAULT_CONTROL_LIMITS, ...options.limits }
     this.#report = components.report
     this.#ask = components.ask
-    this.#timers = new ModuleTimers(processor.timers, (key) => this.#modules.get(key)?.state === 'failed')
+    this.#timers = new ModuleTimers(
+      processor.timers,
+      (key) => this.#modules.get(key)?.state === 'failed',
+      (key) => {
+        processor.counters.inside = -key
+      },
+    )
     this.#wrap = components.wrap ?? ((_plan, definition) => definition)
     this.#path = new OidPath({
       modules: () => this.#stack(),
@@ -411,6 +418,13 @@ export class ModuleHost {
     for (const module of this.#stack()) this.#path.complete(module, request, completion)
   }
 
+  /** A module was interrupted that did not return: it has failed. `place`: where, as in `Counters.inside`. */
+  interrupted(place: number, error: string): void {
+    const at = place > 0 ? place - 1 : this.#order.indexOf(-place)
+    if (at in this.#order) this.#processor.dataPath.completionFailed(at, error)
+    else this.#modules.get(-place)?.fail(error)
+  }
+
   /** States and figures of the stack's modules, top first. */
   reports(): ModuleReport[] {
     return this.#order.map((key) => {
@@ -431,11 +445,4 @@ export class ModuleHost {
   close(): Promise<void> {
     return this.commit([])
   }
-}
-
-/** Keys in both orders whose place among the others changed. */
-function movedKeys(before: readonly number[], after: readonly number[]): number[] {
-  const stayed = before.filter((key) => after.includes(key))
-  const order = after.filter((key) => before.includes(key))
-  return stayed.filter((key, i) => order[i] !== key)
 }

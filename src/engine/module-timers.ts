@@ -8,12 +8,14 @@ type Owner = Pick<ModulePlan, 'key' | 'name'>
 export class ModuleTimers {
   readonly #timers: Timers
   readonly #isFailed: (key: number) => boolean
+  readonly #inside: (key: number) => void
   readonly #ends = new Map<number, Set<() => void>>()
 
-  /** `isFailed` tells whether the module with a key is. */
-  constructor(timers: Timers, isFailed: (key: number) => boolean) {
+  /** `isFailed` tells whether the module with a key is; `inside` hears whose timer is called, 0 when it has returned. */
+  constructor(timers: Timers, isFailed: (key: number) => boolean, inside: (key: number) => void) {
     this.#timers = timers
     this.#isFailed = isFailed
+    this.#inside = inside
   }
 
   /** `SwitchHandle.every` of a module. */
@@ -43,7 +45,13 @@ export class ModuleTimers {
 
   #unlessFailed(owner: Owner, callback: () => void): () => void {
     return () => {
-      if (!this.#isFailed(owner.key)) callback()
+      if (this.#isFailed(owner.key)) return
+      this.#inside(owner.key)
+      try {
+        callback()
+      } finally {
+        this.#inside(0)
+      }
     }
   }
 

@@ -1,6 +1,7 @@
 // The control thread's end of one processor: starts its worker, sends requests, awaits answers.
 import { Worker } from 'node:worker_threads'
 import { closeFd, createEventFd, signalEventFd } from '../linux/files.ts'
+import { interruptWorker } from './interrupt-worker.ts'
 import type { FromProcessor, ProcessorStart, Question, Request, ToProcessor } from './messages.ts'
 
 const CLOSE_LIMIT_MS = 5_000
@@ -63,6 +64,11 @@ export class ProcessorClient {
   /** The event descriptor that wakes it. */
   get doorbell(): number {
     return this.#doorbell
+  }
+
+  /** Ends what its thread is executing; its event loop goes on. False if that can't be done. */
+  interrupt(): Promise<boolean> {
+    return interruptWorker(this.#worker.threadId)
   }
 
   /** Wakes it, if it sleeps: it looks at all its queues. */

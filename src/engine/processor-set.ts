@@ -14,8 +14,10 @@ import { DATA_PATH_LIST_BYTES } from '../switch/data-path.ts'
 import { deliveryListBytes } from '../switch/delivery.ts'
 import { DROP_RING_BYTES, DropRingReader } from '../switch/drop-ring.ts'
 import { macText } from '../switch/mac-table.ts'
+import { systemMonotonicMs } from './clock.ts'
 import type { ModuleReport, ProcessorAddresses, Question, Request } from './messages.ts'
 import { ProcessorClient } from './processor-client.ts'
+import { ProcessorWatch, type ProcessorWatchComponents } from './processor-watch.ts'
 
 export interface ProcessorSetOptions {
   readonly processors: number
@@ -98,6 +100,16 @@ export class ProcessorSet implements OidChannel {
           (question) => this.#answer(question, components),
         ),
     )
+  }
+
+  /** Watches them: one that hangs in an extension is told of, and freed. `nameOf`: the extension at a place (`Counters.inside`). */
+  watch(nameOf: ProcessorWatchComponents['nameOf'], log: ProcessorWatchComponents['log']): ProcessorWatch {
+    const processors = this.clients.map((client, i) => ({
+      counters: this.counters[i]!,
+      interrupt: () => client.interrupt(),
+      goOn: (place: number, seconds: number) => client.request<void>({ kind: 'interrupted', place, seconds }),
+    }))
+    return new ProcessorWatch({ processors, nameOf, log, nowMs: systemMonotonicMs })
   }
 
   /** Settles when all run. */

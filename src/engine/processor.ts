@@ -4,9 +4,6 @@
 //
 // The rule it must not break: a slice is bounded, and between two bursts the configuration may change but never within one.
 
-import type { MayBeDirect } from '../adapter/direct-path.ts'
-import { type EndpointQueue, type QueueContext, type QueuePlan, receiving, ringKinds } from '../endpoints/endpoint.ts'
-import { openQueue } from '../endpoints/open-queue.ts'
 import { kernelsByPacket, type PacketKernels } from '../kernels/by-packet.ts'
 import { BURST_MAX, HEADER_COPY, PF_OWNED, PF_SAFE } from '../kernels/layout.ts'
 import { type AllKernels, instantiateKernels } from '../kernels/load.ts'
@@ -19,12 +16,11 @@ import { PortType } from '../ndis/oids.ts'
 import { PacketPool } from '../ndis/pool.ts'
 import { AclTable } from '../switch/acl/acl-table.ts'
 import { DeliveryLimits } from '../switch/bandwidth/delivery-limits.ts'
-import { RingPace } from '../switch/bandwidth/port-pacer.ts'
 import { ReferenceTable } from '../switch/control/references.ts'
 import { ConfigurationView } from '../switch/control/view.ts'
 import { Counters, PortCounter, ProcessorCounter } from '../switch/counters.ts'
 import { DataPath } from '../switch/data-path.ts'
-import { Delivery, type QueueChoice, type SinkQueue } from '../switch/delivery.ts'
+import { Delivery, type QueueChoice } from '../switch/delivery.ts'
 import { describeError } from '../switch/describe-error.ts'
 import { DropRing } from '../switch/drop-ring.ts'
 import { type DryRunOptions, dryRun } from '../switch/dry-run.ts'
@@ -37,14 +33,12 @@ import { ReasonRegistry } from '../switch/reason-registry.ts'
 import { ShortCut } from '../switch/short-cut.ts'
 import { Alarm } from './alarm.ts'
 import { createClock, WallClock } from './clock.ts'
-import type { ProcessorStart, QueueTarget, Request } from './messages.ts'
+import type { ProcessorStart, Request } from './messages.ts'
 import { PacedRings } from './paced-rings.ts'
-import { ParkingSink } from './parking-sink.ts'
-import { type Polled, PollOrder } from './poll-order.ts'
+import { PollOrder } from './poll-order.ts'
+import { PortQueues, type Source } from './port-queues.ts'
 import { ProcessorAdapters } from './processor-adapters.ts'
-import { type BurstTaker, ProcessorQueues } from './queues/processor-queues.ts'
-import { queueAdapterOf } from './queues/queue-plan.ts'
-import { SharedQueue } from './shared-queue.ts'
+import { ProcessorQueues } from './queues/processor-queues.ts'
 import { Timers } from './timers.ts'
 import { WindowSet } from './windows.ts'
 
@@ -55,35 +49,8 @@ const SPIN_ROUNDS_BUSY = 400 // empty rounds before sleeping when the last slice
 const SPIN_ROUNDS_IDLE = 10
 const BUSY_BURSTS = 32 // bursts in a slice that make it a busy one
 const SLEEP_MAX_MS = 100
-const SYSTEM_CALL_PASSES = 3 // of a quiet queue where a look is a system call
 const LATENCY_EVERY = 8 // one burst in so many is timed
 const INTERRUPTED_NS = 250_000 // the kernel ran something else meanwhile
-
-interface Source extends Polled {
-  readonly queue: EndpointQueue
-  readonly key: string
-  /** What takes its bursts: of a VPort or the wire the adapter's data path (`port` is the VPort then), of a ring with receive queues these. */
-  readonly path: BurstTaker | undefined
-  readonly counters: Counters
-  readonly port: number
-  /** The physical adapter of an external port, else 0. */
-  readonly nicIndex: number
-  readonly pace: RingPace | undefined
-}
-
-/** What the switch's external port sends goes to this adapter. */
-interface JoinedPlan extends QueuePlan {
-  readonly kind: 'adapter'
-  readonly adapter: number
-}
-
-/** Frames that the target's other queues don't take any more wait here. */
-interface ParkingPlan extends QueuePlan {
-  readonly parking?: boolean
-}
-
-const keyOf = (target: QueueTarget): string =>
-  target.kind === 'port' ? `port ${target.port}/${target.nicIndex}` : `vport ${target.adapter}/${target.vport}`
 
 /** One processor; lives in its worker thread. */
 export class Processor {
@@ -109,15 +76,14 @@ export class Processor {
   readonly #delivery: Delivery
   readonly #drops: DropRing
   readonly #macs: MacTable
-  readonly #windows: WindowSet
-  readonly #context: QueueContext
+  readonly #served: PortQueues
   readonly #epoll = new EpollSet()
   readonly #alarm = new Alarm(this.#epoll)
   readonly #doorbell: number
-  readonly #queues = new Map<string, readonly EndpointQueue[]>()
   readonly #sources = new PollOrder<Source>((source) => this.#look(source))
   readonly #paced: PacedRings<Source>
   #stopping = false
+  #slicing = false
   #bursts = 0
   #armed = false
 
@@ -129,13 +95,13 @@ export class Processor {
     this.references = new ReferenceTable(memory.buffer, addresses.references, start.ports)
     this.nowMs = createClock(start.startedMs)
     this.timers = new Timers(this.nowMs, (owner, error) => report(owner, 'timer-failed', describeError(error)))
-    this.#windows = new WindowSet(memory)
-    const any = createTwin(this.#windows)
+    const windows = new WindowSet(memory)
+    const any = createTwin(windows)
     const linear = instantiateKernels(start.kernels, memory.memory)
     this.linear = linear
     const kernels = kernelsByPacket(memory.buffer, addresses.pool, linear, any)
     this.kernels = kernels
-    this.#context = { memory, kernels: { linear, any }, pool: addresses.pool, scratch: addresses.scratch }
+    const context = { memory, kernels: { linear, any }, pool: addresses.pool, scratch: addresses.scratch }
     this.pool = new PacketPool(memory.buffer, addresses.pool, kernels)
     this.ports = new PortTable(memory.buffer, addresses.portTable, start.ports)
     this.acls = new AclTable(start.ports, start.index, {
@@ -196,6 +162,16 @@ export class Processor {
     })
     const { dataPath, pool, counters, nowMs } = this
     this.queues = new ProcessorQueues({ memory, pool, kernels, linear, dataPath, macs, counters, processor: start.index, nowMs })
+    this.#served = new PortQueues({
+      context,
+      windows,
+      epoll: this.#epoll,
+      sources: this.#sources,
+      delivery: this.#delivery,
+      adapters: this.adapters,
+      queues: this.queues,
+      counters,
+    })
     this.#paced = new PacedRings({ table: this.ports.bandwidth, pool, dataPath, nowMs })
     this.#delivery.limits = new DeliveryLimits(this.ports.bandwidth, pool, nowMs)
     this.#epoll.add(this.#paced.timer)
@@ -246,82 +222,14 @@ export class Processor {
   }
 
   /** Replaces the queues of a port or VPort; those that are gone are closed when this returns. */
-  setQueues({ target, plans, owned, locks, windows }: Extract<Request, { kind: 'queues' }>): void {
-    const key = keyOf(target)
+  setQueues(request: Extract<Request, { kind: 'queues' }>): void {
     this.#wake()
-    const known = this.#queues.get(key)
-    this.#queues.delete(key)
-    this.#deliverTo(target, [])
-    this.#sources.remove((source) => source.key === key)
-    for (const queue of known ?? []) queue.close(this.#epoll)
-    this.#windows.add(windows) // may come before the plans that need them
-    if (plans.length === 0) return
-    const queues: EndpointQueue[] = []
-    const sinks: (SinkQueue & MayBeDirect)[] = []
-    let parking: EndpointQueue | undefined
-    const served = target.kind === 'vport' ? this.adapters.find(target.adapter) : undefined
-    for (const [i, plan] of plans.entries()) {
-      if (plan.kind === 'adapter') {
-        sinks.push(this.adapters.find((plan as JoinedPlan).adapter).uplink) // it comes by itself, with what the adapter receives
-        continue
-      }
-      const opened = openQueue(plan, this.#context)
-      const queue = locks[i] === 0 ? opened : new SharedQueue(opened, this.memory.i32, locks[i]!)
-      queues.push(queue)
-      if ((plan as ParkingPlan).parking === true) {
-        parking = queue
-        continue
-      }
-      if (receiving(plans)(plan)) sinks.push(queue)
-      if (!owned.includes(i)) continue
-      const ofQueues = queueAdapterOf(plan)
-      this.#sources.add({
-        queue,
-        key,
-        path: ofQueues === undefined ? served?.path : this.queues.find(ofQueues).ring(plan.index),
-        counters: served?.counters ?? this.counters,
-        port: target.kind === 'vport' ? target.vport : target.port,
-        nicIndex: target.kind === 'vport' ? 0 : target.nicIndex,
-        pace: target.kind === 'vport' || ofQueues !== undefined ? undefined : new RingPace(target.port, plan.index),
-        passes: ringKinds.has(plan.kind) ? 0 : SYSTEM_CALL_PASSES,
-        skip: 0,
-        backOff: 0,
-      })
-    }
-    const withQueues = plans.map(queueAdapterOf).find((adapter) => adapter !== undefined)
-    if (withQueues !== undefined && target.kind === 'port') this.#serveWaiting(withQueues, key, target.port)
-    this.#queues.set(key, queues)
-    const place = parking
-    const rings = sinks.length === 0 ? [null] : sinks // the driver of a virtio-net device has stopped all its rings
-    this.#deliverTo(target, place === undefined ? sinks : rings.map((ring) => new ParkingSink(ring, place)))
+    this.#served.set(request)
   }
 
   /** Who chooses where a port has several queue pairs; undefined: a hash of delivery's own. */
   setChoice(port: number, choice: QueueChoice | undefined): void {
     this.#delivery.setChoice(port, choice)
-  }
-
-  // What other processors leave for the queues of this one.
-  #serveWaiting(adapter: number, key: string, port: number): void {
-    const { waiting, serving } = this.queues.find(adapter)
-    const { counters } = this
-    this.#sources.add({
-      queue: waiting,
-      key,
-      path: serving,
-      counters,
-      port,
-      nicIndex: 0,
-      pace: undefined,
-      passes: 0,
-      skip: 0,
-      backOff: 0,
-    })
-  }
-
-  #deliverTo(target: QueueTarget, sinks: readonly (SinkQueue & MayBeDirect)[]): void {
-    if (target.kind === 'vport') this.adapters.setQueues(target.adapter, target.vport, sinks)
-    else this.#delivery.setQueues(target.port, sinks, target.team ? target.nicIndex : 0)
   }
 
   /** Stops the loop after the present slice. */
@@ -337,15 +245,28 @@ export class Processor {
       await new Promise<void>((resolve) => setImmediate(resolve))
     }
     this.#wake()
-    for (const queues of this.#queues.values()) for (const queue of queues) queue.close(this.#epoll)
+    this.#served.close()
     this.#alarm.close()
     this.#epoll.close()
     this.#paced.close()
   }
 
+  /**
+   * A module was interrupted from outside in the middle of a slice: ends what it was in (`inBurst`: a burst), after which `run` may be called
+   * anew. Throws if no slice was.
+   */
+  interrupted(inBurst: boolean): void {
+    if (!this.#slicing) throw new Error('no slice was interrupted')
+    this.#slicing = false
+    this.dataPath.interrupted(inBurst)
+    this.timers.interrupted()
+    this.counters.processor(ProcessorCounter.interruptions, 1)
+  }
+
   // Serves all queues until the slice is over or nothing came for a while. Returns the bursts served.
   #slice(): number {
     const began = performance.now()
+    this.#slicing = true
     const end = began + SLICE_MS
     const spin = this.#bursts >= BUSY_BURSTS ? SPIN_ROUNDS_BUSY : SPIN_ROUNDS_IDLE
     this.dataPath.forwarding.nowSeconds = Math.floor(this.nowMs() / 1000)
@@ -375,6 +296,7 @@ export class Processor {
       this.counters.processor(ProcessorCounter.busyNs, took * 1e6)
       if (took >= SLOW_SLICE_MS) this.dataPath.stack.lookCloser()
     }
+    this.#slicing = false
     return bursts
   }
 

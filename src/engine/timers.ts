@@ -90,6 +90,12 @@ export class Timers {
     return called
   }
 
+  /** A callback was interrupted from outside: looks anew for what is due next. */
+  interrupted(): void {
+    this.#nextMs = Number.NEGATIVE_INFINITY
+    this.#nextExactMs = Number.NEGATIVE_INFINITY
+  }
+
   /** Milliseconds until the next exact one is due, with fractions; Infinity without any. */
   untilExactMs(): number {
     return this.#nextExactMs === Number.POSITIVE_INFINITY ? this.#nextExactMs : Math.max(0, this.#nextExactMs - this.#nowMs())

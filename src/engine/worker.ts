@@ -108,6 +108,13 @@ async function answer(request: Request): Promise<unknown> {
       return processor.inject(request.port, request.nicIndex ?? 0, request.frame)
     case 'trace':
       return processor.trace(request)
+    case 'interrupted': {
+      const { place, seconds } = request
+      processor.interrupted(place > 0)
+      modules.interrupted(place, `it did not return for ${seconds} s, and was interrupted`)
+      void work() // what ran before was ended with the slice
+      return undefined
+    }
     case 'outcome':
       return modules.outcome(request.request, request.completion)
     case 'modules':
@@ -139,11 +146,15 @@ port.on('message', (message: ToProcessor) => {
 for (const event of ['uncaughtException', 'unhandledRejection'])
   process.on(event, (error: unknown) => report('code', 'uncaught-error', describeError(error)))
 
-send({ kind: 'ready' })
-try {
-  await processor.run()
-} catch (error) {
-  report('processor', 'processor-failed', describeError(error))
-  process.exit(1)
+async function work(): Promise<void> {
+  try {
+    await processor.run()
+  } catch (error) {
+    report('processor', 'processor-failed', describeError(error))
+    process.exit(1)
+  }
+  process.exit(0) // ends this thread, whatever timers extensions left behind
 }
-process.exit(0) // ends this thread, whatever timers extensions left behind
+
+send({ kind: 'ready' })
+void work()

@@ -31,6 +31,11 @@ export class Completion {
     this.batch = new Batch(new Uint16Array(BURST_SLOTS * 2), 0, pool, owner)
   }
 
+  /** Forgets the packets that were noted. */
+  forget(): void {
+    this.count = 0
+  }
+
   /** Notes the packets of `batch`, before they go through the stack. `maker`: index of the module that made them, or -1. */
   begin(batch: Batch, maker: number): void {
     this.count = batch.length

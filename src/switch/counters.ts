@@ -37,7 +37,11 @@ export const ProcessorCounter = {
   /** Bursts as long as they can be that were timed, and the nanoseconds that they took. */
   fullBursts: 11,
   fullBurstNs: 12,
+  /** Times that a module was interrupted since it did not return. */
+  interruptions: 13,
 } as const
+const INSIDE = 14
+const BORROWED = 15
 const PROCESSOR_COUNTERS = 16
 
 /** Bytes of one processor's block for port ids below `ports`. */
@@ -57,6 +61,27 @@ export class Counters {
   /** Adds `by` to a processor counter. */
   processor(counter: number, by: number): void {
     this.values[counter] = this.values[counter]! + by
+  }
+
+  /**
+   * Where the processor is in the code of a module, for who watches it from outside: 0 nowhere, n > 0 in the module at place n - 1 of the
+   * stack, n < 0 in a timer of the module with the key -n.
+   */
+  set inside(place: number) {
+    this.values[INSIDE] = place
+  }
+
+  get inside(): number {
+    return this.values[INSIDE]!
+  }
+
+  /** Whether the packets of the burst in work are another data path's, which gives them back. */
+  set borrowed(is: boolean) {
+    this.values[BORROWED] = is ? 1 : 0
+  }
+
+  get borrowed(): boolean {
+    return this.values[BORROWED] === 1
   }
 
   /** Adds `by` to a port counter. */

@@ -8,7 +8,7 @@ import type { PacketKernels } from '../kernels/by-packet.ts'
 import { BURST_MAX, BURST_SLOTS, PF_DROPPED, PF_TAGGED, PF_VLAN_OOB } from '../kernels/layout.ts'
 import { Batch, type PacketHandle } from '../ndis/batch.ts'
 import { DropReason } from '../ndis/drop-reasons.ts'
-import { LEFT_AT_EDGE, LEFT_ON_EGRESS, type PacketPool } from '../ndis/pool.ts'
+import { LEFT_AT_EDGE, type PacketPool } from '../ndis/pool.ts'
 import { SwitchContextTypes } from '../ndis/switch-context.ts'
 import type { AclTable } from './acl/acl-table.ts'
 import { type AdmissionOwner, BurstAdmission } from './burst-admission.ts'
@@ -88,6 +88,9 @@ export class DataPath implements DropLogOwner, InjectionsOwner, AdmissionOwner {
   // Offload needs of packets that went into tunnels.
   private tunnelNeeds = 0
   private current = -1
+  // The burst in work, and whose it is.
+  private taking: SourceQueue | undefined
+  private taken = 0
   readonly ports: PortTable
   /** Context types that this processor's extensions declared. */
   readonly contexts = new SwitchContextTypes()
@@ -113,9 +116,10 @@ export class DataPath implements DropLogOwner, InjectionsOwner, AdmissionOwner {
     this.stack = new ExtensionStack({
       entered: (index) => {
         this.current = index
+        this.counters.inside = index + 1
       },
       failed: (module) => this.faults.failed(this.current, module),
-      dropAll: (batch, reason) => this.dropAll(batch, reason),
+      dropAll: (batch, reason) => this.lost.all(batch, reason, this.stack.observesDrops),
       slow: (module, ms, packets) => this.faults.slow(module, ms, packets),
       nowNs: () => components.nowMs() * 1e6,
     })
@@ -156,10 +160,13 @@ export class DataPath implements DropLogOwner, InjectionsOwner, AdmissionOwner {
   turn(queue: SourceQueue, port: number, nicIndex = 0): number {
     const taken = queue.receive(0, BURST_MAX)
     if (taken === 0) return 0
+    this.taking = queue
+    this.taken = taken
     try {
       if (nicIndex !== 0) this.pool.sourceNic.fill(nicIndex, 0, taken) // ES-300
       this.burst(taken, port)
     } finally {
+      this.taking = undefined
       this.pool.forgetSafe()
       queue.complete(0, taken)
     }
@@ -174,14 +181,33 @@ export class DataPath implements DropLogOwner, InjectionsOwner, AdmissionOwner {
    * `settle`. Not from within a burst.
    */
   takeOver(list: Uint16Array | undefined, count: number, port: number, nicIndex: number): void {
+    this.counters.borrowed = true
     try {
       this.begin()
       if (list !== undefined) this.admission.takeOver(list, count, port, nicIndex)
       else this.admission.burst(count, port, this.shortCut)
       this.pass(count, port)
     } finally {
+      this.counters.borrowed = false
       this.pool.forgetSafe()
     }
+  }
+
+  /**
+   * Ends what a module was interrupted in, from outside, so that not even `finally` was run. A burst (`inBurst`) goes back to its owner; what
+   * was left of it is counted as lost by the module.
+   */
+  interrupted(inBurst: boolean): void {
+    const { batch, taking, pool } = this
+    if (inBurst) this.lost.all(batch, DropReason.extensionFailed, false)
+    this.lost.forget()
+    this.completion.forget()
+    this.injections.done()
+    pool.forgetSafe()
+    this.taking = undefined
+    this.current = -1
+    this.counters.inside = 0
+    taking?.complete(0, this.taken)
   }
 
   /** Sends what extensions made of packets that were taken over. */
@@ -387,12 +413,7 @@ export class DataPath implements DropLogOwner, InjectionsOwner, AdmissionOwner {
   }
 
   parse(slot: number): void {
-    const { pool } = this
-    const tci = pool.vlan[slot]!
-    this.components.kernels.parse(pool.base, slot, 1)
-    if ((pool.flags[slot]! & PF_VLAN_OOB) === 0) return
-    if ((pool.flags[slot]! & PF_TAGGED) === 0) pool.vlan[slot] = tci
-    else pool.flags[slot] = pool.flags[slot]! & ~PF_VLAN_OOB // it carries a tag now
+    this.copier.parse(slot)
   }
 
   // ---- drops --------------------------------------------------------------------------------------------------------------
@@ -418,19 +439,6 @@ export class DataPath implements DropLogOwner, InjectionsOwner, AdmissionOwner {
 
   gaveUp(slot: number, ingress: boolean, reason: number): void {
     this.lost.packet(slot, ingress, reason, this.stack.observesDrops)
-  }
-
-  private dropAll(batch: Batch, reason: number): void {
-    for (let i = 0; i < batch.length; i++) {
-      const slot = batch.slots[i]!
-      if ((this.pool.flags[slot]! & PF_DROPPED) !== 0) continue
-      this.pool.flags[slot] = this.pool.flags[slot]! | PF_DROPPED
-      this.pool.reason[slot] = reason
-      this.pool.leftAt[slot] = this.current < 0 ? LEFT_AT_EDGE : batch.ingress ? this.current : this.current | LEFT_ON_EGRESS
-      this.lost.packet(slot, batch.ingress, reason, this.stack.observesDrops)
-    }
-    batch.length = 0
-    batch.dirty = false
   }
 
   completionFailed(index: number, error: unknown): void {

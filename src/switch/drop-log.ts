@@ -3,10 +3,10 @@
 // The rule it must not break: each is counted once, at the source with incoming set, or at a destination without (ES-362…ES-365).
 
 import type { DropPlaces } from '../extension.ts'
-import { BURST_SLOTS, DE_EXCLUDED, DE_PORT } from '../kernels/layout.ts'
+import { BURST_SLOTS, DE_EXCLUDED, DE_PORT, PF_DROPPED } from '../kernels/layout.ts'
 import { Batch } from '../ndis/batch.ts'
 import { destinationAt } from '../ndis/destinations.ts'
-import type { PacketPool } from '../ndis/pool.ts'
+import { LEFT_AT_EDGE, LEFT_ON_EGRESS, type PacketPool } from '../ndis/pool.ts'
 import type { CompletionOwner } from './completion.ts'
 import { type Counters, PortCounter } from './counters.ts'
 import type { Module } from './module.ts'
@@ -94,6 +94,27 @@ export class DropLog {
       const entry = destinationAt(pool, slot, k)
       if ((entry & DE_EXCLUDED) === 0) this.count(slot, reason, entry & DE_PORT, false, observed)
     }
+  }
+
+  /** Forgets what was noted. */
+  forget(): void {
+    this.batch.length = 0
+  }
+
+  /** Drops all packets of a batch for `reason`, at the place of the module in work. */
+  all(batch: Batch, reason: number, observed: boolean): void {
+    const { pool } = this
+    const at = this.owner.currentIndex
+    for (let i = 0; i < batch.length; i++) {
+      const slot = batch.slots[i]!
+      if ((pool.flags[slot]! & PF_DROPPED) !== 0) continue
+      pool.flags[slot] = pool.flags[slot]! | PF_DROPPED
+      pool.reason[slot] = reason
+      pool.leftAt[slot] = at < 0 ? LEFT_AT_EDGE : batch.ingress ? at : at | LEFT_ON_EGRESS
+      this.packet(slot, batch.ingress, reason, observed)
+    }
+    batch.length = 0
+    batch.dirty = false
   }
 
   /** Shows what was noted to the modules that watch drops. */

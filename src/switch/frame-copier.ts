@@ -1,7 +1,9 @@
-// Copies bytes of a packet out of the data path, for extensions: header and payload alike, wherever they lie.
+// Copies bytes of a packet out of the data path, for extensions: header and payload alike, wherever they lie; reads the headers anew of one
+// that an extension changed.
 //
 // The rule it must not break: nothing is allocated per call; the range was checked by the caller.
 import type { PacketKernels } from '../kernels/by-packet.ts'
+import { PF_TAGGED, PF_VLAN_OOB } from '../kernels/layout.ts'
 import type { PacketPool } from '../ndis/pool.ts'
 
 /** Bytes of scratch memory of a copier. */
@@ -20,6 +22,16 @@ export class FrameCopier {
     this.kernels = kernels
     this.scratchAt = at
     this.scratch = new Uint8Array(buffer, at, COPIER_BYTES)
+  }
+
+  /** Reads the headers of the frame in a slot anew; a tag that is kept beside it stays, unless the frame has one now. */
+  parse(slot: number): void {
+    const { pool } = this
+    const tci = pool.vlan[slot]!
+    this.kernels.parse(pool.base, slot, 1)
+    if ((pool.flags[slot]! & PF_VLAN_OOB) === 0) return
+    if ((pool.flags[slot]! & PF_TAGGED) === 0) pool.vlan[slot] = tci
+    else pool.flags[slot] = pool.flags[slot]! & ~PF_VLAN_OOB
   }
 
   /** Copies bytes of the frame in a slot to the start of `target`. Returns how many. */

@@ -152,6 +152,7 @@ function collectProcessors(writer: MetricsWriter, running: RunningSwitch): void 
     writer.sample('vmswitch_processor_bursts', labels, counters.bursts ?? 0)
     writer.sample('vmswitch_processor_sleeps', labels, counters.sleeps ?? 0)
     writer.sample('vmswitch_processor_busy_seconds', labels, (counters.busyNs ?? 0) / NS_PER_SECOND)
+    writer.sample('vmswitch_processor_interruptions', labels, counters.interruptions ?? 0)
     const counts = new Array<number>(bounds.length + 1).fill(0)
     let sumNs = 0
     for (const [octave, count] of latencyCounts.entries()) {

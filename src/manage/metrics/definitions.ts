@@ -72,6 +72,10 @@ export const metrics = {
   vmswitch_processor_bursts: counter('Bursts that the processor moved.', 'processor'),
   vmswitch_processor_sleeps: counter('Times that the processor went to sleep.', 'processor'),
   vmswitch_processor_busy_seconds: { ...counter('Time that the processor worked.', 'processor'), unit: 'seconds' },
+  vmswitch_processor_interruptions: counter(
+    'Times that an extension was interrupted on the processor since it did not return.',
+    'processor',
+  ),
   vmswitch_burst_latency_seconds: {
     type: 'histogram',
     help: 'Time that bursts spent in the switch; the sum is estimated from the buckets.',
