@@ -7,17 +7,23 @@
 export const CP_TREES = 0 // how many decision trees, at most TREES_MAX
 export const CP_WIDE = 1 // 1: rules are WIDE_RULE_WORDS long
 export const CP_RULES = 2 // index of the first rule, a multiple of NARROW_RULE_WORDS
-export const CP_FIRST_TREE = 4 // of each tree its root and its first rank, in the order of those
+export const CP_CUTS = 3 // index of the first cut, an even number
+export const CP_FIRST_TREE = 4 // of each tree its root and its first rule, in the order of those
 export const TREE_WORDS = 2
 export const TREES_MAX = 3
 
-// A place: 0 nothing; > 0 index of a node; < 0 ~index of a leaf.
-// A node: a head, then places: the one that counts is (key word << left) >>> right.
-export const NODE_KEY = 0x3f // of the head: byte offset of the key's word
-export const NODE_LEFT = 8 // shift counts: 5 bits from here on
-export const NODE_RIGHT = 16
+// A place: 0 nothing; > 0 a node, which are cut << PLACE_CUT and the index of its places; < 0 ~index of a leaf. So one look at a place says
+// where to look for the next one: cuts are few, and stay in the cache.
+export const PLACE_CUT = 22
+export const PLACE_INDEX = 0x3fffff
+export const CUTS_MAX = 512
+// A cut says which of a node's places counts: (key word >>> shift) & mask.
+export const CUT_KEY = 0x3f // of the first word: byte offset of the key's word
+export const CUT_SHIFT = 8
+export const CUT_MASK = 1 // the second word
+export const CUT_WORDS = 2
 
-// A leaf: the numbers of its rules, by rank; the last one has bit 31 set.
+// A leaf: the numbers of its rules, which are in the order of their ranks; the last one has bit 31 set.
 // A rule: value and span of what it wants of each field, where a packet's value less the rule's is at most the span.
 export const NR_LOCAL = 0 // address words, spans behind both
 export const NR_REMOTE = 1
@@ -38,13 +44,14 @@ export const NO_RULE = 0x7fffffff
 
 // ---- block of a processor, byte offsets: keys and ranks by position in a burst of CLASSIFY_MAX ---------------------------------
 export const CLASSIFY_MAX = 64
-export const KEY_BYTES = 48
-export const CL_KEYS = 0 // u32[CLASSIFY_MAX][12]: flow keys, as the switch has them
+export const KEY_BYTES = 64 // a line of the cache
+export const CL_KEYS = 0 // u32[CLASSIFY_MAX][12]: flow keys, as the switch has them, KEY_BYTES apart
+export const KEY_BEST = 48 // behind each key, of the kernel: the best rule so far
 export const CL_RANKS = CL_KEYS + CLASSIFY_MAX * KEY_BYTES // i32[CLASSIFY_MAX]
 export const CL_CHOSEN = CL_RANKS + CLASSIFY_MAX * 4 // u8[CLASSIFY_MAX]: positions to be classified
 export const CL_KINDS = CL_CHOSEN + CLASSIFY_MAX // u8[CLASSIFY_MAX]: KIND_* of keys
 export const CL_SLOTS = CL_KINDS + CLASSIFY_MAX // u16[CLASSIFY_MAX]: packets of the pool, for the kernel that makes keys
-export const CL_NODES = CL_SLOTS + CLASSIFY_MAX * 2 // {position u32, place u32}[CLASSIFY_MAX]: scratch of the kernel
+export const CL_NODES = CL_SLOTS + CLASSIFY_MAX * 2 // {address of a key u32, place u32}[CLASSIFY_MAX]: scratch of the kernel
 export const CL_LEAVES = CL_NODES + CLASSIFY_MAX * 8 // the same
 export const CLASSIFY_BYTES = CL_LEAVES + CLASSIFY_MAX * 8
 

@@ -8,21 +8,25 @@ import {
   CL_LEAVES,
   CL_NODES,
   CL_RANKS,
+  CP_CUTS,
   CP_FIRST_TREE,
   CP_RULES,
   CP_TREES,
   CP_WIDE,
+  CUT_KEY,
+  CUT_MASK,
+  CUT_SHIFT,
+  KEY_BEST,
   KEY_BYTES,
   KEY_LOCAL,
   KEY_PORTS,
   KEY_REMOTE,
   NARROW_RULE_WORDS,
   NO_RULE,
-  NODE_KEY,
-  NODE_LEFT,
-  NODE_RIGHT,
   NR_FIELDS,
   NR_LOCAL,
+  PLACE_CUT,
+  PLACE_INDEX,
   TREE_WORDS,
   WIDE_RULE_WORDS,
   WR_FIELDS,
@@ -59,58 +63,74 @@ function isWideMatch(rule: usize, key: usize): bool {
   return <bool>(<i32>!v128.any_true(v128.or(local, remote)) & <i32>(differs == 0) & <i32>fields)
 }
 
-// Moves `count` flows at the root of a tree down to its leaves, at block's CL_LEAVES. Returns how many come to one.
+// The place that a node, or the root of a tree, has for a key.
 @inline
-function descend(program: usize, block: usize, count: u32): u32 {
-  let leaves = block
-  let left = count
-  while (left != 0) {
-    const end = block + (<usize>left << 3)
+function placeIn(program: usize, cuts: usize, node: u32, key: usize): i32 {
+  const cut = cuts + (<usize>(node >> PLACE_CUT) << 3)
+  const head = load<u32>(cut)
+  const word = load<u32>(key + <usize>(head & CUT_KEY))
+  const index = (node & PLACE_INDEX) + ((word >> (head >> CUT_SHIFT)) & load<u32>(cut, CUT_MASK * 4))
+  return load<i32>(program + (<usize>index << 2))
+}
+
+// Moves flows at nodes of a tree, at block's CL_NODES up to `end`, down to its leaves: returns the end of those from `leaves` on.
+@inline
+function descend(program: usize, cuts: usize, block: usize, end: usize, leaves: usize): usize {
+  let last = end
+  while (last != block) {
     let to = block
-    for (let from = block; from < end; from += 8) {
-      const position = load<u32>(from, CL_NODES)
-      const node = program + (<usize>load<u32>(from, CL_NODES + 4) << 2)
-      const head = load<u32>(node)
-      const word = load<u32>(block + <usize>position * KEY_BYTES + <usize>(head & NODE_KEY))
-      const next = load<i32>(node + (<usize>((word << (head >> NODE_LEFT)) >> (head >> NODE_RIGHT)) << 2), 4)
-      store<u32>(to, position, CL_NODES)
+    for (let from = block; from < last; from += 8) {
+      const key = load<u32>(from, CL_NODES)
+      const next = placeIn(program, cuts, load<u32>(from, CL_NODES + 4), key)
+      store<u32>(to, <u32>key, CL_NODES)
       store<i32>(to, next, CL_NODES + 4)
       to += <usize>(next > 0) << 3
-      store<u32>(leaves, position, CL_LEAVES)
+      store<u32>(leaves, <u32>key, CL_LEAVES)
       store<i32>(leaves, ~next, CL_LEAVES + 4)
       leaves += (<u32>next >> 31) << 3
     }
-    left = <u32>(to - block) >> 3
+    last = to
   }
-  return <u32>(leaves - block) >> 3
+  return leaves
 }
 
-// Compares `count` flows at leaves with the rules there, one rule of each at a time.
+// Compares flows at leaves, at block's CL_LEAVES up to `end`, with the rules there, one rule of each at a time.
 @inline
-function compare(program: usize, rules: usize, isWide: bool, block: usize, count: u32): void {
+function compare(program: usize, rules: usize, isWide: bool, block: usize, end: usize): void {
   const stride: usize = isWide ? WIDE_RULE_WORDS * 4 : NARROW_RULE_WORDS * 4
-  const fields: usize = isWide ? WR_FIELDS * 4 : NR_FIELDS * 4
-  let left = count
-  while (left != 0) {
-    const end = block + (<usize>left << 3)
+  let last = end
+  while (last != block) {
     let to = block
-    for (let from = block; from < end; from += 8) {
-      const position = load<u32>(from, CL_LEAVES)
+    for (let from = block; from < last; from += 8) {
+      const key = <usize>load<u32>(from, CL_LEAVES)
       const place = load<u32>(from, CL_LEAVES + 4)
       const entry = load<i32>(program + (<usize>place << 2))
-      const rule = rules + <usize>(entry & 0x7fffffff) * stride
-      const key = block + <usize>position * KEY_BYTES
+      const number = entry & 0x7fffffff
+      const rule = rules + <usize>number * stride
       const isMatch = isWide ? isWideMatch(rule, key) : isNarrowMatch(rule, key)
-      const rank = <i32>load<u16>(rule + fields, 6) | (<i32>load<u16>(rule + fields, 14) << 16)
-      const best = block + (<usize>position << 2)
-      const before = load<i32>(best, CL_RANKS)
-      const isSooner = rank < before
-      store<i32>(best, select(rank, before, <bool>(<i32>isMatch & <i32>isSooner)), CL_RANKS)
-      store<u32>(to, position, CL_LEAVES)
+      const before = load<i32>(key, KEY_BEST)
+      const isSooner = number < before
+      store<i32>(key, select(number, before, <bool>(<i32>isMatch & <i32>isSooner)), KEY_BEST)
+      store<u32>(to, <u32>key, CL_LEAVES)
       store<u32>(to, place + 1, CL_LEAVES + 4)
       to += <usize>(<u32>!isMatch & <u32>isSooner & <u32>(entry >= 0)) << 3
     }
-    left = <u32>(to - block) >> 3
+    last = to
+  }
+}
+
+// Ranks of the rules that were found.
+@inline
+function fillRanks(program: usize, rules: usize, isWide: bool, block: usize, count: u32): void {
+  const stride: usize = isWide ? WIDE_RULE_WORDS * 4 : NARROW_RULE_WORDS * 4
+  const fields: usize = isWide ? WR_FIELDS * 4 : NR_FIELDS * 4
+  for (let n: u32 = 0; n < count; n++) {
+    const position = <usize>load<u8>(block + n, CL_CHOSEN)
+    const best = load<i32>(block + position * KEY_BYTES, KEY_BEST)
+    const isFound = best != NO_RULE
+    const at = select(rules + <usize>best * stride + fields, program, isFound)
+    const rank = <i32>load<u16>(at, 6) | (<i32>load<u16>(at, 14) << 16)
+    store<i32>(block + (position << 2), select(rank, NO_RULE, isFound), CL_RANKS)
   }
 }
 
@@ -118,26 +138,41 @@ function compare(program: usize, rules: usize, isWide: bool, block: usize, count
 export function classify(program: usize, block: usize, count: u32): void {
   const trees = load<u32>(program, CP_TREES * 4)
   const rules = program + (<usize>load<u32>(program, CP_RULES * 4) << 2)
+  const cuts = program + (<usize>load<u32>(program, CP_CUTS * 4) << 2)
+  const isWide = load<u32>(program, CP_WIDE * 4) != 0
   for (let n: u32 = 0; n < count; n++)
-    store<i32>(block + (<usize>load<u8>(block + n, CL_CHOSEN) << 2), NO_RULE, CL_RANKS)
+    store<i32>(block + <usize>load<u8>(block + n, CL_CHOSEN) * KEY_BYTES, NO_RULE, KEY_BEST)
   let tree = program
   for (let t: u32 = 0; t < trees; t++) {
     const root = load<i32>(tree, CP_FIRST_TREE * 4)
     const first = load<i32>(tree, CP_FIRST_TREE * 4 + 4)
-    const isNode = root > 0
-    const to = isNode ? block + CL_NODES : block + CL_LEAVES
-    const place = isNode ? root : ~root
-    let asked: usize = 0
-    for (let n: u32 = 0; n < count; n++) {
-      const position = <u32>load<u8>(block + n, CL_CHOSEN)
-      store<u32>(to + asked, position)
-      store<i32>(to + asked, place, 4)
-      asked += <usize>(first < load<i32>(block + (<usize>position << 2), CL_RANKS)) << 3
+    let nodes = block
+    let leaves = block
+    if (root > 0) {
+      for (let n: u32 = 0; n < count; n++) {
+        const key = block + <usize>load<u8>(block + n, CL_CHOSEN) * KEY_BYTES
+        const next = placeIn(program, cuts, root, key)
+        const isAsked = <u32>(first < load<i32>(key, KEY_BEST))
+        store<u32>(nodes, <u32>key, CL_NODES)
+        store<i32>(nodes, next, CL_NODES + 4)
+        nodes += <usize>(isAsked & <u32>(next > 0)) << 3
+        store<u32>(leaves, <u32>key, CL_LEAVES)
+        store<i32>(leaves, ~next, CL_LEAVES + 4)
+        leaves += <usize>(isAsked & (<u32>next >> 31)) << 3
+      }
+      leaves = descend(program, cuts, block, nodes, leaves)
+    } else {
+      for (let n: u32 = 0; n < count; n++) {
+        const key = block + <usize>load<u8>(block + n, CL_CHOSEN) * KEY_BYTES
+        store<u32>(leaves, <u32>key, CL_LEAVES)
+        store<i32>(leaves, ~root, CL_LEAVES + 4)
+        leaves += <usize>(first < load<i32>(key, KEY_BEST)) << 3
+      }
     }
-    const flows = <u32>asked >> 3
-    const leaves = isNode ? descend(program, block, flows) : flows
-    if (load<u32>(program, CP_WIDE * 4) != 0) compare(program, rules, true, block, leaves)
+    if (isWide) compare(program, rules, true, block, leaves)
     else compare(program, rules, false, block, leaves)
     tree += TREE_WORDS * 4
   }
+  if (isWide) fillRanks(program, rules, true, block, count)
+  else fillRanks(program, rules, false, block, count)
 }

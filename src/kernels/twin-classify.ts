@@ -5,8 +5,9 @@
 // the compiler did not put elsewhere. Allocates nothing.
 import * as layout from './classify-layout.ts'
 
-const { CP_FIRST_TREE, CP_RULES, CP_TREES, CP_WIDE, KEY_BYTES, KEY_LOCAL, KEY_PORTS, KEY_REMOTE, NARROW_RULE_WORDS } = layout
-const { NO_RULE, NODE_KEY, NODE_LEFT, NODE_RIGHT, NR_FIELDS, NR_LOCAL, NR_REMOTE, NR_SPANS, TREE_WORDS, WIDE_RULE_WORDS } = layout
+const { CP_CUTS, CP_FIRST_TREE, CP_RULES, CP_TREES, CP_WIDE, CUT_KEY, CUT_SHIFT, KEY_BYTES, KEY_LOCAL, KEY_PORTS } = layout
+const { KEY_REMOTE, NARROW_RULE_WORDS, NO_RULE, NR_FIELDS, NR_LOCAL, NR_REMOTE, NR_SPANS, PLACE_CUT, PLACE_INDEX } = layout
+const { TREE_WORDS, WIDE_RULE_WORDS } = layout
 const { WR_FIELDS, WR_ISOLATION, WR_LOCAL, WR_LOCAL_MASK, WR_REMOTE, WR_REMOTE_MASK } = layout
 
 const KEY_WORDS = KEY_BYTES >> 2
@@ -20,33 +21,38 @@ export function first(program: Int32Array, keys: Uint32Array, at = 0): number {
   const trees = program[CP_TREES]!
   const isWide = program[CP_WIDE] !== 0
   const rules = program[CP_RULES]!
+  const cuts = program[CP_CUTS]!
+  const stride = isWide ? WIDE_RULE_WORDS : NARROW_RULE_WORDS
+  const fieldsAt = rules + (isWide ? WR_FIELDS : NR_FIELDS)
   for (let t = 0; t < trees; t++) {
     const tree = CP_FIRST_TREE + t * TREE_WORDS
-    if (program[tree + 1]! >= best) break // they are in the order of their first rank
+    if (program[tree + 1]! >= best) break // they are in the order of their first rule
     let place = program[tree]!
     while (place > 0) {
-      const head = program[place]!
-      place = program[place + 1 + ((keys[at + ((head & NODE_KEY) >> 2)]! << (head >>> NODE_LEFT)) >>> (head >>> NODE_RIGHT))]!
+      const cut = cuts + (place >>> PLACE_CUT) * 2
+      const head = program[cut]!
+      const child = (keys[at + ((head & CUT_KEY) >> 2)]! >>> (head >>> CUT_SHIFT)) & program[cut + 1]!
+      place = program[(place & PLACE_INDEX) + child]!
     }
     if (place === 0) continue
     for (let i = ~place; ; i++) {
       const entry = program[i]!
       const number = entry & 0x7fffffff
-      const rule = rules + number * (isWide ? WIDE_RULE_WORDS : NARROW_RULE_WORDS)
-      const fields = rule + (isWide ? WR_FIELDS : NR_FIELDS)
-      const rank = (program[fields + 1]! >>> 16) | ((program[fields + 3]! >>> 16) << 16)
-      if (rank >= best) break
+      if (number >= best) break // they are in the order of their ranks
+      const rule = number * stride
       if (
-        areFields(program, fields, keys, at) &&
-        (isWide ? isWideMatch(program, rule, keys, at) : isNarrowMatch(program, rule, keys, at))
+        areFields(program, fieldsAt + rule, keys, at) &&
+        (isWide ? isWideMatch(program, rules + rule, keys, at) : isNarrowMatch(program, rules + rule, keys, at))
       ) {
-        best = rank
+        best = number
         break
       }
       if (entry < 0) break
     }
   }
-  return best
+  if (best === NO_RULE) return NO_RULE
+  const found = fieldsAt + best * stride
+  return (program[found + 1]! >>> 16) | ((program[found + 3]! >>> 16) << 16)
 }
 
 /** The same for all `count` positions that `chosen` names, into `ranks`. */

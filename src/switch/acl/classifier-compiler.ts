@@ -4,17 +4,21 @@
 // The rule it must not break: time and memory are bounded by the number of rules, whatever they are (PLACES_PER_RULE): where cutting would
 // cost more, a leaf stays long.
 import {
+  CP_CUTS,
   CP_FIRST_TREE,
   CP_RULES,
   CP_TREES,
   CP_WIDE,
+  CUT_SHIFT,
+  CUT_WORDS,
+  CUTS_MAX,
   NARROW_RULE_WORDS,
-  NODE_LEFT,
-  NODE_RIGHT,
   NR_FIELDS,
   NR_LOCAL,
   NR_REMOTE,
   NR_SPANS,
+  PLACE_CUT,
+  PLACE_INDEX,
   TREE_WORDS,
   WIDE_RULE_WORDS,
   WR_FIELDS,
@@ -123,14 +127,18 @@ class Compiler {
   readonly #fields: readonly Field[]
   readonly #rules: readonly RuleMatch[]
   readonly #wide: boolean
+  readonly #cutsMax: number
   // Whether rules are compared by all words of both addresses and the isolation id.
   readonly #wideRules: boolean
   // First and last value of rule r in field f, at f * rules + r.
   readonly #first: Uint32Array
   readonly #last: Uint32Array
-  // Numbers that rules have in the program, -1: in none of its leaves; and rules by number.
-  readonly #numbers: Int32Array
-  readonly #numbered: number[] = []
+  // Rules that are in a leaf, 1: it is; and the leaves, where they are and how long.
+  readonly #isUsed: Uint8Array
+  readonly #leaves: [at: number, length: number][] = []
+  // Cuts that nodes have, by number, and the numbers by what they consist of.
+  readonly #cuts: [head: number, mask: number][] = []
+  readonly #cutNumbers = new Map<number, number>()
   // Nodes and leaves that there are, by what they consist of.
   readonly #known = new Map<string, number>()
   readonly #counts = new Int32Array((1 << BITS_MAX) + 1)
@@ -140,9 +148,10 @@ class Compiler {
   #left: number
   readonly #spareBits: number
 
-  constructor(rules: readonly RuleMatch[], wide: boolean) {
+  constructor(rules: readonly RuleMatch[], wide: boolean, cuts: number) {
     this.#rules = rules
     this.#wide = wide
+    this.#cutsMax = cuts
     this.#wideRules = wide || rules.some(({ isolation }) => isolation !== undefined)
     this.#fields = wide ? wideFields : narrowFields
     const { length } = rules
@@ -150,7 +159,7 @@ class Compiler {
     this.#left = Math.max(PLACES_MIN, length * PLACES_PER_RULE)
     this.#first = new Uint32Array(length * this.#fields.length)
     this.#last = new Uint32Array(length * this.#fields.length)
-    this.#numbers = new Int32Array(length).fill(-1)
+    this.#isUsed = new Uint8Array(length)
     for (const [f, field] of this.#fields.entries())
       for (const [r, rule] of rules.entries()) {
         const [first, last] = rangeOf(rule, field)
@@ -165,17 +174,29 @@ class Compiler {
     for (const [t, group] of groups.entries()) {
       const firsts = new Uint32Array(this.#fields.length)
       const lasts = Uint32Array.from(this.#fields, ({ last }) => last)
-      const root = this.#node(group, firsts, lasts)
+      const root = this.#node(group, firsts, lasts) // before words are looked at, which it may move
       this.#words[CP_FIRST_TREE + t * TREE_WORDS] = root
-      this.#words[CP_FIRST_TREE + t * TREE_WORDS + 1] = this.#rules[group[0]!]!.rank
+    }
+    // Rules are numbered by rank, so that numbers can be compared in place of ranks; those in no leaf have none.
+    const numbered = Int32Array.from(this.#rules.keys()).filter((r) => this.#isUsed[r] !== 0)
+    const numbers = new Int32Array(this.#rules.length)
+    for (const [n, r] of numbered.entries()) numbers[r] = n
+    for (const [t, group] of groups.entries())
+      this.#words[CP_FIRST_TREE + t * TREE_WORDS + 1] = numbers[group.find((r) => this.#isUsed[r] !== 0)!]!
+    for (const [at, length] of this.#leaves) {
+      for (let i = 0; i < length; i++) this.#words[at + i] = numbers[this.#words[at + i]!]!
+      this.#words[at + length - 1] = this.#words[at + length - 1]! | LAST
     }
     const stride = this.#wideRules ? WIDE_RULE_WORDS : NARROW_RULE_WORDS
     const rulesAt = Math.ceil(this.#used / NARROW_RULE_WORDS) * NARROW_RULE_WORDS
-    this.#take(rulesAt - this.#used + this.#numbered.length * stride)
-    for (const [n, r] of this.#numbered.entries()) this.#writeRule(this.#rules[r]!, rulesAt + n * stride)
+    this.#take(rulesAt - this.#used + numbered.length * stride)
+    for (const [n, r] of numbered.entries()) this.#writeRule(this.#rules[r]!, rulesAt + n * stride)
+    const cutsAt = this.#take(this.#cuts.length * CUT_WORDS) // behind rules, so at an even place
+    for (const [n, cut] of this.#cuts.entries()) this.#words.set(cut, cutsAt + n * CUT_WORDS)
     this.#words[CP_TREES] = groups.length
     this.#words[CP_WIDE] = this.#wideRules ? 1 : 0
     this.#words[CP_RULES] = rulesAt
+    this.#words[CP_CUTS] = cutsAt
     return this.#words.slice(0, this.#used)
   }
 
@@ -239,10 +260,9 @@ class Compiler {
     if (known !== undefined) return known
     this.#left -= list.length
     const at = this.#take(list.length)
-    for (const [i, r] of list.entries()) {
-      if (this.#numbers[r] === -1) this.#numbers[r] = this.#numbered.push(r) - 1
-      this.#words[at + i] = this.#numbers[r]! | (i === list.length - 1 ? LAST : 0)
-    }
+    this.#words.set(list, at)
+    for (const r of list) this.#isUsed[r] = 1
+    this.#leaves.push([at, list.length])
     this.#known.set(name, ~at)
     return ~at
   }
@@ -288,7 +308,7 @@ class Compiler {
       const most = Math.min(open, BITS_MAX, Math.ceil(Math.log2(list.length)) + this.#spareBits)
       for (let bits = most; bits >= 1; bits--) {
         const cost = this.#cost(list, field, open - bits, bits, firsts[field]!, lasts[field]!)
-        if (cost < 0) continue
+        if (cost < 0 || !this.#hasRoom(field, open - bits, bits)) continue
         // A larger node has to earn its places.
         if (best === undefined || cost < best.cost * 0.9) best = { field, shift: open - bits, bits, cost }
         break
@@ -330,6 +350,7 @@ class Compiler {
     const { length } = this.#rules
     const mask = (1 << bits) - 1
     const { word, shift: fieldShift } = this.#fields[field]!
+    const number = this.#cutNumber(word * 4, shift + fieldShift, bits) // before those of children
     const first = firsts[field]!
     const last = lasts[field]!
     const base = shift + bits >= 32 ? 0 : ((first >>> (shift + bits)) << (shift + bits)) >>> 0
@@ -370,8 +391,31 @@ class Compiler {
       before = spans ? rules : undefined
       beforePlace = place
     }
-    const head = (word * 4) | ((32 - shift - fieldShift - bits) << NODE_LEFT) | ((32 - bits) << NODE_RIGHT)
-    return this.#same(places) ?? this.#write(head, places)
+    const only = this.#same(places)
+    if (only !== undefined) return only
+    // Beyond what a place can say there are leaves only.
+    if (this.#used + places.length > PLACE_INDEX) return this.#leaf(list)
+    return this.#write(number, places)
+  }
+
+  // Cuts are told apart by what nodes have of them.
+  #cutName(key: number, shift: number, bits: number): number {
+    return (key << 16) | (shift << 8) | bits
+  }
+
+  // Whether a node may be cut so: it has a cut of the program, or there is room for another.
+  #hasRoom(field: number, shift: number, bits: number): boolean {
+    const { word, shift: fieldShift } = this.#fields[field]!
+    return this.#cuts.length < this.#cutsMax || this.#cutNumbers.has(this.#cutName(word * 4, shift + fieldShift, bits))
+  }
+
+  #cutNumber(key: number, shift: number, bits: number): number {
+    const name = this.#cutName(key, shift, bits)
+    const known = this.#cutNumbers.get(name)
+    if (known !== undefined) return known
+    const number = this.#cuts.push([key | (shift << CUT_SHIFT), (1 << bits) - 1]) - 1
+    this.#cutNumbers.set(name, number)
+    return number
   }
 
   // The place that all of `places` are, if so: a packet that has another key matches nothing there.
@@ -381,22 +425,26 @@ class Compiler {
     return places[0]!
   }
 
-  #write(head: number, places: Int32Array): number {
-    const name = `${head}:${places.join()}`
+  #write(cut: number, places: Int32Array): number {
+    const name = `${cut}:${places.join()}`
     const known = this.#known.get(name)
     if (known !== undefined) {
       this.#left += places.length + 1
       return known
     }
-    const at = this.#take(places.length + 1)
-    this.#words[at] = head
-    this.#words.set(places, at + 1)
-    this.#known.set(name, at)
-    return at
+    const at = this.#take(places.length)
+    this.#words.set(places, at)
+    const place = at | (cut << PLACE_CUT)
+    this.#known.set(name, place)
+    return place
   }
 }
 
 const same = (a: readonly number[], b: readonly number[]): boolean => a.length === b.length && a.every((r, i) => r === b[i])
 
-/** The program of rules for the kernel `classify` and its twin. `rules`: by rank; `wide`: addresses are of IPv6. */
-export const compileRules = (rules: readonly RuleMatch[], wide: boolean): Int32Array => new Compiler(rules, wide).compile()
+/**
+ * The program of rules for the kernel `classify` and its twin. `rules`: by rank; `wide`: addresses are of IPv6; `cuts`: how many ways to cut nodes
+ * it may have, at most CUTS_MAX.
+ */
+export const compileRules = (rules: readonly RuleMatch[], wide: boolean, cuts = CUTS_MAX): Int32Array =>
+  new Compiler(rules, wide, cuts).compile()

@@ -2,7 +2,17 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import fc from 'fast-check'
 import { readKernels } from '../../../test/support/kernels.ts'
-import { CL_CHOSEN, CL_KEYS, CL_RANKS, CLASSIFY_BYTES, CLASSIFY_MAX, NO_RULE } from '../../kernels/classify-layout.ts'
+import {
+  CL_CHOSEN,
+  CL_KEYS,
+  CL_RANKS,
+  CLASSIFY_BYTES,
+  CLASSIFY_MAX,
+  CP_CUTS,
+  CUT_WORDS,
+  KEY_BYTES,
+  NO_RULE,
+} from '../../kernels/classify-layout.ts'
 import { instantiateKernels } from '../../kernels/load.ts'
 import { classifyAll, first } from '../../kernels/twin-classify.ts'
 import { type AddressMatch, compileRules, type RuleMatch } from './classifier-compiler.ts'
@@ -76,6 +86,7 @@ function keyOf(
   return key
 }
 
+const KEY_STRIDE = KEY_BYTES >> 2
 const BLOCK = 65536
 const PROGRAM = 2 * 65536
 const PAGES = 256
@@ -83,19 +94,23 @@ const memory = new WebAssembly.Memory({ initial: PAGES, maximum: PAGES, shared: 
 const kernels = instantiateKernels(readKernels(), memory)
 
 /** Asks the kernel and its twin for bursts of all keys, in a mixed order, and compares both with the oracle. */
-function compare(rules: readonly RuleMatch[], wide: boolean, keys: readonly Uint32Array[]): void {
-  const program = compileRules(rules, wide)
+function compare(
+  rules: readonly RuleMatch[],
+  wide: boolean,
+  keys: readonly Uint32Array[],
+  program = compileRules(rules, wide),
+): void {
   new Int32Array(memory.buffer, PROGRAM, program.length).set(program)
   const block = new Uint8Array(memory.buffer, BLOCK, CLASSIFY_BYTES)
   for (let from = 0; from < keys.length; from += CLASSIFY_MAX) {
     const burst = keys.slice(from, from + CLASSIFY_MAX)
-    const all = new Uint32Array(memory.buffer, BLOCK + CL_KEYS, CLASSIFY_MAX * FLOW_KEY_WORDS)
+    const all = new Uint32Array(memory.buffer, BLOCK + CL_KEYS, CLASSIFY_MAX * KEY_STRIDE)
     const chosen = new Uint8Array(memory.buffer, BLOCK + CL_CHOSEN, CLASSIFY_MAX)
     const ranks = new Int32Array(memory.buffer, BLOCK + CL_RANKS, CLASSIFY_MAX)
     block.fill(0xa5) // what an earlier burst left
     // Positions that are not asked for stand between the others.
     const positions = burst.map((_, n) => (n * 37) % CLASSIFY_MAX).filter((_, n) => n % 5 !== 4)
-    for (const [n, key] of burst.entries()) all.set(key, ((n * 37) % CLASSIFY_MAX) * FLOW_KEY_WORDS)
+    for (const [n, key] of burst.entries()) all.set(key, ((n * 37) % CLASSIFY_MAX) * KEY_STRIDE)
     chosen.set(positions)
     kernels.classify(PROGRAM, BLOCK, positions.length)
     const found = ranks.slice()
@@ -167,6 +182,24 @@ describe('the classifier of rules', () => {
       keyOf([0, 0, 0, random(2 ** 32)], [0, 0, 0, (10 << 24) | random(1 << 24)], [random(65536), random(65536)], 6, 0),
     )
     compare(rules, false, keys)
+  })
+
+  test('rules that ask for more ways to cut nodes than a program may have are found all the same', () => {
+    const rules = Array.from({ length: 600 }, (_, rank): RuleMatch => {
+      const seed = Math.imul(rank + 1, 0x9e3779b1) >>> 0
+      return {
+        rank,
+        remote: { words: [0, 0, 0, (10 << 24) | (seed >>> 8)], bits: 104 + (seed % 25) },
+        remotePorts: [seed % 60_000, (seed % 60_000) + (seed % 500)],
+        protocol: 6,
+      }
+    })
+    const keys = rules.map(({ remote, remotePorts }) => keyOf([0, 0, 0, 1], remote!.words, [1, remotePorts![0]], 6, 0))
+    for (const cuts of [0, 1, 3]) {
+      const program = compileRules(rules, false, cuts)
+      assert.equal((program.length - program[CP_CUTS]!) / CUT_WORDS, cuts)
+      compare(rules, false, keys, program)
+    }
   })
 
   test('an empty program matches nothing', () => {

@@ -5,7 +5,9 @@ import { classifyAll } from '../../kernels/twin-classify.ts'
 import { FLOW_KEY_WORDS } from './flow-key.ts'
 import { ownBlock, type Program, type ProgramKernel } from './program.ts'
 
-const { CL_CHOSEN, CL_KEYS, CL_KINDS, CL_RANKS, CL_SLOTS, CLASSIFY_MAX, KIND_LEFT } = layout
+const { CL_CHOSEN, CL_KEYS, CL_KINDS, CL_RANKS, CL_SLOTS, CLASSIFY_MAX, KEY_BYTES, KIND_LEFT } = layout
+
+const KEY_STRIDE = KEY_BYTES >> 2
 
 /** One processor's. Fields are ordinary ones: they are read per packet. */
 export class LookUps {
@@ -25,9 +27,9 @@ export class LookUps {
     this.kernels = kernel?.kernels
     this.block = kernel?.block ?? 0
     const buffer = kernel?.buffer ?? ownBlock()
-    this.allKeys = new Uint32Array(buffer, this.block + CL_KEYS, CLASSIFY_MAX * FLOW_KEY_WORDS)
+    this.allKeys = new Uint32Array(buffer, this.block + CL_KEYS, CLASSIFY_MAX * KEY_STRIDE)
     this.keys = Array.from({ length: CLASSIFY_MAX }, (_, i) =>
-      this.allKeys.subarray(i * FLOW_KEY_WORDS, (i + 1) * FLOW_KEY_WORDS),
+      this.allKeys.subarray(i * KEY_STRIDE, i * KEY_STRIDE + FLOW_KEY_WORDS),
     )
     this.ranks = new Int32Array(buffer, this.block + CL_RANKS, CLASSIFY_MAX)
     this.chosen = new Uint8Array(buffer, this.block + CL_CHOSEN, CLASSIFY_MAX)
