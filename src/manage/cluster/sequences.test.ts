@@ -1,4 +1,5 @@
-// Random lives of a few hosts in virtual time: ports come, go and move, connections break, processes die, the bucket fills.
+// Random lives of a few hosts in virtual time: ports come, go and move, connections break, processes die, the bucket fills, its servers choose a
+// leader.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
@@ -139,6 +140,7 @@ const actions = fc.oneof(
   { weight: 2, arbitrary: fc.record({ do: fc.constantFrom('down' as const, 'up' as const), host: hostIndex }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constantFrom('kill' as const, 'restart' as const), host: hostIndex }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constantFrom('fill' as const, 'empty' as const), host: hostIndex }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constantFrom('leaderless' as const, 'led' as const), host: hostIndex }) },
   {
     weight: 5,
     arbitrary: fc.record({ do: fc.constant('wait' as const), host: hostIndex, ms: fc.integer({ min: 1, max: 12_000 }) }),
@@ -189,6 +191,12 @@ function act(world: World, action: Action): void {
     case 'fill':
       world.bucket.maxBytes = 0
       return
+    case 'leaderless':
+      world.bucket.isLed = false
+      return
+    case 'led':
+      world.bucket.isLed = true
+      return
     case 'empty':
       world.bucket.maxBytes = Number.POSITIVE_INFINITY
       return
@@ -205,6 +213,7 @@ test('whatever happens, no two hosts that hear each other hold the same, and in 
       world.run(500)
       for (const action of sequence) act(world, action)
       world.bucket.maxBytes = Number.POSITIVE_INFINITY
+      world.bucket.isLed = true
       for (const life of world.lives) {
         world.restart(life)
         world.setUp(life, true)
