@@ -3,7 +3,7 @@
 import { SharedMemory } from '../linux/shared-memory.ts'
 import type { InnerStatusIndication, OidCompletion, OidRequest } from '../ndis/oids.ts'
 import { NdisStatus } from '../ndis/status.ts'
-import { type NicUpdate, PortType, SwitchControl } from '../switch/control.ts'
+import { type NicUpdate, SwitchControl } from '../switch/control.ts'
 import type { FdbEntry, MacTable } from '../switch/mac-table.ts'
 import type { OverlayControl } from '../switch/overlay/overlay-control.ts'
 import type { PortTable } from '../switch/port-table.ts'
@@ -20,9 +20,10 @@ import { SwitchOverlay } from './overlay/switch-overlay.ts'
 import { SwitchPolicies } from './policies.ts'
 import { PortEffects } from './port-effects.ts'
 import { measurePorts, type PortFigures, type PortSources, portCounter } from './port-figures.ts'
+import { PortLife } from './port-life.ts'
 import { PortMoves } from './port-moves.ts'
-import { endpointsOf, portOptionsOf, portStatusOf } from './port-options.ts'
-import { PortRunner, type PortRunnerOptions } from './port-runner.ts'
+import { portStatusOf } from './port-options.ts'
+import type { PortRunner } from './port-runner.ts'
 import { PortSet } from './port-set.ts'
 import type { PortSettings } from './port-settings.ts'
 import { ProcessorSet } from './processor-set.ts'
@@ -30,14 +31,7 @@ import type { ProcessorWatch } from './processor-watch.ts'
 import { AdaptersWithQueues } from './queues/adapters-with-queues.ts'
 import { SwitchSaver } from './saving.ts'
 import { createSharedTables } from './shared-tables.ts'
-import {
-  attachmentOf,
-  type PortConfig,
-  type PortDrops,
-  type PortStatus,
-  type SwitchComponents,
-  type SwitchConfig,
-} from './switch-config.ts'
+import type { PortConfig, PortDrops, PortStatus, SwitchComponents, SwitchConfig } from './switch-config.ts'
 import { SwitchConnections } from './switch-connections.ts'
 
 export type { PortConfig, PortDrops, PortStatus, SwitchComponents, SwitchConfig } from './switch-config.ts'
@@ -49,7 +43,6 @@ export const DEFAULT_PORT_LIMIT = 1025
 /** A running switch. */
 export class RunningSwitch {
   readonly config: SwitchConfig
-  readonly #components: SwitchComponents
   readonly #memory: SharedMemory
   readonly #windows = new WindowAllocator()
   readonly #table: PortTable
@@ -72,13 +65,13 @@ export class RunningSwitch {
   readonly effects: PortEffects
   readonly #overlay: SwitchOverlay | undefined
   readonly #ports: PortSet
+  readonly #life: PortLife
   readonly #startedMs = systemMonotonicMs()
   #ageing: NodeJS.Timeout | undefined
   #closing: Promise<void> | undefined
 
   constructor(config: SwitchConfig, components: SwitchComponents) {
     this.config = config
-    this.#components = components
     const memory = SharedMemory.create()
     memory.selfTest()
     this.#memory = memory
@@ -198,9 +191,23 @@ export class RunningSwitch {
       find: (name) => this.#ports.find(name),
       names: () => [...this.#ports.keys()],
       add: (port, prepared) => this.addPort(port, prepared),
-      createValidationPort: (port) => this.#createPort({ ...port, name: `${port.name}*` }, true),
+      createValidationPort: (port) => this.#life.create({ ...port, name: `${port.name}*` }, true),
       remove: (name) => this.removePort(name),
       vfs: this.adapters,
+    })
+    this.#life = new PortLife(config, {
+      memory,
+      windows: this.#windows,
+      processors: this.#processors,
+      control: this.#control,
+      policies: this.policies,
+      adapters: this.adapters,
+      effects: this.effects,
+      saver: this.#saver,
+      moves: this.moves,
+      ports: this.#ports,
+      overlayChanged: () => this.#overlay?.portsChanged(),
+      log: components.log,
     })
     this.diagnosis = new SwitchDiagnosis({
       memory,
@@ -246,66 +253,17 @@ export class RunningSwitch {
     return Math.floor((systemMonotonicMs() - this.#startedMs) / 1000)
   }
 
-  // PORT_CREATE with the port's properties; a port that is neither for validation nor prepared gets its connection too.
-  #createPort(config: PortConfig, isValidationPort: boolean, connectionLater = false): Promise<number> {
-    const options = portOptionsOf(config, this.config, { isValidationPort, connectionLater })
-    return this.policies.creating(config.name, config.properties ?? [], () => this.#control.createPort(options))
-  }
-
   /**
    * Creates a port and opens its endpoint; undoes all of it if one step fails. `prepared`: without its connection, for a port that is
    * being moved here.
    */
-  async addPort(config: PortConfig, prepared = false): Promise<void> {
-    await this.moves.endValidation(config.name) // ES-147
-    const id = await this.#createPort(config, false, prepared)
-    const mtu = this.#control.mtu(id) // extensions may have reduced it
-    this.effects.enforce(id, config)
-    const endpoints = endpointsOf(config, mtu)
-    const common = { id, name: config.name, team: endpoints.length > 1, ownMtu: config.mtu !== undefined }
-    const first = attachmentOf(config).type === PortType.external ? 1 : 0
-    const runners = endpoints.map((endpoint, i) => this.#runner({ ...common, endpoint, nicIndex: first + i }))
-    const runner = runners[0]!
-    try {
-      if (prepared) await runner.hold()
-      for (const each of runners) await each.open()
-      await this.adapters.addPort(id, config, prepared)
-    } catch (error) {
-      await this.adapters.removePort(config.name).catch(() => undefined)
-      for (const each of runners) await each.close().catch(() => undefined)
-      await this.#control.deletePort(id)
-      throw error
-    }
-    this.#ports.set(config.name, { runner, config, team: runners.slice(1) })
-    this.#overlay?.portsChanged()
-  }
-
-  #runner(options: PortRunnerOptions): PortRunner {
-    return new PortRunner(options, {
-      memory: this.#memory,
-      windows: this.#windows,
-      processors: this.#processors,
-      control: this.#control,
-      ...this.adapters.forPorts,
-      event: ({ port, code, message }) => this.#components.log({ source: `port ${port}`, code, message }),
-      connected: () => {
-        this.effects.connected()
-        return this.#saver.connected(options.id)
-      },
-      linked: (up, address) => this.effects.team.linked(options.id, options.nicIndex ?? 0, up, address),
-      stopping: () => this.#saver.stopping(options.id),
-    })
+  addPort(config: PortConfig, prepared = false): Promise<void> {
+    return this.#life.add(config, prepared)
   }
 
   /** Removes a port: its guest loses the connection, its counters go. */
-  async removePort(name: string): Promise<void> {
-    const { runner, team } = this.#ports.find(name)
-    this.#ports.delete(name)
-    this.effects.forget(runner.id)
-    await this.adapters.removePort(name)
-    for (const each of [runner, ...team]) await each.close()
-    await this.#control.deletePort(runner.id)
-    for (const counters of this.#processors.counters) counters.clearPort(runner.id)
+  removePort(name: string): Promise<void> {
+    return this.#life.remove(name)
   }
 
   /** Takes a port's link down or up. */
@@ -318,16 +276,8 @@ export class RunningSwitch {
   }
 
   /** Changes settings of a port, those that are named: PORT_UPDATED where its name for people changes, NIC_UPDATED where its MTU does. */
-  async setPort(name: string, change: PortSettings): Promise<void> {
-    const { id } = this.#ports.find(name).runner
-    if (change.friendlyName !== undefined) await this.#control.updatePort(id, change.friendlyName)
-    if (change.mtu !== undefined) await this.#control.updateNic(id, { mtu: change.mtu })
-    const port = this.#ports.find(name)
-    const config = { ...port.config, ...change }
-    this.effects.enforce(id, config)
-    this.#ports.set(name, { ...port, config })
-    this.adapters.policiesChanged(id)
-    if (change.customerAddresses !== undefined) this.#overlay?.portsChanged()
+  setPort(name: string, change: PortSettings): Promise<void> {
+    return this.#life.set(name, change)
   }
 
   /** What changed of a port's adapter, by its guest or by configuration: NIC_UPDATED. */
