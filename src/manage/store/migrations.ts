@@ -22,6 +22,9 @@ const steps: readonly string[] = [
   `CREATE TABLE memberships (
      only INTEGER PRIMARY KEY CHECK (only = 1), value TEXT NOT NULL CHECK (json_valid(value))
    ) STRICT;`,
+  // Overlays have customer routes.
+  `UPDATE entries SET value = json_set(value, '$.overlay.routes', json('[]'))
+     WHERE kind = 'switch' AND json_type(value, '$.overlay') = 'object' AND json_type(value, '$.overlay.routes') IS NULL;`,
 ]
 
 /** The version of the tables that this vmswitch works with. */

@@ -111,6 +111,20 @@ describe('a store', () => {
     again.close()
   })
 
+  test('gives an overlay that was stored before there were customer routes an empty list of them', () => {
+    const path = fresh()
+    const first = StateStore.open(path)
+    first.commit(state)
+    first.close()
+    const database = new DatabaseSync(path)
+    database.exec(`UPDATE entries SET value = json_set(value, '$.overlay', json('{"kind":"vxlan"}')) WHERE kind = 'switch'`)
+    database.exec('PRAGMA user_version = 2')
+    database.close()
+    const store = StateStore.open(path)
+    assert.deepEqual(store.load()?.config.switch.overlay, { kind: 'vxlan', routes: [] })
+    store.close()
+  })
+
   test('refuses a newer one, one of another program, a damaged one, and one that others may read', () => {
     const newer = fresh()
     StateStore.open(newer).close()
