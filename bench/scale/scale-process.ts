@@ -51,7 +51,7 @@ const DELAYS_MS = [1, 2, 3]
 const SETTLE_STEP_MS = 100
 const SETTLE_LIMIT_MS = 600_000
 const AFTER_CHANGE_MS = 400
-const LEASES_MS = 120_000
+const LEASES_MS = 30_000
 const LOSS_STEP_MS = 1000
 
 const options = JSON.parse(process.argv[2]!) as ScaleOptions
