@@ -99,6 +99,8 @@ async function follow(): Promise<never> {
     try {
       if (current().locked === null) {
         const answer = await open('GET', `/v1/events?after=${after}`, undefined, { accept: 'application/x-ndjson' })
+        // The stream ends when its token has another role: what the caller may do is asked for once it is open, so that no change is missed.
+        await enter()
         for await (const events of batches(answer.body!)) {
           if (current().locked !== null) break
           const fresh = events.filter(({ number }) => number > after)
