@@ -265,7 +265,7 @@ export class DataPath implements DropLogOwner, InjectionsOwner, AdmissionOwner {
     if (batch.dirty) batch.settle()
     if (this.stack.hasForwarding) this.dropUndirected(batch)
     else this.choice.forward(batch, source, this.edge.isAllNative) // ES-331
-    if (this.edge.native !== undefined) this.edge.separate(batch)
+    this.edge.separate(batch)
     if (batch.dirty) batch.settle()
     this.placement.finish(batch) // ES-338
     if (batch.length === 0) return

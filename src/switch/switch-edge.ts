@@ -13,6 +13,7 @@ import { type AclsOwner, PortAcls } from './acl/port-acls.ts'
 import type { PortGuards } from './guards/port-guards.ts'
 import { PortFlag, type PortTable } from './port-table.ts'
 import type { ExtensionStack } from './stack.ts'
+import { SubnetIsolation } from './subnet-isolation.ts'
 
 /** Built-in policies that an engine adds to the guards and ACLs of ports. Called per packet, allocate nothing. */
 export interface BuiltInPolicies {
@@ -43,6 +44,8 @@ export interface NativeForwarding {
   refresh?(): void
   /** After the destinations of all packets are known: takes away those that packets which it did not claim must not have. */
   separate?(batch: Batch): void
+  /** True if a port is in a virtual subnet that it does not know: the switch itself keeps this port apart. */
+  readonly leavesPorts?: boolean
 }
 
 export interface EdgeOwner {
@@ -60,12 +63,15 @@ export class SwitchEdge implements AclsOwner {
   native: NativeForwarding | undefined
   /** True if network virtualization directs all of the burst in work. */
   isAllNative = false
+  // True if ports are in virtual subnets that nobody else keeps apart.
+  private keepsApart = true
   // Packets marked of a burst of one port; -1: not known.
   private marked = -1
   private readonly pool: PacketPool
   private readonly ports: PortTable
   private readonly guards: PortGuards
   private readonly acls: PortAcls
+  private readonly subnets: SubnetIsolation
   private readonly owner: EdgeOwner
 
   constructor(pool: PacketPool, ports: PortTable, guards: PortGuards, acls: AclTable, nowMs: () => number, owner: EdgeOwner) {
@@ -73,6 +79,7 @@ export class SwitchEdge implements AclsOwner {
     this.ports = ports
     this.guards = guards
     this.owner = owner
+    this.subnets = new SubnetIsolation(ports, owner)
     this.acls = new PortAcls(pool, ports, acls, nowMs, this)
   }
 
@@ -80,7 +87,10 @@ export class SwitchEdge implements AclsOwner {
   refresh(): boolean {
     this.isAllNative = false
     this.marked = -1
-    this.native?.refresh?.()
+    const { native } = this
+    native?.refresh?.()
+    this.keepsApart = native === undefined || native.leavesPorts === true
+    if (this.keepsApart) this.subnets.refresh()
     const guards = this.guards.refresh()
     return this.acls.refresh() || guards
   }
@@ -144,7 +154,9 @@ export class SwitchEdge implements AclsOwner {
 
   /** The destinations are known. */
   separate(batch: Batch): void {
-    if (!this.isAllNative) this.native?.separate?.(batch)
+    if (this.isAllNative) return
+    this.native?.separate?.(batch)
+    if (this.keepsApart && this.subnets.active) this.subnets.separate(batch)
   }
 
   // ES-572: not for packets whose virtual subnet is external.

@@ -71,9 +71,11 @@ test('packets of a port that is isolated by subnet carry its id, or the default 
     return sut.said()
   }
   assert.deepEqual(await seen('a'), ['S: subnet 0'])
-  await policies.add(1, isolation({ mode: 'native-virtual-subnet', allowUntaggedTraffic: true, defaultIsolationId: 7001 }))
+  // The receiver is in the same virtual subnet each time: nobody else would get anything.
+  const untagged = isolation({ mode: 'native-virtual-subnet', allowUntaggedTraffic: true, defaultIsolationId: 7001 })
+  for (const port of [1, 2]) await policies.add(port, untagged)
   assert.deepEqual(await seen('b'), ['S: subnet 7001'])
-  await policies.add(1, { type: 'security', value: { virtualSubnetId: 5001 } })
+  for (const port of [1, 2]) await policies.add(port, { type: 'security', value: { virtualSubnetId: 5001 } })
   assert.deepEqual(await seen('c'), ['S: subnet 5001'])
   await policies.update(1, isolation({ mode: 'native-virtual-subnet' }))
   assert.deepEqual(await seen('d'), ['S: subnet 5001'], 'it has an id')

@@ -96,6 +96,10 @@ export class DryOverlay implements NativeForwarding {
     this.#path.refresh()
   }
 
+  get leavesPorts(): boolean {
+    return this.#path.leavesPorts
+  }
+
   separate(batch: Batch): void {
     this.#path.separate(batch)
   }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { frame, type TestFrame } from '../../../test/support/data-path-harness.ts'
+import { frame, type TestFrame, textOf } from '../../../test/support/data-path-harness.ts'
 import {
   OWN_ADDRESS,
   OWN_IPV6,
@@ -54,6 +54,19 @@ function tunnelled(inner: Uint8Array, { vsid = VSID, from = PEER_ADDRESS, to = O
 
 for (const shortCut of [false, true])
   describe(`an overlay, short cuts ${shortCut ? 'on' : 'off'}`, () => {
+    test('a port in a virtual subnet that the overlay does not know exchanges frames with nobody outside of it', () => {
+      const { harness } = overlayHarness(3, {}, shortCut)
+      harness.ports.setSubnet(1, 0)
+      for (const port of [2, 3]) harness.ports.setSubnet(port, VSID + 1)
+      harness.send(1, frame(2, 1, 'in'))
+      harness.send(2, frame(1, 2, 'out'), frame(3, 2, 'own'))
+      assert.deepEqual(
+        [1, 2, 3, UPLINK].map((port) => harness.sink(port).frames.splice(0).map(textOf)),
+        [[], [], ['own'], []],
+      )
+      assert.deepEqual([harness.drops(1), harness.drops(2)], [{ 'virtual-subnet': 1 }, { 'virtual-subnet': 1 }])
+    })
+
     test('a frame to a guest that a record knows elsewhere leaves by the external port in a tunnel packet (ES-565, ES-569, ES-571)', () => {
       const { harness } = overlayHarness(2, {}, shortCut)
       const inner = udpFrame(addresses(REMOTE), 1000, 2000, new Uint8Array(300).fill(7))

@@ -148,6 +148,10 @@ export class OverlayPath {
     else this.outbound.forward(batch, i, slot, source)
   }
 
+  get leavesPorts(): boolean {
+    return this.subnets.strangers
+  }
+
   /** Takes ports in virtual subnets out of the destinations of packets that are in none of theirs. */
   separate(batch: Batch): void {
     const { subnets, owner } = this.tables

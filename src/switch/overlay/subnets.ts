@@ -14,6 +14,8 @@ export class OverlaySubnets {
   external = 0
   /** True if a port is in a subnet. */
   active = false
+  /** True if a port is in a subnet that is not known here. */
+  strangers = false
   /** Changes with what ports and subnets there are. */
   version = 0
   private readonly ports: PortTable
@@ -49,6 +51,7 @@ export class OverlaySubnets {
     this.lastIndex = 0
     this.external = 0
     this.active = false
+    this.strangers = false
     this.ofPort.fill(0)
     const lists = new Map<number, number[]>()
     for (let port = 1; port <= ports.highest; port++) {
@@ -56,8 +59,12 @@ export class OverlaySubnets {
       const flags = ports.flags(port)
       if ((flags & PortFlag.external) !== 0) this.external = port
       const vsid = ports.subnet(port)
-      const index = vsid === 0 || (flags & PortFlag.externalSubnet) !== 0 ? 0 : (this.indices.get(vsid) ?? 0)
-      if (index === 0) continue
+      if (vsid === 0 || (flags & PortFlag.externalSubnet) !== 0) continue
+      const index = this.indices.get(vsid) ?? 0
+      if (index === 0) {
+        this.strangers = true
+        continue
+      }
       this.ofPort[port] = index
       this.active = true
       const list = lists.get(index)
