@@ -10,6 +10,7 @@ import type { FollowedTunnel } from '../../src/manage/diagnosis/follow.ts'
 import { udpFrame } from '../../src/packet/build.ts'
 import { browse, noBrowser, overflows } from '../support/browser.ts'
 import { noNatsServer } from '../support/nats-server.ts'
+import { until } from '../support/running-switch.ts'
 import { type TwoHosts, twoHosts } from '../support/two-hosts.ts'
 import { whyNoVeth } from '../support/veth.ts'
 
@@ -133,7 +134,7 @@ async function looksAtTheConsole({ url, token, one, two }: TwoHosts): Promise<vo
     assert.equal(await places.locator('.list-row').count(), 1)
     for (const width of [320, 1400]) {
       await page.setViewportSize({ width, height: 900 })
-      assert.equal(await overflows(page), false, `${width}`)
+      await until(async () => !(await overflows(page)), `a page that fits ${width}`)
     }
     assert.deepEqual(
       complaints.filter((one) => !one.includes('401')),
