@@ -19,7 +19,14 @@ function world(entries = 64) {
   const places = new CustomerPlaces({ table: macs, full: (mac, subnet) => full.push(`${subnet} ${mac}`) })
   const records = new LookupRecords({ kind: 'vxlan', own: ['192.0.2.1'] }, { changed: () => {} })
   const addresses = new Map<number, readonly string[]>()
-  const guests = new LocalGuests({ table, records, places, addressesOf: (port) => addresses.get(port) ?? [] })
+  const departed: string[] = []
+  const guests = new LocalGuests({
+    table,
+    records,
+    places,
+    addressesOf: (port) => addresses.get(port) ?? [],
+    departed: (of, mac) => departed.push(`${of} ${mac}`),
+  })
   records.setSubnet({ vsid: VSID, peers: [] })
   const subnet = records.subnetIndex(VSID)
   const connect = (port: number, mac: string): void => {
@@ -32,11 +39,11 @@ function world(entries = 64) {
   }
   const told = (): string[] =>
     guests.follow().map(({ address, gone, kind }) => `${gone ? '-' : '+'}${addressText(address)} ${kind ?? KnownAs.station}`)
-  return { table, records, places, guests, addresses, connect, placeOf, told, full, subnet }
+  return { table, records, places, guests, addresses, connect, placeOf, told, full, subnet, departed }
 }
 
-test('a guest behind a port is found there, with its addresses; when it goes, its record counts again', () => {
-  const { table, records, guests, addresses, connect, placeOf, told, subnet } = world()
+test('a guest behind a port is found there, with its addresses; when it goes, its record counts again, and it is told that it left', () => {
+  const { table, records, guests, addresses, connect, placeOf, told, subnet, departed } = world()
   addresses.set(1, ['10.1.0.1', 'fd00::1'])
   connect(1, MAC)
   assert.deepEqual(told(), [`+10.1.0.1 ${KnownAs.local}`, `+fd00::1 ${KnownAs.local}`])
@@ -46,14 +53,16 @@ test('a guest behind a port is found there, with its addresses; when it goes, it
   addresses.set(1, ['10.1.0.2'])
   assert.deepEqual(told(), [`-10.1.0.1 ${KnownAs.local}`, `-fd00::1 ${KnownAs.local}`, `+10.1.0.2 ${KnownAs.local}`])
   records.set({ vsid: VSID, mac: MAC, addresses: ['10.1.0.2'], provider: '192.0.2.2' })
+  assert.deepEqual(departed, [])
   table.setSubnet(1, 0)
   assert.deepEqual(told(), [`-10.1.0.2 ${KnownAs.local}`, `+10.1.0.2 ${KnownAs.station}`])
   assert.equal(placeOf(MAC), PORTS + records.peers().get('192.0.2.2')!)
   assert.equal(guests.has(subnet, MAC), false)
+  assert.deepEqual(departed, [`${subnet} ${MAC}`])
 })
 
 test('a guest that went to another port of the switch stays found when the first one goes', () => {
-  const { table, connect, placeOf, told } = world()
+  const { table, connect, placeOf, told, departed } = world()
   connect(1, MAC)
   told()
   connect(2, MAC)
@@ -62,6 +71,7 @@ test('a guest that went to another port of the switch stays found when the first
   table.setSubnet(1, 0)
   told()
   assert.equal(placeOf(MAC), 2)
+  assert.deepEqual(departed, [])
 })
 
 test('what finds no room in the table is told of once, and counted until it has or goes', () => {

@@ -27,6 +27,8 @@ export interface LocalGuestsComponents {
   readonly places: CustomerPlaces
   /** IP addresses of the guest behind a port. */
   readonly addressesOf: (port: number) => readonly string[]
+  /** A guest is here no more. */
+  readonly departed: (subnet: number, mac: string) => void
 }
 
 export class LocalGuests {
@@ -45,7 +47,7 @@ export class LocalGuests {
 
   /** Ports, their subnets, or the addresses of their guests may be others now. Returns what processors are to be told. */
   follow(): OverlayChange['addresses'] {
-    const { table } = this.#components
+    const { table, departed } = this.#components
     const told: OverlayChange['addresses'][number][] = []
     const last = Math.max(table.highest, ...this.#guests.keys())
     for (let port = 1; port <= last; port++) {
@@ -54,6 +56,7 @@ export class LocalGuests {
       if (isSame(guest, known)) continue
       if (known !== undefined) told.push(...this.#forget(port, known))
       if (guest !== undefined) told.push(...this.#note(port, guest))
+      if (known !== undefined && !this.has(known.subnet, known.mac)) departed(known.subnet, known.mac)
     }
     return told
   }

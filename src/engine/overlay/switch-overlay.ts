@@ -123,7 +123,13 @@ export class SwitchOverlay implements OverlayControl {
       { changed: (change) => this.#follow(change) },
     )
     const { addressesOf } = components
-    this.#guests = new LocalGuests({ table, records: this.#records, places: this.#placed, addressesOf })
+    this.#guests = new LocalGuests({
+      table,
+      records: this.#records,
+      places: this.#placed,
+      addressesOf,
+      departed: (subnet, mac) => this.#tell({ departed: [{ subnet, mac: parseMac(mac) }] }),
+    })
     this.#routes = new CustomerRoutes({
       changed: ({ routing, addresses }) => {
         for (const { subnet, domain } of routing.domains)

@@ -19,10 +19,11 @@ import type {
 import { ClusterError } from './cluster-error.ts'
 import { sharedPorts } from './config-ports.ts'
 import { NETWORK_KEY, policyKey, subnetKey } from './keys.ts'
+import { Lingering } from './lingering.ts'
 import { NatsStore } from './nats-store.ts'
 import { NetworkPolicies } from './network-policies.ts'
 import { nothingSeen, seenNetwork, seenTunnels } from './network-status.ts'
-import { type FedSubnet, fedSubnets, OverlayFeed } from './overlay-feed.ts'
+import { OverlayFeed } from './overlay-feed.ts'
 import { policySchema, RECORD_VERSION, subnetSchema, writeRecord } from './records.ts'
 import { ClusterSession, type LookupDifferences } from './session.ts'
 import { checkedMembership, declaredMembership, isSameWish, type StoredMembership, storeOptions } from './stored-membership.ts'
@@ -66,6 +67,7 @@ const now = (): number => performance.now()
 export class Membership implements ClusterCalls {
   readonly #components: MembershipComponents
   readonly #feed: OverlayFeed
+  readonly #lingering: Lingering
   readonly #policies: NetworkPolicies
   readonly #rates = new TunnelRates()
   #joined: Joined | null = null
@@ -80,6 +82,13 @@ export class Membership implements ClusterCalls {
   constructor(components: MembershipComponents) {
     this.#components = components
     this.#feed = new OverlayFeed(components.overlay)
+    this.#lingering = new Lingering({
+      nowMs: now,
+      after: (ms, work) => setTimeout(work, ms).unref(),
+      ended: () => {
+        if (this.#joined?.session) void this.#bring(this.#joined.session)
+      },
+    })
     this.#coming = new Arrivals({
       after: (ms, work) => {
         const timer = setTimeout(work, ms)
@@ -387,8 +396,7 @@ export class Membership implements ClusterCalls {
   #bring(session: ClusterSession | null, changes?: LookupDifferences): Promise<void> {
     const work = async (): Promise<void> => {
       const reconciler = session?.reconciler
-      const subnets =
-        reconciler === undefined ? new Map<number, FedSubnet>() : fedSubnets(reconciler.ports, reconciler.view.subnets)
+      const subnets = this.#lingering.fed(reconciler?.ports, reconciler?.view.subnets ?? new Map())
       const lookups = reconciler?.lookups.current ?? new Map()
       await this.#feed.bring({ subnets, lookups }, changes === undefined ? undefined : [...changes.set, ...changes.removed])
     }

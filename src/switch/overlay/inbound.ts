@@ -1,11 +1,13 @@
 // Tunnel packets that came to a provider address of this host: they are read, taken apart, and given to ports of their virtual subnet.
 //
-// The rule it must not break: what came by a tunnel goes into none; every field is checked before the packet is changed.
+// The rule it must not break: what came by a tunnel goes into none, but for a moment to where its guest has gone, and never back; every field is
+// checked before the packet is changed.
 import * as layout from '../../kernels/layout.ts'
 import type { Batch } from '../../ndis/batch.ts'
 import { DropReason } from '../../ndis/drop-reasons.ts'
 import type { PacketPool } from '../../ndis/pool.ts'
 import { decapsulateEcn, TunnelReader, TunnelVerdict } from '../../packet/tunnel.ts'
+import type { Outbound } from './outbound.ts'
 import type { OverlayPathOwner, OverlayTables } from './overlay-tables.ts'
 import { decapsulate, isSuperFrame, pullUp } from './tunnel-fields.ts'
 
@@ -29,14 +31,16 @@ export class Inbound {
   private readonly pool: PacketPool
   private readonly owner: OverlayPathOwner
   private readonly reader: TunnelReader
+  private readonly outbound: Outbound
   private readonly heard: (frame: Uint8Array) => void
   private heardLeft = 0
 
   /** `heard`: takes a copy of a frame that is for a provider address itself. */
-  constructor(tables: OverlayTables, heard: (frame: Uint8Array) => void) {
+  constructor(tables: OverlayTables, outbound: Outbound, heard: (frame: Uint8Array) => void) {
     this.tables = tables
     this.pool = tables.pool
     this.owner = tables.owner
+    this.outbound = outbound
     this.heard = heard
     this.reader = new TunnelReader(tables.plan.format, tables.plan.udpPort)
   }
@@ -113,7 +117,7 @@ export class Inbound {
     return flags >= headerLength[slot]! || (header8[this.tables.frameAt(slot) + flags]! & SYN) !== 0
   }
 
-  // A decapsulated frame goes to ports of its subnet, never into a tunnel again.
+  // A decapsulated frame goes to ports of its subnet; into a tunnel again only if its guest left for another host than it came from.
   private deliver(batch: Batch, i: number, slot: number, subnet: number, peer: number): void {
     const { pool, reader, tables, owner } = this
     const { macs, ports, plan } = tables
@@ -139,7 +143,10 @@ export class Inbound {
     }
     const target = macs.lookup(low, high, subnet)
     if (target < 0) tables.spread(slot, subnet, external)
-    else if (target < ports.ports && tables.subnets.ofPort[target] === subnet) tables.give(slot, target)
+    else if (target < ports.ports) {
+      if (tables.subnets.ofPort[target] === subnet) tables.give(slot, target)
+    } else if (target - ports.ports !== peer && tables.departures.take(subnet, low, high, tables.second))
+      this.outbound.sendOn(batch, i, slot, target - ports.ports)
   }
 
   // A frame for the provider address itself: the control thread answers it, nobody else sees it.

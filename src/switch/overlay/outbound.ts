@@ -151,6 +151,13 @@ export class Outbound {
     else if (this.subnets.ofPort[target] === subnet) tables.give(slot, target)
   }
 
+  /** Into the tunnel to `peer` with a packet that came by another one: its guest went there. The sender is told nothing. */
+  sendOn(batch: Batch, i: number, slot: number, peer: number): void {
+    const { pool, tables, owner } = this
+    if (this.packetBytes(slot) > tables.mtuTo(peer)) owner.refuse(batch, i, DropReason.overlayTooBig, pool.sourcePort[slot]!)
+    else this.tunnel(batch, i, slot, peer)
+  }
+
   // Encapsulates the packet at position `i` to `peer`, or says why not.
   private tunnel(batch: Batch, i: number, slot: number, peer: number): void {
     const { pool, owner, subnets } = this

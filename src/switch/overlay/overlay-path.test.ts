@@ -9,6 +9,7 @@ import {
   PEER_ADDRESS,
   PEER_IPV6,
   PEER_MAC,
+  SUBNET,
   UPLINK,
   VSID,
 } from '../../../test/support/overlay-harness.ts'
@@ -154,6 +155,30 @@ for (const shortCut of [false, true])
       const packets = grouped.sink(UPLINK).frames
       assert.equal(packets.length, 1)
       assert.equal(packets[0]!.subarray(0, 6).toString('hex'), '01005e010101')
+    })
+
+    test('a frame from a tunnel for a guest that just left is sent on to where it is now, for seconds, and never back', () => {
+      const { harness, path } = overlayHarness(1, {}, shortCut)
+      const late = udpFrame(addresses(REMOTE6), 1, 2, new Uint8Array(50).fill(5))
+      const back = udpFrame(addresses(REMOTE), 1, 2, new Uint8Array(50))
+      const sent = (): Buffer[] => harness.sink(UPLINK).frames.splice(0)
+      harness.send(UPLINK, tunnelled(late))
+      assert.deepEqual([sent(), harness.drops(UPLINK)], [[], { 'no-destination': 1 }], 'it was never here')
+      const departed = [REMOTE, REMOTE6].map((mac) => ({ subnet: SUBNET, mac: parseMac(mac) }))
+      path.change({ peers: [], subnets: [], addresses: [], departed })
+      harness.send(UPLINK, tunnelled(late), tunnelled(back))
+      const packets = sent()
+      assert.equal(packets.length, 1)
+      assert.deepEqual(packets[0]!.subarray(38, 54), Buffer.from(ipBytes(PEER_IPV6)))
+      const { vsid, inner } = taken(packets[0]!)
+      assert.deepEqual([vsid, inner], [VSID, Buffer.from(late)])
+      assert.deepEqual(harness.drops(UPLINK), { 'no-destination': 2 }, 'the other guest is where the frame came from')
+      const big = udpFrame(addresses(REMOTE6), 1, 2, new Uint8Array(1410))
+      harness.send(UPLINK, tunnelled(big))
+      assert.deepEqual([sent(), harness.drops(UPLINK)], [[], { 'no-destination': 2, 'overlay-too-big': 1 }])
+      harness.nowMs += 7000
+      harness.send(UPLINK, tunnelled(late))
+      assert.deepEqual([sent(), harness.drops(UPLINK)], [[], { 'no-destination': 3, 'overlay-too-big': 1 }])
     })
 
     test('a super-frame is cut within the tunnel, each piece with right headers within and without', () => {

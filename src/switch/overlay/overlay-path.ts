@@ -46,7 +46,7 @@ export class OverlayPath {
     this.tables = new OverlayTables(plan, components, shadowed)
     this.sender = new OverlaySender({ ...components, addresses: this.tables.customers })
     this.outbound = new Outbound(this.tables, this.sender)
-    this.inbound = new Inbound(this.tables, components.heard)
+    this.inbound = new Inbound(this.tables, this.outbound, components.heard)
     const { buffer, tunnels } = components
     if (tunnels !== undefined) this.shortCut = new TunnelShortCut(this.tables, buffer, tunnels)
   }
@@ -69,12 +69,14 @@ export class OverlayPath {
     return this.tables.customers
   }
 
-  change({ peers, subnets, addresses, routing }: OverlayChange): void {
+  change({ peers, subnets, addresses, departed, routing }: OverlayChange): void {
     for (const one of peers) this.peers.change(one)
     for (const one of subnets) this.subnets.change(one)
     for (const { vsid, address, mac, gone, kind = KnownAs.station } of addresses)
       if (gone) this.customers.remove(vsid, address, mac, kind as KnownAs)
       else this.customers.set(vsid, address, mac, kind as KnownAs)
+    const second = Math.floor(this.nowMs() / SECOND)
+    for (const { subnet, mac } of departed ?? []) this.tables.departures.add(subnet, mac, second)
     if (routing !== undefined) this.tables.routing.change(routing)
     this.shortCut?.change({ peers, subnets })
   }
@@ -88,6 +90,7 @@ export class OverlayPath {
     if (second === tables.second) return
     tables.second = second
     this.inbound.nextSecond()
+    tables.departures.nextSecond()
   }
 
   /** Of ports in a subnet of the overlay, and from the external port what is for a provider address. ES-563, ES-571 */

@@ -12,6 +12,7 @@ import type { Injections } from '../injections.ts'
 import { MacTable } from '../mac-table.ts'
 import type { PortTable } from '../port-table.ts'
 import { CustomerAddressTable } from './customer-addresses.ts'
+import { Departures } from './departures.ts'
 import { OverlayPeers } from './peers.ts'
 import type { OverlayPlan } from './plan.ts'
 import { Routing } from './routing.ts'
@@ -65,6 +66,8 @@ export class OverlayTables {
   readonly subnets: OverlaySubnets
   readonly customers: CustomerAddressTable
   readonly routing: Routing
+  /** Guests that left a moment ago. */
+  readonly departures: Departures
   /** Customers' MAC addresses: their VLANs are numbers of subnets, their ports those of the switch and behind them the peers. */
   readonly macs: MacTable
   /** The switch's clock, in seconds. */
@@ -88,6 +91,7 @@ export class OverlayTables {
     this.subnets = shadowed?.subnets ?? new OverlaySubnets(ports)
     this.customers = shadowed?.customers ?? new CustomerAddressTable(plan.seed)
     this.routing = shadowed?.routing ?? new Routing()
+    this.departures = shadowed?.departures ?? new Departures()
     this.macs = shadowed?.macs.copy() ?? new MacTable(buffer, plan.customers, plan.customerEntries, plan.places)
     this.macHigh = mac[0]! | (mac[1]! << 8)
     this.macLow = mac[2]! | (mac[3]! << 8) | (mac[4]! << 16) | (mac[5]! << 24)

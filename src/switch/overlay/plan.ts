@@ -56,6 +56,8 @@ export interface OverlayChange {
     readonly gone: boolean
     readonly kind?: number | undefined
   }[]
+  /** Guests that left this switch; nobody without. */
+  readonly departed?: readonly { readonly subnet: number; readonly mac: Uint8Array }[] | undefined
   /** What the router is told; nothing of it changed without. */
   readonly routing?: RoutingChange | undefined
 }
