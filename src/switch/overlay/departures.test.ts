@@ -41,3 +41,13 @@ test('those that left first are forgotten first', () => {
   departures.add(2, parseMac(MAC), 0)
   assert.equal(departures.take(1, low, high, 0), false)
 })
+
+test('a copy knows the same guests, and uses up nothing of the original', () => {
+  const departures = new Departures()
+  departures.add(1, parseMac(MAC), 0)
+  departures.nextSecond()
+  const copy = departures.copy()
+  for (let i = 0; i < SENT_ON_PER_SECOND; i++) assert.equal(copy.take(1, low, high, 0), true)
+  assert.equal(copy.take(1, low, high, 0), false)
+  assert.equal(departures.take(1, low, high, 0), true)
+})

@@ -91,7 +91,7 @@ export class OverlayTables {
     this.subnets = shadowed?.subnets ?? new OverlaySubnets(ports)
     this.customers = shadowed?.customers ?? new CustomerAddressTable(plan.seed)
     this.routing = shadowed?.routing ?? new Routing()
-    this.departures = shadowed?.departures ?? new Departures()
+    this.departures = shadowed?.departures.copy() ?? new Departures()
     this.macs = shadowed?.macs.copy() ?? new MacTable(buffer, plan.customers, plan.customerEntries, plan.places)
     this.macHigh = mac[0]! | (mac[1]! << 8)
     this.macLow = mac[2]! | (mac[3]! << 8) | (mac[4]! << 16) | (mac[5]! << 24)
