@@ -1,89 +1,33 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
+import {
+  A,
+  asks,
+  B,
+  bootp,
+  comesUp,
+  dhcp,
+  icmp6,
+  ipv4,
+  ipv6,
+  isSummed,
+  LINK,
+  lab,
+  named,
+  requested,
+  SERVER,
+  says,
+  told,
+  toServer,
+} from '../../../test/support/dhcp-lab.ts'
 import { ExtensionHost } from '../../../test/support/extension-host.ts'
-import { formatIpv4, formatIpv6, formatMac, parseMac } from '../../packet/addresses.ts'
-import { arpRequestFrame, BROADCAST_MAC, echoFrame, etherFrame, ipBytes, ipFrame, udpFrame } from '../../packet/build.ts'
-import { foldSum, pseudoSumIpv6, sumBytes, transportChecksum } from '../../packet/checksum.ts'
-import { DnsType, dnsNameBytes, dnsTarget, readDnsMessage } from '../../packet/dns.ts'
-import { ipv4ChecksumIsRight } from '../../packet/ipv4.ts'
+import { formatIpv6, formatMac, parseMac } from '../../packet/addresses.ts'
+import { etherFrame, ipBytes, ipFrame, udpFrame } from '../../packet/build.ts'
+import { DnsType, dnsNameBytes } from '../../packet/dns.ts'
 import { DhcpType } from './dhcp4.ts'
 import { Dhcp6Type } from './dhcp6.ts'
 import dhcpDns, { LabCounter } from './index.ts'
-
-const A = '02:00:00:00:00:01'
-const B = '02:00:00:00:00:02'
-const SERVER = '02:76:6d:73:00:01'
-const LINK = 'fe80::76:6dff:fe73:1'
-const ipv4 = { address: '10.77.0.1/24', pool: '10.77.0.100-10.77.0.103', router: '10.77.0.254', ntp: '10.77.0.9' }
-const ipv6 = { address: 'fd77::1/64' }
-
-async function lab(options: object = {}) {
-  const host = new ExtensionHost([{ definition: dhcpDns, options: { ipv4, ipv6, domain: 'lab.test', ...options } }])
-  await host.addPorts({ name: 'alpha', mac: A }, { name: 'beta', mac: B }, 'many') // many sends from any address
-  const take = (port: string): Uint8Array[] => host.delivered(port)
-  host.advance(1)
-  take('alpha')
-  take('beta')
-  return { host, take, counters: host.modules[0]!.counters, module: host.modules[0]!.module }
-}
-type Lab = Awaited<ReturnType<typeof lab>>
-
-// ---- DHCP -----------------------------------------------------------------------------------------------------------------------
-
-const bootp = (
-  mac: string,
-  type: number,
-  options: readonly number[] = [],
-  clientAddress = '0.0.0.0',
-): Uint8Array<ArrayBuffer> => {
-  const message = new Uint8Array(300)
-  message.set([1, 1, 6, 0, 0xde, 0xad, 0xbe, 0xef])
-  message.set(ipBytes(clientAddress), 12)
-  message.set(parseMac(mac), 28)
-  message.set([0x63, 0x82, 0x53, 0x63, 53, 1, type, ...options, 255], 236)
-  return message
-}
-const dhcp = (mac: string, type: number, options?: readonly number[], clientAddress = '0.0.0.0'): Uint8Array =>
-  udpFrame(
-    { sourceMac: mac, destinationMac: BROADCAST_MAC, source: clientAddress, destination: '255.255.255.255' },
-    68,
-    67,
-    bootp(mac, type, options, clientAddress),
-  )
-interface Told {
-  readonly type: number
-  readonly address: string
-  readonly options: ReadonlyMap<number, readonly number[]>
-}
-function told(frame: Uint8Array | undefined): Told | undefined {
-  if (!frame) return undefined
-  assert.ok(ipv4ChecksumIsRight(frame, 14))
-  assert.equal(transportChecksum(frame, 14, 17, 34, 14 + ((frame[16]! << 8) | frame[17]!)), 0)
-  const message = frame.subarray(42)
-  const options = new Map<number, number[]>()
-  for (let at = 240; message[at] !== 255; at += 2 + message[at + 1]!)
-    options.set(message[at]!, [...message.subarray(at + 2, at + 2 + message[at + 1]!)])
-  return { type: options.get(53)![0]!, address: formatIpv4(new DataView(message.slice(16, 20).buffer).getUint32(0)), options }
-}
-const says = ({ host, take }: Lab, port: string, frame: Uint8Array): Told | undefined => {
-  take(port)
-  host.send(port, frame)
-  const got = take(port)
-  assert.ok(got.length <= 1)
-  return told(got[0])
-}
-const requested = (address: string): number[] => [50, 4, ...ipBytes(address)]
-const toServer = [54, 4, 10, 77, 0, 1]
-const named = (name: string): number[] => [12, name.length, ...Buffer.from(name)]
-// DISCOVER to ACK; the address.
-function comesUp(one: Lab, port: string, mac: string, options: readonly number[] = []): string {
-  const offer = says(one, port, dhcp(mac, DhcpType.discover))
-  assert.equal(offer?.type, DhcpType.offer)
-  const ack = says(one, port, dhcp(mac, DhcpType.request, [...requested(offer.address), ...toServer, ...options]))
-  assert.deepEqual([ack?.type, ack?.address], [DhcpType.ack, offer.address])
-  return offer.address
-}
 
 test('a guest gets an address of its own with what belongs to it, and the same again', async () => {
   const one = await lab({ mtu: 1400, ipv4: { ...ipv4, routes: [{ to: '10.9.0.0/16', via: '10.77.0.7' }] } })
@@ -175,13 +119,6 @@ test('leases that are over do not come back beyond a share', async () => {
 })
 
 // ---- IPv6 -----------------------------------------------------------------------------------------------------------------------
-
-const icmp6 = (source: string, destination: string, message: Uint8Array<ArrayBuffer>, mac = A): Uint8Array =>
-  ipFrame({ sourceMac: mac, destinationMac: '33:33:00:00:00:02', source, destination, hops: 255 }, 58, message, 2)
-const isSummed = (frame: Uint8Array, protocol: number): boolean => {
-  const length = (frame[18]! << 8) | frame[19]!
-  return foldSum(sumBytes(frame, 54, 54 + length, pseudoSumIpv6(frame, 14, protocol, length))) === 0
-}
 
 test('a solicitation gets an advertisement of the network, of names, and of no router unless it is one', async () => {
   const { host, take } = await lab({ mtu: 1400 })
@@ -310,112 +247,6 @@ test('a traced question is answered as any, and leaves no lease, takes none away
   assert.deepEqual(leases, bound)
   host.advance(1000)
   assert.equal(says(one, 'alpha', dhcp(A, DhcpType.request, requested(address)))?.type, DhcpType.ack)
-})
-
-// ---- its own address, and names --------------------------------------------------------------------------------------------------
-
-test('ARP, neighbour solicitations and pings for its address are answered', async () => {
-  const { host, take } = await lab()
-  host.send('alpha', arpRequestFrame(A, '10.77.0.100', '10.77.0.1'))
-  const [reply] = take('alpha')
-  assert.equal(reply!.length, 60)
-  assert.deepEqual([formatMac(reply!, 22), reply![21]], [SERVER, 2])
-  const pair = { sourceMac: A, destinationMac: SERVER }
-  host.send('alpha', echoFrame({ ...pair, source: '10.77.0.100', destination: '10.77.0.1' }, false, 7, 9, Uint8Array.of(1, 2, 3)))
-  const [echo] = take('alpha')
-  assert.deepEqual([...echo!.subarray(34, 36), ...echo!.subarray(38, 45)], [0, 0, 0, 7, 0, 9, 1, 2, 3])
-  const solicit = Uint8Array.from([135, 0, 0, 0, 0, 0, 0, 0, ...ipBytes('fd77::1')])
-  host.send('alpha', icmp6('fe80::1', 'ff02::1:ff00:1', solicit))
-  const [advert] = take('alpha')
-  assert.ok(isSummed(advert!, 58))
-  assert.deepEqual([advert![54], advert![58], formatMac(advert!, 80)], [136, 0x60, SERVER])
-  host.send('alpha', echoFrame({ ...pair, source: 'fd77::100', destination: 'fd77::1' }, false, 7, 9))
-  assert.ok(isSummed(take('alpha')[0]!, 58))
-  host.send('alpha', arpRequestFrame(A, '10.77.0.100', '10.77.0.2'))
-  assert.equal(take('alpha').length, 0)
-  assert.equal(take('beta').length, 3, 'what is asked of all goes on to all')
-})
-
-test('what is asked in a VLAN is answered in it', async () => {
-  const { host, take } = await lab()
-  const tags = [{ protocol: 0x8100, id: 7, priority: 0, dropEligible: false }]
-  host.send('alpha', etherFrame(BROADCAST_MAC, A, 0x0806, arpRequestFrame(A, '10.77.0.100', '10.77.0.1').subarray(14), tags))
-  const [reply] = take('alpha')
-  assert.deepEqual([...reply!.subarray(12, 18)], [0x81, 0, 0, 7, 8, 6])
-  assert.equal(reply![25], 2)
-})
-
-const asks = (one: Lab, name: string, type: number, more: readonly number[] = []) => {
-  const extra = more.length > 0 ? 1 : 0
-  const query = Uint8Array.from([0, 5, 1, 0, 0, 1, 0, 0, 0, 0, 0, extra, ...dnsNameBytes(name), 0, type, 0, 1, ...more])
-  one.take('alpha')
-  one.host.send(
-    'alpha',
-    udpFrame({ sourceMac: A, destinationMac: SERVER, source: '10.77.0.100', destination: '10.77.0.1' }, 4000, 53, query),
-  )
-  const [frame] = one.take('alpha')
-  if (!frame) return undefined
-  const bytes = frame.slice(42, 14 + ((frame[16]! << 8) | frame[17]!))
-  const message = readDnsMessage(bytes, 0, bytes.length)!
-  const text = message.answers.map((record) => {
-    if (record.type === DnsType.a) return formatIpv4(new DataView(bytes.buffer).getUint32(record.dataAt))
-    return record.type === DnsType.aaaa ? formatIpv6(bytes, record.dataAt) : dnsTarget(bytes, record, 0, bytes.length)
-  })
-  return { code: message.code, text, asked: Buffer.from(bytes.subarray(12, 12 + name.length + 1)).toString('latin1') }
-}
-
-test('VMs are known by the names of their ports and by what they call themselves, forwards and backwards', async () => {
-  const one = await lab({ names: [{ name: 'printer', addresses: ['10.77.0.9', 'fd77::9'] }] })
-  const alpha = comesUp(one, 'alpha', A, named('Web-1.example'))
-  assert.deepEqual(asks(one, 'alpha.lab.test', DnsType.a)?.text, [alpha])
-  assert.deepEqual(asks(one, 'alpha', DnsType.a)?.text, [alpha])
-  const mixed = asks(one, 'wEb-1.LAB.tesT', DnsType.a)!
-  assert.deepEqual([mixed.text, mixed.asked.slice(1)], [[alpha], 'wEb-1\x03LAB\x04tesT'.slice(0, mixed.asked.length - 1)])
-  assert.deepEqual(asks(one, 'printer.lab.test', DnsType.aaaa)?.text, ['fd77::9'])
-  assert.deepEqual(asks(one, 'gateway.lab.test', DnsType.a)?.text, ['10.77.0.1'])
-  const last = alpha.split('.').reverse().join('.')
-  assert.deepEqual(asks(one, `${last}.in-addr.arpa`, DnsType.ptr)?.text, ['web-1.lab.test'])
-  const six = `9${'.0'.repeat(23)}.0.0.0.0.7.7.d.f.ip6.arpa`
-  assert.deepEqual(asks(one, six, DnsType.ptr)?.text, ['printer.lab.test'])
-  assert.deepEqual([asks(one, 'alpha.lab.test', DnsType.aaaa)?.code, asks(one, 'nobody.lab.test', DnsType.a)?.code], [0, 3])
-  assert.deepEqual([asks(one, 'example.org', DnsType.a)?.code, asks(one, '1.0.0.10.in-addr.arpa', DnsType.ptr)?.code], [5, 5])
-})
-
-test('no guest gets the name of another, of the server or of the configuration', async () => {
-  const one = await lab({ names: [{ name: 'printer', addresses: ['10.77.0.9'] }] })
-  const alpha = comesUp(one, 'alpha', A, named('first'))
-  for (const name of ['alpha', 'first', 'gateway', 'PRINTER', '-', '..', 'al\u0000pha']) comesUp(one, 'beta', B, named(name))
-  assert.deepEqual(asks(one, 'alpha.lab.test', DnsType.a)?.text, [alpha])
-  assert.deepEqual(asks(one, 'first.lab.test', DnsType.a)?.text, [alpha])
-  assert.deepEqual(asks(one, 'gateway.lab.test', DnsType.a)?.text, ['10.77.0.1'])
-  assert.deepEqual(asks(one, 'printer.lab.test', DnsType.a)?.text, ['10.77.0.9'])
-})
-
-test('an address that a guest makes itself is known by its name, and nobody takes it from it', async () => {
-  const one = await lab()
-  const probe = (mac: string, address: string) =>
-    icmp6('::', 'ff02::1:ff00:1', Uint8Array.from([135, 0, 0, 0, 0, 0, 0, 0, ...ipBytes(address)]), mac)
-  one.host.send('alpha', probe(A, 'fd77::abcd'), probe(A, 'fd99::1'))
-  one.host.send('beta', probe(B, 'fd77::abcd'))
-  assert.deepEqual(asks(one, 'alpha.lab.test', DnsType.aaaa)?.text, ['fd77::abcd'])
-  assert.deepEqual(asks(one, 'beta.lab.test', DnsType.aaaa)?.text, [])
-})
-
-test('extended DNS is answered in kind, another version refused, nonsense not answered', async () => {
-  const one = await lab()
-  const opt = (version: number): number[] => [0, 0, 41, 4, 208, 0, version, 0, 0, 0, 0]
-  assert.equal(asks(one, 'gateway.lab.test', DnsType.a, opt(0))?.code, 0)
-  assert.equal(asks(one, 'gateway.lab.test', DnsType.a, opt(1))?.text.length, 0)
-  one.host.send(
-    'alpha',
-    udpFrame(
-      { sourceMac: A, destinationMac: SERVER, source: '10.77.0.100', destination: '10.77.0.1' },
-      4000,
-      53,
-      new Uint8Array(12),
-    ),
-  )
-  assert.equal(one.take('alpha').length, 0)
 })
 
 test('whatever guests send, nothing throws, and no answer is longer than a frame', async () => {
