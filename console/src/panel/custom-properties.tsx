@@ -5,6 +5,7 @@ import type { PropertyDefinitionStatus, PropertyStatus } from '../../../src/mana
 import { call } from '../state/api.ts'
 import { useStore } from '../state/store.ts'
 import { type DefinitionWithFields, FieldsForm } from './fields-form.tsx'
+import { FormActions } from './form-actions.tsx'
 import { jsonValue } from './property-values.ts'
 import { useChange } from './use-change.ts'
 
@@ -177,20 +178,12 @@ function PropertyForm({ port, property, onSaved }: PropertyFormProps) {
             {told}
           </p>
         </div>
-        <div class="form-actions">
-          <button
-            type="submit"
-            class="primary"
-            disabled={!changed || problem !== null || text.trim() === '' || name.trim() === ''}
-          >
-            {property === null ? 'Add the property' : 'Save'}
-          </button>
-          {property !== null && (
-            <button type="button" onClick={remove}>
-              Remove
-            </button>
-          )}
-        </div>
+        <FormActions
+          add="Add the property"
+          exists={property !== null}
+          disabled={!changed || problem !== null || text.trim() === '' || name.trim() === ''}
+          onRemove={remove}
+        />
       </fieldset>
     </form>
   )

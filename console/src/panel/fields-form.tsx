@@ -4,6 +4,7 @@ import type { PropertyDefinitionStatus, PropertyStatus } from '../../../src/mana
 import type { PropertyField } from '../../../src/ndis/property-fields.ts'
 import { call } from '../state/api.ts'
 import { useStore } from '../state/store.ts'
+import { FormActions } from './form-actions.tsx'
 import { Input } from './input.tsx'
 import { fieldProblems, fieldsValue, formFields, refusedField, typedFields } from './property-fields.ts'
 import { useChange } from './use-change.ts'
@@ -69,16 +70,12 @@ export function FieldsForm({ port, definition, property, onSaved }: FieldsFormPr
         <p class="problem" role="alert">
           {refused}
         </p>
-        <div class="form-actions">
-          <button type="submit" class="primary" disabled={wrong || (property !== null && !changed)}>
-            {property === null ? 'Add the property' : 'Save'}
-          </button>
-          {property !== null && (
-            <button type="button" onClick={remove}>
-              Remove
-            </button>
-          )}
-        </div>
+        <FormActions
+          add="Add the property"
+          exists={property !== null}
+          disabled={wrong || (property !== null && !changed)}
+          onRemove={remove}
+        />
       </fieldset>
     </form>
   )

@@ -6,6 +6,7 @@ import { call, textOf } from '../state/api.ts'
 import { tell, useStore } from '../state/store.ts'
 import { AclSection } from './acl-section.tsx'
 import { CustomProperties } from './custom-properties.tsx'
+import { FormActions } from './form-actions.tsx'
 import { Input } from './input.tsx'
 import { forms, type PolicyForm, policyValue, problemsOf, shownFields, type Typed, typedOf } from './policy-forms.ts'
 import { RoutingDomains } from './routing-domains.tsx'
@@ -101,16 +102,7 @@ function Policy({ port, form, has, onSaved }: PolicyProps) {
             {refused}
           </p>
         )}
-        <div class="form-actions">
-          <button type="submit" class="primary" disabled={!changed || wrong}>
-            Save
-          </button>
-          {has !== undefined && (
-            <button type="button" onClick={remove}>
-              Remove
-            </button>
-          )}
-        </div>
+        <FormActions add="Save" exists={has !== undefined} disabled={!changed || wrong} onRemove={remove} />
       </fieldset>
     </form>
   )

@@ -3,6 +3,7 @@ import { useId, useState } from 'preact/hooks'
 import type { PropertyStatus } from '../../../src/manage/host.ts'
 import { call } from '../state/api.ts'
 import { useStore } from '../state/store.ts'
+import { FormActions } from './form-actions.tsx'
 import { Input } from './input.tsx'
 import type { Typed } from './policy-forms.ts'
 import { domainFields, domainProblems, domainValue, typedDomain } from './property-values.ts'
@@ -83,16 +84,12 @@ function DomainForm({ port, domain, onSaved }: DomainFormProps) {
             {refused}
           </p>
         )}
-        <div class="form-actions">
-          <button type="submit" class="primary" disabled={!changed || Object.keys(problems).length > 0}>
-            {domain === null ? 'Add the routing domain' : 'Save'}
-          </button>
-          {domain !== null && (
-            <button type="button" onClick={remove}>
-              Remove
-            </button>
-          )}
-        </div>
+        <FormActions
+          add="Add the routing domain"
+          exists={domain !== null}
+          disabled={!changed || Object.keys(problems).length > 0}
+          onRemove={remove}
+        />
       </fieldset>
     </form>
   )
