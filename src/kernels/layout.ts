@@ -316,6 +316,7 @@ export const S_STOPPED_AT = 84 // u32, out: position of the packet whose source 
 export const S_OVERFLOW = 80 // u32, out: copies that found their list full
 export const S_SEEN = 88 // u32, out: OR of the flags admitted
 export const S_LONGEST = 92 // u32, out: bytes of the longest frame admitted
+export const S_REACHED = 96 // u32, out: a bit for each port that was given as a destination, its id modulo 32
 
 // ---- tables of the SR-IOV adapter that the direct kernel reads -------------------------------------------------------------------
 // VPort table (src/adapter/vport-table.ts): a header, an entry per VPort id and one for the wire, then the sets of VLANs admitted.

@@ -52,6 +52,7 @@ import {
   S_POLICY,
   S_PORTS,
   S_SEEN,
+  S_REACHED,
   S_SOURCE,
   S_SOURCE_HIGH,
   S_SOURCE_LOW,
@@ -118,11 +119,15 @@ export function forward(pool: usize, list: usize, count: u32, block: usize): u32
   let flooded: u32 = 0
   let stopped: u32 = count
   for (let j: u32 = 0; j < count; j++) {
+  let reached: u32 = 0
     const k = <u32>load<u16>(list + (<usize>j << 1))
     const k2 = pool + (<usize>k << 1)
     const k4 = pool + (<usize>k << 2)
     const kind = load<u32>(k4, P_FLAGS)
-    if ((kind & PF_NATIVE_FORWARDING) != 0 && load<u16>(k2, P_DESTINATION_COUNT) != 0) continue // network virtualization has directed it
+    if ((kind & PF_NATIVE_FORWARDING) != 0 && load<u16>(k2, P_DESTINATION_COUNT) != 0) {
+      reached = u32.MAX_VALUE // network virtualization has directed it
+      continue
+    }
     const h = pool + <usize>k * HEADER_STRIDE + <usize>load<u16>(k2, P_HEADER_OFFSET)
     const first = load<u32>(h)
     const second = load<u32>(h, 4)
@@ -173,9 +178,11 @@ export function forward(pool: usize, list: usize, count: u32, block: usize): u32
       store<u16>(k2, 0, P_DESTINATION_ROOM)
     }
   }
+      reached |= <u32>1 << (target & 31)
   store<u32>(block, flooded, S_FLOODED)
   store<u32>(block, stopped, S_STOPPED_AT)
   return undecided
+  store<u32>(block, reached, S_REACHED)
 }
 
 /** Puts each packet of `list` on the list of every destination that is not excluded. Returns the number of ports with a list. */

@@ -29,11 +29,15 @@ const { BURST_MAX } = layout
 const VLAN_MAX = 4095
 const PRIORITY_MAX = 7
 const ALL_DESTINATIONS = -1
+/** `Batch.reached` of packets whose destinations are not known. */
+export const ANYWHERE = -1
 
 /** Packets on their way through the stack. Fields are ordinary ones because they are read per packet. */
 export class Batch extends ForwardingBatch {
   /** OR of the flags of packets that may be among them: whether any has 802.1Q information. */
   mayBeTagged = false
+  /** A bit for each port among the destinations, its id modulo 32 (as JavaScript shifts), where the switch has chosen them; else ANYWHERE. */
+  reached = ANYWHERE
   /**
    * True for a frame that an operator has traced (`vmswitch trace`): what is done to it goes nowhere. Decide as ever, and remember nothing of
    * it: no connection, no address, no use of a limit. Counters are put back by the switch.

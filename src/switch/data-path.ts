@@ -6,7 +6,7 @@
 
 import type { PacketKernels } from '../kernels/by-packet.ts'
 import { BURST_MAX, BURST_SLOTS, PF_DROPPED, PF_TAGGED, PF_VLAN_OOB } from '../kernels/layout.ts'
-import { Batch, type PacketHandle } from '../ndis/batch.ts'
+import { ANYWHERE, Batch, type PacketHandle } from '../ndis/batch.ts'
 import { DropReason } from '../ndis/drop-reasons.ts'
 import { LEFT_AT_EDGE, type PacketPool } from '../ndis/pool.ts'
 import { SwitchContextTypes } from '../ndis/switch-context.ts'
@@ -245,6 +245,7 @@ export class DataPath implements DropLogOwner, InjectionsOwner, AdmissionOwner {
       batch.ingress = true
       batch.dirty = false
       batch.oneSource = true // ES-445
+      batch.reached = ANYWHERE
       batch.mayBeTagged = (admission.flags & (PF_TAGGED | PF_VLAN_OOB)) !== 0
       this.longest = admission.longest
       if (this.stack.observesCompletion) this.completion.begin(batch, -1)
@@ -327,6 +328,7 @@ export class DataPath implements DropLogOwner, InjectionsOwner, AdmissionOwner {
   private injectRun(): void {
     const { batch, counters, injections, choice } = this
     this.longest = injections.longest
+    batch.reached = ANYWHERE
     counters.processor(ProcessorCounter.originated, batch.length)
     if (this.stack.observesCompletion) this.completion.begin(batch, injections.maker)
     if (injections.ingress) {

@@ -40,8 +40,10 @@ export class ForwardingChoice {
     const left = queued !== undefined && queued.source === source ? queued.direct(batch) : batch.length
     if (left === 0) return
     this.counters.processor(lookUps, left)
+    forwarding.reached = 0
     const alone = left === batch.length && shortCut !== undefined && source >= 0
-    if (!alone || forwarding.vlanAware || forwarding.learnsIps) forwarding.forward(batch)
+    if (!alone || !forwarding.isPlain(source, batch.mayBeTagged)) forwarding.forward(batch)
     else shortCut.forward(batch, source, forwarding, this.counters)
+    batch.reached = forwarding.reached
   }
 }

@@ -4,7 +4,7 @@
 //
 // The rule it must not break: nothing is allocated per packet; lists of destinations are rebuilt only when the port table changed.
 import * as layout from '../kernels/layout.ts'
-import type { Batch } from '../ndis/batch.ts'
+import { ANYWHERE, type Batch } from '../ndis/batch.ts'
 import { appendDestination } from '../ndis/destinations.ts'
 import { DropReason } from '../ndis/drop-reasons.ts'
 import { HELD_FIRST, type PacketPool } from '../ndis/pool.ts'
@@ -14,7 +14,7 @@ import { PortFlag, type PortTable } from './port-table.ts'
 import { type Snooping, TO_TARGETS } from './snooping/snooping.ts'
 import { VlanPolicy } from './vlan-policy.ts'
 
-const { DE_PRESERVE_PRIORITY, DE_PRESERVE_VLAN, HEADER_STRIDE, PF_BROADCAST, PF_MULTICAST, PF_TAGGED } = layout
+const { DE_PORT, DE_PRESERVE_PRIORITY, DE_PRESERVE_VLAN, HEADER_STRIDE, PF_BROADCAST, PF_MULTICAST, PF_TAGGED } = layout
 const KEEP_ALL = DE_PRESERVE_VLAN | DE_PRESERVE_PRIORITY
 const ETHERNET_HEADER = 14
 const ETHERTYPE_ARP = 0x0806
@@ -35,6 +35,8 @@ export interface UnknownUnicastLimit {
   admitsUnknown(slot: number, source: number): boolean
 }
 
+  /** True if those of `source` are limited. */
+  limits(source: number): boolean
 /** What mirrors ports. */
 export interface SentMirror {
   /** True if a copy of what `source` sends is wanted. */
@@ -54,12 +56,14 @@ export class Forwarding {
   private readonly unknown: Uint16Array
   private unknownCount = 0
   private readonly vlans: VlanPolicy
-  /** True if a port has a VLAN property: then every packet is looked at by it. */
+  /** True if a port has a VLAN property: then packets with tags, and those from or to such a port, are looked at by it. */
   vlanAware = false
-  /** True if IP addresses of a port are learned: then every packet is looked at for it. */
+  /** True if IP addresses of a port are learned: then its packets are looked at for it. */
   learnsIps = false
   /** Bytes of the longest frame that every connected port takes. */
   frameMax = Number.POSITIVE_INFINITY
+  /** A bit for each port that `forward` has found among the destinations, its id modulo 32; cleared by who wants to know. */
+  reached = 0
   /** Set if a port's unknown unicast frames are limited: then all of them come by here. */
   storms: UnknownUnicastLimit | undefined
   /** Who gets multicast frames, where IGMP and MLD are snooped. */
@@ -105,7 +109,13 @@ export class Forwarding {
 
   /** The one port that a flood from `source` goes to, or 0 if there are several or none. `unknown`: of unknown unicast. */
   onlyTarget(source: number, unknown: boolean): number {
-    if (this.vlanAware || (unknown ? this.storms !== undefined : this.snooping !== undefined)) return 0
+  /** True if nothing is to be done with what `source` sends but to look its addresses up: no VLANs, no IP addresses. */
+  isPlain(source: number, mayBeTagged: boolean): boolean {
+    if (this.learnsIps && this.ports.ipLimit(source) !== 0) return false
+    return !this.vlanAware || (!mayBeTagged && this.ports.vlanMode(source) === 0)
+  }
+
+    if (this.vlanAware || (unknown ? this.storms?.limits(source) === true : this.snooping !== undefined)) return 0
     const list = unknown ? this.unknown : this.flood
     const count = unknown ? this.unknownCount : this.floodCount
     if (count === 1) return list[0] === source ? 0 : list[0]!
@@ -124,7 +134,10 @@ export class Forwarding {
     for (let i = from; i < to; i++) {
       const slot = slots[i]!
       const kind = flags[slot]!
-      if (destinationCount[slot] !== 0) continue // by native forwarding, or by the short cut
+      if (destinationCount[slot] !== 0) {
+        this.noteReached(slot) // by native forwarding, or by the short cut
+        continue
+      }
       if ((headerOffset[slot]! & 3) !== 0) this.align(slot)
       const at = (slot * HEADER_STRIDE + headerOffset[slot]!) >> 2
       const first = header32[at]!
@@ -216,9 +229,15 @@ export class Forwarding {
     if (slot < HELD_FIRST && pool.destinationCount[slot] === 0) {
       pool.destination[slot] = entry
       pool.destinationCount[slot] = 1
+  private noteReached(slot: number): void {
+    const { pool } = this
+    this.reached |= pool.destinationRoom[slot] === 0 ? 1 << (pool.destination[slot]! & DE_PORT) : ANYWHERE
+  }
+
       pool.destinationRoom[slot] = 0
       return true
     }
+    this.reached |= 1 << port
     return appendDestination(pool, slot, entry)
   }
 

@@ -6,7 +6,7 @@
 // The rules it must not break: a mirror port that is a destination already is not added again (ES-339); no port gets a copy of what it
 // sent itself; a copy is no traffic of the port that gets it, so nothing is learned of it.
 import * as layout from '../kernels/layout.ts'
-import type { Batch } from '../ndis/batch.ts'
+import { ANYWHERE, type Batch } from '../ndis/batch.ts'
 import { appendDestination, destinationAt } from '../ndis/destinations.ts'
 import { DropReason } from '../ndis/drop-reasons.ts'
 import type { PacketPool } from '../ndis/pool.ts'
@@ -38,7 +38,7 @@ export class Mirroring {
   // Ports that get everything.
   private readonly watchers: Uint16Array
   private watcherCount = 0
-  private hasReceived = false
+  private receivers = 0
   // True if copies for a port have a VLAN of their own.
   private tags = false
   private generation = -1
@@ -63,7 +63,7 @@ export class Mirroring {
     this.listDestinations()
     this.sent.fill(0)
     this.received.fill(0)
-    this.hasReceived = false
+    this.receivers = 0
     this.active = this.watcherCount !== 0
     for (let port = 1; port <= ports.highest; port++) {
       const session = ports.monitorSession(port)
@@ -73,7 +73,7 @@ export class Mirroring {
       if (direction !== MonitorDirection.received) this.sent[port] = session + 1
       if (direction === MonitorDirection.sent) continue
       this.received[port] = session + 1
-      this.hasReceived = true
+      this.receivers |= 1 << port
     }
   }
 
@@ -107,13 +107,16 @@ export class Mirroring {
   /** Adds the mirror ports to every packet that a mirrored port sent or gets. ES-338 */
   add(batch: Batch): void {
     const { pool, sent, received } = this
+    const isOfOne = batch.oneSource && !this.wants(pool.sourcePort[batch.slots[0]!]!)
+    if (isOfOne && (batch.reached & this.receivers) === 0) return
+    batch.reached = ANYWHERE
     if (this.tags) batch.mayBeTagged = true
     for (let i = 0; i < batch.length; i++) {
       const slot = batch.slots[i]!
       const count = pool.destinationCount[slot]!
       const source = pool.sourcePort[slot]!
       if (sent[source] !== 0) this.addSession(slot, source, sent[source]!)
-      if (this.hasReceived)
+      if (this.receivers !== 0)
         for (let k = 0; k < count; k++) {
           const entry = destinationAt(pool, slot, k)
           const session = (entry & DE_EXCLUDED) === 0 ? received[entry & DE_PORT]! : 0

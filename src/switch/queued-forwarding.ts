@@ -35,7 +35,8 @@ export interface QueueOwners {
 /** What of the switch's forwarding counts here too. */
 export interface ForwardingState {
   readonly vlanAware: boolean
-  readonly learnsIps: boolean
+  /** True if nothing is to be done with what `source` sends but to look its addresses up. */
+  isPlain(source: number, mayBeTagged: boolean): boolean
   readonly nowSeconds: number
 }
 
@@ -58,6 +59,8 @@ export class QueuedForwarding {
   // As of the two generations: port of each queue (0: none that gets frames), and the first words of a header to its address.
   private portGeneration = -1
   private queueGeneration = -1
+  // VLAN of what comes in without a tag.
+  private own = 0
   private readonly target = new Uint16Array(QUEUES_KNOWN)
   private readonly targets: number
   private readonly entry: Uint32Array
@@ -106,18 +109,19 @@ export class QueuedForwarding {
   direct(batch: Batch): number {
     const { pool, state } = this
     const policy = this.ports.flags(this.source)
-    if (state.learnsIps || (policy & checkSource) !== 0) return batch.length
+    if ((policy & checkSource) !== 0 || this.ports.ipLimit(this.source) !== 0) return batch.length
     if (this.ports.generation !== this.portGeneration || this.owners.generation !== this.queueGeneration) this.refresh()
     const { slots } = batch
     const { header32, headerOffset, flags, receiveQueue, destination, destinationCount, destinationRoom } = pool
     const learns = (policy & learn) !== 0
     const { verified } = this
-    if (verified > 0 && !state.vlanAware && this.target[verified] !== 0 && this.isUnseen()) {
-      this.directAll(batch, this.target[verified]! | KEEP_ALL, learns)
+    const isPlain = state.isPlain(this.source, batch.mayBeTagged)
+    if (isPlain && verified > 0 && this.entry[verified] !== 0 && this.isUnseen()) {
+      this.directAll(batch, this.entry[verified]!, learns)
       return 0
     }
-    if (this.bursts !== undefined && !state.vlanAware) return this.directEach(this.bursts, batch, learns)
-    const own = this.ports.vlan(this.source)
+    if (isPlain && this.bursts !== undefined) return this.directEach(this.bursts, batch, learns)
+    const { own } = this
     const { vlanAware } = state
     let left = 0
     for (let i = 0; i < batch.length; i++) {
@@ -160,7 +164,7 @@ export class QueuedForwarding {
   private directAll(batch: Batch, entry: number, learns: boolean): void {
     const { slots, length } = batch
     const { base, header32, headerOffset, flags, vlan, destination, destinationCount, destinationRoom } = this.pool
-    const own = this.ports.vlan(this.source)
+    const { own } = this
     if (this.bursts !== undefined) this.bursts.aim(base, BURST_MAX, entry)
     else {
       destination.fill(entry, 0, BURST_MAX)
@@ -184,7 +188,7 @@ export class QueuedForwarding {
     const left = found & AIMED_LEFT
     if (!learns || left === length) return left
     const { header32, headerOffset, flags, vlan, destinationCount } = this.pool
-    const own = this.ports.vlan(this.source)
+    const { own } = this
     for (let i = 0; i < length; i++) {
       const slot = slots[i]!
       if (destinationCount[slot] === 0) continue
@@ -217,10 +221,13 @@ export class QueuedForwarding {
   private refresh(): void {
     this.portGeneration = this.ports.generation
     this.queueGeneration = this.owners.generation
+    this.own = this.state.vlanAware ? 0 : this.ports.vlan(this.source)
     for (let queue = 1; queue < QUEUES_KNOWN; queue++) {
       const port = this.owners.port(queue)
       this.target[queue] = port !== 0 && port !== this.source && this.ports.connected(port) ? port : 0
-      this.entry[queue] = this.target[queue] === 0 ? 0 : this.target[queue]! | KEEP_ALL
+      // A port with VLANs asks which a packet is of.
+      const isPlain = (this.ports.flags(port) & PortFlag.vlan) === 0
+      this.entry[queue] = this.target[queue] === 0 || !isPlain ? 0 : this.target[queue]! | KEEP_ALL
       const low = this.ports.macLow(port)
       this.first[queue] = this.ports.macHigh(port) | (low << 16)
       this.second[queue] = low >>> 16

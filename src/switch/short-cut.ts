@@ -16,6 +16,7 @@ import {
   S_OVERFLOW,
   S_POLICY,
   S_PORTS,
+  S_REACHED,
   S_SEEN,
   S_SOURCE,
   S_SOURCE_HIGH,
@@ -108,6 +109,7 @@ export class ShortCut {
     let from = 0
     for (let calls = 0; from < count && calls < CALLS_MAX; calls++) {
       const undecided = kernels.forward(pool, batch.list + from * 2, count - from, block)
+      forwarding.reached |= u32[S_REACHED >> 2]!
       const flooded = u32[S_FLOODED >> 2]!
       if (flooded !== 0) counters.port(source, PortCounter.floodedFrames, flooded)
       const stopped = from + u32[S_STOPPED_AT >> 2]!
@@ -125,7 +127,7 @@ export class ShortCut {
     u32[S_POLICY >> 2] = ports.flags(source)
     u32[S_SOURCE_LOW >> 2] = ports.macLow(source)
     u32[S_SOURCE_HIGH >> 2] = ports.macHigh(source)
-    u32[S_VLAN >> 2] = ports.vlan(source)
+    u32[S_VLAN >> 2] = forwarding.vlanAware ? 0 : ports.vlan(source)
     u32[S_FLOOD_TO >> 2] = forwarding.onlyTarget(source, false)
     u32[S_UNKNOWN_TO >> 2] = forwarding.onlyTarget(source, true)
   }

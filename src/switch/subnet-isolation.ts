@@ -26,6 +26,8 @@ export class SubnetIsolation {
   private readonly owner: SubnetIsolationOwner
   // VirtualSubnetId of each port, 0 = none.
   private readonly subnets: Int32Array
+  // A bit for each port in a subnet, its id modulo 32.
+  private members = 0
   private generation = -1
 
   constructor(ports: PortTable, owner: SubnetIsolationOwner) {
@@ -40,16 +42,20 @@ export class SubnetIsolation {
     if (ports.generation === this.generation) return
     this.generation = ports.generation
     this.active = false
+    this.members = 0
     for (let port = 1; port <= ports.highest; port++) {
       const isExternal = (ports.flags(port) & PortFlag.externalSubnet) !== 0
       subnets[port] = isExternal ? 0 : ports.subnet(port)
-      if (subnets[port] !== 0) this.active = true
+      if (subnets[port] === 0) continue
+      this.active = true
+      this.members |= 1 << port
     }
   }
 
   /** ES-529, ES-542 */
   separate(batch: Batch): void {
-    separateSubnets(batch, this.subnets, this.owner)
+    const isOfNone = batch.oneSource && this.subnets[batch.pool.sourcePort[batch.slots[0]!]!] === 0
+    if (!isOfNone || (batch.reached & this.members) !== 0) separateSubnets(batch, this.subnets, this.owner)
   }
 }
 

@@ -195,8 +195,9 @@ export class SwitchEdge implements AclsOwner {
   /** After the forwarding extension on egress, before the filtering ones. */
   afterForwarding(batch: Batch): void {
     const { policies, pool, acls, owner } = this
-    if (policies === undefined && !acls.inbound) return
-    if (acls.inbound) acls.expect(batch, policies === undefined) // others may refuse a packet before its ACL does
+    const isJudged = (batch.reached & acls.receivers) !== 0
+    if (policies === undefined && !isJudged) return
+    if (isJudged) acls.expect(batch, policies === undefined) // others may refuse a packet before its ACL does
     for (let i = 0; i < batch.length; i++) {
       const slot = batch.slots[i]!
       if (pool.sourcePort[slot] === 0) continue // ES-341
@@ -206,7 +207,7 @@ export class SwitchEdge implements AclsOwner {
         const entry = destinationAt(pool, slot, k)
         if ((entry & DE_EXCLUDED) !== 0) continue
         let reason = policies === undefined ? 0 : policies.egress(batch, i, k)
-        if (reason === 0 && acls.inbound) {
+        if (reason === 0 && isJudged) {
           reason = acls.admits(i, slot, entry & DE_PORT)
           if (reason !== 0) owner.lost.by = acls.by
         }

@@ -45,6 +45,8 @@ export class PortAcls {
   /** True if a port of the switch has rules for what it sends, and for what it gets. */
   outbound = false
   inbound = false
+  /** A bit for each port with rules for what it gets, its id modulo 32, as in `Batch.reached`. */
+  receivers = 0
   /** What dropped the last packet that was refused. */
   by = ''
   private readonly pool: PacketPool
@@ -94,7 +96,9 @@ export class PortAcls {
     const { table } = this
     this.generation = table.generation
     const { inbound, outbound } = this
-    this.inbound = table.plans.some((plan) => plan?.inbound !== undefined)
+    this.receivers = 0
+    for (const [port, plan] of table.plans.entries()) if (plan?.inbound !== undefined) this.receivers |= 1 << port
+    this.inbound = this.receivers !== 0
     this.outbound = table.plans.some((plan) => plan?.outbound !== undefined)
     if ((this.inbound || this.outbound) && this.reasons.byAcl === 0) {
       this.reasons.byAcl = this.owner.reasonNumber('port-acl')

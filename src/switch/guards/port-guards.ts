@@ -99,6 +99,11 @@ export class PortGuards implements SourceGuardView {
     return this.within(slot, port, (kind & PF_BROADCAST) !== 0 ? BROADCAST : MULTICAST) ? none : stormLimit
   }
 
+  /** UnknownUnicastLimit */
+  limits(port: number): boolean {
+    return (this.bits[port]! & STORM) !== 0
+  }
+
   /** False if the unicast frame in `slot` from `port`, whose address no port is known to have, is one too many. */
   admitsUnknown(slot: number, port: number): boolean {
     return (this.bits[port]! & STORM) === 0 || this.within(slot, port, UNKNOWN_UNICAST)
@@ -110,6 +115,7 @@ export class PortGuards implements SourceGuardView {
    */
   limitFloods(batch: Batch): void {
     const { destinationCount, flags, sourcePort } = this.pool
+    if (batch.oneSource && !this.limits(sourcePort[batch.slots[0]!]!)) return
     for (let i = 0; i < batch.length; i++) {
       const slot = batch.slots[i]!
       if (destinationCount[slot]! < 2 || (flags[slot]! & (PF_MULTICAST | PF_DROPPED)) !== 0) continue
