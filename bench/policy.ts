@@ -4,6 +4,7 @@
 // flows is the worst of all.
 import type { BenchComponents, Benchmark, BenchOptions, BenchResult } from './benchmark.ts'
 import { type AclCase, aclCase } from './policy/acl.ts'
+import { neighboursReport } from './policy/neighbours.ts'
 import { ringsReport } from './policy/rings.ts'
 import { flowsOf, MANY_RULES, ruleSet } from './policy/rule-sets.ts'
 import { statefulReport } from './policy/stateful.ts'
@@ -70,17 +71,21 @@ async function run(options: BenchOptions, components: BenchComponents): ReturnTy
     components,
   )
   const stateful = await statefulReport(options, components)
+  signal.throwIfAborted()
+  progress('policies that a port does not use')
+  const neighbours = neighboursReport(rounds)
   return {
     bench: 'policy',
     machine,
-    results: [...rings.results, ...results, ...stateful.results],
-    ratios: { ...rings.ratios, ...ratios, ...stateful.ratios },
-    floors: [...rings.floors, ...(stateful.floors ?? [])],
+    results: [...rings.results, ...results, ...stateful.results, ...neighbours.results],
+    ratios: { ...rings.ratios, ...ratios, ...stateful.ratios, ...neighbours.ratios },
+    floors: [...rings.floors, ...(stateful.floors ?? []), ...neighbours.floors],
     missing: { ...rings.missing, ...stateful.missing },
     notes: [
       ...(rings.notes ?? []),
       `${RATIO}_path: the way through the switch alone, without rings, ${rounds} rounds in turn; medians of the ratios of rounds`,
       ...(stateful.notes ?? []),
+      'unused_policy: what packets between two ports cost while a third one has a policy, as a multiple of none; the worst of all',
     ],
   }
 }
