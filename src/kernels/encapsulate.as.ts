@@ -185,9 +185,10 @@ export function encapsulate(pool: usize, list: usize, packets: u32, block: usize
     if (
       ((senderLow ^ learnedLow) | (senderHigh ^ learnedHigh)) != 0 &&
       ((checks && (senderLow != load<u32>(block, TU_SOURCE_LOW) || senderHigh != load<u32>(block, TU_SOURCE_HIGH))) ||
-        ((senderHigh & 1) == 0 && !isLearned(macs, mask, senderLow, senderHigh | subnetKey, source, now)))
+        (senderHigh & 1) != 0 ||
+        !isLearned(macs, mask, senderLow, senderHigh | subnetKey, source, now))
     ) {
-      // What is learned of it decides about the packets behind it: they have to wait.
+      // No sender, or one to be learned, which decides about the packets behind it: they have to wait.
       stopped = j
       break
     }

@@ -30,6 +30,7 @@ import {
   PF_TAGGED,
   PORT_ENTRY_BYTES,
   PORT_FLAG_CHECK_SOURCE,
+  PORT_FLAG_EXTERNAL,
   PORT_FLAG_LEARN,
   PORT_FLAG_LINK_DOWN,
   PORT_FLAG_VLAN,
@@ -51,8 +52,8 @@ import {
   S_OVERFLOW,
   S_POLICY,
   S_PORTS,
-  S_SEEN,
   S_REACHED,
+  S_SEEN,
   S_SOURCE,
   S_SOURCE_HIGH,
   S_SOURCE_LOW,
@@ -118,8 +119,8 @@ export function forward(pool: usize, list: usize, count: u32, block: usize): u32
   let undecided: u32 = 0
   let flooded: u32 = 0
   let stopped: u32 = count
-  for (let j: u32 = 0; j < count; j++) {
   let reached: u32 = 0
+  for (let j: u32 = 0; j < count; j++) {
     const k = <u32>load<u16>(list + (<usize>j << 1))
     const k2 = pool + (<usize>k << 1)
     const k4 = pool + (<usize>k << 2)
@@ -138,7 +139,8 @@ export function forward(pool: usize, list: usize, count: u32, block: usize): u32
       let good = true
       if (policy & PORT_FLAG_CHECK_SOURCE)
         good = third == load<u32>(block, S_SOURCE_LOW) && second >>> 16 == load<u32>(block, S_SOURCE_HIGH)
-      else if ((policy & PORT_FLAG_LEARN) != 0 && (second & 0x10000) == 0) {
+      else if ((policy & PORT_FLAG_LEARN) != 0 && (second & 0x10000) != 0) good = (policy & PORT_FLAG_EXTERNAL) != 0
+      else if ((policy & PORT_FLAG_LEARN) != 0) {
         const at = find(table, mask, third, (second >>> 16) | (vlan << 16) | MAC_KEY_VALID)
         if (at == 0 || load<u32>(at, 8) != source) {
           // An address to be learned decides about the packets behind it: they have to wait.
@@ -176,13 +178,13 @@ export function forward(pool: usize, list: usize, count: u32, block: usize): u32
       store<u32>(k4, target | DE_PRESERVE_VLAN | DE_PRESERVE_PRIORITY, P_DESTINATION)
       store<u16>(k2, 1, P_DESTINATION_COUNT)
       store<u16>(k2, 0, P_DESTINATION_ROOM)
+      reached |= <u32>1 << (target & 31)
     }
   }
-      reached |= <u32>1 << (target & 31)
   store<u32>(block, flooded, S_FLOODED)
+  store<u32>(block, reached, S_REACHED)
   store<u32>(block, stopped, S_STOPPED_AT)
   return undecided
-  store<u32>(block, reached, S_REACHED)
 }
 
 /** Puts each packet of `list` on the list of every destination that is not excluded. Returns the number of ports with a list. */

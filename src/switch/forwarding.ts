@@ -17,6 +17,8 @@ import { VlanPolicy } from './vlan-policy.ts'
 const { DE_PORT, DE_PRESERVE_PRIORITY, DE_PRESERVE_VLAN, HEADER_STRIDE, PF_BROADCAST, PF_MULTICAST, PF_TAGGED } = layout
 const KEEP_ALL = DE_PRESERVE_VLAN | DE_PRESERVE_PRIORITY
 const ETHERNET_HEADER = 14
+// The group bit of a source address, in a header's second word.
+const GROUP_SOURCE = 0x10000
 const ETHERTYPE_ARP = 0x0806
 const ARP_BYTES = 28
 const ARP_SENDER_IP = 14
@@ -33,10 +35,10 @@ export interface ForwardingOwner {
 export interface UnknownUnicastLimit {
   /** False if the frame in `slot` from port `source` is one too many. */
   admitsUnknown(slot: number, source: number): boolean
-}
-
   /** True if those of `source` are limited. */
   limits(source: number): boolean
+}
+
 /** What mirrors ports. */
 export interface SentMirror {
   /** True if a copy of what `source` sends is wanted. */
@@ -60,10 +62,10 @@ export class Forwarding {
   vlanAware = false
   /** True if IP addresses of a port are learned: then its packets are looked at for it. */
   learnsIps = false
-  /** Bytes of the longest frame that every connected port takes. */
-  frameMax = Number.POSITIVE_INFINITY
   /** A bit for each port that `forward` has found among the destinations, its id modulo 32; cleared by who wants to know. */
   reached = 0
+  /** Bytes of the longest frame that every connected port takes. */
+  frameMax = Number.POSITIVE_INFINITY
   /** Set if a port's unknown unicast frames are limited: then all of them come by here. */
   storms: UnknownUnicastLimit | undefined
   /** Who gets multicast frames, where IGMP and MLD are snooped. */
@@ -107,14 +109,14 @@ export class Forwarding {
     }
   }
 
-  /** The one port that a flood from `source` goes to, or 0 if there are several or none. `unknown`: of unknown unicast. */
-  onlyTarget(source: number, unknown: boolean): number {
   /** True if nothing is to be done with what `source` sends but to look its addresses up: no VLANs, no IP addresses. */
   isPlain(source: number, mayBeTagged: boolean): boolean {
     if (this.learnsIps && this.ports.ipLimit(source) !== 0) return false
     return !this.vlanAware || (!mayBeTagged && this.ports.vlanMode(source) === 0)
   }
 
+  /** The one port that a flood from `source` goes to, or 0 if there are several or none. `unknown`: of unknown unicast. */
+  onlyTarget(source: number, unknown: boolean): number {
     if (this.vlanAware || (unknown ? this.storms?.limits(source) === true : this.snooping !== undefined)) return 0
     const list = unknown ? this.unknown : this.flood
     const count = unknown ? this.unknownCount : this.floodCount
@@ -165,8 +167,13 @@ export class Forwarding {
             }
             this.owner.failedOver(source, low, second >>> 16) // ES-527
           }
-        } else if ((policy & PortFlag.learn) !== 0 && (second & 0x10000) === 0)
-          macs.learn(header32[at + 2]! | 0, second >>> 16, vlan, source, this.nowSeconds)
+        } else if ((policy & PortFlag.learn) !== 0) {
+          if ((second & GROUP_SOURCE) === 0) macs.learn(header32[at + 2]! | 0, second >>> 16, vlan, source, this.nowSeconds)
+          else if ((policy & PortFlag.external) === 0) {
+            this.owner.refuse(batch, i, DropReason.macSpoofing, source) // ES-526: of any station, and none has a group's address
+            continue
+          }
+        }
         if (this.learnsIps && pool.etherType[slot] === ETHERTYPE_ARP && ports.ipLimit(source) !== 0) this.learnIp(slot, source)
       } else if (this.vlanAware) this.member = this.vlans.classify(slot, 0)
       if ((kind & PF_MULTICAST) !== 0) {
@@ -222,22 +229,22 @@ export class Forwarding {
   // The VLAN of the packet in work.
   private member = 0
 
-  // One more destination. A slot of the burst may have an array of a packet before it.
-  private give(slot: number, port: number): boolean {
-    const { pool } = this
-    const entry = port | (this.vlanAware ? this.vlans.preserve(port, this.member) : KEEP_ALL)
-    if (slot < HELD_FIRST && pool.destinationCount[slot] === 0) {
-      pool.destination[slot] = entry
-      pool.destinationCount[slot] = 1
   private noteReached(slot: number): void {
     const { pool } = this
     this.reached |= pool.destinationRoom[slot] === 0 ? 1 << (pool.destination[slot]! & DE_PORT) : ANYWHERE
   }
 
+  // One more destination. A slot of the burst may have an array of a packet before it.
+  private give(slot: number, port: number): boolean {
+    const { pool } = this
+    this.reached |= 1 << port
+    const entry = port | (this.vlanAware ? this.vlans.preserve(port, this.member) : KEEP_ALL)
+    if (slot < HELD_FIRST && pool.destinationCount[slot] === 0) {
+      pool.destination[slot] = entry
+      pool.destinationCount[slot] = 1
       pool.destinationRoom[slot] = 0
       return true
     }
-    this.reached |= 1 << port
     return appendDestination(pool, slot, entry)
   }
 

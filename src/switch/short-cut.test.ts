@@ -14,7 +14,7 @@ interface Scene {
   readonly vlans: readonly number[]
   readonly bursts: readonly {
     readonly port: number
-    readonly frames: readonly { to: number; from: number; tag: number; length: number }[]
+    readonly frames: readonly { to: number; from: number; tag: number; inner: boolean; length: number }[]
   }[]
   readonly egress: boolean
   /** VLAN properties by port, and the port whose traffic is mirrored to the last one; 0 = none. */
@@ -37,8 +37,12 @@ const scenes: fc.Arbitrary<Scene> = fc.record({
       frames: fc.array(
         fc.record({
           to: addresses,
-          from: fc.integer({ min: 1, max: PORTS + 3 }),
+          from: fc.oneof(
+            { weight: 15, arbitrary: fc.integer({ min: 1, max: PORTS + 3 }) },
+            { weight: 1, arbitrary: fc.constant(0x81) },
+          ),
           tag: fc.constantFrom(-1, -1, 0, 7, 9),
+          inner: fc.constantFrom(false, false, false, true),
           length: fc.constantFrom(10, 60, 200),
         }),
         { minLength: 1, maxLength: 64 },
@@ -65,10 +69,10 @@ const scenes: fc.Arbitrary<Scene> = fc.record({
 const text = (of: number): string =>
   of === 0x80 ? '01:80:c2:00:00:02' : of === 0x81 ? '01:00:5e:00:00:fb' : of === 0xff ? 'ff:ff:ff:ff:ff:ff' : mac(of)
 
-function bytes({ to, from, tag, length }: Scene['bursts'][number]['frames'][number], number: number): Buffer {
+function bytes({ to, from, tag, inner, length }: Scene['bursts'][number]['frames'][number], number: number): Buffer {
   const whole = frame(text(to), text(from), `n${number}`, 0x88b5)
-  const tagged =
-    tag < 0 ? whole : Buffer.concat([whole.subarray(0, 12), Buffer.from([0x81, 0x00, 0x20, tag]), whole.subarray(12)])
+  const tags = [0x81, 0x00, 0x20, tag, ...(inner ? [0x81, 0x00, 0x00, 9] : [])]
+  const tagged = tag < 0 ? whole : Buffer.concat([whole.subarray(0, 12), Buffer.from(tags), whole.subarray(12)])
   return length < tagged.length
     ? length < 14
       ? tagged.subarray(0, length)

@@ -194,6 +194,62 @@ for (const shortCut of [false, true])
       assert.deepEqual(outputs(harness, vlanPorts.length), { 2: '0/5 -', 3: '- -', 4: 's10/5 s10/0', 5: 's10/5 s10/0' })
     })
 
+    // Port 1 is the uplink, 2 an access port of VLAN 10, 3 a trunk of 10 and 20, 4 one whose native VLAN is 10, 5 of a private VLAN.
+    const stacked: readonly (readonly [port: number, outer: string, out: Record<number, string>])[] = [
+      [1, '10/0', { 3: '10/0' }],
+      [1, '0/0', {}],
+      [2, '10/0', {}],
+      [2, '0/3', {}],
+      [3, '10/0', { 1: '10/0' }],
+      [3, '20/0', { 1: '20/0', 4: '20/0' }],
+      [3, '0/0', {}],
+      [4, '0/0', {}],
+      [4, '20/0', { 1: '20/0', 3: '20/0' }],
+      [5, '10/0', {}],
+      [6, '0/0', {}],
+    ]
+    for (const [port, outer, out] of stacked)
+      test(`VLANs: a tag behind one of ${outer} from port ${port} does not come to light at any other port (ES-531, ES-534)`, () => {
+        const harness = new DataPathHarness({ shortCut })
+        const vlans: readonly (VlanEntry | undefined)[] = [
+          { mode: trunk, primary: 0, set: [10, 20] },
+          { mode: access, primary: 10 },
+          { mode: trunk, primary: NO_VLAN, set: [10, 20] },
+          { mode: trunk, primary: 10, set: [20] },
+          { mode: VlanMode.promiscuous, primary: 10, set: [11] },
+          undefined,
+        ]
+        for (const [i, vlan] of vlans.entries()) {
+          harness.connectPort(i + 1, i === 0 ? LEARNING | PortFlag.external : LEARNING)
+          harness.ports.setVlan(i + 1, vlan)
+        }
+        harness.send(port, tagged(tagged(frame(BROADCAST, 0x21), '20/0'), outer))
+        assert.deepEqual(outputs(harness, vlans.length), out)
+        assert.deepEqual(harness.drops(port), Object.keys(out).length === 0 ? { 'vlan-not-allowed': 1 } : {})
+      })
+
+    test('VLANs: a known receiver does not get a second tag without the first one, and the drop is counted at it (ES-365)', () => {
+      const harness = new DataPathHarness({ shortCut })
+      for (const port of [1, 2]) harness.connectPort(port, LEARNING)
+      harness.ports.setVlan(1, { mode: trunk, primary: NO_VLAN, set: [10] })
+      harness.ports.setVlan(2, { mode: access, primary: 10 })
+      harness.send(2, frame(BROADCAST, 0x22))
+      harness.sink(1).frames.length = 0
+      harness.send(1, tagged(tagged(frame(0x22, 0x21), '20/0'), '10/0'), tagged(frame(0x22, 0x21), '10/0'))
+      assert.deepEqual([outputs(harness, 2), harness.drops(2)], [{ 2: '-' }, { 'vlan-not-allowed': 1 }])
+    })
+
+    test('learning: a group is no sender: from ports its frames are dropped, from the uplink they pass and teach nothing (ES-526)', () => {
+      const harness = new DataPathHarness({ shortCut })
+      for (const port of [1, 2]) harness.connectPort(port, LEARNING)
+      harness.connectPort(3, LEARNING | PortFlag.external)
+      const from = (source: string): Buffer => frame(BROADCAST, source)
+      harness.send(1, from('01:00:5e:00:00:05'), from('ff:ff:ff:ff:ff:ff'))
+      assert.deepEqual([outputs(harness, 3), harness.drops(1)], [{}, { 'mac-spoofing': 2 }])
+      harness.send(3, from('01:00:5e:00:00:05'))
+      assert.deepEqual([outputs(harness, 3), harness.macs.entries(0)], [{ 1: '-', 2: '-' }, []])
+    })
+
     for (const [what, steps] of Object.entries(learningVectors))
       test(`learning: ${what}`, () => {
         const harness = new DataPathHarness({ shortCut })

@@ -4,12 +4,18 @@
 // A port without the property takes part in VLAN 0 (spec 5.16); an external one in all VLANs, for the ports that were put into them.
 // Tags that guests of ports without the property use among themselves stay among them: nobody tags his way into a VLAN of others, nor
 // out to the physical network. All this begins with the first port that has the property: without one, tags are passed as they are.
+//
+// The rule it must not break: a tag behind the one that was judged never comes to light, for it would be a way into other VLANs.
 import { DE_PRESERVE_PRIORITY, DE_PRESERVE_VLAN, PF_TAGGED } from '../kernels/layout.ts'
 import type { PacketPool } from '../ndis/pool.ts'
 import { NO_VLAN, PortFlag, type PortTable, VlanMode } from './port-table.ts'
 
 const BLOCKED = NO_VLAN
 const KEEP_ALL = DE_PRESERVE_VLAN | DE_PRESERVE_PRIORITY
+const TWO_TAGS = 22
+
+// The type of a tag that is cut off.
+const isTag = (type: number): boolean => type === 0x8100 || type === 0x88a8 || type === 0x9100
 
 /** Fields are ordinary ones: it is asked per packet once a port has a VLAN property. */
 export class VlanPolicy {
@@ -22,6 +28,8 @@ export class VlanPolicy {
   private uplink = false
   // An extension made it, and left it without a source.
   private trusted = false
+  // It has another tag behind the one that counts.
+  private stacked = false
 
   constructor(pool: PacketPool, ports: PortTable) {
     this.pool = pool
@@ -40,6 +48,8 @@ export class VlanPolicy {
     this.unconfigured = mode === VlanMode.none
     this.trusted = source === 0
     this.uplink = !this.trusted && (ports.flags(source) & PortFlag.external) !== 0
+    this.stacked = isTagged && !this.trusted && (pool.l3[slot]! >= TWO_TAGS || isTag(pool.etherType[slot]!))
+    if (this.stacked && tag === 0) return BLOCKED
     if (this.unconfigured) {
       this.addressVlan = tag
       return tag
@@ -57,6 +67,7 @@ export class VlanPolicy {
       if (tag === 0) return ports.vlan(source) // ES-533; NO_VLAN is BLOCKED (ES-535)
       return ports.vlanInSet(source, tag) ? tag : BLOCKED // ES-534, ES-535
     }
+    if (this.stacked) return BLOCKED // the guests of these ports have no tags of their own
     const own = mode === VlanMode.isolated || mode === VlanMode.community ? ports.vlanSecondary(source) : ports.vlan(source)
     return tag === 0 || tag === own ? own : BLOCKED // ES-531, ES-537…ES-539
   }
@@ -71,6 +82,7 @@ export class VlanPolicy {
       if (mode === VlanMode.none) return guestTag !== ((ports.flags(port) & PortFlag.external) !== 0)
       if (guestTag) return false
     } else if (mode === VlanMode.none) return true
+    if (this.stacked && this.strips(port, mode, vlan)) return false
     switch (mode) {
       case VlanMode.trunk:
         return vlan === primary || ports.vlanInSet(port, vlan) // ES-532
@@ -87,6 +99,10 @@ export class VlanPolicy {
   preserve(port: number, vlan: number): number {
     const mode = this.ports.vlanMode(port)
     if (mode === VlanMode.none) return this.unconfigured || vlan !== 0 ? KEEP_ALL : DE_PRESERVE_PRIORITY
-    return mode === VlanMode.trunk && vlan !== this.ports.vlan(port) ? KEEP_ALL : DE_PRESERVE_PRIORITY
+    return this.strips(port, mode, vlan) ? DE_PRESERVE_PRIORITY : KEEP_ALL
+  }
+
+  private strips(port: number, mode: number, vlan: number): boolean {
+    return mode !== VlanMode.trunk || vlan === this.ports.vlan(port)
   }
 }

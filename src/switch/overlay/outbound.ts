@@ -67,11 +67,12 @@ export class Outbound {
         return
       }
     }
-    if (isRouter(tables.low, tables.high) && this.router.serves(subnet)) {
+    // ES-526: no station has the address of a group, nor that of the router.
+    if ((tables.high & 1) !== 0 || (isRouter(tables.low, tables.high) && this.router.serves(subnet))) {
       owner.refuse(batch, i, DropReason.macSpoofing, source)
       return
     }
-    if ((tables.high & 1) === 0) this.macs.learn(tables.low, tables.high, subnet, source, tables.second)
+    this.macs.learn(tables.low, tables.high, subnet, source, tables.second)
     tables.addressAt(at)
     const { low, high } = tables
     if (high === 0x8001 && (low & 0xf0ffffff) === 0xc2) {

@@ -19,6 +19,7 @@ import { arpRequestFrame, ipBytes, tcpFrame, udpFrame } from '../../packet/build
 import { get16, put16 } from '../../packet/bytes.ts'
 import { internetChecksum, transportChecksum } from '../../packet/checksum.ts'
 import { TunnelFormat, TunnelReader, TunnelTemplate, TunnelVerdict } from '../../packet/tunnel.ts'
+import { PortFlag } from '../port-table.ts'
 import { Flooding } from './plan.ts'
 
 const REMOTE = '02:00:00:00:00:21'
@@ -134,6 +135,14 @@ for (const shortCut of [false, true])
       assert.deepEqual(harness.got(2), ['near', 'lost'])
       assert.deepEqual(harness.got(3), [])
       assert.deepEqual(harness.drops(3), { 'virtual-subnet': 1 })
+    })
+
+    test('the address of a group as a source is refused, also of a port that may use any (ES-526)', () => {
+      const { harness } = overlayHarness(2, {}, shortCut)
+      harness.connectPort(1, PortFlag.learn)
+      harness.ports.setSubnet(1, VSID)
+      harness.send(1, frame(2, 1, 'own'), frame(2, '01:00:5e:00:00:05', 'group'), frame(2, 9, 'other'))
+      assert.deepEqual([harness.got(2), harness.drops(1)], [['own', 'other'], { 'mac-spoofing': 1 }])
     })
 
     test('a flood goes to each peer of the subnet, once', () => {
