@@ -14,12 +14,18 @@ import { startControlServer } from '../manage/control/control-server.ts'
 import type { SwitchHost } from '../manage/host.ts'
 import { migratePort } from '../manage/migrate.ts'
 import { engineConfig, manageSwitch } from '../manage/switch-host.ts'
+import { type ImposedPolicy, readImposed } from '../switch/policies/imposed.ts'
 
 const bin = fileURLToPath(new URL('../../bin/vmswitch', import.meta.url))
 const ALPHA = `{ name: alpha, mac: "52:54:00:77:00:01", endpoint: { kind: vhost-user, path: alpha.sock },
     acls: [{ action: meter, direction: both, remoteIPAddress: 10.0.0.0/8 }] }`
 
-async function managed(t: TestContext, name: string, ports: string): Promise<SwitchHost & { directory: string }> {
+async function managed(
+  t: TestContext,
+  name: string,
+  ports: string,
+  imposed: readonly ImposedPolicy[] = [],
+): Promise<SwitchHost & { directory: string }> {
   const directory = mkdtempSync(join(tmpdir(), 'vmswitch-acl-'))
   const yaml = `switch:\n  name: ${name}\n  ports: [${ports}]\nruntime: { directory: ${directory} }\n`
   const config = checkSource(parseYaml('lab.yaml', yaml), join(directory, 'lab.yaml'), {
@@ -27,7 +33,7 @@ async function managed(t: TestContext, name: string, ports: string): Promise<Swi
     cwd: directory,
     canWrite: () => true,
   })
-  const running = await createSwitch(engineConfig(config), { log: () => {} })
+  const running = await createSwitch(engineConfig(config), { log: () => {}, imposed })
   t.after(async () => {
     await running.close()
     rmSync(directory, { recursive: true })
@@ -103,6 +109,30 @@ test('entries that are added and removed at the same moment are all there, or go
   await assert.rejects(async () => host.addAcl({ port: 'none', entry: rule(1) }), code('no-such-port'))
   await host.addAcl({ port: 'alpha', entry: { action: 'deny', direction: 'both', remoteIPAddress: 'ANY' } })
   assert.equal((await shown(host)).length, 3)
+})
+
+test("rules that a network imposes are listed behind the port's own, marked, and can't be removed at the port", async (t) => {
+  const ofNetwork = { name: 'no-telnet', action: 'deny', direction: 'outbound', protocol: 'tcp', remotePort: 23 }
+  const policy = { name: 'house', port: 'alpha', properties: [{ type: 'extended-acl', value: { rules: ofNetwork } }] } as const
+  const host = await managed(t, 'one', ALPHA, [readImposed(policy)])
+  await host.addAcl({ port: 'alpha', extended: true, entry: rule(1) })
+  assert.deepEqual(
+    (await host.acls({ port: 'alpha' })).map(({ name, index, network, entry }) => [name, index, network, entry.remotePort]),
+    [
+      ['10.0.0.0/8', 0, undefined, undefined],
+      [rule(1).name, 0, undefined, 1],
+      ['house: no-telnet', 1, 'house', 23],
+    ],
+  )
+  for (const which of ['house: no-telnet', '1'])
+    await assert.rejects(
+      async () => host.removeAcl({ port: 'alpha', extended: true, which }),
+      /policy "house" imposes it.*vmswitch network policy/,
+    )
+  await host.removeAcl({ port: 'alpha', extended: true, which: rule(1).name })
+  assert.deepEqual(await shown(host), ['acl 10.0.0.0/8', 'extended house: no-telnet'])
+  await host.addAcl({ port: 'alpha', extended: true, entry: rule(2) })
+  assert.deepEqual(await shown(host), ['acl 10.0.0.0/8', `extended ${rule(2).name}`, 'extended house: no-telnet'])
 })
 
 test('a port is saved, restored and moved with its ACLs, and counts begin anew', async (t) => {

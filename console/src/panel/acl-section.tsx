@@ -70,15 +70,19 @@ export function AclSection({ port }: { readonly port: string }) {
             <span class="figures">
               {exact(entry.packets)} <small>packets</small>
             </span>
-            <button
-              type="button"
-              class="close"
-              disabled={readOnly}
-              aria-label={`Remove ${entry.name}`}
-              onClick={() => void remove(entry)}
-            >
-              ✕
-            </button>
+            {entry.network === undefined ? (
+              <button
+                type="button"
+                class="close"
+                disabled={readOnly}
+                aria-label={`Remove ${entry.name}`}
+                onClick={() => void remove(entry)}
+              >
+                ✕
+              </button>
+            ) : (
+              <span class="badge">network: {entry.network}</span>
+            )}
           </li>
         ))}
       </ul>

@@ -31,8 +31,9 @@ export async function listAcls({ terminal, connect }: CommandContext, port: stri
       { title: 'MATCH', flexible: true },
       { title: 'PACKETS' },
       { title: 'BYTES' },
+      { title: 'NETWORK', flexible: true },
     ],
-    answer.map(({ port: of, extended, index, name, entry, packets, bytes }) => [
+    answer.map(({ port: of, extended, index, name, entry, packets, bytes, network }) => [
       of,
       extended ? 'extended' : 'acl',
       String(index),
@@ -43,6 +44,7 @@ export async function listAcls({ terminal, connect }: CommandContext, port: stri
       condition(entry),
       String(packets),
       String(bytes),
+      network ?? '',
     ]),
     'there are no ACLs',
   )

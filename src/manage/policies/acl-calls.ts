@@ -15,6 +15,8 @@ export interface AclStatus {
   /** Address of an entry, name of a rule. */
   readonly name: string
   readonly entry: Readonly<Record<string, unknown>>
+  /** Policy of the network that imposes it; absent: it is the port's own. */
+  readonly network?: string | undefined
   readonly packets: number
   readonly bytes: number
 }
@@ -39,7 +41,7 @@ export interface AclRemoval extends AclList {
 }
 
 /**
- * Entries are what the properties `acl` and `extended-acl` hold. Calls fail with the code no-such-port. Additions and removals at the same
+ * Entries are what the properties `acl` and `extended-acl` hold, and behind those rules that a network imposes, which can't be removed here. Calls fail with the code no-such-port. Additions and removals at the same
  * moment are done one after the other, each on what the one before left.
  */
 export interface AclCalls {

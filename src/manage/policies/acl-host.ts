@@ -2,6 +2,7 @@
 //
 // The rule it must not break: of changes that come at the same moment none is lost.
 import type { RunningSwitch } from '../../engine/host.ts'
+import type { ImposedPolicy } from '../../switch/policies/imposed.ts'
 import type { ResolvedPort } from '../config/types.ts'
 import { ControlError } from '../control/control-errors.ts'
 import type { PortStatus, SwitchHost } from '../host.ts'
@@ -17,6 +18,27 @@ const kinds = [
 const isSame = (one: Entry, other: Entry): boolean =>
   Object.keys({ ...one, ...other }).every((key) => JSON.stringify(one[key]) === JSON.stringify(other[key]))
 
+/** An entry as it is written, and the policy of the network that imposes it; undefined: it is the port's own. */
+interface Written {
+  readonly entry: Entry
+  readonly network: string | undefined
+}
+
+/** What a property's value holds under the name of its list. */
+function entriesOf(value: unknown, list: string): readonly Entry[] {
+  const written = (value as Readonly<Record<string, unknown>> | undefined)?.[list] ?? []
+  return (Array.isArray(written) ? written : [written]) as readonly Entry[]
+}
+
+// In the order in which they are in force, behind those of the port.
+const imposedRules = (imposed: readonly ImposedPolicy[]): Written[] =>
+  imposed.flatMap(({ name: network, properties }) =>
+    properties
+      .filter(({ type }) => type === 'extended-acl')
+      .flatMap(({ value }) => entriesOf(value, 'rules'))
+      .map((entry) => ({ entry, network })),
+  )
+
 export interface AclHostComponents {
   readonly running: RunningSwitch
   /** The status of a port; throws `no-such-port`. */
@@ -31,25 +53,25 @@ export function aclHost({ running, port, settings, properties }: AclHostComponen
   const { policies } = running
   const ofPort = ({ name, id }: PortStatus): AclStatus[] => {
     const counted = policies.acls.counts(id)
+    const vm = settings.get(name)?.vm ?? name
     return kinds.flatMap(({ extended, type, list }) => {
-      const value = policies.list(id).find((property) => property.type === type)?.value as
-        | Readonly<Record<string, unknown>>
-        | undefined
-      const written = value?.[list] ?? []
-      const entries = (Array.isArray(written) ? written : [written]) as readonly Entry[]
-      return entries.flatMap((entry, index) => {
+      const own = entriesOf(policies.list(id).find((property) => property.type === type)?.value, list)
+      const ofPort = own.map((entry): Written => ({ entry, network: undefined }))
+      return [...ofPort, ...(extended ? imposedRules(policies.imposedOn(id)) : [])].flatMap(({ entry, network }, index) => {
         const count = extended ? counted.rules[index] : counted.entries[index]
         if (count === undefined) return [] // it is not in force yet
         const title = 'text' in count ? count.text : count.name
+        const { packets, bytes } = count
         return {
           port: name,
-          vm: settings.get(name)?.vm ?? name,
+          vm,
           extended,
           index,
           name: title,
           entry,
-          packets: count.packets,
-          bytes: count.bytes,
+          packets,
+          bytes,
+          ...(network === undefined ? {} : { network }),
         }
       })
     })
@@ -58,8 +80,7 @@ export function aclHost({ running, port, settings, properties }: AclHostComponen
   const written = ({ port: name, extended = false }: AclList) => {
     const { type, list } = kinds[extended ? 1 : 0]
     const property = policies.list(port(name).id).find((one) => one.type === type)
-    const value = (property?.value as Readonly<Record<string, unknown>> | undefined)?.[list] ?? []
-    return { type, list, property, entries: (Array.isArray(value) ? value : [value]) as readonly Entry[] }
+    return { type, list, property, entries: entriesOf(property?.value, list) }
   }
   const shown = ({ port: name, extended = false }: AclList): readonly AclStatus[] =>
     ofPort(port(name)).filter((one) => one.extended === extended)
@@ -86,6 +107,11 @@ export function aclHost({ running, port, settings, properties }: AclHostComponen
           throw new ControlError(
             'no-such-acl',
             `port "${where.port}" has no ${where.extended === true ? 'extended rule' : 'entry'} ${which ?? JSON.stringify(entry)}`,
+          )
+        if (found.network !== undefined)
+          throw new ControlError(
+            'no-such-acl',
+            `${found.name} is not port "${where.port}"'s own: the network's policy "${found.network}" imposes it. Change that: vmswitch network policy`,
           )
         const { type, list, entries } = written(where)
         const left = entries.filter((_, index) => index !== found.index)

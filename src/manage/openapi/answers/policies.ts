@@ -64,6 +64,7 @@ export const aclStatus = answerOf<AclStatus>()(
     index: count.describe('Place in its list, from 0.'),
     name: z.string(),
     entry: details,
+    network: z.string().optional().describe('Policy of the network that imposes it.'),
     packets: count,
     bytes: count,
   }),
