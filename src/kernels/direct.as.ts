@@ -78,6 +78,7 @@ import { touchAhead } from './transmit.as'
 
 const VNET: u32 = VNET_HEADER
 const HEAD: u32 = 16 // bytes that the decision reads: both addresses, the type, and two more to make it one load
+const TOUCHED_AT_ONCE: u32 = 16 // frames whose lines are fetched together, while what was written for those before is on its way
 const LONGEST: u32 = FRAME_MAX - 4 // with the tag of an access port it must not be too long
 const TAG_BYTES_SWAPPED_C: u32 = 0x0081 // 0x8100 as it is read, low byte first
 const TAG_BYTES_SWAPPED_S: u32 = 0xa888
@@ -204,7 +205,6 @@ function walk(block: usize, q: usize, source: u32, most: u32, sums: bool): u32 {
   filters = <usize>load<u32>(block, D_FILTERS)
   filterMask = load<u32>(block, D_FILTER_MASK)
   n = min(n, min(most, <u32>BURST_MAX))
-  touchAhead(avail, desc, mask, last, n)
 
   const usedRing = <usize>load<u32>(q, Q_DEVICE) + 4
   const used = load<u32>(q, Q_USED)
@@ -226,6 +226,7 @@ function walk(block: usize, q: usize, source: u32, most: u32, sums: bool): u32 {
   let frames: u32 = 0
   let sent: u32 = 0
   for (; taken < n; taken++) {
+    if (taken % TOUCHED_AT_ONCE == 0) touchAhead(avail, desc, mask, last + taken, min(TOUCHED_AT_ONCE, n - taken))
     const head = <u32>load<u16>(avail + 4 + (<usize>((last + taken) & mask) << 1))
     if (head > mask) break
     const d = desc + (<usize>head << 4)

@@ -120,6 +120,13 @@ export function forward(pool: usize, list: usize, count: u32, block: usize): u32
   let flooded: u32 = 0
   let stopped: u32 = count
   let reached: u32 = 0
+  // What the packet before was asked for, and what it got: packets in a row often have the same addresses.
+  let lastFirst: u32 = 0
+  let lastSecond: u32 = 0
+  let lastThird: u32 = 0
+  let lastVlan: u32 = u32.MAX_VALUE
+  let lastTarget: u32 = 0
+  let lastFlooded: u32 = 0
   for (let j: u32 = 0; j < count; j++) {
     const k = <u32>load<u16>(list + (<usize>j << 1))
     const k2 = pool + (<usize>k << 1)
@@ -136,42 +143,52 @@ export function forward(pool: usize, list: usize, count: u32, block: usize): u32
     let target: u32 = 0
     if ((kind & PF_NATIVE_FORWARDING) == 0) {
       const vlan = own == 0 && (kind & PF_TAGGED) != 0 ? <u32>load<u16>(k2, P_VLAN) & 0xfff : own
-      let good = true
-      if (policy & PORT_FLAG_CHECK_SOURCE)
-        good = third == load<u32>(block, S_SOURCE_LOW) && second >>> 16 == load<u32>(block, S_SOURCE_HIGH)
-      else if ((policy & PORT_FLAG_LEARN) != 0 && (second & 0x10000) != 0) good = (policy & PORT_FLAG_EXTERNAL) != 0
-      else if ((policy & PORT_FLAG_LEARN) != 0) {
-        const at = find(table, mask, third, (second >>> 16) | (vlan << 16) | MAC_KEY_VALID)
-        if (at == 0 || load<u32>(at, 8) != source) {
-          // An address to be learned decides about the packets behind it: they have to wait.
-          stopped = j
-          break
-        }
-        if (load<u32>(at, 12) != now) store<u32>(at, now, 12)
-      }
-      if (good) {
-        if (kind & PF_MULTICAST) {
-          const reserved = (kind & PF_BROADCAST) == 0 && first == 0x00c28001 && (second & 0xf0ff) == 0
-          if (!reserved) {
-            target = floodTo
-            flooded += target != 0 ? 1 : 0
+      if (first == lastFirst && second == lastSecond && third == lastThird && vlan == lastVlan) target = lastTarget
+      else {
+        lastFlooded = 0
+        let good = true
+        if (policy & PORT_FLAG_CHECK_SOURCE)
+          good = third == load<u32>(block, S_SOURCE_LOW) && second >>> 16 == load<u32>(block, S_SOURCE_HIGH)
+        else if ((policy & PORT_FLAG_LEARN) != 0 && (second & 0x10000) != 0) good = (policy & PORT_FLAG_EXTERNAL) != 0
+        else if ((policy & PORT_FLAG_LEARN) != 0) {
+          const at = find(table, mask, third, (second >>> 16) | (vlan << 16) | MAC_KEY_VALID)
+          if (at == 0 || load<u32>(at, 8) != source) {
+            // An address to be learned decides about the packets behind it: they have to wait.
+            stopped = j
+            break
           }
-        } else {
-          const low = (first >>> 16) | (second << 16)
-          const key = (first & 0xffff) | (vlan << 16) | MAC_KEY_VALID
-          const at = find(table, mask, low, key)
-          if (at == 0) {
-            // A tagged frame may be for an address of the configuration, which is known without a VLAN: left to TypeScript.
-            target = vlan == 0 ? unknownTo : 0
-            flooded += target != 0 ? 1 : 0
+          if (load<u32>(at, 12) != now) store<u32>(at, now, 12)
+        }
+        if (good) {
+          if (kind & PF_MULTICAST) {
+            const reserved = (kind & PF_BROADCAST) == 0 && first == 0x00c28001 && (second & 0xf0ff) == 0
+            if (!reserved) {
+              target = floodTo
+              lastFlooded = target != 0 ? 1 : 0
+            }
           } else {
-            const port = load<u32>(at, 8)
-            // A writer may have been here meanwhile: the key must still be the same.
-            if ((atomic.load<u32>(at, 4) & MAC_KEY_MASK) == key && load<u32>(at) == low && port != source && isPlain(ports, port))
-              target = port
+            const low = (first >>> 16) | (second << 16)
+            const key = (first & 0xffff) | (vlan << 16) | MAC_KEY_VALID
+            const at = find(table, mask, low, key)
+            if (at == 0) {
+              // A tagged frame may be for an address of the configuration, which is known without a VLAN: left to TypeScript.
+              target = vlan == 0 ? unknownTo : 0
+              lastFlooded = target != 0 ? 1 : 0
+            } else {
+              const port = load<u32>(at, 8)
+              // A writer may have been here meanwhile: the key must still be the same.
+              if ((atomic.load<u32>(at, 4) & MAC_KEY_MASK) == key && load<u32>(at) == low && port != source && isPlain(ports, port))
+                target = port
+            }
           }
         }
+        lastFirst = first
+        lastSecond = second
+        lastThird = third
+        lastVlan = vlan
+        lastTarget = target
       }
+      flooded += lastFlooded
     }
     if (target == 0) undecided++
     else {
