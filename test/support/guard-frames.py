@@ -13,19 +13,19 @@ import sys
 
 from scapy.all import (
     ARP, BOOTP, DHCP, DHCP6_Advertise, DHCP6_Reply, DHCP6_Solicit, Dot1Q, Ether, ICMP, ICMPv6EchoRequest, ICMPv6ND_NA, ICMPv6ND_NS,
-    ICMPv6ND_RA, ICMPv6ND_Redirect, ICMPv6ND_RS, IP, IPv6, IPv6ExtHdrDestOpt, IPv6ExtHdrFragment, IPv6ExtHdrHopByHop, LLC, PadN, Raw,
-    SNAP, UDP, conf, fragment, fragment6,
+    ICMPv6ND_RA, ICMPv6ND_Redirect, ICMPv6ND_RS, ICMPv6NDOptDstLLAddr, ICMPv6NDOptSrcLLAddr, IP, IPv6, IPv6ExtHdrDestOpt,
+    IPv6ExtHdrFragment, IPv6ExtHdrHopByHop, LLC, PadN, Raw, SNAP, UDP, conf, fragment, fragment6,
 )
 
-MAC = "02:00:00:00:77:01"
+MAC, OTHER_MAC = "02:00:00:00:77:01", "02:00:00:00:77:02"
 OWN4, OWN6, OWN_LINK = "10.77.0.1", "fd00:77::1", "fe80::ff:fe00:7701"
 OTHER4, OTHER6 = "10.77.0.2", "fd00:77::2"
 STORM_FRAMES = 50
 END = 255
 
 
-def arp(sender, operation):
-    return ARP(op=operation, hwsrc=MAC, psrc=sender, pdst="10.77.0.9")
+def arp(sender, operation, mac=MAC):
+    return ARP(op=operation, hwsrc=mac, psrc=sender, pdst="10.77.0.9")
 
 
 def options():
@@ -65,13 +65,17 @@ CASES = {
         "NA for another": ip6 / ICMPv6ND_NA(tgt=OTHER6),
         "ARP of another": arp(OTHER4, 1),
         "ARP reply for another": arp(OTHER4, 2),
+        "ARP reply with another's MAC": arp(OWN4, 2, OTHER_MAC),
+        "NA with another's MAC": ip6 / ICMPv6ND_NA(tgt=OWN6, O=1) / ICMPv6NDOptDstLLAddr(lladdr=OTHER_MAC),
+        "RS with another's MAC": link6 / ICMPv6ND_RS() / ICMPv6NDOptSrcLLAddr(lladdr=OTHER_MAC),
     },
     "": {
         "discover": IP(src="0.0.0.0", dst="255.255.255.255") / discover,
         "SOLICIT": link6 / solicit,
         "RS": link6 / ICMPv6ND_RS(),
         "NS": ip6 / ICMPv6ND_NS(tgt=OTHER6),
-        "NA": ip6 / ICMPv6ND_NA(tgt=OWN6),
+        "NA": ip6 / ICMPv6ND_NA(tgt=OWN6) / ICMPv6NDOptDstLLAddr(lladdr=MAC),
+        "IGMP report without an address": IP(src="0.0.0.0", dst="224.0.0.251", proto=2) / Raw(b"\x16\0\0\0\xe0\0\0\xfb"),
         "ARP": arp(OWN4, 1),
         "echo": ip / ICMP(),
         "echo of IPv6": ip6 / options() / ICMPv6EchoRequest(),

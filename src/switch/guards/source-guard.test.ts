@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { DataPathHarness } from '../../../test/support/data-path-harness.ts'
+import { DataPathHarness, mac } from '../../../test/support/data-path-harness.ts'
 import {
   ether,
   extension,
@@ -15,6 +15,7 @@ import {
   udp,
 } from '../../../test/support/guard-frames.ts'
 import type { SourceGuardProperty } from '../../ndis/standard-properties.ts'
+import { PortFlag } from '../port-table.ts'
 
 const listed: SourceGuardProperty = {
   prefixes: [
@@ -98,6 +99,74 @@ test('what a guest says before it has an address passes, and no more', () => {
     "a search for duplicates of another's address": ipv6({ source: '::' }, IPV6.icmp, neighbour(135, 'fd00::9')),
     'UDP over IPv6': ipv6({ source: '::' }, IPV6.udp, udp(546, 547, 1)),
   })
+})
+
+const OTHER_MAC = [2, 0, 0, 0, 0, 9]
+const ownMac = [2, 0, 0, 0, 0, 1]
+const arpTelling = (address: readonly number[], operation = 2): Buffer => {
+  const bytes = arp({}, '10.0.0.1', '10.0.0.9', operation)
+  bytes.set(address, 22)
+  return bytes
+}
+// Neighbour discovery with an option that tells a MAC address, behind options of other kinds.
+const telling = (type: number, address: readonly number[], before: readonly number[] = []): Buffer => {
+  const body = type === 133 ? [0, 0, 0, 0] : type === 134 ? Array<number>(12).fill(0) : [0, 0, 0, 0, ...ipv6Bytes('fd00::1')]
+  const option = [type === 136 || type === 137 ? 2 : 1, 1, ...address]
+  return ipv6({ source: 'fd00::1' }, IPV6.icmp, icmp(type, [...body, ...before, ...option]))
+}
+const nonce = [14, 1, 1, 2, 3, 4, 5, 6]
+
+test('what a port tells in ARP and neighbour discovery is its own MAC address (ES-525)', () => {
+  judged(true, {
+    'an ARP reply': arpTelling(ownMac),
+    'a router solicitation': telling(133, ownMac),
+    'a solicitation': telling(135, ownMac, nonce),
+    'an advertisement': telling(136, ownMac),
+    'a redirect, which tells of others': telling(137, OTHER_MAC),
+    'an option that is none': telling(136, [], [0, 0, ...OTHER_MAC]),
+  })
+  judged(false, {
+    'an ARP request': arpTelling(OTHER_MAC, 1),
+    'an ARP reply': arpTelling(OTHER_MAC),
+    'of a group': arpTelling([0xff, 0xff, 0xff, 0xff, 0xff, 0xff]),
+    'a probe': arp({}, '0.0.0.0', '10.0.0.1').fill(9, 22, 28),
+    'a router solicitation': telling(133, OTHER_MAC),
+    "a router's advertisement": telling(134, OTHER_MAC),
+    'a solicitation': telling(135, OTHER_MAC, nonce),
+    'an advertisement': telling(136, OTHER_MAC),
+    'a second address behind the first': telling(136, OTHER_MAC, [2, 1, ...ownMac]),
+    'options beyond what is read': telling(135, ownMac, [14, 8, ...Array<number>(62).fill(0)]),
+  })
+  const teamed = guarded(listed)
+  teamed.connectPort(9)
+  for (const port of [1, 9]) teamed.ports.setTeam(port, 7, mac(port), true)
+  const spoofing = guarded(listed)
+  spoofing.connectPort(1, PortFlag.learn | PortFlag.unknownUnicast)
+  spoofing.ports.setGuards(1, { dhcpGuard: false, routerGuard: false, stormLimit: [], sourceGuard: listed })
+  for (const harness of [teamed, spoofing]) judged(true, { ARP: arpTelling(OTHER_MAC), ND: telling(136, OTHER_MAC) }, harness)
+})
+
+test('reports of groups pass before a guest has an address, queries do not', () => {
+  const igmp = (type: number): Buffer => ipv4({ source: '0.0.0.0', protocol: 2, options: 4 }, [type, 0, 0, 0, 224, 0, 0, 251])
+  judged(true, { v1: igmp(0x12), v2: igmp(0x16), v3: igmp(0x22), leave: igmp(0x17) })
+  judged(false, { query: igmp(0x11), 'without a type': ipv4({ source: '0.0.0.0', protocol: 2 }, []) })
+})
+
+test('addresses that no host has are not learned', () => {
+  const harness = guarded({ prefixes: [], learned: true })
+  harness.ports.setIpLimit(1, 8)
+  const from = (source: string): Buffer => ipv4({ source }, udp(1, 2, 3))
+  judged(
+    false,
+    {
+      group: from('224.0.0.1'),
+      broadcast: from('255.255.255.255'),
+      loopback: from('127.0.0.1'),
+      ARP: arp({}, '239.1.1.1', '10.0.0.9'),
+    },
+    harness,
+  )
+  assert.deepEqual(harness.ports.ipAddresses(1), [])
 })
 
 test('is not fooled by extension headers and fragments', () => {
