@@ -140,7 +140,7 @@ test('who reaches whom, and with which tags, is what the table of VLAN modes say
           harness.send(from, bytesOf(sent))
           const isPlain = ports.every(({ vlan }) => vlan === undefined) // then tags mean nothing
           const id = isPlain ? 0 : sentIn(ports[from - 1]!, sent.tags)
-          for (const port of ports.keys().map((i) => i + 1)) {
+          for (const port of ports.map((_, i) => i + 1)) {
             const isReceiver = port !== from && (to === 0 || to === port)
             const all = sent.tags.map((tag) => tag.join('/')).join(' ')
             const expected = !isReceiver || id === undefined ? undefined : isPlain ? all : delivered(ports, sent, port, id)
