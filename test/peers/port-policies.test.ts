@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { existsSync } from 'node:fs'
 import { after, before, describe, test } from 'node:test'
+import { mac } from '../support/data-path-harness.ts'
 import { ether, IPV6, icmp, ipv4, ipv4Bytes, ipv6, ipv6Bytes, udp } from '../support/guard-frames.ts'
 import { whyNoTap } from '../support/machine.ts'
 import { type Fate, MARK, type Policies, PolicyBench } from '../support/policy-bench.ts'
@@ -15,9 +16,15 @@ interface Given {
   readonly host?: number
   readonly vlan?: number
   readonly priority?: number
+  /** VLAN of a second tag. */
+  readonly inner?: number
 }
 
-const tagsOf = ({ vlan = 0, priority = 0 }: Given): number[] => (vlan === 0 && priority === 0 ? [] : [(priority << 13) | vlan])
+function tagsOf({ vlan = 0, priority = 0, inner }: Given): number[] {
+  const outer = (priority << 13) | vlan
+  if (inner !== undefined) return [outer, inner]
+  return outer === 0 ? [] : [outer]
+}
 const ip4 = (given: Given): Buffer =>
   ipv4({ ...given, tags: tagsOf(given), source: `10.0.0.${given.host ?? 1}` }, [...udp(1, 2, 3), ...MARK])
 const ip6 = (given: Given): Buffer =>
@@ -68,6 +75,12 @@ const everywhere = (tags: string): Record<string, string> => ({ 2: tags, 3: tags
 const cases: Record<string, Case> = {
   'without policies all of it passes': { policies: {}, frames: all(), seen: everywhere('- - 7/0 7/0'), drops: {} },
   "another's address as source": { policies: {}, frames: all({ from: 9 }), seen: {}, drops: { 'mac-spoofing': 4 } },
+  'with allowMacSpoofing the address of a group as source (ES-526)': {
+    policies: { 1: { security: { allowMacSpoofing: true } } },
+    frames: all().map((bytes) => Buffer.concat([bytes.subarray(0, 6), Buffer.from('01005e000005', 'hex'), bytes.subarray(12)])),
+    seen: {},
+    drops: { 'mac-spoofing': 4 },
+  },
   'with allowMacSpoofing any address as source': {
     policies: { 1: { security: { allowMacSpoofing: true } } },
     frames: all({ from: 9 }),
@@ -82,6 +95,16 @@ const cases: Record<string, Case> = {
     },
     frames: both({ priority: 5 }),
     seen: { 2: '0/5 0/5', 3: '- -' },
+    drops: {},
+  },
+  'priorities of tagged frames where one trunk may have them and another may not (ES-528)': {
+    policies: {
+      1: trunk(0, 10),
+      2: { ...trunk(0, 10), security: { allowIeeePriorityTag: true } },
+      3: { ...trunk(0, 10), security: { allowIeeePriorityTag: false } },
+    },
+    frames: [...both({ vlan: 10, priority: 5 }), ...both({ priority: 5 })],
+    seen: { 2: '10/5 10/5 0/5 0/5', 3: '10/0 10/0 - -', 4: '0/5 0/5' },
     drops: {},
   },
   'an access port reaches its VLAN, and trunks that have it (ES-531, ES-532)': {
@@ -120,11 +143,48 @@ const cases: Record<string, Case> = {
     seen: { 3: '- -', 4: '- -' },
     drops: {},
   },
+  'ports of a private VLAN may tag with the VLAN that they send in, and with no other (ES-537, ES-538)': {
+    policies: { 1: pvlan('community', 102), 2: pvlan('community', 102), 3: pvlan('isolated', 101), 4: promiscuous },
+    frames: [...both({ vlan: 102 }), ...both({ vlan: 100 }), ...both({ vlan: 101 })],
+    seen: { 2: '- -', 4: '- -' },
+    drops: { 'vlan-not-allowed': 4 },
+  },
   'a promiscuous port reaches all (ES-539)': {
     policies: { 1: promiscuous, 2: pvlan('isolated', 101), 3: pvlan('community', 102), 4: promiscuous },
     frames: both(),
     seen: everywhere('- -'),
     drops: {},
+  },
+  'a second tag is no way out of an access port, nor out of the native VLAN of a trunk (ES-531, ES-533)': {
+    policies: { 1: access(10), 2: trunk(10, 20), 3: trunk(5, 10, 20) },
+    frames: [...both({ vlan: 10, inner: 20 }), ...both({ inner: 20 }), ...both()],
+    seen: { 2: '- -', 3: '10/0 10/0' },
+    drops: { 'vlan-not-allowed': 4 },
+  },
+  'a second tag of a trunk stays behind the first, or does not arrive (ES-534)': {
+    policies: { 1: trunk(5, 10), 2: trunk(10, 20), 3: trunk(5, 10), 4: access(10) },
+    frames: [...both({ vlan: 10, inner: 20 }), ...both({ inner: 20 })],
+    seen: { 3: '10/0 10/0' },
+    drops: { 'vlan-not-allowed': 2 },
+  },
+  'isolation by virtual subnet: frames to all of it, and to one of another (ES-529, ES-542)': {
+    policies: Object.fromEntries([5001, 5001, 5002].map((virtualSubnetId, i) => [i + 1, { security: { virtualSubnetId } }])),
+    frames: [...all(), ...all({ to: mac(2) }), ...all({ to: mac(3) }), ...all({ to: mac(4) })],
+    seen: { 2: '- - 7/0 7/0 - - 7/0 7/0' },
+    drops: { 'virtual-subnet': 8 },
+  },
+  'isolation by VLAN lets the ids of routing domains pass alone (ES-541)': {
+    policies: {
+      1: {
+        isolation: { mode: 'vlan' },
+        'routing-domain': { routingDomainId: '0d3c1f9f-0020-4c56-9b7e-7b0b6d0e5f20', isolationIds: [{ isolationId: 10 }] },
+      },
+      2: access(10),
+      3: access(20),
+    },
+    frames: [...both({ vlan: 10 }), ...both({ vlan: 20 })],
+    seen: { 2: '- -' },
+    drops: { 'vlan-not-allowed': 2 },
   },
   'isolation by VLAN refuses what has no tag (ES-541)': {
     policies: { 1: { isolation: { mode: 'vlan' } }, 2: access(10), 3: { isolation: { mode: 'vlan' } } },
@@ -240,4 +300,49 @@ describe('policies of ports', { skip, timeout: 60_000 }, () => {
       const fate = await bench.try(policies, 1, frames)
       assert.deepEqual([seen(fate), fate.drops], [expected, drops])
     })
+
+  // A limit of one frame a second: of so many at once the first passes, and as many more as seconds pass while they are sent.
+  const REPEATS = 5
+  const storms = {
+    broadcast: { to: 'ff:ff:ff:ff:ff:ff', passed: 'out' },
+    multicast: { to: '33:33:00:00:00:77', passed: 'out' },
+    // No port of these guests gets frames for nobody.
+    unknownUnicast: { to: mac(0x99), passed: 'no-destination' },
+  } as const
+  for (const [kind, { to, passed }] of Object.entries(storms))
+    test(`of a storm of ${kind} frames what is above the limit is dropped, of both families, tagged or not; other kinds pass`, async () => {
+      const protection = { stormLimit: { [kind]: 1 } }
+      const frames = Array.from({ length: REPEATS }, () => all({ to })).flat()
+      const known = Array.from({ length: REPEATS }, () => all({ to: mac(2) })).flat()
+      const { out, drops } = await bench.try({ 1: { protection } }, 1, [...frames, ...known])
+      const late = drops['storm-limit'] ?? 0
+      assert.ok(late > 0, 'the limit was reached')
+      const through = frames.length - late
+      assert.equal(out[2]!.length - known.length, passed === 'out' ? through : 0)
+      assert.deepEqual(drops, { 'storm-limit': late, ...(passed === 'out' || through === 0 ? {} : { [passed]: through }) })
+    })
+
+  test('what a guard drops is not mirrored, what a rule keeps from its receiver is (ES-337, ES-338)', async () => {
+    const offer = ipv4({ tags: [TAGGED] }, [...udp(67, 68, 2), ...MARK])
+    await bench.vmswitch.setPort('p1', { portMirroring: 'source' })
+    await bench.vmswitch.setPort('p4', { portMirroring: 'destination' })
+    const policies = {
+      1: { protection: { dhcpGuard: true } },
+      2: { acl: { entries: [deny('inbound', 'remote', '10.0.0.1'), deny('inbound', 'remote', 'fd00::1')] } },
+    }
+    const fate = await bench.try(policies, 1, [offer, ...all({ to: mac(2) })])
+    await bench.vmswitch.setPort('p1', { portMirroring: 'none' })
+    await bench.vmswitch.setPort('p4', { portMirroring: 'none' })
+    assert.deepEqual([seen(fate), fate.drops], [{ 4: '- - 7/0 7/0' }, { 'dhcp-guard': 1, 'port-acl': 4 }])
+  })
+
+  test("with allowTeaming a port may send from the address of another adapter of its VM, and of no other VM's (ES-527)", async () => {
+    const security = { allowTeaming: true }
+    const refused = await bench.try({}, 1, all({ from: 2 }))
+    assert.deepEqual([seen(refused), refused.drops], [{}, { 'mac-spoofing': 4 }])
+    const stranger = await bench.try({ 1: { security }, 2: { security } }, 1, all({ from: 3 }))
+    assert.deepEqual([seen(stranger), stranger.drops], [{}, { 'mac-spoofing': 4 }])
+    const fate = await bench.try({ 1: { security }, 2: { security } }, 1, all({ from: 2, to: mac(4) }))
+    assert.deepEqual([seen(fate), fate.drops], [{ 4: '- - 7/0 7/0' }, {}])
+  })
 })

@@ -71,7 +71,7 @@ export class PolicyBench {
   }
 
   /**
-   * Ports p1…p`count` with the addresses 02:00:00:00:00:01 and so on, and one more behind them that never has policies: what it sends is
+   * Ports p1…p`count` with the addresses 02:00:00:00:00:01 and so on, the first two of one VM, and one more behind them that never has policies: what it sends is
    * counted when the processor is through with what others sent before.
    */
   static async start(count: number): Promise<PolicyBench> {
@@ -85,6 +85,7 @@ export class PolicyBench {
         extensions: [],
         ports: devices.map((device, i) => ({
           name: `p${i + 1}`,
+          ...(i < 2 ? { vm: 'pair' } : {}),
           mac: mac(i + 1),
           macSpoofing: 'off' as const,
           learning: false,
