@@ -7,8 +7,8 @@
 import { createInterface } from 'node:readline'
 import { setImmediate as immediate, setTimeout as sleep } from 'node:timers/promises'
 import { featureMask } from '../../src/virtio/features.ts'
-import type { DriverRing } from '../../test/support/driver-ring.ts'
 import { FrontEnd } from '../../test/support/vhost-front-end.ts'
+import { TurningRing } from '../support/turning-ring.ts'
 import { guestFrame, peerArp, TUNNEL_BYTES, tunnelled } from './tunnel.ts'
 
 export interface OverlayLoadOptions {
@@ -24,9 +24,6 @@ export interface OverlayLoadOptions {
 const RING_SIZE = 1024
 const BUFFER_BYTES = 2048
 const MEMORY_MIB = 128
-const NO_INTERRUPT = 1
-/** The device's wish: it looks by itself. */
-const NO_NOTIFY = 1
 /** The one protocol feature: requests are answered. */
 const ACKNOWLEDGE = 1n << 3n
 const TURNS_PER_LOOK = 64
@@ -36,38 +33,6 @@ const ARP_TYPE = 0x0806
 
 const options = JSON.parse(process.argv[2] ?? '{}') as OverlayLoadOptions
 const { tunnel, bytes, listens } = options
-
-/** The driver's side of a ring whose buffers are lent again in the order in which they came back. */
-class Turning {
-  readonly #ring: DriverRing
-  readonly #used: Int32Array
-  readonly #lent: Int32Array
-  #seen: number
-  frames = 0
-
-  constructor(front: FrontEnd, ring: DriverRing) {
-    this.#ring = ring
-    const words = (address: bigint): Int32Array => {
-      const { buffer, byteOffset } = front.view(address, 4 + 8 * RING_SIZE)
-      return new Int32Array(buffer as ArrayBuffer, byteOffset, 1 + 2 * RING_SIZE)
-    }
-    this.#used = words(ring.device)
-    this.#lent = words(ring.driver)
-    Atomics.or(this.#lent, 0, NO_INTERRUPT)
-    this.#seen = ((this.#lent[0]! >>> 16) - RING_SIZE) & 0xffff // what came back since is still to be lent again
-  }
-
-  /** Lends again what came back. */
-  turn(): void {
-    const count = ((Atomics.load(this.#used, 0) >>> 16) - this.#seen) & 0xffff
-    if (count === 0) return
-    this.#seen = (this.#seen + count) & 0xffff
-    this.frames += count
-    const lent = this.#lent[0]! >>> 16
-    Atomics.store(this.#lent, 0, NO_INTERRUPT | (((lent + count) & 0xffff) << 16))
-    if ((Atomics.load(this.#used, 0) & NO_NOTIFY) === 0) this.#ring.signal()
-  }
-}
 
 async function open(path: string): Promise<FrontEnd> {
   const front = listens ? await FrontEnd.listen(path) : FrontEnd.connect(path)
@@ -107,7 +72,7 @@ for (let tries = 0; !(out && back); tries++) {
 await sleep(READY_WAIT_MS)
 const receiving = [guest, network].map((front) => {
   front.receive()
-  return new Turning(front, front.rings[0]!)
+  return new TurningRing(front, front.rings[0]!)
 })
 // All buffers in a row, each with its frame: from here on they are lent again as they are. One of the tunnel's other end tells its address
 // again and again: nobody answers questions any more, and a next hop that is silent counts as gone, with all frames to it.
@@ -118,7 +83,7 @@ const sending = [
   const ring = front.rings[1]!
   ring.reclaim()
   for (let flow = 0; flow < RING_SIZE; flow++) ring.send(tunnel && front === network && flow === 0 ? peerArp() : frame(flow))
-  return new Turning(front, ring)
+  return new TurningRing(front, ring)
 })
 
 const state = { sending: false, ended: false }
