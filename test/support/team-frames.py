@@ -15,14 +15,17 @@ def opened(interface):
     return sock
 
 
+# Numbers of frames as they come, of bare ones and of UDP in IPv4.
 def hear(interface):
-    sock = opened(interface)
+    sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+    sock.bind((interface, 3))
     print("ready", flush=True)
     while True:
-        frame = sock.recv(2048)
-        if sock.type and frame[14:18] == b"seq ":
-            text = frame[18:30].split(b"\0")[0].decode()
-            print(text, flush=text == "end")
+        frame, sender = sock.recvfrom(2048)
+        start = 42 if frame[12:14] == b"\x08\x00" else 14
+        if sender[2] != socket.PACKET_OUTGOING and frame[start : start + 4] == b"seq ":
+            text = frame[start + 4 : start + 16].split(b"\0")[0].decode()
+            print(text, flush=True)
             if text == "end":
                 return
 
