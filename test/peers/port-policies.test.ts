@@ -324,16 +324,24 @@ describe('policies of ports', { skip, timeout: 60_000 }, () => {
 
   test('what a guard drops is not mirrored, what a rule keeps from its receiver is (ES-337, ES-338)', async () => {
     const offer = ipv4({ tags: [TAGGED] }, [...udp(67, 68, 2), ...MARK])
-    await bench.vmswitch.setPort('p1', { portMirroring: 'source' })
-    await bench.vmswitch.setPort('p4', { portMirroring: 'destination' })
     const policies = {
       1: { protection: { dhcpGuard: true } },
       2: { acl: { entries: [deny('inbound', 'remote', '10.0.0.1'), deny('inbound', 'remote', 'fd00::1')] } },
     }
-    const fate = await bench.try(policies, 1, [offer, ...all({ to: mac(2) })])
-    await bench.vmswitch.setPort('p1', { portMirroring: 'none' })
-    await bench.vmswitch.setPort('p4', { portMirroring: 'none' })
+    const settings = { 1: { portMirroring: 'source' }, 4: { portMirroring: 'destination' } } as const
+    const fate = await bench.try(policies, 1, [offer, ...all({ to: mac(2) })], settings)
     assert.deepEqual([seen(fate), fate.drops], [{ 4: '- - 7/0 7/0' }, { 'dhcp-guard': 1, 'port-acl': 4 }])
+  })
+
+  test('frames for all stay within a tenant, and those for one of another are dropped, of both families, tagged or not', async () => {
+    const settings = { 1: { tenant: 'shop' }, 2: { tenant: 'shop' }, 3: { tenant: 'bank' } }
+    const fate = await bench.try(
+      {},
+      1,
+      [...all(), ...all({ to: mac(2) }), ...all({ to: mac(3) }), ...all({ to: mac(4) })],
+      settings,
+    )
+    assert.deepEqual([seen(fate), fate.drops], [{ 2: '- - 7/0 7/0 - - 7/0 7/0' }, { 'tenant-isolation': 8 }])
   })
 
   test("with allowTeaming a port may send from the address of another adapter of its VM, and of no other VM's (ES-527)", async () => {

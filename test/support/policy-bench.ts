@@ -49,6 +49,9 @@ class Agent {
   }
 }
 
+/** Settings by port, from 1, for the time of a case: whose port it is, and its part in mirroring. */
+export type Settings = Readonly<Record<number, { readonly tenant?: string; readonly portMirroring?: 'source' | 'destination' }>>
+
 /** Properties by port, from 1, as the configuration has them. */
 export type Policies = Readonly<Record<number, Readonly<Partial<Record<PropertyInput['type'], unknown>>>>>
 
@@ -93,6 +96,7 @@ export class PolicyBench {
           endpoint: { kind: 'tap' as const, interface: device, mtu: 1500, queues: 1 },
         })),
         macTable: { entries: 64, ageingSeconds: 0 },
+        isolateTenants: true, // of ports without a tenant all are one
         directory: temporaryDirectory(),
       },
       { log: () => {} },
@@ -150,10 +154,11 @@ export class PolicyBench {
     await this.#until(() => this.#received(port) >= before + frames.length, `what p${port} sent`)
   }
 
-  /** Sends `frames` from `port` while `policies` are in force. */
-  async try(policies: Policies, port: number, frames: readonly Buffer[]): Promise<Fate> {
+  /** Sends `frames` from `port` while `policies` and `settings` are in force. */
+  async try(policies: Policies, port: number, frames: readonly Buffer[], settings: Settings = {}): Promise<Fate> {
     const set: [number, PropertyInput['type']][] = []
     const before = this.#drops()
+    for (const [number, given] of Object.entries(settings)) await this.vmswitch.setPort(`p${number}`, given)
     for (const [number, properties] of Object.entries(policies))
       for (const [name, value] of Object.entries(properties)) {
         const type = name as PropertyInput['type']
@@ -164,6 +169,7 @@ export class PolicyBench {
     await this.#send(port, frames)
     await this.#send(this.#last, [frame(this.#last, this.#last)])
     for (const [id, type] of set) await this.vmswitch.policies.delete(id, { type })
+    for (const number of Object.keys(settings)) await this.vmswitch.setPort(`p${number}`, { tenant: '', portMirroring: 'none' })
     const drops = Object.entries(this.#drops())
       .map(([reason, count]) => [reason, count - (before[reason] ?? 0)] as const)
       .filter(([, count]) => count !== 0)
