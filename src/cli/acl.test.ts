@@ -5,6 +5,7 @@ import { execFile } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { PassThrough } from 'node:stream'
 import { type TestContext, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { createSwitch } from '../engine/host.ts'
@@ -15,6 +16,9 @@ import type { SwitchHost } from '../manage/host.ts'
 import { migratePort } from '../manage/migrate.ts'
 import { engineConfig, manageSwitch } from '../manage/switch-host.ts'
 import { type ImposedPolicy, readImposed } from '../switch/policies/imposed.ts'
+import type { CommandContext } from './command-context.ts'
+import { runCmdlet, splitWords } from './hyper-v/run-cmdlet.ts'
+import { createTerminal } from './terminal.ts'
 
 const bin = fileURLToPath(new URL('../../bin/vmswitch', import.meta.url))
 const ALPHA = `{ name: alpha, mac: "52:54:00:77:00:01", endpoint: { kind: vhost-user, path: alpha.sock },
@@ -129,7 +133,17 @@ test("rules that a network imposes are listed behind the port's own, marked, and
       async () => host.removeAcl({ port: 'alpha', extended: true, which }),
       /policy "house" imposes it.*vmswitch network policy/,
     )
-  await host.removeAcl({ port: 'alpha', extended: true, which: rule(1).name })
+  // Both have the same weight and direction: of these the cmdlet takes the port's own.
+  const streams = { stdout: new PassThrough(), stderr: new PassThrough() }
+  const context: CommandContext = {
+    terminal: createTerminal({ json: true }, { env: {}, ...streams }),
+    env: {},
+    cwd: host.directory,
+    control: () => assert.fail('it is connected'),
+    connect: async () => host as unknown as Awaited<ReturnType<CommandContext['connect']>>,
+  }
+  const remove = splitWords(['Remove-VMNetworkAdapterExtendedAcl', 'alpha', '-Weight', '0', '-Direction', 'Outbound'])
+  assert.equal(await runCmdlet(context, remove), 0)
   assert.deepEqual(await shown(host), ['acl 10.0.0.0/8', 'extended house: no-telnet'])
   await host.addAcl({ port: 'alpha', extended: true, entry: rule(2) })
   assert.deepEqual(await shown(host), ['acl 10.0.0.0/8', `extended ${rule(2).name}`, 'extended house: no-telnet'])

@@ -72,7 +72,7 @@ const aclOutput = (port: PortStatus, switchName: string, { entry, packets, bytes
   Bytes: bytes,
 })
 
-const ruleOutput = (port: PortStatus, switchName: string, { name, entry, packets, bytes }: AclStatus): Output => ({
+const ruleOutput = (port: PortStatus, switchName: string, { name, entry, packets, bytes, network }: AclStatus): Output => ({
   ...identity(port, switchName),
   Name: name,
   Direction: capital(entry.direction),
@@ -88,6 +88,7 @@ const ruleOutput = (port: PortStatus, switchName: string, { name, entry, packets
   IsolationID: entry.isolationId ?? 0,
   Packets: packets,
   Bytes: bytes,
+  ...(network === undefined ? {} : { ImposedBy: network }),
 })
 
 /** Shows what `keeps` says of the adapters that a call names. */
@@ -110,14 +111,15 @@ async function add(call: CmdletCall, extended: boolean, entries: readonly Entry[
   }
 }
 
-/** Removes what `fits`. Throws CliError `no-such-acl` where nothing does. */
+/** Removes what `fits` of the ports' own. Throws CliError `no-such-acl` where nothing does. */
 async function remove(call: CmdletCall, extended: boolean, fits: (entry: Entry) => boolean): Promise<Output[]> {
-  const gone = await shown(call, extended, ({ entry }) => fits(entry))
+  const leaves = ({ entry, network }: AclStatus): boolean => network === undefined && fits(entry)
+  const gone = await shown(call, extended, leaves)
   const { host, ports } = await adaptersOf(call)
   if (gone.length === 0)
     throw new CliError('no-such-acl', 'no such entry is there', `Get-VMNetworkAdapter${extended ? 'Extended' : ''}Acl shows them`)
   for (const { name, friendlyName } of ports) {
-    const leaving = (await host.acls({ port: name })).filter((one) => one.extended === extended && fits(one.entry))
+    const leaving = (await host.acls({ port: name })).filter((one) => one.extended === extended && leaves(one))
     if (leaving.length === 0 || !call.should('Remove from the ACL', friendlyName)) continue
     for (const { entry } of leaving) await host.removeAcl({ port: name, extended, entry })
   }
