@@ -172,7 +172,8 @@ export type ToProcessor = { readonly id: number } & (
 )
 
 export type FromProcessor =
-  | { readonly kind: 'ready' }
+  /** `thread`: its id (gettid). */
+  | { readonly kind: 'ready'; readonly thread: number }
   | { readonly kind: 'answer'; readonly id: number; readonly value: unknown }
   | { readonly kind: 'error'; readonly id: number; readonly message: string }
   | { readonly kind: 'ask'; readonly id: number; readonly question: Question }

@@ -17,6 +17,7 @@ export class ProcessorClient {
   readonly #doorbell: number
   readonly #pending = new Map<number, Pending>()
   #nextId = 1
+  #thread = 0
   #gone = false
   #closing = false
   /** Settles when the processor runs. */
@@ -32,8 +33,10 @@ export class ProcessorClient {
     this.#worker = new Worker(new URL('./worker.ts', import.meta.url), { workerData: { ...start, doorbell: this.#doorbell } })
     this.ready = new Promise((resolve, reject) => {
       this.#worker.on('message', (message: FromProcessor) => {
-        if (message.kind === 'ready') resolve()
-        else if (message.kind === 'report') report(message.module, message.code, message.message)
+        if (message.kind === 'ready') {
+          this.#thread = message.thread
+          resolve()
+        } else if (message.kind === 'report') report(message.module, message.code, message.message)
         else if (message.kind === 'ask')
           asked(message.question).then(
             (value) => this.#post({ kind: 'reply', id: message.id, value }),
@@ -64,6 +67,11 @@ export class ProcessorClient {
   /** The event descriptor that wakes it. */
   get doorbell(): number {
     return this.#doorbell
+  }
+
+  /** Its thread's id (gettid); 0 until it is ready. */
+  get thread(): number {
+    return this.#thread
   }
 
   /** Ends what its thread is executing; its event loop goes on. False if that can't be done. */

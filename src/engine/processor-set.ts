@@ -4,6 +4,7 @@ import { SCRATCH_BYTES } from '../endpoints/scratch.ts'
 import { CLASSIFY_BYTES } from '../kernels/classify-layout.ts'
 import { SWITCHING_BYTES } from '../kernels/layout.ts'
 import type { SharedMemory } from '../linux/shared-memory.ts'
+import { threadTime } from '../linux/thread-time.ts'
 import type { NicStatusIndication, OidCompletion, OidRequest } from '../ndis/oids.ts'
 import { POOL_TOTAL_BYTES } from '../ndis/pool.ts'
 import type { OidOutcome } from '../switch/control/oid-path.ts'
@@ -106,6 +107,7 @@ export class ProcessorSet implements OidChannel {
   watch(nameOf: ProcessorWatchComponents['nameOf'], log: ProcessorWatchComponents['log']): ProcessorWatch {
     const processors = this.clients.map((client, i) => ({
       counters: this.counters[i]!,
+      threadTime: () => threadTime(client.thread),
       interrupt: () => client.interrupt(),
       goOn: (place: number, seconds: number) => client.request<void>({ kind: 'interrupted', place, seconds }),
     }))

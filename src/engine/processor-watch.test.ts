@@ -10,10 +10,13 @@ function watched(interrupts = true) {
   const log: string[] = []
   const did: string[] = []
   let now = 0
+  let ranMs = 0
+  let state: 'runs' | 'sleeps' | 'waits' = 'runs'
   const watch = new ProcessorWatch({
     processors: [
       {
         counters,
+        threadTime: () => ({ ranMs, asleep: state === 'sleeps' }),
         interrupt: async () => {
           did.push('interrupt')
           return interrupts
@@ -35,6 +38,7 @@ function watched(interrupts = true) {
     pass: async (ms: number) => {
       for (const end = now + ms; now < end; ) {
         now += LOOK_MS
+        if (state === 'runs') ranMs += LOOK_MS
         watch.look()
         await Promise.resolve()
       }
@@ -43,6 +47,10 @@ function watched(interrupts = true) {
     stall: (ms: number) => {
       now += ms
       watch.look()
+    },
+    /** What the processor's thread does from now on. */
+    becomes: (next: typeof state) => {
+      state = next
     },
     turn: () => counters.processor(ProcessorCounter.turns, 9),
   }
@@ -98,6 +106,35 @@ test('nothing is interrupted that the processor could not go on without, and wha
   refused.counters.inside = 2
   await refused.pass(4 * INTERRUPT_MS)
   assert.deepEqual([refused.log.length, refused.did.length], [1, 1])
+})
+
+test('a processor that the machine does not let run is nobody’s fault, whatever it is in', async () => {
+  const { counters, log, did, pass, becomes, turn } = watched()
+  turn()
+  counters.inside = 2
+  becomes('waits')
+  await pass(10 * INTERRUPT_MS)
+  assert.deepEqual(log, [])
+  becomes('runs')
+  await pass(STUCK_MS - LOOK_MS)
+  assert.deepEqual(log, [])
+  await pass(LOOK_MS)
+  assert.match(log[0]!, /^extension slow extension-stuck: .* has not turned for 50.8 s/)
+  becomes('waits')
+  await pass(10 * INTERRUPT_MS)
+  assert.deepEqual(did, [])
+  becomes('runs')
+  await pass(INTERRUPT_MS - STUCK_MS)
+  assert.equal(did[0], 'interrupt')
+})
+
+test('a handler that sleeps counts as one that runs: it does not return either', async () => {
+  const { counters, did, pass, becomes, turn } = watched()
+  turn()
+  counters.inside = 2
+  becomes('sleeps')
+  await pass(INTERRUPT_MS + LOOK_MS)
+  assert.equal(did[0], 'interrupt')
 })
 
 test('a pause of the whole process is nobody’s fault', async () => {

@@ -3,11 +3,13 @@
 // the ports that the processor serves go on.
 //
 // The rule it must not break: only code of an extension is interrupted, and only where its processor can go on without it; never after a pause
-// of the whole process, nor while a debugger listens.
+// of the whole process, nor while a debugger listens. What counts is time in which the thread ran or slept: a busy machine that does not let
+// it run makes no extension guilty.
+import type { ThreadTime } from '../linux/thread-time.ts'
 import { type Counters, ProcessorCounter } from '../switch/counters.ts'
 
 const LOOK_MS = 250
-/** A processor that has not turned for so long is told of. */
+/** A processor that has not turned for so long is told of. Both count the time that its thread ran or slept. */
 export const STUCK_MS = 1_000
 /** The handler that it is in is interrupted after so long. */
 export const INTERRUPT_MS = 5_000
@@ -16,6 +18,8 @@ const LATE_MS = 1_000 // a look that comes so late says nothing about the proces
 /** One processor, as it is watched. */
 export interface WatchedProcessor {
   readonly counters: Counters
+  /** What its thread did so far; null if that is not known: then all time counts. */
+  threadTime(): ThreadTime | null
   /** Ends what its thread is executing; false if that can't be done. */
   interrupt(): Promise<boolean>
   /** Has it go on after that without the module at `place` (`Counters.inside`). */
@@ -34,6 +38,10 @@ interface Seen {
   turns: number
   place: number
   sinceMs: number
+  /** Of the thread, at the last look. */
+  ranMs: number
+  /** Since `sinceMs`, without what the thread waited for the machine. */
+  usedMs: number
   told: boolean
   interrupting: boolean
 }
@@ -52,6 +60,8 @@ export class ProcessorWatch {
       turns: Number.NaN,
       place: 0,
       sinceMs: this.#lookedMs,
+      ranMs: 0,
+      usedMs: 0,
       told: false,
       interrupting: false,
     }))
@@ -69,14 +79,17 @@ export class ProcessorWatch {
   /** One look at all processors. */
   look(): void {
     const now = this.#components.nowMs()
-    const late = now - this.#lookedMs > LATE_MS
+    const passedMs = now - this.#lookedMs
     this.#lookedMs = now
     for (const [index, processor] of this.#components.processors.entries()) {
       const seen = this.#seen[index]!
+      const thread = processor.threadTime()
+      const usedMs = thread === null || thread.asleep ? passedMs : Math.min(passedMs, thread.ranMs - seen.ranMs)
+      seen.ranMs = thread?.ranMs ?? 0
       const turns = processor.counters.readProcessor(ProcessorCounter.turns)
       if (turns !== seen.turns) this.#turned(index, turns, now)
-      else if (late) seen.sinceMs = now
-      else this.#stands(index, now)
+      else if (passedMs > LATE_MS) Object.assign(seen, { sinceMs: now, usedMs: 0 })
+      else this.#stands(index, now, usedMs)
     }
   }
 
@@ -84,24 +97,25 @@ export class ProcessorWatch {
     const seen = this.#seen[index]!
     if (seen.told && !seen.interrupting)
       this.#tell(seen.place, 'stuck-ended', `processor ${index} goes on, after ${seconds(now - seen.sinceMs)} s`)
-    Object.assign(seen, { turns, sinceMs: now, told: seen.told && seen.interrupting })
+    Object.assign(seen, { turns, sinceMs: now, usedMs: 0, told: seen.told && seen.interrupting })
   }
 
-  #stands(index: number, now: number): void {
+  #stands(index: number, now: number, usedMs: number): void {
     const { counters } = this.#components.processors[index]!
     const seen = this.#seen[index]!
     const stoodMs = now - seen.sinceMs
+    seen.usedMs += usedMs
     if (!seen.told) {
       seen.place = counters.inside
       // Without an extension to blame it is mostly the machine that is busy.
-      if (stoodMs < (seen.place === 0 ? INTERRUPT_MS : STUCK_MS)) return
+      if (seen.usedMs < (seen.place === 0 ? INTERRUPT_MS : STUCK_MS)) return
       seen.told = true
       const what = seen.place === 0 ? '' : seen.place > 0 ? 'its handler of packets' : 'a timer of its'
       const who = `processor ${index} has not turned for ${seconds(stoodMs)} s, and all ports that it serves wait`
       this.#tell(seen.place, 'stuck', what === '' ? who : `${what} does not return: ${who}`)
       return
     }
-    if (seen.interrupting || stoodMs < INTERRUPT_MS || seen.place === 0) return
+    if (seen.interrupting || seen.usedMs < INTERRUPT_MS || seen.place === 0) return
     if (counters.inside !== seen.place || counters.borrowed) return
     void this.#interrupt(index, stoodMs)
   }

@@ -1,6 +1,7 @@
 // The entry of a processor's worker thread: starts the processor, answers the control thread's requests, runs the loop.
 import { parentPort, workerData } from 'node:worker_threads'
 import { pinThread } from '../linux/files.ts'
+import { sys } from '../linux/libc.ts'
 import type { OidOutcome } from '../switch/control/oid-path.ts'
 import { describeError } from '../switch/describe-error.ts'
 import type { FromProcessor, ProcessorStart, Question, Request, ToProcessor } from './messages.ts'
@@ -156,5 +157,5 @@ async function work(): Promise<void> {
   process.exit(0) // ends this thread, whatever timers extensions left behind
 }
 
-send({ kind: 'ready' })
+send({ kind: 'ready', thread: sys.gettid() })
 void work()
