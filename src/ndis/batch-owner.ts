@@ -39,6 +39,8 @@ export interface BatchOwner {
    * `handles[places[n]]`. One that finds no room is not dropped any more. Returns how many were kept.
    */
   holdAll(count: number, places: Uint8Array, handles: Float64Array): number
+  /** `keep` with Keep.hold for `count` packets from position `first` on, under one handle; see `Batch.holdRun`. 0: nothing was done. */
+  holdRun(first: number, count: number): PacketHandle
   /** The slot of a packet that the module in work made, with a forwarding context; -1 if the handle names none. */
   ownPacket(packet: PacketHandle): number
   /** Source or destinations of a module's own packet, in `slot`, are others now. */

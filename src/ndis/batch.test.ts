@@ -27,6 +27,7 @@ function world(rights: number, ingress: boolean, ...frames: Uint8Array[]): World
       for (let i = 0; i < count; i++) handles[places[i]!] = (harness.pool.originals[i]! << 1) | 1 | 0x10000
       return count
     },
+    holdRun: (first) => (first << 1) | 1 | 0x10000,
     ownPacket: () => -1,
     packetChanged: () => {},
     parse: (slot) => harness.kernels.parse(harness.pool.base, slot, 1),

@@ -188,6 +188,19 @@ export class Batch extends ForwardingBatch {
   private readonly places = new Uint8Array(BURST_MAX)
 
   /**
+   * `hold` for the packets at positions `first` to before `end` (at most BURST_MAX) under one handle, for less than `holdAll` takes: they go on
+   * together, in order, or are given up together. That takes packets of one source port, which on egress all have the one same destination,
+   * and room for all of them. Else 0, and nothing is held.
+   */
+  holdRun(first: number, end: number): PacketHandle {
+    if (!this.may(first, Right.hold, 'ES-306', 'a capturing extension must not hold packets back')) return 0
+    if (!(Number.isInteger(end) && end > first && end <= this.length && end - first <= BURST_MAX)) return 0
+    const handle = this.owner.holdRun(first, end - first)
+    if (handle !== 0) this.dirty = true
+    return handle
+  }
+
+  /**
    * A private copy of packet `i`: clone NET_BUFFER_LIST, forwarding context and CopyNetBufferListInfo in one. Without its
    * destinations it is sent with `SwitchHandle.send`; with `preserveDestinations`, on egress, it is indicated with
    * `SwitchHandle.indicate` (ES-386, ES-387). Returns its handle, or 0 without room. ES-310.

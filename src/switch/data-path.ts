@@ -23,10 +23,11 @@ import { ForwardingChoice } from './forwarding-choice.ts'
 import { COPIER_BYTES, FrameCopier } from './frame-copier.ts'
 import { PortGuards } from './guards/port-guards.ts'
 import { InjectionRuns } from './injection-runs.ts'
-import type { Injections, InjectionsOwner } from './injections.ts'
+import type { Injections } from './injections.ts'
 import type { MacTable } from './mac-table.ts'
 import type { Module, ModuleState } from './module.ts'
 import { ModuleFaults } from './module-faults.ts'
+import type { InjectionsOwner } from './owned-packets.ts'
 import { Placement } from './placement.ts'
 import type { PortTable } from './port-table.ts'
 import type { ShortCut } from './short-cut.ts'
@@ -383,6 +384,11 @@ export class DataPath implements DropLogOwner, InjectionsOwner, AdmissionOwner {
 
   holdAll(count: number, places: Uint8Array, handles: Float64Array): number {
     return this.components.injections.holdAll(count, places, this.batch.ingress, this.current, handles)
+  }
+
+  holdRun(first: number, count: number): PacketHandle {
+    const { batch, current } = this
+    return this.components.injections.holdRun(batch.slots, first, count, batch.ingress, current)
   }
 
   held(count: number): void {

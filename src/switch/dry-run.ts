@@ -83,7 +83,7 @@ function forgetQueued(injections: Injections): void {
   const slots = new Uint16Array(BURST_MAX)
   while (injections.pending !== 0) {
     const count = injections.next(slots)
-    for (let i = 0; i < count; i++) injections.free(slots[i]!)
+    injections.freeAll(slots, count)
   }
 }
 

@@ -7,7 +7,9 @@ import * as layout from '../kernels/layout.ts'
 // V8 folds constants of a module, not imported ones.
 const { POOL_SLOTS } = layout
 const INDEX_MASK = POOL_SLOTS - 1
-const SLOT = 0x3fff
+const SLOT = 0x1fff
+/** The packet is the first of a run, which waits as one. */
+const RUN = 0x2000
 const INGRESS = 0x4000
 const MADE = 0x8000
 const MODULE_SHIFT = 16
@@ -17,16 +19,16 @@ const REST = (1 << MODULE_SHIFT) - 1
 export class InjectionQueue {
   private readonly entries = new Int32Array(POOL_SLOTS)
   private head = 0
-  /** Packets waiting. */
+  /** Packets and runs waiting. */
   count = 0
   /** Of the packets that `next` returned: the module they come from, and their direction. */
   module = -1
   ingress = true
 
-  /** Puts in the packet in `slot`, which `module` made, or held. */
-  put(slot: number, module: number, ingress: boolean, made: boolean): void {
+  /** Puts in the packet in `slot`, or the run that begins with it, which `module` made, or held. */
+  put(slot: number, module: number, ingress: boolean, made: boolean, isRun: boolean): void {
     const at = (this.head + this.count++) & INDEX_MASK
-    this.entries[at] = slot | (ingress ? INGRESS : 0) | (made ? MADE : 0) | (module << MODULE_SHIFT)
+    this.entries[at] = slot | (isRun ? RUN : 0) | (ingress ? INGRESS : 0) | (made ? MADE : 0) | (module << MODULE_SHIFT)
   }
 
   /** Takes the next packets, at most `max`, as long as they come from one place, to `slots`. Returns how many. Not while it is empty. */
@@ -45,6 +47,26 @@ export class InjectionQueue {
     this.module = first >> MODULE_SHIFT
     this.ingress = (first & INGRESS) !== 0
     return taken
+  }
+
+  /** True if a run is to be taken next, with `drop`, and not with `next`. Not while it is empty. */
+  get beginsWithRun(): boolean {
+    return (this.entries[this.head]! & RUN) !== 0
+  }
+
+  /** The slot of the packet, or of the first of the run, to be taken next. */
+  get first(): number {
+    return this.entries[this.head]! & SLOT
+  }
+
+  /** Takes one entry out. True if another comes behind it, of the same kind and from the same place. */
+  drop(): boolean {
+    const entry = this.entries[this.head]!
+    this.module = entry >> MODULE_SHIFT
+    this.ingress = (entry & INGRESS) !== 0
+    this.head = (this.head + 1) & INDEX_MASK
+    this.count--
+    return this.count !== 0 && ((this.entries[this.head]! ^ entry) & ~SLOT) === 0
   }
 
   /** The stack changed: packets of each module come from module `place(module, ingress)` now. */

@@ -25,6 +25,8 @@ export class InjectionRuns {
   /** OR of the packets' offload needs, and bytes of the longest. */
   needs = 0
   longest = 0
+  // OR of the packets' flags.
+  private seen = 0
   /** The port that all packets come from which a module held, or -1. */
   source = UNKNOWN
 
@@ -35,9 +37,26 @@ export class InjectionRuns {
 
   /** Takes the next run into `batch`. Returns its packets. Call only while some wait. */
   next(batch: Batch): number {
-    const { pool, injections, slots } = this
+    const { injections, slots } = this
     const count = injections.next(slots)
-    const { sourcePort, length, flags, needs } = pool
+    for (let i = 0; i < count; i++) batch.slots[i] = slots[i]!
+    this.count = count
+    this.module = injections.module
+    this.ingress = injections.ingress
+    this.maker = injections.isOwn(slots[0]!) ? injections.module : UNKNOWN
+    if (injections.takenRuns !== 0) this.describeRuns()
+    else this.describe()
+    batch.length = count
+    batch.dirty = false
+    batch.oneSource = this.source !== UNKNOWN // ES-445
+    batch.mayBeTagged = (this.seen & (PF_TAGGED | PF_VLAN_OOB)) !== 0
+    batch.ingress = injections.ingress
+    return count
+  }
+
+  private describe(): void {
+    const { slots, count } = this
+    const { sourcePort, length, flags, needs } = this.pool
     const source = sourcePort[slots[0]!]!
     let seen = 0
     let needed = 0
@@ -45,26 +64,34 @@ export class InjectionRuns {
     let others = 0
     for (let i = 0; i < count; i++) {
       const slot = slots[i]!
-      batch.slots[i] = slot
       needed |= needs[slot]!
       seen |= flags[slot]!
       others |= sourcePort[slot]! ^ source
       const bytes = length[slot]!
       if (bytes > longest) longest = bytes
     }
-    this.count = count
-    this.module = injections.module
-    this.ingress = injections.ingress
-    this.maker = injections.isOwn(slots[0]!) ? injections.module : UNKNOWN
+    this.seen = seen
     this.needs = needed
     this.longest = longest
     this.source = others === 0 && source !== 0 && this.maker === UNKNOWN ? source : UNKNOWN
-    batch.length = count
-    batch.dirty = false
-    batch.oneSource = this.source !== UNKNOWN // ES-445
-    batch.mayBeTagged = (seen & (PF_TAGGED | PF_VLAN_OOB)) !== 0
-    batch.ingress = injections.ingress
-    return count
+  }
+
+  // What was held as runs is known by the run.
+  private describeRuns(): void {
+    const { runs, taken, takenRuns } = this.injections
+    const source = runs.sources[taken[0]!]!
+    this.seen = 0
+    this.needs = 0
+    this.longest = 0
+    let others = 0
+    for (let i = 0; i < takenRuns; i++) {
+      const run = taken[i]!
+      this.seen |= runs.flags[run]!
+      this.needs |= runs.needs[run]!
+      this.longest = Math.max(this.longest, runs.longest[run]!)
+      others |= runs.sources[run]! ^ source
+    }
+    this.source = others === 0 && source !== 0 ? source : UNKNOWN
   }
 
   /** The run is over: its packets are free. ES-354 */

@@ -1,76 +1,39 @@
-// Packets that modules own: clones, originated and held ones. A module has a handle, a number that names slot and generation; a stale,
-// used-up or forged handle, or one of another module, is refused. What modules send waits here until the burst in work is done.
+// What modules send: packets that they made, cloned or held wait here until the burst in work is done.
 //
-// The rules it must not break: a handle is good for exactly one send, indicate, forward or release, by the module that got it; while a
-// packet waits here, the ports that it names are pinned (ES-208, ES-420).
+// The rules it must not break: a handle is good for exactly one send, indicate, forward or release; while a packet waits here, the ports that
+// it names are pinned (ES-208, ES-420).
 import * as layout from '../kernels/layout.ts'
 import { Keep, type PacketHandle } from '../ndis/batch.ts'
 import { copyDestinations, destinationAt } from '../ndis/destinations.ts'
 import { copyAllDestinations, copyPacket, copyPackets, reserveCopies } from '../ndis/packet-copies.ts'
-import * as pools from '../ndis/pool.ts'
-import type { SwitchContextTypes } from '../ndis/switch-context.ts'
+import { RunFacts, takeRun } from '../ndis/packet-runs.ts'
 import { InjectionQueue } from './injection-queue.ts'
-import type { ModuleState } from './module.ts'
-import { PacketPins } from './packet-pins.ts'
-import type { PortTable } from './port-table.ts'
+import { type InjectionsOwner, OwnedPackets } from './owned-packets.ts'
+import { PacketState, PacketTag } from './packet-tags.ts'
 
-type PacketPool = pools.PacketPool
 // V8 folds constants of a module, not imported ones.
 const { BURST_MAX, DE_PORT, PF_DROPPED, POOL_SLOTS } = layout
-const HELD_FIRST: number = pools.HELD_FIRST
 const SLOT_MASK = POOL_SLOTS - 1
 const SLOT_BITS = 31 - Math.clz32(POOL_SLOTS)
-
-/** Of a packet that a module has; 0 = none has it. */
-export const PacketState = { owned: 1, held: 2, bare: 3 } as const
 const HELD: number = PacketState.held
-
-// What is known of a slot's packet, in one word: its state, the bits below, and from OWNER_SHIFT on the module that has it, signed.
-const STATE = 3
-const ON_INGRESS = 4
-/** A module made it, and did not hold it. */
-const MADE = 8
-/** Data or source is not that of the original any more. */
-const ALTERED = 16
-/** Destinations are the original's. */
-const PRESERVED = 32
-/** Taken in a dry run: not to be sent by anybody. */
-const DRY = 64
-const OWNER_SHIFT = 16
+const {
+  state: STATE,
+  onIngress: ON_INGRESS,
+  made: MADE,
+  preserved: PRESERVED,
+  dry: DRY,
+  run: RUN,
+  ownerShift: OWNER_SHIFT,
+} = PacketTag
 const OWNER_AND_STATE = (-1 << OWNER_SHIFT) | STATE
 
-/** What the data path does for the packets that modules own. */
-export interface InjectionsOwner {
-  readonly ports: PortTable
-  /** Module `index` did what the contract forbids. */
-  breachOf(index: number, rule: string, detail: string): void
-  /** State of module `index`. */
-  stateOf(index: number): ModuleState
-  /** Counts a held packet that its module gave up. */
-  gaveUp(slot: number, ingress: boolean, reason: number): void
-  /** `count` packets were taken out of their batch. */
-  held(count: number): void
-  /** Parses the header copy of a slot anew. */
-  parse(slot: number): void
-  /** Copies bytes of the frame in a slot to the start of `target`. Returns how many. */
-  copyBytes(slot: number, from: number, length: number, target: Uint8Array): number
-  readonly contexts: SwitchContextTypes
-}
-
 /** Owned packets and the queue of those to send. */
-export class Injections {
-  private readonly pool: PacketPool
-  private readonly tags = new Int32Array(POOL_SLOTS)
-  /** What the packets pin. */
-  readonly pins: PacketPins
+export class Injections extends OwnedPackets {
+  private readonly facts = new RunFacts()
   private readonly queue = new InjectionQueue()
-  /** The data path, once there is one. */
-  host: InjectionsOwner | undefined
-
-  constructor(pool: PacketPool) {
-    this.pool = pool
-    this.pins = new PacketPins(pool)
-  }
+  /** Runs among the packets that `next` returned: `takenRuns` of them. */
+  readonly taken = new Uint16Array(BURST_MAX)
+  takenRuns = 0
 
   /** Packets waiting to be sent. */
   get pending(): number {
@@ -90,10 +53,6 @@ export class Injections {
   attach(host: InjectionsOwner): void {
     this.host = host
     this.pins.ports = host.ports
-  }
-
-  private handle(slot: number): PacketHandle {
-    return slot | (this.pool.generation[slot]! << SLOT_BITS)
   }
 
   /**
@@ -135,7 +94,7 @@ export class Injections {
       pool.destination[slot] = destinationAt(pool, original, k)
       pool.destinationCount[slot] = 1
       this.pins.pin(slot)
-      if (how === Keep.cloneOne) this.mark(slot, PRESERVED)
+      if (how === Keep.cloneOne) this.tags.mark(slot, PRESERVED)
       else {
         this.setState(slot, HELD)
         host?.held(1)
@@ -149,19 +108,7 @@ export class Injections {
 
   // All that is known of the packet that the slot had before goes.
   private begin(slot: number, state: number, ingress: boolean, module: number): void {
-    this.tags[slot] = state | (ingress ? ON_INGRESS : 0) | (state === HELD ? 0 : MADE) | (module << OWNER_SHIFT)
-  }
-
-  private mark(slot: number, bits: number): void {
-    this.tags[slot] = this.tags[slot]! | bits
-  }
-
-  private has(slot: number, bit: number): boolean {
-    return (this.tags[slot]! & bit) !== 0
-  }
-
-  private ownerOf(slot: number): number {
-    return this.tags[slot]! >> OWNER_SHIFT
+    this.tags.words[slot] = state | (ingress ? ON_INGRESS : 0) | (state === HELD ? 0 : MADE) | (module << OWNER_SHIFT)
   }
 
   /**
@@ -169,7 +116,8 @@ export class Injections {
    * n-th goes to `handles[places[n]]`, where a 0 stands; one that finds no room is not dropped any more. Returns how many were kept.
    */
   holdAll(count: number, places: Uint8Array, ingress: boolean, module: number, handles: Float64Array): number {
-    const { pool, host, tags } = this
+    const { pool, host } = this
+    const { words } = this.tags
     const { originals, copies, generation } = pool
     const kept = reserveCopies(pool, count)
     if (kept !== count) this.leaveOut(count, places)
@@ -185,13 +133,32 @@ export class Injections {
         continue
       }
       if (movesContexts) host.contexts.move(pool, originals[i]!, slot)
-      tags[slot] = tag
+      words[slot] = tag
       copies[held++] = slot
       handles[places[i]!] = slot | (generation[slot]! << SLOT_BITS)
     }
     this.pins.pinAll(copies, held)
     if (held !== 0) host?.held(held)
     return held
+  }
+
+  /**
+   * `keep` with Keep.hold for the `count` packets in `slots` from index `first` on, under one handle: that of the first. 0, and nothing is held,
+   * if they are no run (RunFacts) or find no room.
+   */
+  holdRun(slots: Uint16Array, first: number, count: number, ingress: boolean, module: number): PacketHandle {
+    const { pool, host, runs, facts } = this
+    const { copies } = pool
+    if (!runs.hasRoom || !facts.describe(pool, slots, first, count, ingress)) return 0
+    if (!takeRun(pool, slots, first, count, facts, ingress)) return 0
+    if (host !== undefined && host.contexts.count !== 0)
+      for (let i = 0; i < count; i++) host.contexts.move(pool, slots[first + i]!, copies[i]!)
+    const slot = copies[0]!
+    runs.begin(copies, count, facts)
+    this.tags.words[slot] = HELD | RUN | (ingress ? ON_INGRESS : 0) | (module << OWNER_SHIFT)
+    this.pins.countRun(facts.source, facts.target, count)
+    host?.held(count)
+    return this.handle(slot)
   }
 
   // Of `count` packets to be copied, those that found no room go on; the others follow each other.
@@ -217,7 +184,7 @@ export class Injections {
   /** Queues the held packet that `handle` of `module` names, to go on from where it was taken. False if it names none. */
   enqueueHeld(handle: PacketHandle, module: number): boolean {
     const slot = handle & SLOT_MASK
-    const tag = this.tags[slot]!
+    const tag = this.tags.words[slot]!
     if (handle <= 0 || (tag & OWNER_AND_STATE) !== (HELD | (module << OWNER_SHIFT))) return false
     if ((slot | (this.pool.generation[slot]! << SLOT_BITS)) !== handle) return false
     if ((tag & DRY) !== 0) this.drop(slot)
@@ -230,8 +197,10 @@ export class Injections {
     const times = ++this.refusals
     if ((times & (times - 1)) !== 0) return 0
     const counts = new Map<number, number>()
-    for (let slot = HELD_FIRST; slot < POOL_SLOTS; slot++)
-      if (this.stateOf(slot) !== 0) counts.set(this.ownerOf(slot), (counts.get(this.ownerOf(slot)) ?? 0) + 1)
+    for (const slot of this.tags.owned()) {
+      const owner = this.tags.ownerOf(slot)
+      counts.set(owner, (counts.get(owner) ?? 0) + this.sizeOf(slot))
+    }
     const [most] = [...counts].sort((a, b) => b[1] - a[1])
     if (most) this.host?.breachOf(most[0], 'ES-056', `keeps ${most[1]} packets and leaves no room for more`)
     return 0
@@ -248,74 +217,22 @@ export class Injections {
   // The clone in `slot` carries the destinations of the packet that it was made from; on egress it is an unchanged one (ES-387).
   private keepDestinations(slot: number, original: number): boolean {
     if (!copyDestinations(this.pool, slot, original)) return false
-    if (!this.wasOnIngress(slot)) this.mark(slot, PRESERVED)
+    if (!this.wasOnIngress(slot)) this.tags.mark(slot, PRESERVED)
     this.pins.pin(slot)
     return true
   }
 
-  /** Frees a packet that completed or was given up, and what it pinned. */
-  free(slot: number): void {
-    this.pins.unpin(slot)
-    this.pool.give(slot)
-  }
-
-  /** `free` for the packets in the first `count` of `slots`. */
+  /** `free` for the packets that `next` returned: the first `count` of `slots`. */
   freeAll(slots: Uint16Array, count: number): void {
-    const { pool } = this
-    this.pins.unpinAll(slots, count)
-    pool.giveAll(slots, count)
+    if (this.takenRuns === 0) this.pins.unpinAll(slots, count)
+    else this.endTaken()
+    this.pool.giveAll(slots, count)
   }
 
-  /** The slot that a handle of `module` names, or -1. */
-  resolve(handle: PacketHandle, module: number): number {
-    const slot = handle & SLOT_MASK
-    if (handle <= 0 || slot < HELD_FIRST || this.stateOf(slot) === 0 || this.ownerOf(slot) !== module) return -1
-    return this.handle(slot) === handle ? slot : -1
-  }
-
-  /** What is wrong with a handle that `resolve` refused: the rule that it breaks, and in words. */
-  wrong(handle: PacketHandle): { readonly rule: string; readonly what: string } {
-    const slot = handle & SLOT_MASK
-    const known = Number.isInteger(handle) && handle > 0 && slot >= HELD_FIRST
-    if (known && this.stateOf(slot) !== 0 && this.handle(slot) === handle)
-      return { rule: 'ES-064', what: 'the handle of a packet of another module was used' }
-    if (known && handle < this.handle(slot) + POOL_SLOTS)
-      return { rule: 'ES-066', what: 'the handle of a packet was used that was given away, or taken back' }
-    return { rule: 'ES-443', what: `a handle was used that names no packet (${handle})` }
-  }
-
-  /** The slot of a packet that `module` made, with a forwarding context; -1 if the handle names none. */
-  ownPacket(handle: PacketHandle, module: number): number {
-    const slot = this.resolve(handle, module)
-    return slot >= 0 && this.stateOf(slot) === PacketState.owned ? slot : -1
-  }
-
-  /** One of PacketState; 0 for a packet that no module has. */
-  stateOf(slot: number): number {
-    return this.tags[slot]! & STATE
-  }
-
-  setState(slot: number, state: number): void {
-    this.tags[slot] = (this.tags[slot]! & ~STATE) | state
-  }
-
-  isHeld(slot: number): boolean {
-    return this.stateOf(slot) === HELD
-  }
-
-  /** The packet's data or source were changed. */
-  alter(slot: number): void {
-    this.mark(slot, ALTERED)
-  }
-
-  /** True for a clone of an egress packet with its destinations, data and source as they were. ES-392 */
-  isUnchangedClone(slot: number): boolean {
-    return (this.tags[slot]! & (PRESERVED | ALTERED)) === PRESERVED
-  }
-
-  /** True for a packet that a module made, false for one that it held. */
-  isOwn(slot: number): boolean {
-    return this.has(slot, MADE)
+  // What runs pin is given up for all their packets at once.
+  private endTaken(): void {
+    for (let i = 0; i < this.takenRuns; i++) this.endRun(this.taken[i]!)
+    this.takenRuns = 0
   }
 
   /**
@@ -323,14 +240,14 @@ export class Injections {
    * was taken.
    */
   enqueue(slot: number, indicate = false): void {
-    const tag = this.tags[slot]!
+    const tag = this.tags.words[slot]!
     if ((tag & DRY) !== 0) this.drop(slot)
     else this.put(slot, tag, (tag & STATE) === HELD ? (tag & ON_INGRESS) !== 0 : !indicate)
   }
 
   private put(slot: number, tag: number, ingress: boolean): void {
-    this.queue.put(slot, tag >> OWNER_SHIFT, ingress, (tag & MADE) !== 0)
-    this.tags[slot] = tag & ~STATE
+    this.queue.put(slot, tag >> OWNER_SHIFT, ingress, (tag & MADE) !== 0, (tag & RUN) !== 0)
+    this.tags.words[slot] = tag & ~STATE
   }
 
   /**
@@ -338,18 +255,17 @@ export class Injections {
    * many, at most `max`. Call only while `pending` is not 0.
    */
   next(slots: Uint16Array, max: number = BURST_MAX): number {
-    return this.queue.next(slots, max)
-  }
-
-  /** A module has the packet in `slot` from a dry run: it may keep it and let it go, but when it sends it, it is forgotten. */
-  withhold(slot: number): void {
-    this.mark(slot, DRY)
-  }
-
-  /** Forgets an owned packet without sending it and frees its slot. */
-  drop(slot: number): void {
-    this.setState(slot, 0)
-    this.free(slot)
+    const { queue, runs, taken } = this
+    if (!queue.beginsWithRun) return queue.next(slots, max)
+    let count = 0
+    let run = runs.of(queue.first)
+    do {
+      taken[this.takenRuns++] = run
+      count += runs.list(run, slots, count)
+      if (!queue.drop()) break
+      run = runs.of(queue.first)
+    } while (count + runs.sizes[run]! <= max)
+    return count
   }
 
   /**
@@ -364,18 +280,14 @@ export class Injections {
       return moved >= 0 ? moved : place(module, ingress)
     })
     for (const slot of this.inOrder()) {
-      const module = this.ownerOf(slot)
+      const module = this.tags.ownerOf(slot)
       const moved = map(module)
-      if (moved >= 0) this.setOwner(slot, moved)
+      if (moved >= 0) this.tags.setOwner(slot, moved)
       else if (this.isHeld(slot)) {
-        this.setOwner(slot, place(module, this.wasOnIngress(slot)))
+        this.tags.setOwner(slot, place(module, this.wasOnIngress(slot)))
         this.enqueue(slot)
       } else this.drop(slot)
     }
-  }
-
-  private setOwner(slot: number, module: number): void {
-    this.tags[slot] = (this.tags[slot]! & ~(-1 << OWNER_SHIFT)) | (module << OWNER_SHIFT)
   }
 
   /**
@@ -383,13 +295,12 @@ export class Injections {
    * `dropped` was told; its own unsent ones are freed.
    */
   surrender(module: number, goOn: boolean, dropped: (slot: number, ingress: boolean) => void): void {
-    for (const slot of this.inOrder()) {
-      if (this.ownerOf(slot) !== module) continue
+    for (const slot of this.inOrder(module)) {
       if (this.isHeld(slot) && goOn) {
         this.enqueue(slot)
         continue
       }
-      if (this.isHeld(slot)) dropped(slot, this.wasOnIngress(slot))
+      if (this.isHeld(slot)) this.tellAll(slot, dropped)
       this.drop(slot)
     }
   }
@@ -402,14 +313,14 @@ export class Injections {
     const taken = new Map<number, number>()
     for (const slot of this.inOrder()) {
       if (!this.names(slot, port)) continue
-      const module = this.ownerOf(slot)
-      taken.set(module, (taken.get(module) ?? 0) + 1)
+      const module = this.tags.ownerOf(slot)
+      taken.set(module, (taken.get(module) ?? 0) + this.sizeOf(slot))
       const held = this.isHeld(slot)
       if (held && goOn(module)) {
         this.enqueue(slot)
         continue
       }
-      if (held) this.host?.gaveUp(slot, this.wasOnIngress(slot), reason)
+      if (held) this.gaveUp(slot, reason)
       this.drop(slot)
     }
     return taken
@@ -422,29 +333,8 @@ export class Injections {
     return false
   }
 
-  // Packets that modules own, in the order in which they were taken.
-  private inOrder(): number[] {
-    const found: number[] = []
-    for (let slot = HELD_FIRST; slot < POOL_SLOTS; slot++) if (this.stateOf(slot) !== 0) found.push(slot)
-    return found.sort((a, b) => (this.pool.packetId[a]! - this.pool.packetId[b]!) | 0)
-  }
-
-  /** True if the held packet was taken on ingress. */
-  wasOnIngress(slot: number): boolean {
-    return this.has(slot, ON_INGRESS)
-  }
-
-  /** Packets that modules hold. */
-  heldCount(): number {
-    let count = 0
-    for (let slot = HELD_FIRST; slot < POOL_SLOTS; slot++) if (this.stateOf(slot) !== 0) count++
-    return count
-  }
-
   /** Packets that module `module` made and that are not sent yet, or wait to be: a pause is not complete before (ES-056). */
   outstandingOf(module: number): number {
-    let count = 0
-    for (let slot = HELD_FIRST; slot < POOL_SLOTS; slot++) if (this.stateOf(slot) !== 0 && this.ownerOf(slot) === module) count++
-    return count + this.queue.countOf(module)
+    return this.countOf(this.tags.owned(module)) + this.queue.countOf(module)
   }
 }

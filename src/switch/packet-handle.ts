@@ -21,7 +21,8 @@ import type { PacketOperations } from '../ndis/packet-operations.ts'
 import type { PacketPool } from '../ndis/pool.ts'
 import { NdisStatus } from '../ndis/status.ts'
 import { SwitchContextType } from '../ndis/switch-context.ts'
-import { type Injections, PacketState } from './injections.ts'
+import type { Injections } from './injections.ts'
+import { PacketState } from './packet-tags.ts'
 import type { PortTable } from './port-table.ts'
 import type { ReasonRegistry } from './reason-registry.ts'
 
@@ -302,7 +303,7 @@ export function createPacketOperations(owner: PacketHandleOwner, components: Pac
     release(packet, reason = 'given-up-by-extension') {
       const slot = any(packet)
       if (slot < 0) return invalidParameter
-      if (injections.isHeld(slot)) injections.host?.gaveUp(slot, injections.wasOnIngress(slot), reasons.resolve(reason))
+      if (injections.isHeld(slot)) injections.gaveUp(slot, reasons.resolve(reason))
       injections.drop(slot)
       return success
     },

@@ -69,18 +69,20 @@ export class PacketPins {
       }
       const target = entries === 0 ? 0 : destination[slot]! & DE_PORT
       if (names !== lastNames || target !== lastTarget) {
-        this.countRun(ports, lastNames & SOURCE, lastTarget, same * by)
+        this.countRun(lastNames & SOURCE, lastTarget, same * by)
         lastNames = names
         lastTarget = target
         same = 0
       }
       same++
     }
-    this.countRun(ports, lastNames & SOURCE, lastTarget, same * by)
+    this.countRun(lastNames & SOURCE, lastTarget, same * by)
   }
 
-  private countRun(ports: PortTable, source: number, target: number, by: number): void {
-    if (by === 0) return
+  /** Pins `source` and `target` (0: none) for `by` packets at once, or (negative) gives that up. */
+  countRun(source: number, target: number, by: number): void {
+    const { ports } = this
+    if (by === 0 || ports === undefined) return
     if (source !== 0) ports.pin(source, by)
     if (target !== 0) ports.pin(target, by)
   }

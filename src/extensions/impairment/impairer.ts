@@ -139,6 +139,7 @@ export class Impairer {
     }
     this.alikeFrames += end - first
     this.alikeBytes += bytes
+    if (this.holdRun(batch, first, end, bytes, target, line, nowMs)) return
     for (let i = first; i < end; ) {
       if (this.gathered === BATCH_MAX) this.holdGathered(batch, nowMs)
       const run = this.runFor(line, this.alikeDue, target)
@@ -147,6 +148,16 @@ export class Impairer {
       this.gathered = gathered
       this.ends[run] = gathered
     }
+  }
+
+  // Holds packets that wait alike under one handle. False if they are no run, or find no room.
+  private holdRun(batch: Batch, first: number, end: number, bytes: number, target: number, line: Line, nowMs: number): boolean {
+    if (this.gathered !== 0) this.holdGathered(batch, nowMs) // they came before
+    const handle = batch.holdRun(first, end)
+    if (handle === 0) return false
+    this.counters[ImpairmentCounter.delayed] = this.counters[ImpairmentCounter.delayed]! + end - first
+    this.waiting.add(handle, end - first, Kind.held, line, this.alikeDue, bytes, batch.sourcePortId(first), target, nowMs)
+    return true
   }
 
   // Not all find room.
@@ -234,7 +245,7 @@ export class Impairer {
       return
     }
     this.count(ImpairmentCounter.delayed)
-    this.waiting.add(handle, Kind.held, line, due, length, batch.sourcePortId(i), target, nowMs)
+    this.waiting.add(handle, 1, Kind.held, line, due, length, batch.sourcePortId(i), target, nowMs)
   }
 
   private duplicate(batch: Batch, i: number, k: number, line: Line, nowMs: number): void {
@@ -248,7 +259,7 @@ export class Impairer {
     const kind = k < 0 ? Kind.sent : Kind.indicated
     const due = line.due(nowMs, length)
     line.wait(1, length)
-    this.waiting.add(clone, kind, line, due, length, batch.sourcePortId(i), target, nowMs)
+    this.waiting.add(clone, 1, kind, line, due, length, batch.sourcePortId(i), target, nowMs)
   }
 
   // Turns one bit round, under a checksum that tells: one that the guest left open is completed first. Behind the header copy that takes a copy of all the frame; without room for it, a bit of the header is taken.

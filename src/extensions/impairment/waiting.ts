@@ -9,7 +9,7 @@ import { TimingWheel } from './wheel.ts'
 
 /** Packets that one processor holds at the most: what its pool has. */
 const ENTRIES = 8192
-/** Packets that one entry of the wheel has at the most. */
+/** Handles that one entry of the wheel has at the most. */
 const SIDE_SHIFT = 5
 const SIDE_MAX = 1 << SIDE_SHIFT
 const TICK_MS = 1 / 16
@@ -25,11 +25,13 @@ const { held: HELD } = Kind
 export class WaitingPackets {
   private readonly sw: SwitchHandle
   private readonly wheel = new TimingWheel(ENTRIES)
-  // Of each packet of each entry, SIDE_MAX places per entry.
+  // Of each packet, or run of packets, of each entry, SIDE_MAX places per entry.
   private readonly handles = new Float64Array(ENTRIES << SIDE_SHIFT)
   // Of each entry; a line: its packets have not left yet.
   private readonly lines: (Line | undefined)[] = Array.from({ length: ENTRIES }, () => undefined)
   private readonly counts = new Uint8Array(ENTRIES)
+  // Packets of its handles.
+  private readonly packets = new Uint16Array(ENTRIES)
   private readonly bytes = new Float64Array(ENTRIES)
   private readonly kinds = new Uint8Array(ENTRIES)
   private readonly sources = new Uint16Array(ENTRIES)
@@ -55,15 +57,16 @@ export class WaitingPackets {
   }
 
   /**
-   * Takes in the packet of `handle`, until `due`. Its line was told that it waits. `target`: the port that it goes to, on egress, else
-   * NO_PORT.
+   * Takes in the `packets` of `handle`, `bytes` in all, until `due`. Their line was told that they wait. `target`: the port that they go to, on
+   * egress, else NO_PORT.
    */
   add(
     handle: PacketHandle,
+    packets: number,
     kind: number,
     line: Line,
     due: number,
-    length: number,
+    bytes: number,
     source: number,
     target: number,
     nowMs: number,
@@ -72,7 +75,8 @@ export class WaitingPackets {
     const count = this.counts[entry]!
     this.handles[(entry << SIDE_SHIFT) + count] = handle
     this.counts[entry] = count + 1
-    this.bytes[entry] = this.bytes[entry]! + length
+    this.packets[entry] = this.packets[entry]! + packets
+    this.bytes[entry] = this.bytes[entry]! + bytes
   }
 
   /**
@@ -105,7 +109,9 @@ export class WaitingPackets {
         bytes += length[slot]!
         this.handles[at++] = handles[n]!
       }
+      const before = this.counts[entry]!
       this.counts[entry] = at - (entry << SIDE_SHIFT)
+      this.packets[entry] = this.packets[entry]! + this.counts[entry]! - before
       this.bytes[entry] = bytes
     }
   }
@@ -132,6 +138,7 @@ export class WaitingPackets {
     this.ticks[entry] = tick
     this.lines[entry] = line
     this.counts[entry] = 0
+    this.packets[entry] = 0
     this.bytes[entry] = 0
     this.sequence[entry] = this.nextSequence++
     this.open = entry
@@ -168,7 +175,7 @@ export class WaitingPackets {
     this.lines[entry] = undefined
     const first = entry << SIDE_SHIFT
     const count = this.counts[entry]!
-    line.wait(-count, -this.bytes[entry]!)
+    line.wait(-this.packets[entry]!, -this.bytes[entry]!)
     if (this.kinds[entry] === HELD) this.sw.forwardAll(this.handles, count, first)
     else for (let at = first; at < first + count; at++) this.send(this.handles[at]!, this.kinds[entry]!)
   }
@@ -191,7 +198,7 @@ export class WaitingPackets {
   private giveUp(entry: number): void {
     const first = entry << SIDE_SHIFT
     for (let at = first; at < first + this.counts[entry]!; at++) this.sw.release(this.handles[at]!)
-    this.lines[entry]!.wait(-this.counts[entry]!, -this.bytes[entry]!)
+    this.lines[entry]!.wait(-this.packets[entry]!, -this.bytes[entry]!)
     this.lines[entry] = undefined
   }
 

@@ -62,8 +62,18 @@ export function checkBatch(real: Batch, use: BatchUse, watch: ModuleWatch): Chec
         breach('ES-066', `batch.${name}() is for the switch alone`)
         return 0
       }
+      if (name === 'holdRun') return holdRun(args)
       return name === 'holdAll' ? holdEach(args) : checkedCall(name, method, args)
     }
+
+  // Each packet is checked, then they are held as one.
+  const holdRun = ([first, end]: unknown[]): number => {
+    for (let i = first as number; i < (end as number); i++)
+      if (!checkPosition('holdRun', i) || !checkAction('hold', i, [i])) return 0
+    const handle = real.holdRun(first as number, end as number)
+    watch.own(handle, 'held')
+    return handle
+  }
 
   // Each packet is checked as if it were held alone.
   const holdEach = (args: unknown[]): number => {
@@ -76,12 +86,15 @@ export function checkBatch(real: Batch, use: BatchUse, watch: ModuleWatch): Chec
     return held
   }
 
+  const checkPosition = (name: string, i: unknown): i is number => {
+    if (typeof i === 'number' && Number.isInteger(i) && i >= 0 && i < real.length) return true
+    breach('ES-093', `batch.${name}(${String(i)}) names no packet: the batch has ${real.length}`)
+    return false
+  }
+
   const checkedCall = (name: string, method: (...args: unknown[]) => unknown, args: unknown[]): unknown => {
     const i = args[0]
-    if (typeof i !== 'number' || !Number.isInteger(i) || i < 0 || i >= real.length) {
-      breach('ES-093', `batch.${name}(${String(i)}) names no packet: the batch has ${real.length}`)
-      return 0
-    }
+    if (!checkPosition(name, i)) return 0
     if (ofTwo.has(name) && !(Number.isInteger(args[1]) && (args[1] as number) >= 0 && (args[1] as number) < real.length))
       breach('ES-093', `batch.${name}(${i}, ${String(args[1])}) names no second packet: the batch has ${real.length}`)
     watch.packet = real.packetId(i)

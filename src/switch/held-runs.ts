@@ -1,0 +1,72 @@
+// Runs of packets that a module holds under one handle: packets of one source and, on egress, one destination. What they have in common is
+// kept once, so that to hold them and to let them go takes no look at each.
+//
+// The rule it must not break: a run has its packets from `begin` to `end`, in order; nothing is allocated per packet.
+import * as layout from '../kernels/layout.ts'
+import type { RunFacts } from '../ndis/packet-runs.ts'
+
+// V8 folds constants of a module, not imported ones.
+const { BURST_MAX, POOL_SLOTS } = layout
+/** Runs that modules hold at the most. */
+const RUNS = 1024
+const MEMBERS_SHIFT = 31 - Math.clz32(BURST_MAX)
+
+/** Fields are ordinary ones: they are read per packet. */
+export class HeldRuns {
+  private readonly members = new Uint16Array(RUNS << MEMBERS_SHIFT)
+  // The run of each first packet.
+  private readonly runs = new Uint16Array(POOL_SLOTS)
+  private readonly free = Uint16Array.from({ length: RUNS }, (_, run) => RUNS - 1 - run)
+  private freeCount = RUNS
+  /** Of each run: its packets, their source, their one destination port (0: none yet), and what `RunFacts` says. */
+  readonly sizes = new Uint8Array(RUNS)
+  readonly sources = new Uint16Array(RUNS)
+  readonly targets = new Uint16Array(RUNS)
+  readonly needs = new Uint8Array(RUNS)
+  readonly flags = new Uint32Array(RUNS)
+  readonly longest = new Uint32Array(RUNS)
+
+  /** True if one more run finds room. */
+  get hasRoom(): boolean {
+    return this.freeCount !== 0
+  }
+
+  /** A run of the packets in the first `count` of `slots`. Call only while there is room. */
+  begin(slots: Uint16Array, count: number, facts: RunFacts): void {
+    const { members } = this
+    const run = this.free[--this.freeCount]!
+    const first = run << MEMBERS_SHIFT
+    for (let i = 0; i < count; i++) members[first + i] = slots[i]!
+    this.runs[slots[0]!] = run
+    this.sizes[run] = count
+    this.sources[run] = facts.source
+    this.targets[run] = facts.target
+    this.needs[run] = facts.needs
+    this.flags[run] = facts.flags
+    this.longest[run] = facts.longest
+  }
+
+  /** The run whose first packet is in `slot`. */
+  of(slot: number): number {
+    return this.runs[slot]!
+  }
+
+  /** Writes the slots of a run's packets to `slots` from `at` on. Returns how many. */
+  list(run: number, slots: Uint16Array, at: number): number {
+    const { members } = this
+    const first = run << MEMBERS_SHIFT
+    const size = this.sizes[run]!
+    for (let i = 0; i < size; i++) slots[at + i] = members[first + i]!
+    return size
+  }
+
+  /** Packet `i` of a run. */
+  member(run: number, i: number): number {
+    return this.members[(run << MEMBERS_SHIFT) + i]!
+  }
+
+  /** The run is no more. */
+  end(run: number): void {
+    this.free[this.freeCount++] = run
+  }
+}
