@@ -153,7 +153,7 @@ export class RunningSwitch {
         this.#overlay?.portsChanged()
       },
       processors: this.#processors,
-      connections: new SwitchConnections({ ports, ...config.connectionTable }, { nowMs: () => this.uptimeMs }),
+      connections: new SwitchConnections({ ports, ...config.connectionTable }, { nowMs: () => this.uptimeMs, memory }),
       memory,
       imposed: components.imposed,
     })

@@ -5,6 +5,7 @@
 import type { AclEntry, ExtendedAclRule } from '../ndis/standard-properties.ts'
 import { type AclPlan, COUNTERS_OF_ROW, compileAcls, type PortAclRules, withPrograms } from '../switch/acl/acl-plan.ts'
 import { toSend } from '../switch/acl/program.ts'
+import { memoryToSend } from '../switch/conntrack/connection-table.ts'
 import { type AclBytes, AclMemory, type AclMemoryComponents, bytesOf } from './acl-memory.ts'
 import type { Request } from './messages.ts'
 import type { SwitchConnections } from './switch-connections.ts'
@@ -119,7 +120,8 @@ export class SwitchAcls {
     const before = [...told]
     if (plan !== undefined) told.push(plan)
     this.#told.set(port, told)
-    await this.#components.processors.all(() => ({ kind: 'acls', port, plan: plan && withPrograms(plan, toSend) }))
+    const sent = plan && { ...withPrograms(plan, toSend), connections: plan.connections && memoryToSend(plan.connections) }
+    await this.#components.processors.all(() => ({ kind: 'acls', port, plan: sent }))
     for (const old of before) {
       const at = told.indexOf(old)
       if (at < 0) continue // a later one was quicker

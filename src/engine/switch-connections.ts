@@ -3,6 +3,7 @@
 //
 // The rule it must not break: without a stateful rule nothing of this exists; no processor waits for the control thread.
 import { randomInt } from 'node:crypto'
+import type { SharedMemory } from '../linux/shared-memory.ts'
 import { CONNECTIONS_DEFAULT, ConnectionCounter, connectionTableBytes } from '../switch/conntrack/connection-layout.ts'
 import {
   type ConnectionPage,
@@ -28,6 +29,8 @@ export interface SwitchConnectionsOptions {
 export interface SwitchConnectionsComponents {
   /** Milliseconds of the clock that processors have. */
   readonly nowMs: () => number
+  /** Linear memory, where kernels reach the table. */
+  readonly memory?: Pick<SharedMemory, 'allocateTable' | 'buffer'>
 }
 
 /** Numbers of all connections together. */
@@ -63,15 +66,22 @@ export class SwitchConnections {
   memoryFor(port: number): ConnectionMemory {
     const ports = this.#ports
     const connections = this.#capacity
-    this.#memory ??= { buffer: new SharedArrayBuffer(connectionTableBytes(connections, ports)), ports, connections }
+    this.#memory ??= { ...this.#reserve(connectionTableBytes(connections, ports)), ports, connections }
     if (this.#store === undefined) {
-      this.#store = new ConnectionStore(this.#memory.buffer, 0, this.#memory)
+      this.#store = new ConnectionStore(this.#memory.buffer, this.#memory.at, this.#memory)
       this.#store.seed(randomInt(1, 0x7fffffff))
       setInterval(() => this.#sweep(), SWEEP_MS).unref()
     }
     if (!this.#pickedUp.has(port)) this.#store.pickUp(port, this.#components.nowMs())
     this.#pickedUp.add(port)
     return this.#memory
+  }
+
+  // In linear memory; where that has no room, in memory of its own, where connections are followed in TypeScript.
+  #reserve(bytes: number): Pick<ConnectionMemory, 'buffer' | 'at'> {
+    const { memory } = this.#components
+    const at = memory?.allocateTable(bytes) ?? 0
+    return memory === undefined || at === 0 ? { buffer: new SharedArrayBuffer(bytes), at: 0 } : { buffer: memory.buffer, at }
   }
 
   #sweep(): void {

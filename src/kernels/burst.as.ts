@@ -5,6 +5,7 @@
 export { classify } from './classify.as'
 export { copyFrame } from './copy.as'
 export { fillKeys } from './flow-keys.as'
+export { follow } from './follow.as'
 export { checksum } from './checksum.as'
 export { direct } from './direct.as'
 export { copyDestination, copyPackets } from './keep.as'

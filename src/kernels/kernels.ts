@@ -143,6 +143,26 @@ export interface ClassifyKernels {
   fillKeys(pool: number, block: number, count: number, port: number, isolation: number, inbound: number): number
 }
 
+/** Connections in linear memory, in wasm only: the twin, for any memory and any packet, is ConnectionTable of src/switch/conntrack. */
+export interface ConnectionKernels {
+  /**
+   * Of the first `count` (≤ CLASSIFY_MAX) positions that CL_CHOSEN of `block` names, whose keys and kinds fillKeys or its caller made: takes the
+   * plain packets of connections that live, whole ones that change no state. They pass and are counted. What is left, CL_CHOSEN names in
+   * order. Returns how many. `table`, `index`: linear addresses of the connection table and of its index, of `connections` entries;
+   * `tick`: milliseconds of the switch's clock as 32 bits; `inbound` 1: the packets go to the port.
+   */
+  follow(
+    pool: number,
+    block: number,
+    count: number,
+    table: number,
+    index: number,
+    connections: number,
+    tick: number,
+    inbound: number,
+  ): number
+}
+
 /**
  * Network virtualization for a burst of one port, in wasm only: src/switch/overlay does the same, and more, in TypeScript, and is what they
  * are tested against. `block` is a block of one processor (TU_* in tunnel-layout.ts).

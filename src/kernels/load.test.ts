@@ -31,6 +31,7 @@ test('the module exports exactly the kernels and leaves the memory as it was', (
     'disarm',
     'encapsulate',
     'fillKeys',
+    'follow',
     'forward',
     'giveFrames',
     'parse',

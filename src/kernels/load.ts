@@ -1,6 +1,7 @@
 // Instantiates the wasm burst kernels over the process's linear memory. Reading the file is the caller's job: this folder is pure.
 import type {
   ClassifyKernels,
+  ConnectionKernels,
   CopyKernels,
   DirectKernels,
   FrameRingKernels,
@@ -34,6 +35,7 @@ const FUNCTIONS = [
   'giveFrames',
   'classify',
   'fillKeys',
+  'follow',
   'claim',
   'encapsulate',
   'decapsulate',
@@ -48,6 +50,7 @@ export type AllKernels = Kernels &
   QueueKernels &
   FrameRingKernels &
   ClassifyKernels &
+  ConnectionKernels &
   TunnelKernels
 
 /** The wasm module is not the one that this source tree builds. */

@@ -176,6 +176,22 @@ export class SharedMemory {
     return this.allocate(bytes)
   }
 
+  /**
+   * Reserves zeroed memory for a large table that packets look things up in, in huge pages where the machine has them: every look-up is in another
+   * page. Returns a linear address, 0 if there is no room. It is never given back.
+   */
+  allocateTable(bytes: number): number {
+    const size = Math.ceil(bytes / HUGE_PAGE) * HUGE_PAGE
+    const at = this.#guests.take(size, HUGE_PAGE, this.base % HUGE_PAGE)
+    if (at < 0) return 0
+    if (at + size > this.u8.length) {
+      this.#guests.give(at, size)
+      return 0
+    }
+    preferHugePages(this.base + at, size)
+    return at
+  }
+
   /** Gives memory of `allocate` or `allocateForPort` back. */
   free(at: number, bytes: number): void {
     if (at < CONTROL_BYTES) {

@@ -1,5 +1,5 @@
 // The ACLs of all ports as one processor has them. The control thread sends it plans; it takes them over between two bursts.
-import { ConnectionTable } from '../conntrack/connection-table.ts'
+import { ConnectionTable, receivedMemory } from '../conntrack/connection-table.ts'
 import { type AclPlan, COUNTERS_OF_ROW, withPrograms } from './acl-plan.ts'
 import { FragmentVerdicts } from './fragment-verdicts.ts'
 import { type ProgramKernel, received } from './program.ts'
@@ -44,7 +44,12 @@ export class AclTable {
   /** Takes over a plan that another thread sent. */
   receive(port: number, plan: AclPlan | undefined): void {
     const buffer = this.kernel?.buffer
-    this.set(port, plan === undefined || buffer === undefined ? plan : withPrograms(plan, (program) => received(program, buffer)))
+    if (plan === undefined || buffer === undefined) {
+      this.set(port, plan)
+      return
+    }
+    const connections = plan.connections && receivedMemory(plan.connections, buffer)
+    this.set(port, { ...withPrograms(plan, (program) => received(program, buffer)), connections })
   }
 
   /** Puts a port's plan in the place of the one before; undefined: it has none any more. */
@@ -52,7 +57,7 @@ export class AclTable {
     this.plans[port] = plan
     this.counters[port] = plan === undefined ? undefined : new Float64Array(plan.counters)
     if (plan?.connections !== undefined)
-      this.connections ??= new ConnectionTable(plan.connections.buffer, 0, plan.connections, this.dry)
+      this.connections ??= new ConnectionTable(plan.connections.buffer, plan.connections.at, plan.connections, this.dry)
     if (!this.dry)
       this.fragments.reset(port, plan?.inbound?.extended?.ported === true || plan?.outbound?.extended?.ported === true)
     this.generation++

@@ -63,21 +63,28 @@ class Judged {
   readonly harness: DataPathHarness
   readonly #plans: readonly AclPlan[]
 
-  /** `alone`: packets are judged one by one, as those of ports with stateful rules. */
+  readonly #alone: boolean
+
+  /** `alone`: each packet comes in a burst of its own. */
   constructor(shortCut: boolean, alone: boolean) {
+    this.#alone = alone
     this.harness = new DataPathHarness({ shortCut }).connect(PORTS)
     const acl = parseAcl(new OptionReader({ entries }))
     const extendedAcl = parseExtendedAcl(new OptionReader({ rules }))
     this.#plans = [1, 3].map((port) => {
       const plan = compileAcls(port, { acl, extendedAcl }, 1, undefined, this.harness.place)!
-      this.harness.acls.set(port, alone ? { ...plan, stateful: true } : plan)
+      this.harness.acls.set(port, plan)
       return plan
     })
   }
 
   /** Sends all that comes from a port as one burst; tells all that can be seen afterwards. */
   send(burst: readonly { from: number; bytes: Uint8Array }[]): unknown {
-    for (const port of [1, 2]) this.harness.send(port, ...burst.filter(({ from }) => from === port).map(({ bytes }) => bytes))
+    for (const port of [1, 2]) {
+      const own = burst.filter(({ from }) => from === port).map(({ bytes }) => bytes)
+      if (this.#alone) for (const bytes of own) this.harness.send(port, bytes)
+      else this.harness.send(port, ...own)
+    }
     return {
       totals: this.harness.totals(),
       drops: [1, 2, 3].map((port) => this.harness.drops(port)),

@@ -1,11 +1,14 @@
 // Judges packets of a burst that one port sends, or gets, by its lists, one list after the other: in each all packets are looked up together.
+// At a port with stateful rules those that are plainly of connections never come to the rules; the others are decided about one after the
+// other, since what one opens decides about the next.
 //
 // The rule it must not break: a packet meets the lists in the order in which it would by itself, and none behind one that denies it, so
-// each is judged and counted as though it came alone (burst-judge.test.ts); nothing is allocated per packet.
+// each is judged and counted as though it came alone (burst-judge.test.ts, stateful-bursts.test.ts); nothing is allocated per packet.
 import * as classifyLayout from '../../kernels/classify-layout.ts'
 import * as layout from '../../kernels/layout.ts'
 import { DropReason } from '../../ndis/drop-reasons.ts'
 import type { PacketPool } from '../../ndis/pool.ts'
+import { type ConnectionTable, UNTRACKED } from '../conntrack/connection-table.ts'
 import type { PortTable } from '../port-table.ts'
 import { type AclDirection, type AclPlan, COUNTERS_OF_ROW, type ExtendedList, type Ranks } from './acl-plan.ts'
 import type { AclTable } from './acl-table.ts'
@@ -22,12 +25,6 @@ const { none: PASSES } = DropReason
 const KINDS = 4
 /** A bit beside the kind of a key that is not whole. */
 const UNREADABLE = 8
-
-/** The program of an extended list for a key. */
-export function programOf(list: ExtendedList, wide: boolean, isLater: boolean): Program {
-  if (wide) return isLater ? list.later6 : list.ipv6
-  return isLater ? list.later4 : list.ipv4
-}
 
 /** Numbers of reasons why a packet does not pass. */
 export interface AclReasons {
@@ -89,9 +86,71 @@ export class BurstJudge {
     }
     if (extended === undefined) return
     if ((this.found & (1 << UNREADABLE)) !== 0) this.refuseHidden(reasons.unreadable)
+    const connections = plan.stateful ? this.table.connections : undefined
+    if (connections !== undefined && !this.follow(connections, inbound)) return
     this.lookUp(extended.ipv4, extended.ipv6, extended.later4, extended.later6)
+    if (connections !== undefined) {
+      this.decideEach(port, inbound, plan, extended, connections, reasons)
+      return
+    }
     if (extended.ported && this.hasFragments) this.followFragments(port, inbound)
     this.settle(port, plan, extended, reasons.byExtendedAcl)
+  }
+
+  // Lets go of what is plainly of connections; false if nothing is left.
+  private follow(connections: ConnectionTable, inbound: boolean): boolean {
+    const { lookUps, open } = this
+    lookUps.chosen.set(open)
+    const left = lookUps.follow(this.pool.base, this.count, connections, inbound)
+    if (left !== this.count) open.set(lookUps.chosen)
+    this.count = left
+    return left !== 0
+  }
+
+  // What a packet opens, or ends, decides about those behind it: one after the other, with ranks that are known.
+  private decideEach(
+    port: number,
+    inbound: boolean,
+    plan: AclPlan,
+    list: ExtendedList,
+    connections: ConnectionTable,
+    reasons: AclReasons,
+  ): void {
+    const { open, pool, slots, table } = this
+    const { keys, ranks } = this.lookUps
+    for (let n = 0; n < this.count; n++) {
+      const i = open[n]!
+      const slot = slots[i]!
+      const key = keys[i]!
+      const isFragment = (pool.flags[slot]! & PF_FRAGMENT) !== 0
+      if (!isFragment) key[K_FLAGS] = 0 // the kernel makes keys without
+      const found = connections.find(key, inbound, pool, slot)
+      if (found !== UNTRACKED) {
+        if (found !== PASSES) this.refuse(i, found, -1)
+        continue
+      }
+      const rank = isFragment && list.ported ? this.rankOfLater(port, inbound, i) : ranks[i]!
+      let idleSeconds = 0
+      if (rank !== NO_RULE) {
+        const row = list.rows[rank]!
+        this.tally(port, plan, row, slot)
+        if (list.denies[rank] !== 0) this.refuse(i, reasons.byExtendedAcl, row)
+        else idleSeconds = list.idleSeconds[rank]!
+      }
+      if (idleSeconds !== 0) {
+        // Fragments of what is followed are known to the table of connections.
+        const opened = connections.open(key, inbound, pool, slot, idleSeconds)
+        if (opened !== PASSES) this.refuse(i, opened, list.rows[rank]!)
+      } else if (isFragment && list.ported && !table.dry) this.noteFirst(port, inbound, i, rank)
+    }
+  }
+
+  private tally(port: number, plan: AclPlan, row: number, slot: number): void {
+    const { table } = this
+    const counters = table.counters[port]!
+    const at = (table.processor * plan.rows + row) * COUNTERS_OF_ROW
+    counters[at] = counters[at]! + 1
+    counters[at + 1] = counters[at + 1]! + this.pool.length[slot]!
   }
 
   private judgeByMac(port: number, inbound: boolean, plan: AclPlan, { byMac }: AclDirection, reasons: AclReasons): void {
@@ -162,20 +221,27 @@ export class BurstJudge {
 
   // Later fragments meet what their first one met, also if that came just before.
   private followFragments(port: number, inbound: boolean): void {
-    const { lookUps, open, slots, kinds, pool, table } = this
-    const { ranks, keys } = lookUps
+    const { open, slots, pool, table } = this
+    const { ranks } = this.lookUps
     for (let n = 0; n < this.count; n++) {
       const i = open[n]!
-      const slot = slots[i]!
-      if ((pool.flags[slot]! & PF_FRAGMENT) === 0) continue
-      const key = keys[i]!
-      if ((kinds[i]! & LATER) !== 0) {
-        const rank = table.fragments.rankOf(port, key, inbound, pool, slot)
-        if (rank !== NO_VERDICT) ranks[i] = rank
-      } else if (!table.dry && key[K_FLAGS]! >>> 8 === FRAGMENT_FIRST) {
-        table.fragments.note(port, key, inbound, pool, slot, ranks[i]!)
-      }
+      if ((pool.flags[slots[i]!]! & PF_FRAGMENT) === 0) continue
+      ranks[i] = this.rankOfLater(port, inbound, i)
+      if (!table.dry) this.noteFirst(port, inbound, i, ranks[i]!)
     }
+  }
+
+  // The rank of a fragment: of a later one that of its first one, where that is known.
+  private rankOfLater(port: number, inbound: boolean, i: number): number {
+    const { ranks, keys } = this.lookUps
+    if ((this.kinds[i]! & LATER) === 0) return ranks[i]!
+    const rank = this.table.fragments.rankOf(port, keys[i]!, inbound, this.pool, this.slots[i]!)
+    return rank === NO_VERDICT ? ranks[i]! : rank
+  }
+
+  private noteFirst(port: number, inbound: boolean, i: number, rank: number): void {
+    const key = this.lookUps.keys[i]!
+    if (key[K_FLAGS]! >>> 8 === FRAGMENT_FIRST) this.table.fragments.note(port, key, inbound, this.pool, this.slots[i]!, rank)
   }
 
   // Each kind in its program: mostly there is one only.

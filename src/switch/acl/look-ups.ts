@@ -1,7 +1,8 @@
 // Looks keys of a burst up in a program of rules: by the kernel where the program lies in linear memory, else by its twin. Allocates nothing.
 import * as layout from '../../kernels/classify-layout.ts'
-import type { ClassifyKernels } from '../../kernels/kernels.ts'
+import type { ClassifyKernels, ConnectionKernels } from '../../kernels/kernels.ts'
 import { classifyAll } from '../../kernels/twin-classify.ts'
+import type { ConnectionTable } from '../conntrack/connection-table.ts'
 import { FLOW_KEY_WORDS } from './flow-key.ts'
 import { ownBlock, type Program, type ProgramKernel } from './program.ts'
 
@@ -19,7 +20,7 @@ export class LookUps {
   /** Packets of the pool, which the caller fills, and KIND_* of their keys. */
   readonly slots: Uint16Array
   readonly kinds: Uint8Array
-  private readonly kernels: ClassifyKernels | undefined
+  private readonly kernels: (ClassifyKernels & ConnectionKernels) | undefined
   private readonly block: number
   private readonly allKeys: Uint32Array
 
@@ -45,6 +46,16 @@ export class LookUps {
     if (this.kernels !== undefined) return this.kernels.fillKeys(pool, this.block, count, port, isolation, inbound ? 1 : 0)
     for (let n = 0; n < count; n++) this.kinds[this.chosen[n]!] = KIND_LEFT
     return 1 << KIND_LEFT
+  }
+
+  /**
+   * Lets the packets of the first `count` positions of `chosen`, whose keys are made, go on that are plainly of connections, as follow of
+   * ConnectionKernels does. Returns how many are left, which `chosen` names then: without the kernel all.
+   */
+  follow(pool: number, count: number, table: ConnectionTable, inbound: boolean): number {
+    const { at, store, tick } = table
+    if (at === 0 || this.kernels === undefined) return count
+    return this.kernels.follow(pool, this.block, count, at, at + store.indexBytes, store.connections, tick, inbound ? 1 : 0)
   }
 
   /** Finds the ranks of the first `count` positions of `chosen`. */

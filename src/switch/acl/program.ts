@@ -1,6 +1,6 @@
 // Compiled lists of rules, as plans of ports name them.
 import { CLASSIFY_BYTES } from '../../kernels/classify-layout.ts'
-import type { ClassifyKernels } from '../../kernels/kernels.ts'
+import type { ClassifyKernels, ConnectionKernels } from '../../kernels/kernels.ts'
 
 /** Rules as compileRules makes them, in memory that threads share. */
 export interface Program {
@@ -37,7 +37,7 @@ export const received = (program: Program, buffer: ArrayBufferLike): Program =>
 
 /** What one processor looks programs up with. */
 export interface ProgramKernel {
-  readonly kernels: ClassifyKernels
+  readonly kernels: ClassifyKernels & ConnectionKernels
   readonly buffer: ArrayBufferLike
   /** Linear address of CLASSIFY_BYTES. */
   readonly block: number

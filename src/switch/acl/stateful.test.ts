@@ -21,7 +21,7 @@ class Switch {
     this.#family = family
     const options = { connections: 1024, ports: 16 }
     const buffer = new SharedArrayBuffer(connectionTableBytes(options.connections, options.ports))
-    const memory = { buffer, ...options }
+    const memory = { buffer, at: 0, ...options }
     this.harness.acls.set(
       tenant,
       compileAcls(tenant, { extendedAcl: { rules } }, 1, () => memory),

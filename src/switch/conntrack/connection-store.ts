@@ -31,9 +31,9 @@ const { FLOW_SWITCH_PORT, SWITCH_PORT_MASK } = layout
 const { PORT_RECORD_WORDS, R_HEAD, R_TAIL, R_USED } = layout
 const { evicted: EVICTED } = layout.ConnectionCounter
 const FREE = layout.ConnectionState.free
-const MIX_A = 0x9e3779b1 | 0
-const MIX_B = 0x85ebca6b | 0
-const MIX_C = 0xc2b2ae35 | 0
+const MIX_A = layout.MIX_A | 0
+const MIX_B = layout.MIX_B | 0
+const MIX_C = layout.MIX_C | 0
 const FAMILY_4 = 4
 
 /** Entries that a port can hold whatever the others do, if the table is large enough. */
@@ -67,6 +67,8 @@ export class ConnectionStore {
   readonly pool: number
   private readonly mask: number
   private readonly indexAt: number
+  /** Where the index starts, from the table's. */
+  readonly indexBytes: number
   private readonly entriesAt: number
 
   /** Views the table at byte offset `at` (a multiple of 128) of `buffer`, zeroed by the caller. */
@@ -84,6 +86,7 @@ export class ConnectionStore {
     this.pool = connections - this.reserve * ports
     this.mask = connections * INDEX_PER_ENTRY - 1
     this.indexAt = layout.indexAt(ports)
+    this.indexBytes = this.indexAt * 4
     this.entriesAt = this.indexAt + connections * INDEX_PER_ENTRY
   }
 

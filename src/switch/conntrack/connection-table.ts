@@ -34,8 +34,21 @@ const QUOTED_MAX = 1 << 24
 
 /** Memory of a switch's connections, as threads hand it to each other. */
 export interface ConnectionMemory extends StoreOptions {
-  readonly buffer: SharedArrayBuffer
+  /** Empty on the way to another thread, if it is linear memory: that can't be sent. */
+  readonly buffer: ArrayBufferLike
+  /** Linear address, where the kernel reaches it; 0: it is memory of its own. */
+  readonly at: number
 }
+
+const NO_BUFFER = new SharedArrayBuffer(0)
+
+/** The same memory, as it can be sent to another thread. */
+export const memoryToSend = (memory: ConnectionMemory): ConnectionMemory =>
+  memory.at === 0 ? memory : { ...memory, buffer: NO_BUFFER }
+
+/** Memory that was sent, where linear memory is `linear`. */
+export const receivedMemory = (memory: ConnectionMemory, linear: ArrayBufferLike): ConnectionMemory =>
+  memory.at === 0 ? memory : { ...memory, buffer: linear }
 
 /** The packet is of no connection: the rules decide. */
 export const UNTRACKED = -1
@@ -47,15 +60,21 @@ export const UNTRACKED = -1
 export class ConnectionTable {
   readonly store: ConnectionStore
   /** Milliseconds of the switch's clock at the burst in work, as 32 bits. */
-  private tick = 0
+  tick = 0
+  /** Its linear address, 0: the kernel does not reach it. */
+  readonly at: number
   private readonly segment = new Segment()
   private readonly key = new Uint32Array(FLOW_WORDS)
   // Packets are judged, and leave no trace; entries are copied here.
   private readonly dry: boolean
   private readonly copy = new Int32Array(layout.ENTRY_WORDS)
 
-  /** Views the table at byte offset `at` (a multiple of 128) of `buffer`; it takes `connectionTableBytes`, zeroed by the caller. `dry`: nothing is changed by it. */
+  /**
+   * Views the table at byte offset `at` (a multiple of 128; 0: it lies in memory of its own) of `buffer`; it takes `connectionTableBytes`, zeroed
+   * by the caller. `dry`: nothing is changed by it.
+   */
   constructor(buffer: ArrayBufferLike, at: number, options: StoreOptions, dry = false) {
+    this.at = at
     this.store = new ConnectionStore(buffer, at, options)
     this.dry = dry
   }

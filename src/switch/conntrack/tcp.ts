@@ -5,7 +5,7 @@
 import * as layout from './connection-layout.ts'
 
 const { E_SIDES, E_STATE, SIDE_WORDS, S_ACKNOWLEDGED, S_END, S_LIMIT } = layout
-const { SCALE_BITS, SCALE_MAX, SCALE_NONE, SCALE_SHIFT, SF_FIN, SF_FROM_REMOTE, STATE_MASK } = layout
+const { SCALE_BITS, SCALE_MAX, SCALE_NONE, SCALE_SHIFT, SF_FIN, SF_FROM_REMOTE, STATE_MASK, WINDOW_MAX, WINDOW_PROBE } = layout
 const { synSent, synReceived, established, closing, closed, pickedUp } = layout.ConnectionState
 
 export const TCP_FIN = 0x01
@@ -19,10 +19,6 @@ const OPTION_WINDOW_SCALE = 3
 const SCALE_FIELD = (1 << SCALE_BITS) - 1
 /** Bytes of sequence numbers that a picked-up connection's sides may be apart. */
 const PICK_UP_SLACK = 1 << 24
-/** The largest window that TCP knows. */
-const WINDOW_MAX = 0xffff << SCALE_MAX
-/** A side probes a window that is closed with one byte. */
-const PROBE = 1
 
 /** What `follow` says of a segment. */
 export const BELONGS = 0
@@ -152,7 +148,7 @@ function proceed(words: Int32Array, at: number, direction: number, segment: Segm
   const other = at + E_SIDES + (1 - direction) * SIDE_WORDS
   const { sequence, acknowledgement, end, flags } = segment
   const sent = words[side + S_END]!
-  if (((end - words[side + S_LIMIT]!) | 0) > PROBE) return IGNORED
+  if (((end - words[side + S_LIMIT]!) | 0) > WINDOW_PROBE) return IGNORED
   if (((sent - sequence) | 0) > WINDOW_MAX) return IGNORED
   const unacknowledged = (words[other + S_END]! - acknowledgement) | 0
   if (unacknowledged < 0 || unacknowledged > WINDOW_MAX) return IGNORED
