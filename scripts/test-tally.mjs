@@ -1,11 +1,20 @@
 // What a test run comes to: counts over all groups, the failures and the skipped tests by name.
 
+/** As many of the files that took longest are listed. */
+const SLOWEST = 20
+
 /** Gathers the events of node:test's `run` and reports them at the end. */
 export class Tally {
   #counts = { tests: 0, suites: 0, passed: 0, failed: 0, cancelled: 0, skipped: 0, todo: 0 }
   #failures = []
   #skips = []
   #secondTries = []
+  #times = []
+
+  /** A file took so long. */
+  took(file, seconds) {
+    this.#times.push({ file, seconds })
+  }
 
   passes({ name, skip }, group, file) {
     if (skip === undefined || skip === false) return
@@ -24,6 +33,7 @@ export class Tally {
     this.#failures.push(...other.#failures)
     this.#skips.push(...other.#skips)
     this.#secondTries.push(...other.#secondTries)
+    this.#times.push(...other.#times)
   }
 
   /** Adds a file's second try, which stands for both; what failed in the first is told at the end all the same. */
@@ -46,6 +56,12 @@ export class Tally {
   report(seconds) {
     const { tests, suites, passed, failed, cancelled, skipped, todo } = this.#counts
     const lines = ['']
+    if (this.#times.length > 1) {
+      lines.push('Slowest files (seconds):')
+      const slowest = this.#times.toSorted((one, other) => other.seconds - one.seconds).slice(0, SLOWEST)
+      for (const { file, seconds } of slowest) lines.push(`  ${seconds.toFixed(1).padStart(5)} ${file}`)
+      lines.push('')
+    }
     if (this.#skips.length > 0) {
       lines.push('Skipped:')
       for (const { name, file, reason } of this.#skips) lines.push(`  ${name} (${file}): ${reason}`)

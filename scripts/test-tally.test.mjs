@@ -57,3 +57,20 @@ test('what fails at both tries has failed, once', () => {
   assert.deepEqual(tally.report(1).slice(1, 3), ['Failed:', '  two guests ping (test/guests/ping.test.ts)'])
   assert.equal(tally.report(1).at(-1), '0 passed, 1 failed, 0 skipped')
 })
+
+test('the files that took longest are listed, longest first; of one file nothing is said', () => {
+  const tally = new Tally()
+  tally.took('src/quick.test.ts', 0.25)
+  assert.deepEqual(
+    tally.report(1).filter((line) => line.startsWith('Slowest')),
+    [],
+  )
+  const other = new Tally()
+  other.took('test/guests/slow.test.ts', 33.33)
+  tally.add(other)
+  assert.deepEqual(tally.report(1).slice(1, 4), [
+    'Slowest files (seconds):',
+    '   33.3 test/guests/slow.test.ts',
+    '    0.3 src/quick.test.ts',
+  ])
+})

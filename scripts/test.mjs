@@ -25,8 +25,9 @@ const SECOND_TRIES_MAX = 3
 const SERVICE = 'cli|lab|manage'
 
 /**
- * Files run side by side only where they don't share devices, namespaces or both cores. `programs`: they run programs of others
- * (kernels of guests, VMMs, browsers, services) against a clock: such a file may be tried a second time, which the report tells.
+ * Files run two at a time: those with guests and peers mostly wait for them. `programs`: they run programs of others (kernels of guests,
+ * VMMs, browsers, services) against a clock: such a file may be tried a second time, which the report tells. `alone`: files that measure,
+ * or take both processors; nothing runs beside them. `first`: files that take long begin first, so that none is left over at the end.
  */
 const groups = [
   {
@@ -44,11 +45,35 @@ const groups = [
     packages: false,
     programs: true,
   },
-  { name: 'conformance', patterns: ['test/conformance/**/*.test.ts'], concurrency: 2, limitSeconds: 120, packages: false },
+  {
+    name: 'conformance',
+    patterns: ['test/conformance/**/*.test.ts'],
+    concurrency: 2,
+    limitSeconds: 120,
+    packages: false,
+    first: ['test/conformance/verify.test.ts', 'test/conformance/failures.test.ts'],
+  },
   { name: 'fuzz', patterns: ['test/fuzz/**/*.test.ts'], concurrency: 2, limitSeconds: 180, packages: false },
-  { name: 'peers', patterns: ['test/peers/**/*.test.ts'], concurrency: 1, limitSeconds: 300, packages: true, programs: true },
+  {
+    name: 'peers',
+    patterns: ['test/peers/**/*.test.ts'],
+    concurrency: 2,
+    limitSeconds: 300,
+    packages: true,
+    programs: true,
+    alone: ['test/peers/bandwidth.test.ts', 'test/peers/uplink-team.test.ts', 'test/peers/vmq.test.ts'],
+    first: ['test/peers/cluster.test.ts'],
+  },
   { name: 'console', patterns: ['test/console/**/*.test.ts'], concurrency: 1, limitSeconds: 300, packages: true, programs: true },
-  { name: 'guests', patterns: ['test/guests/**/*.test.ts'], concurrency: 1, limitSeconds: 300, packages: true, programs: true },
+  {
+    name: 'guests',
+    patterns: ['test/guests/**/*.test.ts'],
+    concurrency: 2,
+    limitSeconds: 300,
+    packages: true,
+    programs: true,
+    first: ['test/guests/vf-migration.test.ts'],
+  },
 ]
 
 if (Number(process.versions.node.split('.')[0]) < NODE_MAJOR_MIN) {
@@ -96,7 +121,7 @@ function options() {
 }
 
 async function runGroup(group) {
-  const { name, patterns, concurrency, packages } = group
+  const { name, patterns, concurrency, packages, alone = [], first = [] } = group
   const all = patterns.flatMap((pattern) => fs.globSync(pattern, { cwd: root })).map((file) => join(root, file))
   const chosen = (files.length === 0 ? all : all.filter((file) => files.includes(file))).sort()
   if (chosen.length === 0) {
@@ -108,7 +133,10 @@ async function runGroup(group) {
   const from = performance.now()
   const report = new spec()
   report.on('data', (chunk) => process.stdout.write(chunk))
-  const waiting = [...chosen]
+  const isOneOf = (list) => (file) => list.includes(relative(root, file))
+  const byStart = Object.groupBy(chosen, (file) => [alone, first].findIndex((list) => isOneOf(list)(file)))
+  for (const file of byStart[0] ?? []) await tryFile(file, report, { ...group, concurrency: 1 })
+  const waiting = [...(byStart[1] ?? []), ...(byStart[-1] ?? [])]
   const lane = async () => {
     for (let file = waiting.shift(); file !== undefined; file = waiting.shift()) await tryFile(file, report, group)
   }
@@ -133,6 +161,7 @@ async function tryFile(file, report, group) {
 async function runFile(file, report, { name: group, limitSeconds, concurrency }) {
   const tally = new Tally()
   const limit = AbortSignal.timeout(limitSeconds * 1000)
+  const from = performance.now()
   const events = []
   const stream = run({
     files: [file],
@@ -152,6 +181,7 @@ async function runFile(file, report, { name: group, limitSeconds, concurrency })
     if (concurrency === 1) report.write(event)
     else events.push(event)
   }
+  tally.took(relative(root, file), (performance.now() - from) / 1000)
   for (const event of events) report.write(event)
   if (limit.aborted) console.log(`test: ${relative(root, file)} was stopped: it did not end within ${limitSeconds} s`)
   return tally

@@ -70,6 +70,7 @@ for (const onFailure of policies) {
 
   test(`an extension that keeps packets for ever is reported when they leave no room; what finds none goes on (fails ${onFailure}) (ES-056)`, async (t) => {
     const sut = await SwitchUnderTest.start(t, {
+      limits: { drainMs: 100 },
       extensions: [use({ name: 'hoard', class: 'filtering', onFailure, match: 'k', ingress: 'keep' })],
     })
     await sut.send(1, 2, ...Array.from({ length: HELD_SLOTS + 32 }, (_, i) => `k${i}`))

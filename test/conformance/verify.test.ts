@@ -81,14 +81,16 @@ test('vmswitch verify says what is wrong, which rule says so, and how to see it 
 })
 
 test('vmswitch verify passes a good extension, in JSON too, and ends although an extension does not return', async () => {
-  const good = await cli('examples/extensions/block-telnet.ts', '--seed', '5', '--steps', '20', '--json')
+  const [good, stuck, missing] = await Promise.all([
+    cli('examples/extensions/block-telnet.ts', '--seed', '5', '--steps', '20', '--json'),
+    cli('test/conformance/extensions/bad-spinner.ts', '--seed', '5', '--steps', '20'),
+    cli('no-such-extension.ts'),
+  ])
   assert.equal(good.code, 0, good.stderr)
   const report = JSON.parse(good.stdout) as VerifyReport
   assert.deepEqual([report.passed, report.seed, report.steps, report.extension.class], [true, 5, 20, 'filtering'])
-  const stuck = await cli('test/conformance/extensions/bad-spinner.ts', '--seed', '5', '--steps', '20')
   assert.equal(stuck.code, 1)
   assert.match(stuck.stdout, /stuck: .* the extension does not return/)
-  const missing = await cli('no-such-extension.ts')
   assert.equal(missing.code, 2)
   assert.match(missing.stderr, /there is no file/)
 })
