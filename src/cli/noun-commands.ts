@@ -1,6 +1,7 @@
-// The command line's grammar for nouns that have verbs only: switch, nic, vlan, filter. program.ts has the rest.
+// The command line's grammar for nouns that have verbs only: switch, nic, vlan, security, filter. program.ts has the rest.
 import { type Command, Option } from 'commander'
 import type { CommandContext } from './command-context.ts'
+import type { SecurityWish } from './commands/security.ts'
 import type { SwitchWish } from './commands/switch.ts'
 import type { VlanWish } from './commands/vlan.ts'
 import { whole } from './grammar.ts'
@@ -10,10 +11,12 @@ type Run = (command: Command, work: (context: CommandContext) => Promise<unknown
 
 const VLAN_MAX = 4094
 const VFS_MAX = 63
+const ADDRESS_LIMIT_MAX = 0xffffffff
 
 export function addNounCommands(program: Command, asks: Asks, run: Run): void {
   addSwitchCommands(program, asks, run)
   addVlanCommands(program, asks, run)
+  addSecurityCommands(program, asks, run)
   const listing = () => import('./commands/filter.ts')
   const nic = program.command('nic').description('show the NICs behind ports').enablePositionalOptions()
   asks(nic, 'list', 'show them')
@@ -73,6 +76,9 @@ function addVlanCommands(program: Command, asks: Asks, run: Run): void {
     .option('--promiscuous', 'private VLAN: reaches all of them')
     .option('--primary <id>', 'the primary VLAN of a private one', vlanId)
     .option('--secondary <list>', 'its secondary VLAN; of a promiscuous port, several')
+    .option('--tag <id>', "Open vSwitch's name of --access, beside --trunks of --native", vlanId)
+    .option('--trunks <list>', "Open vSwitch's name of --trunk")
+    .option('--pvid <id>', 'the same as --tag, as in bridge vlan', vlanId)
     .action((port: string, wish: VlanWish, command: Command) =>
       run(command, async (context) => (await commands()).setVlan(context, port, wish)),
     )
@@ -80,5 +86,32 @@ function addVlanCommands(program: Command, asks: Asks, run: Run): void {
     .argument('<port>')
     .action((port: string, _: unknown, command: Command) =>
       run(command, async (context) => (await commands()).clearVlan(context, port)),
+    )
+}
+
+function addSecurityCommands(program: Command, asks: Asks, run: Run): void {
+  const commands = () => import('./commands/security.ts')
+  const onOff = (flags: string, help: string): Option => new Option(`${flags} <on|off>`, help).choices(['on', 'off'])
+  const noun = program.command('security').description('show or change what guests may send').enablePositionalOptions()
+  asks(noun, 'list', 'show it')
+    .argument('[port]', 'of this port only')
+    .action((port: string | undefined, _: unknown, command: Command) =>
+      run(command, async (context) => (await commands()).listSecurity(context, port)),
+    )
+  asks(noun, 'set', 'change what the guest behind a port may send')
+    .argument('<port>')
+    .addOption(onOff('--mac-spoofing', 'send from other MAC addresses than its own'))
+    .addOption(onOff('--teaming', 'send from the address of another adapter of its VM'))
+    .addOption(onOff('--priority-tag', 'get frames with their 802.1p priority'))
+    .option('--address-limit <number>', 'IP addresses that are learned of it; 0: no limit', whole(0, ADDRESS_LIMIT_MAX))
+    .addOption(onOff('--dhcp-guard', 'drop what a DHCP server says'))
+    .addOption(onOff('--router-guard', 'drop router advertisements and redirects'))
+    .option('--source-guard <addresses>', 'what it may speak for, such as 10.0.0.5,fd00::5/128, or learned; off: anything')
+    .option('--storm-limit <rate>', 'packets per second, 10mbit, or for each kind: broadcast=100,multicast=10mbit; off: none')
+    .addOption(onOff('--spoofchk', 'the opposite of --mac-spoofing, as in ip link set'))
+    .addOption(onOff('--ra-guard', 'another name of --router-guard'))
+    .option('--storm-control <rate>', 'another name of --storm-limit')
+    .action((port: string, wish: SecurityWish, command: Command) =>
+      run(command, async (context) => (await commands()).setSecurity(context, port, wish)),
     )
 }

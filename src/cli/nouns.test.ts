@@ -48,6 +48,11 @@ test('a switch is made, and given ports, VLANs and extensions, without a file, a
   assert.match(await ok('vlan', 'list', 'a'), /^a +web +promiscuous +100,200,201$/m)
   assert.match(await ok('vlan', 'clear', 'a'), /^a +web +untagged +-$/m)
   await fails(2, /a port has one mode/, 'vlan', 'set', 'a', '--isolated', '--access', '3')
+  const guards = ['--ra-guard', 'on', '--source-guard', '10.0.0.5,learned', '--storm-limit', 'broadcast=100,multicast=10mbit']
+  assert.match(
+    await ok('security', 'set', 'a', ...guards, '--spoofchk', 'off'),
+    /^a +web +mac-spoofing, priority-tag +router, sources 10\.0\.0\.5 learned, broadcast 100, multicast 10mbit$/m,
+  )
   assert.equal(await ok('filter', 'list'), 'there are no receive filters\n')
 
   writeFileSync(

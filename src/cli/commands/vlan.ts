@@ -3,8 +3,9 @@ import type { VlanProperty } from '../../ndis/standard-properties.ts'
 import type { CommandContext } from '../command-context.ts'
 import { CliError, ExitCode } from '../exit.ts'
 import { propertyOf, putProperty } from '../property-change.ts'
+import { oneOf } from '../two-names.ts'
 
-/** What is wanted of a port. Lists are written 10,20-30. */
+/** What is wanted of a port. Lists are written 10,20-30. The last three are the names that Open vSwitch and Linux bridges have. */
 export interface VlanWish {
   readonly access?: number | undefined
   readonly trunk?: string | undefined
@@ -14,6 +15,9 @@ export interface VlanWish {
   readonly promiscuous?: boolean | undefined
   readonly primary?: number | undefined
   readonly secondary?: string | undefined
+  readonly tag?: number | undefined
+  readonly trunks?: string | undefined
+  readonly pvid?: number | undefined
 }
 
 type Written = Readonly<Record<string, unknown>>
@@ -30,7 +34,12 @@ const refuse = (message: string): never => {
 }
 
 /** The value of the property. Throws CliError `usage` where the words do not fit together. */
-export function vlanValue({ access, trunk, native, isolated, community, promiscuous, primary, secondary }: VlanWish): Written {
+export function vlanValue({ tag, trunks, pvid, ...wish }: VlanWish): Written {
+  const { isolated, community, promiscuous, primary, secondary } = wish
+  const other = oneOf('--tag', tag, '--pvid', pvid)
+  const trunk = oneOf('--trunk', wish.trunk, '--trunks', trunks)
+  const access = trunk !== undefined ? wish.access : oneOf('--access', wish.access, '--tag', other)
+  const native = trunk === undefined ? wish.native : oneOf('--native', wish.native, '--tag', other)
   const modes = [access !== undefined, trunk !== undefined, isolated, community, promiscuous].filter(Boolean)
   if (modes.length !== 1) return refuse(modes.length === 0 ? 'no mode is named' : 'a port has one mode')
   if (native !== undefined && trunk === undefined) return refuse('a native VLAN is for trunks')
