@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { datagram, packet, TrackingHarness } from '../../test/support/tracked-frames.ts'
-import { ConnectionTable } from '../switch/conntrack/connection-table.ts'
+import { connectionTableBytes } from '../switch/conntrack/connection-layout.ts'
+import { ConnectionTable, memoryToSend, receivedMemory } from '../switch/conntrack/connection-table.ts'
 import { SwitchConnections } from './switch-connections.ts'
 
 /** A switch's connections, and a processor that uses them. */
@@ -15,6 +16,36 @@ function joined(port = 1): { connections: SwitchConnections; harness: TrackingHa
 }
 
 const out = (from: number): Buffer => packet(4, true, 17, datagram(from, 53))
+
+test('the table lies in linear memory; where that has no room, in memory of its own', () => {
+  const linear = new SharedArrayBuffer(1 << 20)
+  const asked: number[] = []
+  const connectionsIn = (at: number): SwitchConnections =>
+    new SwitchConnections(
+      { ports: 16, entries: 1024 },
+      {
+        nowMs: () => 0,
+        memory: {
+          buffer: linear,
+          allocateTable(bytes) {
+            asked.push(bytes)
+            return at
+          },
+        },
+      },
+    )
+  const inside = connectionsIn(4096)
+  const memory = inside.memoryFor(1)
+  assert.equal(memory.buffer, linear)
+  assert.equal(memory.at, 4096)
+  assert.equal(inside.memoryFor(2), memory)
+  assert.deepEqual(asked, [connectionTableBytes(1024, 16)])
+  assert.equal(receivedMemory(structuredClone(memoryToSend(memory)), linear).buffer, linear)
+  const beside = connectionsIn(0).memoryFor(1)
+  assert.notEqual(beside.buffer, linear)
+  assert.equal(beside.at, 0)
+  assert.equal(receivedMemory(memoryToSend(beside), linear).buffer, beside.buffer)
+})
 
 test('before the first stateful rule there is nothing, and every question has an answer', () => {
   const connections = new SwitchConnections({ ports: 16 }, { nowMs: () => 0 })

@@ -25,6 +25,21 @@ test('control memory asks for huge pages, guests keep the pages of their files',
   assert.ok(!flagsOf(memory.base + memory.reserveGuest(1)).includes('hg'))
 })
 
+test('a large table lies in huge pages beside what ports take; where guests have everything, there is no room for it', {
+  skip: hugePages ? false : 'the kernel has no transparent huge pages',
+}, () => {
+  const memory = SharedMemory.create()
+  const bytes = 18 << 20
+  const at = memory.allocateTable(bytes)
+  assert.ok(at >= CONTROL_BYTES)
+  assert.equal((memory.base + at) % (2 << 20), 0)
+  for (const offset of [0, bytes - 1]) assert.ok(flagsOf(memory.base + at + offset).includes('hg'))
+  assert.equal(memory.u8[at + bytes - 1], 0)
+  assert.ok(memory.allocateForPort(4096) >= CONTROL_BYTES)
+  while (memory.reserveGuest(1) >= 0);
+  assert.equal(memory.allocateTable(bytes), 0)
+})
+
 test('memory for a port is zeroed again when it was given back, costs pages only where it is used, and leaves the guests what it did not take', () => {
   const memory = SharedMemory.create()
   const guests = memory.guestBytesAvailable

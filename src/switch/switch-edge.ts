@@ -197,7 +197,7 @@ export class SwitchEdge implements AclsOwner {
     const { policies, pool, acls, owner } = this
     const isJudged = (batch.reached & acls.receivers) !== 0
     if (policies === undefined && !isJudged) return
-    if (isJudged) acls.expect(batch, policies === undefined) // others may refuse a packet before its ACL does
+    if (isJudged && acls.expect(batch, policies === undefined)) return // others may refuse a packet before its ACL does
     for (let i = 0; i < batch.length; i++) {
       const slot = batch.slots[i]!
       if (pool.sourcePort[slot] === 0) continue // ES-341

@@ -47,6 +47,8 @@ export class BurstJudge {
   // Positions that nothing has denied yet.
   private readonly open = new Uint8Array(BURST_MAX)
   private count = 0
+  /** Positions that were refused since `begin`. */
+  refused = 0
   // Kinds that keys have: a bit for each.
   private found = 0
   // True if there may be fragments among them.
@@ -64,6 +66,7 @@ export class BurstJudge {
   /** Packets of another port, or direction, follow. */
   begin(): void {
     this.count = 0
+    this.refused = 0
   }
 
   /** Position `i` (once, below BURST_MAX) is the packet in `slot`. */
@@ -302,6 +305,7 @@ export class BurstJudge {
   }
 
   private refuse(i: number, reason: number, row: number): void {
+    this.refused++
     this.reasons[i] = reason
     this.rows[i] = row
   }

@@ -93,10 +93,32 @@ export class PortAcls {
 
   /** Drops what the packets' source ports must not send. */
   judge(batch: Batch): void {
-    const { plans } = this.table
-    if (batch.oneSource && plans[this.pool.sourcePort[batch.slots[0]!]!]?.outbound === undefined) return
-    for (let from = 0; from < batch.length; from += BURST_MAX)
-      this.judgeFrom(batch, from, Math.min(BURST_MAX, batch.length - from))
+    const source = batch.oneSource ? this.pool.sourcePort[batch.slots[0]!]! : 0
+    const plan = this.table.plans[source]
+    if (batch.oneSource && plan?.outbound === undefined) return
+    for (let from = 0; from < batch.length; from += BURST_MAX) {
+      const count = Math.min(BURST_MAX, batch.length - from)
+      if (plan === undefined) this.judgeFrom(batch, from, count)
+      else this.judgeOf(source, plan, batch, from, count)
+    }
+  }
+
+  // All packets are of one port.
+  private judgeOf(port: number, plan: AclPlan, batch: Batch, from: number, count: number): void {
+    const { together } = this
+    const { slots } = batch
+    const { flags } = this.pool
+    together.begin()
+    for (let i = 0; i < count; i++) {
+      const slot = slots[from + i]!
+      if ((flags[slot]! & PF_DROPPED) === 0) together.add(i, slot)
+      else together.reasons[i] = PASSES
+    }
+    together.decide(port, false, plan, plan.outbound!, this.reasons)
+    if (together.refused === 0) return
+    for (let i = 0; i < count; i++)
+      if (together.reasons[i] !== PASSES)
+        this.owner.refuseBy(batch, from + i, together.reasons[i]!, port, nameOf(plan, together, i))
   }
 
   private judgeFrom(batch: Batch, from: number, count: number): void {
@@ -122,7 +144,8 @@ export class PortAcls {
     }
   }
 
-  // Judges the packets of `slots` from `from` on, those of positions `first` to before `count` that `portOf` says are of `port`.
+  // Judges the packets of `slots` from `from` on, those of positions `first` to before `count` that `portOf` says are of `port`: true if
+  // there are others.
   private judgeTogether(
     slots: Uint16Array,
     from: number,
@@ -132,43 +155,60 @@ export class PortAcls {
     plan: AclPlan,
     lists: AclDirection,
     inbound: boolean,
-  ): void {
+  ): boolean {
     const { portOf, together } = this
+    let others = false
     together.begin()
-    for (let i = first; i < count; i++) if (portOf[i] === port) together.add(i, slots[from + i]!)
+    for (let i = first; i < count; i++)
+      if (portOf[i] === port) together.add(i, slots[from + i]!)
+      else others = true
     together.decide(port, inbound, plan, lists, this.reasons)
+    return others
   }
 
   /**
    * `admits` will be asked about packets of `batch` for each of their destinations that is not excluded, in order: for the first of each they
-   * are judged and counted together. `certain`: false if it may not be asked.
+   * are judged and counted together. `certain`: false if it may not be asked. True if it would let all of them pass, and need not be asked.
    */
-  expect(batch: Batch, certain: boolean): void {
+  expect(batch: Batch, certain: boolean): boolean {
     const { expected, portOf, pool } = this
     const { plans } = this.table
     if (!certain) {
       expected.fill(0)
-      return
+      return false
     }
+    const { destinationCount, sourcePort } = pool
+    const { slots } = batch
     const count = Math.min(BURST_MAX, batch.length)
     // A port that follows connections gets packets in their order, also those that go to others before.
     let several = false
+    // Most have the destination of the one before.
+    let last = 0
+    let judged = 0
     for (let i = 0; i < count; i++) {
-      const slot = batch.slots[i]!
-      if (pool.destinationCount[slot]! > 1) several = true
-      const isAsked = pool.destinationCount[slot] !== 0 && pool.sourcePort[slot] !== 0
+      const slot = slots[i]!
+      if (destinationCount[slot]! > 1) several = true
+      const isAsked = destinationCount[slot] !== 0 && sourcePort[slot] !== 0
       const entry = isAsked ? destinationAt(pool, slot, 0) : 0
       const port = (entry & DE_EXCLUDED) === 0 ? entry & DE_PORT : 0
-      const plan = plans[port]
-      expected[i] = portOf[i] = plan?.inbound === undefined || (plan.stateful && several) ? 0 : port
+      if (port !== last || several) {
+        const plan = plans[port]
+        last = port
+        judged = plan?.inbound === undefined || (plan.stateful && several) ? 0 : port
+      }
+      expected[i] = portOf[i] = judged
     }
+    let refused = 0
     for (let i = 0; i < count; i++) {
       const port = portOf[i]!
       if (port === 0) continue
       const plan = plans[port]!
-      this.judgeTogether(batch.slots, 0, i, count, port, plan, plan.inbound!, true)
+      const others = this.judgeTogether(slots, 0, i, count, port, plan, plan.inbound!, true)
+      refused += this.together.refused
+      if (!others) break
       for (let k = i; k < count; k++) if (portOf[k] === port) portOf[k] = 0
     }
+    return !several && refused === 0 && batch.length <= BURST_MAX
   }
 
   /** The reason for which `port` must not get the packet in `slot`, at position `i`, PASSES if it may; `by` is what judged. */
