@@ -11,6 +11,7 @@ const LONG = 65_549
 class FullRing implements EndpointQueue {
   readonly offloads = 0
   readonly refusal = 0
+  bytes = LONG
   taken = 0
   readonly #harness: DataPathHarness
 
@@ -21,7 +22,7 @@ class FullRing implements EndpointQueue {
   receive(first: number, max: number): number {
     const { pool } = this.#harness
     for (let slot = first; slot < first + max; slot++) {
-      pool.length[slot] = LONG
+      pool.length[slot] = this.bytes
       pool.needs[slot] = 0
     }
     this.taken += max
@@ -88,6 +89,23 @@ test('a limit that is taken away or raised ends the wait at once', (t) => {
   table.set(1, undefined)
   assert.equal(paced.next(), limited)
   assert.equal(paced.concerns(limited), false)
+})
+
+test('short frames are sent in bursts though their tokens come in one by one, and no fewer of them', (t) => {
+  const { harness, table, paced, limited } = world(t)
+  limited.queue.bytes = 60
+  table.set(1, { maximumBandwidth: 1_000_000_000 })
+  for (let i = 0; i < 2000; i++) paced.turn(limited) // what the bucket holds
+  const before = limited.queue.taken
+  let bursts = 0
+  for (let us = 0; us < 20_000; us++) {
+    harness.nowMs += 0.001
+    if (paced.turn(limited) > 0) bursts++
+  }
+  const frames = limited.queue.taken - before
+  const due = (20_000 * 125) / 60
+  assert.ok(Math.abs(frames - due) < due * 0.02, `${frames} frames, ${due} due`)
+  assert.ok(frames / bursts > 24, `${frames} frames in ${bursts} bursts`)
 })
 
 test('what is left from before a wake is forgotten when all are listened to anew', (t) => {

@@ -3,6 +3,7 @@
 //
 // The rule it must not break: a ring that waits costs the others nothing, and is looked at again when its time has come, whatever else happens.
 import type { EndpointQueue } from '../endpoints/endpoint.ts'
+import { BURST_MAX } from '../kernels/layout.ts'
 import { closeFd } from '../linux/files.ts'
 import { createTimerFd, setTimerFd, stopTimerFd } from '../linux/timer-fd.ts'
 import type { PacketPool } from '../ndis/pool.ts'
@@ -10,9 +11,13 @@ import type { BandwidthTable } from '../switch/bandwidth/bandwidth-table.ts'
 import { PortPacer, type RingPace } from '../switch/bandwidth/port-pacer.ts'
 import type { DataPath, SourceQueue } from '../switch/data-path.ts'
 
+const burstMax: number = BURST_MAX
 const US_PER_MS = 1000
 /** Waits shorter than this are not slept through. */
 const SLEEP_MIN_MS = 0.02
+/** A ring that has given a burst that is not full, of fewer bytes than come in within the one time, is left alone for the other; microseconds. */
+const CRUMB_US = 40
+const REST_US = 20
 
 /** A queue that a processor polls, and how its ring is paced; undefined where what it takes is no VM's of the switch. */
 export interface PacedSource {
@@ -59,12 +64,18 @@ export class PacedRings<Source extends PacedSource> implements SourceQueue {
   /** Takes one burst from a source that is paced through the switch. Returns the packets taken. */
   turn({ queue, pace, nicIndex }: Source): number {
     const ring = pace!
-    const room = this.pacer.room(ring, this.nowMs() * US_PER_MS)
+    const nowUs = this.nowMs() * US_PER_MS
+    if (ring.restsUntilUs > nowUs) return 0
+    const room = this.pacer.room(ring, nowUs)
     if (room === 0) return 0
     this.queue = queue
     this.pace = ring
     this.most = room
-    return this.dataPath.turn(this, ring.port, nicIndex)
+    const taken = this.dataPath.turn(this, ring.port, nicIndex)
+    // Else tokens would be spent as they come in: a frame or two in each turn, which cost as much as a burst.
+    const isCrumb = room < burstMax && room * ring.frameBytes < this.table.sendRate(ring.port) * CRUMB_US
+    ring.restsUntilUs = isCrumb && ring.hasMore ? nowUs + REST_US : 0
+    return taken
   }
 
   receive(first: number, max: number): number {

@@ -37,6 +37,8 @@ export class RingPace {
   frameBytes = LONGEST
   /** It may have more than was taken. */
   hasMore = false
+  /** Until when it is not looked at, though there are tokens: for a burst that is worth it. */
+  restsUntilUs = 0
   generation = -1
 
   constructor(port: number, index: number) {
