@@ -4,6 +4,7 @@ import { hostAdapters } from '../../engine/switch-config.ts'
 import { inBoxExtensionNames } from '../../extensions/catalog.ts'
 import { OptionError } from '../../ndis/module-options.ts'
 import { isSingle, type PropertyInput } from '../../switch/policies/property.ts'
+import { protectionMembers } from '../../switch/policies/protection.ts'
 import { parseStandardProperty } from '../../switch/policies/standard-properties.ts'
 import { checkAdapters, checkEndpointPlaces, isExternalPort, type SharedChecks } from './adapter-checks.ts'
 import { checkCluster } from './cluster-schema.ts'
@@ -153,12 +154,32 @@ export function checkConfig(config: ResolvedConfig): Finding[] {
 
 export type Report = (code: string, path: Path, message: string, hint?: string) => void
 
-// Where in a port's configuration an ACL is wrong: `rules[3].protocol` stands under extendedAcls.
-function placeIn(type: string, error: unknown): Path {
-  const key = type === 'acl' ? 'acls' : type === 'extended-acl' ? 'extendedAcls' : undefined
-  const place = key !== undefined && error instanceof OptionError ? /^\w+\[(\d+)\](?:\.(\w+))?/.exec(error.option) : null
-  if (key === undefined || place === null) return []
-  return place[2] === undefined ? [key, Number(place[1])] : [key, Number(place[1]), place[2]]
+// Under which key of a port a property may be written.
+const keys: Readonly<Partial<Record<PropertyInput['type'], string>>> = {
+  acl: 'acls',
+  'extended-acl': 'extendedAcls',
+  vlan: 'vlan',
+  security: 'security',
+  protection: 'security',
+}
+
+// Where in a port's configuration a property is wrong: `rules[3].protocol` of an ACL stands under extendedAcls[3], `stormLimit.broadcast` under
+// security.
+function placeIn(type: PropertyInput['type'], error: unknown): Path {
+  const key = keys[type]
+  if (key === undefined || !(error instanceof OptionError)) return []
+  const place = error.option
+    .split(/[.[\]]+/)
+    .filter((segment) => segment !== '')
+    .map((segment) => (/^\d+$/.test(segment) ? Number(segment) : segment))
+  return [key, ...(type.endsWith('acl') ? place.slice(1) : place)]
+}
+
+// What a person may have meant by a member that there is not.
+function meant(type: PropertyInput['type'], error: unknown): string | undefined {
+  const known = error instanceof OptionError ? / known are (.+)$/.exec(error.message)?.[1]?.split(', ') : undefined
+  const member = (error as Partial<OptionError>).option?.split('.').at(-1) ?? ''
+  return known === undefined ? undefined : didYouMean(member, type === 'security' ? [...known, ...protectionMembers] : known)
 }
 
 /** Standard properties: their values, and that a port has one of a type. Custom ones are checked when their extension is loaded. */
@@ -176,7 +197,7 @@ function checkProperties(properties: readonly PropertyInput[], path: Path, repor
     try {
       parseStandardProperty(type, value)
     } catch (error) {
-      report('bad-value', [...path, ...placeIn(type, error)], `property ${type}: ${(error as Error).message}`)
+      report('bad-value', [...path, ...placeIn(type, error)], `property ${type}: ${(error as Error).message}`, meant(type, error))
     }
   }
 }

@@ -68,6 +68,22 @@ test('a property that no port could have is refused before anything starts', () 
   complaint('properties: [{ id: x, version: "one", value: 1 }]', /a version in quotes/)
 })
 
+test('a wrong member of a property is told at its place, with what may have been meant', () => {
+  complaint('vlan: { mode: acces, accessVlanId: 10 }', /switch\.ports\[0\]\.vlan\.mode: .*not one of access, trunk, private/)
+  complaint('vlan: { mode: trunk, trunkVlanIds: [1, 20-10] }', /switch\.ports\[0\]\.vlan\.trunkVlanIds\[1\]: /)
+  complaint('security: { dhcpGard: true }', /switch\.ports\[0\]\.security\.dhcpGard: [^]*did you mean "dhcpGuard"\?/)
+  complaint('security: { alowTeaming: true }', /did you mean "allowTeaming"\?/)
+  complaint('security: { stormLimit: { brodcast: 1 } }', /security\.stormLimit\.brodcast: [^]*did you mean "broadcast"\?/)
+  complaint('security: { sourceGuard: [10.0.0.1, x] }', /security\.sourceGuard\[1\]: .*"x" is not a prefix/)
+  const pvlan = 'mode: private, primaryVlanId: 100'
+  complaint(`vlan: { ${pvlan}, pvlanMode: isolated, secondaryVlanId: 100 }`, /100 is the primary VLAN, which all ports/)
+  complaint(`vlan: { ${pvlan}, pvlanMode: promiscuous, secondaryVlanIds: [90-101] }`, /100 is the primary VLAN/)
+  complaint(
+    `vlan: { ${pvlan}, pvlanMode: community }`,
+    /secondaryVlanId: is missing: write the one that it sends in, such as 101/,
+  )
+})
+
 test('the bandwidth of a port and of the switch is checked value by value, and becomes a property that no extension sees', () => {
   const { ports, properties } = load(
     'bandwidth: { maximumBandwidth: 100mbit, minimumBandwidthWeight: 5 }',

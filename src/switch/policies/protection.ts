@@ -93,12 +93,14 @@ export function parseProtection(options: OptionReader): ProtectionProperty {
 export const isGuarded = ({ dhcpGuard, routerGuard, stormLimit, sourceGuard }: ProtectionProperty): boolean =>
   dhcpGuard || routerGuard || stormLimit.length > 0 || sourceGuard !== undefined
 
-const members: ReadonlySet<string> = new Set([
+/** What a protection consists of. */
+export const protectionMembers = [
   'dhcpGuard',
   'routerGuard',
   'stormLimit',
   'sourceGuard',
-] satisfies (keyof ProtectionProperty)[])
+] as const satisfies readonly (keyof ProtectionProperty)[]
+const members: ReadonlySet<string> = new Set(protectionMembers)
 
 /** What a person wrote under `security`, as the security property and the protection; undefined: there is nothing of it. */
 export function splitSecurity(written: Readonly<Record<string, unknown>>): {

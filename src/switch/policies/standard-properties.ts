@@ -6,6 +6,7 @@ import { NO_GUID, normalizeGuid } from '../../ndis/properties.ts'
 import {
   ISOLATION_NAME_MAX,
   type IsolationProperty,
+  inVlanRanges,
   type ProfileProperty,
   type RoutingDomainProperty,
   type SecurityProperty,
@@ -39,9 +40,9 @@ function guid(options: OptionReader, key: string): string {
   throw options.error(key, 'a GUID is needed, such as 952c5004-4465-451c-8cb8-fa9ab382b773')
 }
 
-function needed<Value>(options: OptionReader, key: string, value: Value | undefined): Value {
+function needed<Value>(options: OptionReader, key: string, value: Value | undefined, example = ''): Value {
   if (value !== undefined) return value
-  throw options.error(key, 'is missing')
+  throw options.error(key, `is missing${example === '' ? '' : `: write ${example}`}`)
 }
 
 const vlanId = (options: OptionReader, key: string, min: number): number | undefined => options.integer(key, min, VLAN_MAX)
@@ -79,31 +80,33 @@ const vlanModes = ['access', 'trunk', 'private'] as const
 const pvlanModes = ['isolated', 'community', 'promiscuous'] as const
 
 function vlan(options: OptionReader): VlanProperty {
-  const mode = needed(options, 'mode', options.choice('mode', vlanModes))
-  if (mode === 'access') return { mode, accessVlanId: needed(options, 'accessVlanId', vlanId(options, 'accessVlanId', 0)) }
+  const mode = needed(options, 'mode', options.choice('mode', vlanModes), 'mode: access, trunk or private')
+  if (mode === 'access')
+    return { mode, accessVlanId: needed(options, 'accessVlanId', vlanId(options, 'accessVlanId', 0), 'a VLAN, such as 10') }
   if (mode === 'trunk')
     return {
       mode,
       nativeVlanId: vlanId(options, 'nativeVlanId', 0) ?? 0,
-      trunkVlanIds: needed(options, 'trunkVlanIds', vlanRanges(options, 'trunkVlanIds')),
+      trunkVlanIds: needed(options, 'trunkVlanIds', vlanRanges(options, 'trunkVlanIds'), 'its VLANs, such as [10, 20-30]'),
       pruneVlanIds: vlanRanges(options, 'pruneVlanIds') ?? [],
     }
-  const pvlanMode = needed(options, 'pvlanMode', options.choice('pvlanMode', pvlanModes))
-  const primaryVlanId = needed(options, 'primaryVlanId', vlanId(options, 'primaryVlanId', 1))
-  if (pvlanMode === 'promiscuous')
-    return {
-      mode,
-      pvlanMode,
-      primaryVlanId,
-      secondaryVlanIds: needed(options, 'secondaryVlanIds', vlanRanges(options, 'secondaryVlanIds')),
-    }
-  return {
-    mode,
-    pvlanMode,
-    primaryVlanId,
-    secondaryVlanId: needed(options, 'secondaryVlanId', vlanId(options, 'secondaryVlanId', 1)),
+  const pvlanMode = needed(options, 'pvlanMode', options.choice('pvlanMode', pvlanModes), 'isolated, community or promiscuous')
+  const primaryVlanId = needed(options, 'primaryVlanId', vlanId(options, 'primaryVlanId', 1), 'a VLAN, such as 100')
+  if (pvlanMode === 'promiscuous') {
+    const ranges = vlanRanges(options, 'secondaryVlanIds')
+    const secondaryVlanIds = needed(options, 'secondaryVlanIds', ranges, 'those that it hears, such as [101, 102]')
+    if (inVlanRanges(secondaryVlanIds, primaryVlanId)) throw twoVlans(options, 'secondaryVlanIds', primaryVlanId)
+    return { mode, pvlanMode, primaryVlanId, secondaryVlanIds }
   }
+  const secondary = vlanId(options, 'secondaryVlanId', 1)
+  const secondaryVlanId = needed(options, 'secondaryVlanId', secondary, 'the one that it sends in, such as 101')
+  if (secondaryVlanId === primaryVlanId) throw twoVlans(options, 'secondaryVlanId', primaryVlanId)
+  return { mode, pvlanMode, primaryVlanId, secondaryVlanId }
 }
+
+// A port that sends in the primary VLAN reaches all of the private one: nothing would be isolated. ES-537, ES-538
+const twoVlans = (options: OptionReader, key: string, primary: number): OptionError =>
+  options.error(key, `${primary} is the primary VLAN, which all ports of the private one hear: take another one`)
 
 function profile(options: OptionReader): ProfileProperty {
   const pci = new OptionReader(options.value('pciLocation'), options.path('pciLocation'))
