@@ -43,6 +43,11 @@ import {
   PF_OWNED,
   PF_REPORTED,
   PF_SAFE,
+  RUN_BLOCKS,
+  RUN_ENTRY,
+  RUN_FLAGS,
+  RUN_LONGEST,
+  RUN_NEEDS,
   SEGMENTS_MAX,
   VNET_STRIDE,
 } from './layout'
@@ -51,6 +56,7 @@ import { copySmall } from './memory.as'
 const NOT_CARRIED: u32 = PF_FOREIGN | PF_DROPPED | PF_GROWN | PF_REPORTED
 const OF_A_COPY: u32 = PF_OWNED | PF_SAFE | PF_ORIGINATED
 const TEMPORARY: u32 = DE_PENDING | DE_REPORTED
+const STORE_BLOCK: u32 = 4096 // see ndis/block-store.ts
 const RUN_MIN: u32 = 4 // below, packets are copied one by one
 
 function words(pool: usize, array: usize, from: u32, to: u32, n: u32): void {
@@ -191,6 +197,55 @@ export function copyDestination(pool: usize, from: usize, to: usize, count: u32)
     }
     store<u32>(pool + (slot << 2), load<u32>(pool + (source << 2), P_DESTINATION) & ~TEMPORARY, P_DESTINATION)
     store<u16>(pool + (slot << 1), 1, P_DESTINATION_COUNT)
+  }
+  return left
+}
+
+/** Kernels.describeRun. */
+export function describeRun(pool: usize, slots: usize, count: u32, aimed: u32, facts: usize): u32 {
+  const first = <usize>load<u16>(slots)
+  const source = load<u16>(pool + (first << 1), P_SOURCE_PORT)
+  const entry = aimed != 0 ? load<u32>(pool + (first << 2), P_DESTINATION) : 0
+  let needs: u32 = 0
+  let flags: u32 = 0
+  let longest: u32 = 0
+  let blocks: u32 = 0
+  for (let i: u32 = 0; i < count; i++) {
+    const slot = <usize>load<u16>(slots + (<usize>i << 1))
+    const at4 = pool + (slot << 2)
+    const at2 = pool + (slot << 1)
+    if (load<u16>(at2, P_SOURCE_PORT) != source) return 0
+    if (
+      aimed != 0 &&
+      (load<u32>(at4, P_DESTINATION) != entry ||
+        load<u16>(at2, P_DESTINATION_COUNT) != 1 ||
+        load<u16>(at2, P_DESTINATION_ROOM) != 0)
+    )
+      return 0
+    needs |= <u32>load<u8>(pool + slot, P_NEEDS)
+    flags |= load<u32>(at4, P_FLAGS)
+    const length = load<u32>(at4, P_LENGTH)
+    const copied = <u32>load<u16>(at2, P_HEADER_LENGTH)
+    longest = max(longest, length)
+    if (length > copied) blocks += (length - copied + STORE_BLOCK - 1) / STORE_BLOCK
+  }
+  store<u32>(facts, entry, RUN_ENTRY)
+  store<u32>(facts, needs, RUN_NEEDS)
+  store<u32>(facts, flags, RUN_FLAGS)
+  store<u32>(facts, longest, RUN_LONGEST)
+  store<u32>(facts, blocks, RUN_BLOCKS)
+  return (flags & PF_DROPPED) == 0 ? 1 : 0
+}
+
+/** Kernels.takeRun. */
+export function takeRun(pool: usize, from: usize, to: usize, count: u32, aimed: u32, leftAt: u32): u32 {
+  const left = copyPackets(pool, from, to, count)
+  if (aimed != 0) copyDestination(pool, from, to, count)
+  for (let i: usize = 0; i < <usize>count << 1; i += 2) {
+    const slot = <usize>load<u16>(from + i)
+    store<u32>(pool + (slot << 2), load<u32>(pool + (slot << 2), P_FLAGS) | PF_DROPPED, P_FLAGS)
+    store<u8>(pool + slot, 0, P_REASON)
+    store<u16>(pool + (slot << 1), <u16>leftAt, P_LEFT_AT)
   }
   return left
 }

@@ -50,6 +50,16 @@ export interface CopyKernels {
   copyPackets(pool: number, from: number, to: number, count: number): number
   /** Copies the destination of those that have just one, in the slot itself. Returns how many have not. */
   copyDestination(pool: number, from: number, to: number, count: number): number
+  /**
+   * Whether the packets in the first `count` (1…BURST_MAX) of the u16 slots at `slots` are a run: none is dropped, all have one source and, with
+   * `aimed` 1, the same one destination. 1: what they have in common stands at `facts` (RUN_BYTES); else 0. See src/ndis/packet-runs.ts.
+   */
+  describeRun(pool: number, slots: number, count: number, aimed: number, facts: number): number
+  /**
+   * `copyPackets`, with `aimed` 1 `copyDestination` too, for a run; its packets are marked as dropped for no reason, `leftAt` their place.
+   * Returns what `copyPackets` does.
+   */
+  takeRun(pool: number, from: number, to: number, count: number, aimed: number, leftAt: number): number
 }
 
 /**

@@ -69,7 +69,14 @@ export const P_LEFT_AT = P_SHARED_MEMORY + POOL_SLOTS * 4 + ARRAY_GAP // u16: se
 export const P_HASH_INFO = P_LEFT_AT + POOL_SLOTS * 2 + ARRAY_GAP // u16: see hashInfo of the packet pool
 export const P_ORIGINALS = P_HASH_INFO + POOL_SLOTS * 2 + ARRAY_GAP // u16[BURST_MAX]: slots of packets to be copied
 export const P_COPIES = P_ORIGINALS + BURST_MAX * 2 // u16[BURST_MAX]: the slots of their copies
-export const POOL_BYTES = P_COPIES + BURST_MAX * 2
+export const P_RUN = P_COPIES + BURST_MAX * 2 // what a run of packets has in common
+export const RUN_ENTRY = 0 // u32: the one destination; 0 without
+export const RUN_NEEDS = 4 // u32: OR of the offload needs
+export const RUN_FLAGS = 8 // u32: OR of the packet flags
+export const RUN_LONGEST = 12 // u32: bytes of the longest frame
+export const RUN_BLOCKS = 16 // u32: blocks of the store that their payloads take
+export const RUN_BYTES = 20
+export const POOL_BYTES = P_RUN + BURST_MAX * 2
 
 // Packet flags (P_FLAGS)
 export const PF_DROPPED = 1 << 0 // P_REASON says why

@@ -27,6 +27,7 @@ test('the module exports exactly the kernels and leaves the memory as it was', (
     'decapsulate',
     'deliver',
     'dequeue',
+    'describeRun',
     'direct',
     'disarm',
     'encapsulate',
@@ -39,6 +40,7 @@ test('the module exports exactly the kernels and leaves the memory as it was', (
     'sort',
     'strays',
     'takeFrames',
+    'takeRun',
   ]
   assert.deepEqual(Object.keys(kernels).sort(), names)
   assert.ok(new Uint8Array(own.buffer).every((byte) => byte === 0))

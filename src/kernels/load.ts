@@ -23,6 +23,8 @@ const FUNCTIONS = [
   'copyFrame',
   'copyPackets',
   'copyDestination',
+  'describeRun',
+  'takeRun',
   'admit',
   'forward',
   'sort',

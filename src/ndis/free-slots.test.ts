@@ -42,7 +42,7 @@ test('packets that leave in the order in which they came use no more slots than 
   assert.ok(highest < 1024, `slot ${highest} was taken`)
 })
 
-test('many are taken at once as they are one by one', () => {
+test('many are taken and given back at once as they are one by one', () => {
   const [one, many] = [new FreeSlots(32, 512), new FreeSlots(32, 512)]
   const slots = new Uint16Array(480)
   const kept: number[] = []
@@ -55,8 +55,9 @@ test('many are taken at once as they are one by one', () => {
     )
     assert.equal(many.count, one.count)
     kept.push(...taken)
-    for (const slot of kept.splice(0, kept.length >> 1).filter((slot) => slot % 3 !== 0))
-      for (const free of [one, many]) free.give(slot)
+    const given = kept.splice(0, kept.length >> 1).filter((slot) => slot % 3 !== 0)
+    for (const slot of given) one.give(slot)
+    many.giveAll(Uint16Array.from([...given, 1]), given.length)
   }
   const { count } = many
   many.takeAll(slots, count)

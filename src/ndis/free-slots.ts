@@ -55,4 +55,17 @@ export class FreeSlots {
     if (at < this.lowest) this.lowest = at
     this.count++
   }
+
+  /** `give` for the first `count` of `slots`: those in a row that share a word at once. */
+  giveAll(slots: Uint16Array, count: number): void {
+    const { words } = this
+    for (let i = 0; i < count; ) {
+      const at = slots[i]! >> 5
+      let word = words[at]!
+      for (; i < count && slots[i]! >> 5 === at; i++) word |= 1 << (slots[i]! & 31)
+      words[at] = word
+      if (at < this.lowest) this.lowest = at
+    }
+    this.count += count
+  }
 }

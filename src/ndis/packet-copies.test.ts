@@ -8,12 +8,14 @@ import * as L from '../kernels/layout.ts'
 import { instantiateKernels } from '../kernels/load.ts'
 import { createTwin, linearWindows, windowOf } from '../kernels/twin.ts'
 import { copyAllDestinations, copyPackets, reserveCopies } from './packet-copies.ts'
+import { RunFacts, takeRun } from './packet-runs.ts'
 import { HELD_FIRST, PacketPool, POOL_TOTAL_BYTES } from './pool.ts'
 
 const BASE = 4096
 const PAYLOAD = 1 << 17
 const PAYLOADS = BASE + POOL_TOTAL_BYTES
-const BYTES = PAYLOADS + 8 * PAYLOAD
+const LIST = PAYLOADS + 8 * PAYLOAD
+const BYTES = LIST + L.BURST_MAX * 2
 const wasm = readFileSync(new URL('../../.cache/kernels.wasm', import.meta.url))
 const outside = windowOf(new SharedArrayBuffer(PAYLOAD), 0, PAYLOAD)
 for (let i = 0; i < PAYLOAD; i++) outside.u8[i] = i * 31
@@ -138,4 +140,61 @@ test('compiled and TypeScript copies of packets are the same, wherever their byt
     ),
     { numRuns: 300 },
   )
+})
+
+test('compiled and TypeScript runs of packets are the same, and are none where one differs or is dropped', () => {
+  const both = [pool(true), pool(false)] as const
+  const facts = [new RunFacts(), new RunFacts()] as const
+  const differences = ['none', 'none', 'none', 'source', 'destination', 'destinations', 'dropped'] as const
+  const seen = new Set<string>()
+  fc.assert(
+    fc.property(
+      fc.uniqueArray(packet, { minLength: 2, maxLength: L.BURST_MAX, selector: ({ slot }) => slot }),
+      fc.constantFrom(...differences),
+      fc.nat(),
+      fc.boolean(),
+      fc.boolean(),
+      (packets, difference, choice, ingress, foreign) => {
+        const first = choice % 2
+        const odd = packets[first + (choice % (packets.length - first))]!.slot
+        const results = both.map((side, n) => {
+          side.pool.arenaUsed = 0
+          for (const [i, one] of packets.entries()) {
+            const { slot } = one
+            fill(side, { ...one, destinations: 1, flags: one.flags & ~L.PF_DROPPED }, foreign && one.seed % 3 === 0)
+            side.pool.sourcePort[slot] = difference === 'source' && slot === odd ? 8 : 7
+            side.pool.destination[slot] = difference === 'destination' && slot === odd ? 6 : 5
+            if (difference === 'destinations' && slot === odd) side.pool.destinationCount[slot] = 2
+            if (difference === 'dropped' && slot === odd) side.pool.flags[slot] = side.pool.flags[slot]! | L.PF_DROPPED
+            side.pool.originals[i] = slot
+          }
+          const count = packets.length - first
+          const slots = side.pool.originals.slice(0, packets.length)
+          const list = new Uint16Array(side.u8.buffer, LIST, L.BURST_MAX)
+          list.set(slots)
+          const isRun = facts[n]!.describe(side.pool, list, first, count, ingress)
+          const isTaken = isRun && takeRun(side.pool, list, first, count, facts[n]!, ingress)
+          return { isRun, isTaken, facts: { ...facts[n]! }, copies: [...side.pool.copies.subarray(0, isTaken ? count : 0)] }
+        })
+        assert.deepEqual(results[0], results[1])
+        const [{ isRun, isTaken, copies }] = results as [(typeof results)[0]]
+        if (packets.length - first > 1 && difference === 'none') assert.equal(isRun, true)
+        if (difference === 'dropped') assert.equal(isRun, false)
+        seen.add(`${difference} ${ingress} ${isTaken}`)
+        const image = ({ u8 }: { u8: Uint8Array }): Uint8Array => u8.subarray(BASE, BASE + L.P_ORIGINALS)
+        assert.equal(Buffer.compare(image(both[0]), image(both[1])), 0)
+        for (const slot of copies) {
+          const frames = both.map(({ pool: { kernels, length }, u8 }) => {
+            const bytes = kernels.copyFrame(BASE, slot, 0, length[slot]!, PAYLOADS + 4 * PAYLOAD)
+            return u8.slice(PAYLOADS + 4 * PAYLOAD, PAYLOADS + 4 * PAYLOAD + bytes)
+          })
+          assert.equal(Buffer.compare(frames[0]!, frames[1]!), 0)
+        }
+        for (const side of both) side.pool.giveAll(Uint16Array.from(copies), copies.length)
+        assert.deepEqual([both[0].pool.freeSlots, both[0].pool.freeBlocks], [L.POOL_SLOTS - HELD_FIRST, both[1].pool.freeBlocks])
+      },
+    ),
+    { numRuns: 200 },
+  )
+  assert.ok(seen.has('none true true') && seen.has('none false true') && seen.has('destination true true'), [...seen].join())
 })

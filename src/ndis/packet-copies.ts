@@ -126,7 +126,8 @@ function copyBytes(pool: PacketPool, from: Uint16Array, to: Uint16Array, count: 
   }
 }
 
-function copyPayload(pool: PacketPool, source: number, slot: number): void {
+/** Copies the payload of the packet in slot `source`, wherever it lies, to the blocks of the copy in `slot`. */
+export function copyPayload(pool: PacketPool, source: number, slot: number): void {
   const { base, segment, segments, headerLength, kernels } = pool
   const blocks = segments[slot]!
   for (let k = 0, at = headerLength[source]!; k < blocks; k++) {

@@ -119,6 +119,8 @@ export class PacketPool {
   /** Slots of packets to be copied, and those of their copies: lists that kernels read. */
   readonly originals: Uint16Array
   readonly copies: Uint16Array
+  /** What `describeRun` found: RUN_BYTES in words. */
+  readonly run: Uint32Array
   /** Held slots that are nobody's. */
   readonly free = new FreeSlots(HELD_FIRST, POOL_SLOTS)
   readonly kernels: PacketKernels
@@ -168,6 +170,7 @@ export class PacketPool {
     this.hashInfo = new Uint16Array(buffer, base + layout.P_HASH_INFO, n)
     this.originals = new Uint16Array(buffer, base + layout.P_ORIGINALS, BURST_MAX)
     this.copies = new Uint16Array(buffer, base + layout.P_COPIES, BURST_MAX)
+    this.run = new Uint32Array(buffer, base + layout.P_RUN, layout.RUN_BYTES >> 2)
     this.heldArena = new HeldArena(this.arena, ARENA_ENTRIES, HELD_ARENA_ENTRIES)
     this.store = new BlockStore(buffer, base + POOL_BYTES)
   }
@@ -277,8 +280,8 @@ export class PacketPool {
       if (destinationRoom[slot] !== 0) this.forgetDestinations(slot)
       flags[slot] = 0
       generation[slot] = generation[slot]! + 1
-      this.free.give(slot)
     }
+    this.free.giveAll(slots, count)
   }
 
   /** Empties the destination array of a held slot and gives its room back. */
