@@ -6,8 +6,12 @@ import { ipv4, udp } from '../../test/support/guard-frames.ts'
 import { OptionReader } from '../ndis/module-options.ts'
 import { compileAcls } from './acl/acl-plan.ts'
 import { parseExtendedAcl } from './acl/extended-acl-options.ts'
+import { BandwidthCounter } from './bandwidth/bandwidth-table.ts'
+import { DeliveryLimits } from './bandwidth/delivery-limits.ts'
 import { MonitorMode, PortFlag, VlanMode } from './port-table.ts'
+import { LoadBalancing } from './team/team-table.ts'
 
+const UPLINK = 9
 const OFFER = ipv4({ from: 1 }, udp(67, 68, 2))
 const guards = { dhcpGuard: true, routerGuard: false, stormLimit: [] }
 const tagOf = (bytes: Buffer): number => (bytes.readUInt16BE(12) === 0x8100 ? bytes.readUInt16BE(14) & 0xfff : 0)
@@ -169,6 +173,53 @@ for (const shortCut of [false, true])
       harness.send(2, back(2))
       harness.send(3, back(3))
       assert.deepEqual(harness.sink(1).frames.map(tagOf), [8])
+    })
+
+    test('a rule, a mirror, a limit of its monitor, the share of an uplink and a team each take their part in the same frames', () => {
+      const harness = connected(4)
+      const members = harness.spareSinks(2)
+      harness.connectPort(UPLINK, PortFlag.external | PortFlag.learn | PortFlag.unknownUnicast)
+      for (const [i, member] of members.entries()) harness.delivery.setQueues(UPLINK, [member], i + 1)
+      harness.ports.setAdapters(UPLINK, [1, 2])
+      harness.ports.uplinks.set({ port: UPLINK, loadBalancing: LoadBalancing.hyperVPort, members: [1, 2], standby: [] })
+      const link = (nicIndex: number, up: boolean): void => {
+        harness.ports.uplinks.setLink(nicIndex, up, 0, 0)
+        harness.ports.changed()
+      }
+      for (const nicIndex of [1, 2]) link(nicIndex, true)
+      harness.delivery.limits = new DeliveryLimits(harness.ports.bandwidth, harness.pool, () => harness.nowMs)
+      harness.ports.bandwidth.setUplink(UPLINK, 0)
+      harness.ports.bandwidth.set(UPLINK, { maximumBandwidth: 1_000_000_000 })
+      harness.ports.bandwidth.set(4, { maximumReceiveBandwidth: 64_000 })
+      harness.ports.setMonitor(1, MonitorMode.source)
+      harness.ports.setMonitor(4, MonitorMode.destination)
+      const rules = [{ name: 'no dns', action: 'deny', direction: 'outbound', protocol: 'udp', remotePort: 53 }]
+      harness.acls.set(1, compileAcls(1, { extendedAcl: parseExtendedAcl(new OptionReader({ rules })) }, 1))
+
+      const outside = '02:00:00:00:00:99'
+      const long = Buffer.concat([ipv4({ from: 1, to: outside }, udp(1, 2, 3)), Buffer.alloc(1400)])
+      const question = ipv4({ from: 1, to: outside }, udp(1, 53, 3))
+      const FRAMES = 120
+      for (let i = 0; i < FRAMES; i++) harness.send(1, long, question)
+      const carried = members.map((member) => member.frames.length)
+      assert.deepEqual(carried.toSorted(), [0, FRAMES], 'by one member')
+      const copies = harness.sink(4).frames.length
+      assert.ok(copies > 0 && copies < FRAMES)
+      assert.deepEqual(harness.drops(4), { 'bandwidth-limit': FRAMES - copies }, 'what the monitor may not get is counted at it')
+      assert.deepEqual([harness.drops(1), harness.drops(UPLINK)], [{ 'extended-acl': FRAMES }, {}])
+      const charged = harness.ports.bandwidth.counted(1, BandwidthCounter.uplink)
+      assert.equal(charged, FRAMES * long.length, 'what left the switch, and nothing else')
+
+      link(carried[0] === 0 ? 2 : 1, false)
+      harness.send(1, long, question)
+      const now = members.map((member) => member.frames.length)
+      assert.deepEqual(now.toSorted(), [1, FRAMES], 'by the other one')
+      harness.sendThrough(UPLINK, carried[0] === 0 ? 1 : 2, ipv4({ from: 9, to: '02:00:00:00:00:01' }, udp(53, 1, 3)))
+      assert.equal(harness.sink(1).frames.length, 1, 'what comes in is no business of a rule for what goes out')
+      assert.deepEqual(
+        [2, 3].map((port) => harness.sink(port).frames.length),
+        [0, 0],
+      )
     })
 
     test('the guard speaks first where a rule would drop too, and a packet is counted under one reason', () => {
