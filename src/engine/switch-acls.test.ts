@@ -136,7 +136,7 @@ describe('the ACLs of a switch', () => {
     assert.equal(world.arena.taken, linear)
     await Promise.all([
       world.acls.apply(GUEST, rulesOf([meter], [...many, rest])),
-      world.acls.apply(OTHER, rulesOf([meter], [])),
+      world.acls.apply(OTHER, rulesOf([{ ...meter, remoteIPAddress: '10.0.0.0/9' }], [])),
       world.acls.apply(GUEST, rulesOf([meter], [rest, ...many])),
     ])
     assert.ok(world.acls.bytes(GUEST).linear > linear)
@@ -147,6 +147,23 @@ describe('the ACLs of a switch', () => {
     world.acls.forget(OTHER)
     await Promise.resolve()
     assert.deepEqual(world.acls.bytes(GUEST), { linear: 0, own: 0 })
+    assert.equal(world.arena.taken, 0)
+  })
+  test('take memory once for ports that have the same, which each counts for itself and keeps when others go', async () => {
+    const world = new World()
+    await world.acls.apply(OTHER, rulesOf([meter], [dns, rest]))
+    await world.acls.apply(GUEST, rulesOf([meter], [dns, rest]))
+    assert.equal(world.arena.taken, world.acls.bytes(GUEST).linear)
+    assert.deepEqual(world.send(0, 53), { '10.0.0.0/8': 1, dns: 1, rest: 0 })
+    assert.deepEqual(
+      world.acls.counts(OTHER).rules.map(({ packets }) => packets),
+      [0, 0],
+    )
+    world.acls.forget(OTHER)
+    await Promise.resolve()
+    assert.equal(world.arena.taken, world.acls.bytes(GUEST).linear)
+    assert.deepEqual(world.send(1, 80), { '10.0.0.0/8': 2, dns: 1, rest: 1 })
+    await world.acls.apply(GUEST, rulesOf([], []))
     assert.equal(world.arena.taken, 0)
   })
 })

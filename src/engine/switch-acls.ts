@@ -3,7 +3,7 @@
 // The rule it must not break: traffic never waits for a change: processors go on with the plan that they have until another one is ready;
 // what was counted of an entry stays when others come and go.
 import type { AclEntry, ExtendedAclRule } from '../ndis/standard-properties.ts'
-import { type AclPlan, COUNTERS_OF_ROW, compileAcls, type PortAclRules, withPrograms } from '../switch/acl/acl-plan.ts'
+import { type AclPlan, COUNTERS_OF_ROW, type PortAclRules, withPrograms } from '../switch/acl/acl-plan.ts'
 import { toSend } from '../switch/acl/program.ts'
 import { memoryToSend } from '../switch/conntrack/connection-table.ts'
 import { type AclBytes, AclMemory, type AclMemoryComponents, bytesOf } from './acl-memory.ts'
@@ -71,7 +71,7 @@ export class SwitchAcls {
     const before = this.#applied.get(port)
     if (before?.rules.acl === acl && before?.rules.extendedAcl === extendedAcl) return
     const { processors, connections } = this.#components
-    const plan = compileAcls(port, rules, processors.clients.length, () => connections.memoryFor(port), this.#memory.place)
+    const plan = this.#memory.compile(port, rules, processors.clients.length, () => connections.memoryFor(port))
     if (plan === undefined) this.#applied.delete(port)
     await this.#tell(port, plan)
     if (plan === undefined) return
@@ -102,16 +102,14 @@ export class SwitchAcls {
     }
   }
 
-  /** Bytes of the programs of a port's ACLs. */
+  /** Bytes of the programs of a port's ACLs, those included that other ports have too. */
   bytes(port: number): AclBytes {
     return this.#applied.get(port)?.bytes ?? NO_BYTES
   }
 
-  /** Bytes of the ACLs of all ports, in linear memory those included that are being replaced. */
+  /** Bytes of the ACLs of all ports, those included that are being replaced. */
   figures(): AclBytes {
-    let own = 0
-    for (const { bytes } of this.#applied.values()) own += bytes.own
-    return { linear: this.#memory.taken, own }
+    return this.#memory.figures()
   }
 
   // Each processor takes plans over in the order in which they are told: once all have one, none has an earlier one.

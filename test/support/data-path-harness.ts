@@ -22,6 +22,7 @@ import { DropReason } from '../../src/ndis/drop-reasons.ts'
 import { NicState, PortState } from '../../src/ndis/oids.ts'
 import { PacketPool, POOL_TOTAL_BYTES } from '../../src/ndis/pool.ts'
 import { AclTable } from '../../src/switch/acl/acl-table.ts'
+import { compileRules, type RuleList } from '../../src/switch/acl/classifier-compiler.ts'
 import { inLinearMemory, inOwnMemory, type Program } from '../../src/switch/acl/program.ts'
 import { Counters, countersBytes, PortCounter } from '../../src/switch/counters.ts'
 import { DATA_PATH_LIST_BYTES, DataPath, type SourceQueue } from '../../src/switch/data-path.ts'
@@ -135,7 +136,8 @@ export class DataPathHarness {
   readonly #programsEnd: number
 
   /** Where programs of ACLs go: with the short cuts into linear memory, as long as there is room. */
-  readonly place = (words: Int32Array): Program => {
+  readonly place = (list: RuleList): Program => {
+    const words = compileRules(list)
     const at = this.#programs
     if (at + words.byteLength > this.#programsEnd) return inOwnMemory(words)
     this.#programs += Math.ceil(words.byteLength / 64) * 64

@@ -11,7 +11,7 @@ import type {
 } from '../../ndis/standard-properties.ts'
 import type { ConnectionMemory } from '../conntrack/connection-table.ts'
 import { directionsOf } from './acl-options.ts'
-import { type AddressMatch, compileRules, type RuleMatch } from './classifier-compiler.ts'
+import { type AddressMatch, compileRules, type RuleList, type RuleMatch } from './classifier-compiler.ts'
 import { inOwnMemory, type Program } from './program.ts'
 
 /** Doubles of a row of counters: packets and bytes. */
@@ -73,8 +73,10 @@ export interface PortAclRules {
   readonly extendedAcl?: ExtendedAclProperty | undefined
 }
 
-/** Puts a program where threads share it. */
-export type Place = (words: Int32Array) => Program
+/** Makes the program of a list where threads share it. Equal lists may have one. */
+export type Place = (list: RuleList) => Program
+
+const ownProgram: Place = (list) => inOwnMemory(compileRules(list))
 
 /** The same plan with what `change` makes of its programs. */
 export function withPrograms(plan: AclPlan, change: (program: Program) => Program): AclPlan {
@@ -139,7 +141,7 @@ function listOf(
       const isAny = entry.prefix.address.length === 0
       return [isAny ? { rank } : { rank, [side]: matchOf(entry.prefix) }]
     })
-    return rules.length === 0 ? undefined : place(compileRules(rules, kinds !== families.ipv4))
+    return rules.length === 0 ? undefined : place({ rules, wide: kinds !== families.ipv4 })
   }
   return {
     meters,
@@ -189,12 +191,10 @@ function extendedOf(
   if (rules.length === 0 && !stateful) return undefined
   const sorted = rules.toSorted(([a], [b]) => b.weight - a.weight)
   const program = (family: 4 | 6, later: boolean): Program =>
-    place(
-      compileRules(
-        sorted.flatMap(([rule], rank) => (familyOf(rule) === 10 - family ? [] : matchesOf(rule, rank, later))),
-        family === 6,
-      ),
-    )
+    place({
+      rules: sorted.flatMap(([rule], rank) => (familyOf(rule) === 10 - family ? [] : matchesOf(rule, rank, later))),
+      wide: family === 6,
+    })
   const ported = sorted.some(([{ localPorts, remotePorts }]) => localPorts !== undefined || remotePorts !== undefined)
   const ipv4 = program(4, false)
   const ipv6 = program(6, false)
@@ -214,14 +214,14 @@ function extendedOf(
 
 /**
  * Compiles the ACLs of `port` for `processors` processors; undefined: it has none. `connections`: makes or finds the memory of connections, asked
- * for where a rule is stateful. `place`: where programs go.
+ * for where a rule is stateful. `place`: makes programs.
  */
 export function compileAcls(
   port: number,
   { acl, extendedAcl }: PortAclRules,
   processors: number,
   connections: () => ConnectionMemory | undefined = () => undefined,
-  place: Place = inOwnMemory,
+  place: Place = ownProgram,
 ): AclPlan | undefined {
   const entries = (acl?.entries ?? []).map((entry, row) => [entry, row] as const)
   const rules = (extendedAcl?.rules ?? []).map((rule, i) => [rule, entries.length + i] as const)

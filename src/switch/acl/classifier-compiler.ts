@@ -49,6 +49,14 @@ export interface RuleMatch {
   readonly isolation?: number | undefined
 }
 
+/** What a program is compiled of. Equal lists make equal programs. */
+export interface RuleList {
+  /** By rank. */
+  readonly rules: readonly RuleMatch[]
+  /** True if addresses are of IPv6, or MACs. */
+  readonly wide: boolean
+}
+
 const ALL_PORTS = [0, 0xffff] as const
 const LAST = 1 << 31
 /** Rules of a leaf that are compared one after the other rather than cut apart. */
@@ -442,9 +450,5 @@ class Compiler {
 
 const same = (a: readonly number[], b: readonly number[]): boolean => a.length === b.length && a.every((r, i) => r === b[i])
 
-/**
- * The program of rules for the kernel `classify` and its twin. `rules`: by rank; `wide`: addresses are of IPv6; `cuts`: how many ways to cut nodes
- * it may have, at most CUTS_MAX.
- */
-export const compileRules = (rules: readonly RuleMatch[], wide: boolean, cuts = CUTS_MAX): Int32Array =>
-  new Compiler(rules, wide, cuts).compile()
+/** The program of rules for the kernel `classify` and its twin. `cuts`: how many ways to cut nodes it may have, at most CUTS_MAX. */
+export const compileRules = ({ rules, wide }: RuleList, cuts = CUTS_MAX): Int32Array => new Compiler(rules, wide, cuts).compile()

@@ -98,7 +98,7 @@ function compare(
   rules: readonly RuleMatch[],
   wide: boolean,
   keys: readonly Uint32Array[],
-  program = compileRules(rules, wide),
+  program = compileRules({ rules, wide }),
 ): void {
   new Int32Array(memory.buffer, PROGRAM, program.length).set(program)
   const block = new Uint8Array(memory.buffer, BLOCK, CLASSIFY_BYTES)
@@ -176,7 +176,7 @@ describe('the classifier of rules', () => {
         protocol: [undefined, 6, 17][random(3)],
       }
     })
-    const program = compileRules(rules, false)
+    const program = compileRules({ rules, wide: false })
     assert.ok(program.length < rules.length * 80, `${program.length} words`)
     const keys = Array.from({ length: 3000 }, () =>
       keyOf([0, 0, 0, random(2 ** 32)], [0, 0, 0, (10 << 24) | random(1 << 24)], [random(65536), random(65536)], 6, 0),
@@ -196,7 +196,7 @@ describe('the classifier of rules', () => {
     })
     const keys = rules.map(({ remote, remotePorts }) => keyOf([0, 0, 0, 1], remote!.words, [1, remotePorts![0]], 6, 0))
     for (const cuts of [0, 1, 3]) {
-      const program = compileRules(rules, false, cuts)
+      const program = compileRules({ rules, wide: false }, cuts)
       assert.equal((program.length - program[CP_CUTS]!) / CUT_WORDS, cuts)
       compare(rules, false, keys, program)
     }
@@ -205,7 +205,7 @@ describe('the classifier of rules', () => {
   test('an empty program matches nothing', () => {
     const key = keyOf([0, 0, 0, 1], [0, 0, 0, 2], [1, 2], 6, 0)
     compare([], false, [key])
-    assert.equal(first(compileRules([], false), key), NO_RULE)
+    assert.equal(first(compileRules({ rules: [], wide: false }), key), NO_RULE)
   })
 
   test('rules with the same answers share their nodes: as many networks again take less than half as much again', () => {
@@ -216,6 +216,6 @@ describe('the classifier of rules', () => {
         remotePorts: [(rank % 40) * 100, (rank % 40) * 100 + 50],
         protocol: 6,
       }))
-    assert.ok(compileRules(rules(8), false).length < 320 * 40)
+    assert.ok(compileRules({ rules: rules(8), wide: false }).length < 320 * 40)
   })
 })
