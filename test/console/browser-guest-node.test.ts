@@ -10,7 +10,7 @@ import { V86 } from 'v86'
 import { commandLine, type GuestSettings } from '../../console/src/guest/settings.ts'
 import { ANSWERED, type BrowserGuestLab, browserGuestLab, GUEST_MAC, PING, written } from '../support/browser-guest-lab.ts'
 import { browserImage } from '../support/browser-image.ts'
-import { until } from '../support/running-switch.ts'
+import { until } from '../support/until.ts'
 
 const found = await browserImage()
 const skip = typeof found === 'string' ? found : false

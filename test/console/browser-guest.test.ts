@@ -5,7 +5,7 @@ import type { Page } from 'playwright-core'
 import { browse, noBrowser } from '../support/browser.ts'
 import { ANSWERED, type BrowserGuestLab, browserGuestLab, GUEST_MAC, PING, written } from '../support/browser-guest-lab.ts'
 import { browserImage } from '../support/browser-image.ts'
-import { until } from '../support/running-switch.ts'
+import { until } from '../support/until.ts'
 
 const found = await browserImage()
 const skip = typeof found === 'string' ? found : noBrowser

@@ -7,7 +7,7 @@ import { udpFrame } from '../../src/packet/build.ts'
 import { readPcapng } from '../../src/packet/pcapng-reader.ts'
 import { type Browser, browse, noBrowser, overflows } from '../support/browser.ts'
 import { type ConsoleLab, consoleLab } from '../support/console-lab.ts'
-import { until } from '../support/running-switch.ts'
+import { until } from '../support/until.ts'
 
 const MAC = { alpha: '52:54:00:00:00:0a', beta: '52:54:00:00:00:0b' }
 const settings = {

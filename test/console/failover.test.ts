@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { browse, noBrowser } from '../support/browser.ts'
-import { until } from '../support/running-switch.ts'
+import { until } from '../support/until.ts'
 import { vfConsole } from '../support/vf-console.ts'
 
 const UDP_PPS = 500

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { brotliCompressSync, gzipSync } from 'node:zlib'
 import { browse, noBrowser } from '../support/browser.ts'
 import { consoleLab } from '../support/console-lab.ts'
-import { until } from '../support/running-switch.ts'
+import { until } from '../support/until.ts'
 
 const BUNDLE_MAX_BYTES = 150 * 1024
 const PORTS = 1000

@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url'
 import { ATTEMPTS_MAX } from '../../src/endpoints/attempts.ts'
 import { addToken, removeToken } from '../../src/manage/network/tokens.ts'
 import { type Browser, browse, noBrowser, overflows } from '../support/browser.ts'
-import { until } from '../support/running-switch.ts'
+import { until } from '../support/until.ts'
 
 const bin = fileURLToPath(new URL('../../bin/vmswitch', import.meta.url))
 const directory = mkdtempSync(join(tmpdir(), 'vmswitch-sign-in-'))

@@ -17,12 +17,12 @@ import {
   reaches,
   SUBNET,
   transfers,
-  until,
   within,
 } from '../support/overlay-world.ts'
 import { whyNoOvs } from '../support/ovs-dummy.ts'
 import { ovsEnd } from '../support/ovs-tunnels.ts'
 import { whyNoWorld } from '../support/tap-world.ts'
+import { until } from '../support/until.ts'
 import { ip, whyNoVeth } from '../support/veth.ts'
 
 const skip = whyNoWorld() || (whyNoVeth() ?? false)
@@ -127,7 +127,7 @@ describe('tunnels with others', { concurrency: 3 }, () => {
       said += String(data)
     })
     try {
-      await until('a capture', () => said.includes('Capturing on'))
+      await until(() => said.includes('Capturing on'), 'a capture')
       await transfers(world, { from: guest, to: outside, address: peerAddresses[0], bytes: TRANSFER_BYTES / 2 })
       await transfers(world, { from: guest, to: outside, address: peerAddresses[1], bytes: TRANSFER_BYTES / 2 })
     } finally {
@@ -199,10 +199,10 @@ describe('tunnels with others', { concurrency: 3 }, () => {
     const record = { vsid: SUBNET, mac: PEER_MAC, addresses: [...peerAddresses], provider: providers[4].peer }
     await vmswitch.setOverlayRecord(record)
     await reaches(guest, peerAddresses[0])
-    await until('counters', async () => {
+    await until(async () => {
       const counters = (await tunnel())?.counters
       return counters !== undefined && counters.sentFrames > 0 && counters.receivedFrames > 0
-    })
+    }, 'counters')
     await vmswitch.removeOverlayRecord({ vsid: SUBNET, mac: PEER_MAC })
     assert.deepEqual(await vmswitch.overlayRecords({}), [])
     assert.notEqual((await within(guest, '/bin/busybox', 'ping', '-c', '1', '-W', '1', peerAddresses[0])).status, 0)

@@ -11,6 +11,7 @@ import type { RunningSwitch } from '../../src/engine/host.ts'
 import type { SnoopingConfig, SnoopingStatus } from '../../src/engine/snooping/snooping-config.ts'
 import { whyNoTap } from '../support/machine.ts'
 import { type Guest, tapWorld } from '../support/tap-world.ts'
+import { until } from '../support/until.ts'
 import { run } from '../support/veth.ts'
 
 const PYTHON = '/usr/bin/python3'
@@ -90,14 +91,6 @@ function bridge(side: Guest): void {
   side.ip('link', 'set', 'br0', 'up')
 }
 
-async function until(what: string, check: () => boolean): Promise<void> {
-  for (let i = 0; i < TRIES; i++) {
-    if (check()) return
-    await sleep(10)
-  }
-  assert.fail(`waited for ${what}`)
-}
-
 const joined = (it: World, group: string): string[] =>
   it
     .mdb()
@@ -145,22 +138,22 @@ test('kernels join and leave: streams reach members alone, and nobody where snoo
   const old = it.sides[2]!.name
   run('ip', 'netns', 'exec', old, 'sh', '-c', 'echo 2 > /proc/sys/net/ipv4/conf/all/force_igmp_version')
   run('ip', 'netns', 'exec', old, 'sh', '-c', 'for f in /proc/sys/net/ipv6/conf/*/force_mld_version; do echo 1 > $f; done')
-  await until('the built-in querier', () => it.mdb().queriers.filter(({ kind }) => kind === 'built-in').length === 2)
+  await until(() => it.mdb().queriers.filter(({ kind }) => kind === 'built-in').length === 2, 'the built-in querier')
   for (const group of [GROUP, GROUP6]) {
     await comesTo(it, group, [0, 0, 0, 0], `${group} has no members`)
     await it.hosts[1]!.ask(`join ${group}`)
-    await until(`p2 in ${group}`, () => joined(it, group).join() === 'p2')
+    await until(() => joined(it, group).join() === 'p2', `p2 in ${group}`)
     assert.deepEqual(await stream(it, group), [0, FRAMES, 0, 0])
     await it.hosts[2]!.ask(`join ${group}`)
-    await until(`p3 in ${group}`, () => joined(it, group).join() === 'p2,p3')
+    await until(() => joined(it, group).join() === 'p2,p3', `p3 in ${group}`)
     assert.deepEqual(await stream(it, group), [0, FRAMES, FRAMES, 0])
     await it.hosts[1]!.ask(`leave ${group}`)
-    await until(`p2 out of ${group}`, () => joined(it, group).join() === 'p3')
+    await until(() => joined(it, group).join() === 'p3', `p2 out of ${group}`)
     assert.deepEqual(await stream(it, group), [0, 0, FRAMES, 0])
   }
   const before = it.mdb().counters.invalid
   const sent = (await it.hosts[0]!.ask('malformed')) as number
-  await until('malformed messages', () => it.mdb().counters.invalid - before === sent)
+  await until(() => it.mdb().counters.invalid - before === sent, 'malformed messages')
   assert.equal(joined(it, GROUP).join(), 'p3')
   await it.vmswitch.effects.snooping.configure(undefined)
   assert.deepEqual(await stream(it, GROUP), [0, FRAMES, FRAMES, FRAMES], 'switched off')
@@ -172,7 +165,7 @@ test('a bridge of the kernel asks: its port is a router port, hears of members, 
 }, async (t) => {
   const it = await world(t, { ...timers, floodUnregistered: false }, true)
   const families = (): string[] => it.mdb().routers.map(({ port, family }) => `${port} ${family}`)
-  await until('router ports', () => ['p4 ipv4', 'p4 ipv6'].every((one) => families().includes(one)))
+  await until(() => ['p4 ipv4', 'p4 ipv6'].every((one) => families().includes(one)), 'router ports')
   assert.deepEqual(
     it
       .mdb()
@@ -183,12 +176,12 @@ test('a bridge of the kernel asks: its port is a router port, hears of members, 
   for (const group of [GROUP, GROUP6]) {
     await comesTo(it, group, [0, 0, 0, FRAMES], 'a router gets all')
     await it.hosts[1]!.ask(`join ${group}`)
-    await until(`p2 in ${group}`, () => joined(it, group).join() === 'p2')
+    await until(() => joined(it, group).join() === 'p2', `p2 in ${group}`)
     const known = (): boolean => run('ip', 'netns', 'exec', it.sides[3]!.name, 'bridge', 'mdb', 'show').includes(group)
-    await until('the report at the bridge', known)
+    await until(known, 'the report at the bridge')
     assert.deepEqual(await stream(it, group), [0, FRAMES, 0, FRAMES])
     await it.hosts[1]!.ask(`leave ${group}`)
-    await until(`p2 out of ${group}`, () => joined(it, group).length === 0)
+    await until(() => joined(it, group).length === 0, `p2 out of ${group}`)
     assert.deepEqual(await stream(it, group), [0, 0, 0, FRAMES])
   }
 })

@@ -10,8 +10,8 @@ import type { FollowedTunnel } from '../../src/manage/diagnosis/follow.ts'
 import { udpFrame } from '../../src/packet/build.ts'
 import { browse, noBrowser, overflows } from '../support/browser.ts'
 import { noNatsServer } from '../support/nats-server.ts'
-import { until } from '../support/running-switch.ts'
 import { type TwoHosts, twoHosts } from '../support/two-hosts.ts'
+import { until } from '../support/until.ts'
 import { whyNoVeth } from '../support/veth.ts'
 
 const skip = whyNoVeth() ?? noNatsServer()

@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { arpRequestFrame, tcpFrame, udpFrame } from '../../src/packet/build.ts'
-import { type SwitchUnderLook, switchUnderLook, until } from '../support/running-switch.ts'
+import { type SwitchUnderLook, switchUnderLook } from '../support/running-switch.ts'
+import { until } from '../support/until.ts'
 
 const one = '52:54:00:00:00:01'
 const two = '52:54:00:00:00:02'

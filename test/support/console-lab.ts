@@ -7,8 +7,8 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { connectControl } from '../../src/manage/control/control-client.ts'
 import type { RemoteSwitchHost } from '../../src/manage/host.ts'
-import { until } from './running-switch.ts'
 import { StreamPeer } from './socket-peers.ts'
+import { until } from './until.ts'
 
 const bin = fileURLToPath(new URL('../../bin/vmswitch', import.meta.url))
 

@@ -10,6 +10,7 @@ import type { Config } from '../../src/manage/config/types.ts'
 import { createSwitch, type EmbeddedSwitch } from '../../src/manage/embedded.ts'
 import { BUSYBOX } from './tap-world.ts'
 import { temporaryDirectory } from './temp-dir.ts'
+import { until } from './until.ts'
 import { ip, Namespace, run, VethPair } from './veth.ts'
 
 export type OverlayInput = NonNullable<Config['switch']['overlay']>
@@ -25,8 +26,7 @@ export const providers = {
 export const guestAddresses = ['10.9.0.1', 'fd09::1'] as const
 export const peerAddresses = ['10.9.0.2', 'fd09::2'] as const
 /** A minute: machines whose processors others hold take long. */
-const TRIES = 600
-const TRY_MS = 100
+const TRANSFER_MS = 60_000
 let made = 0
 
 export interface OverlayWorld {
@@ -80,7 +80,7 @@ export async function overlayWorld(
   guest.ip('link', 'set', tap, 'address', GUEST_MAC)
   addresses(guest, tap, guestAddresses)
   guest.ip('link', 'set', tap, 'up')
-  await until('all ports are connected', async () => (await vmswitch.ports()).every(({ connected }) => connected))
+  await until(async () => (await vmswitch.ports()).every(({ connected }) => connected), 'all ports are connected')
   return { vmswitch, guest, outside, cable: cable.far, directory }
 }
 
@@ -96,15 +96,6 @@ export function plugIn({ outside, cable }: OverlayWorld, family: 4 | 6): void {
   outside.ip('addr', 'add', `${peer}/${length}`, 'dev', cable, ...(family === 6 ? ['nodad'] : []))
 }
 
-/** Tries until `done` is true, at most a minute. */
-export async function until(what: string, done: () => boolean | Promise<boolean>): Promise<void> {
-  for (let tries = 0; tries < TRIES; tries++) {
-    if (await done()) return
-    await sleep(TRY_MS)
-  }
-  throw new Error(`${what}: did not come about`)
-}
-
 /** Runs a program in a namespace, while other tests go on. */
 export function within(space: Namespace, ...command: readonly string[]): Promise<{ status: number; output: string }> {
   return new Promise((resolve) => {
@@ -116,10 +107,10 @@ export function within(space: Namespace, ...command: readonly string[]): Promise
 
 /** Asks until an answer comes, as neighbours may have to be found first. */
 export const reaches = (space: Namespace, address: string, bytes = 56): Promise<void> =>
-  until(`an answer of ${address} to ${bytes} bytes`, async () => {
+  until(async () => {
     const family = address.includes(':') ? ['-6'] : []
     return (await within(space, BUSYBOX, 'ping', ...family, '-c', '1', '-W', '1', '-s', String(bytes), address)).status === 0
-  })
+  }, `an answer of ${address} to ${bytes} bytes`)
 
 /** Sends `bytes` over TCP from one namespace to `address` of another; true if they came as they were. */
 export async function transfers(
@@ -134,11 +125,11 @@ export async function transfers(
   const listener = spawn('ip', [...['netns', 'exec', to.name, 'sh', '-c'], `exec ${BUSYBOX} nc -l -p ${port} > ${received}`])
   const ended = new Promise((resolve) => listener.once('exit', resolve))
   try {
-    await until('a listener', async () => (await within(to, 'ss', '-tln')).output.includes(`:${port} `))
+    await until(async () => (await within(to, 'ss', '-tln')).output.includes(`:${port} `), 'a listener')
     const script = `exec timeout 60 ${BUSYBOX} nc ${address} ${port} < ${sent}`
     const sender = spawn('ip', ['netns', 'exec', from.name, 'sh', '-c', script])
     await new Promise((resolve) => sender.once('exit', resolve))
-    await Promise.race([ended, sleep(TRIES * TRY_MS, undefined, { ref: false })])
+    await Promise.race([ended, sleep(TRANSFER_MS, undefined, { ref: false })])
   } finally {
     listener.kill()
     await ended

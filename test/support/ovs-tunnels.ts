@@ -3,12 +3,11 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { temporaryDirectory } from './temp-dir.ts'
+import { until } from './until.ts'
 import type { Namespace } from './veth.ts'
 
 const SCHEMA = '/usr/share/openvswitch/vswitch.ovsschema'
-const START_TRIES = 300
 const COMMAND_SECONDS = 20
 const OVERLAY = 'br0'
 const UNDERLAY = 'br1'
@@ -26,14 +25,6 @@ export interface OvsEnd {
   /** The interface that the namespace has in the virtual subnet. */
   readonly device: string
   stop(): Promise<void>
-}
-
-async function until(what: string, done: () => boolean): Promise<void> {
-  for (let tries = 0; tries < START_TRIES; tries++) {
-    if (done()) return
-    await sleep(50)
-  }
-  throw new Error(`Open vSwitch: ${what} did not come about`)
 }
 
 /**
@@ -70,10 +61,10 @@ export async function ovsEnd(
     }
   }
   try {
-    await until('its database', () => existsSync(at('db')))
+    await until(() => existsSync(at('db')), 'the database of Open vSwitch')
     configure('--no-wait', 'init')
     children.push(start('ovs-vswitchd', `unix:${at('db')}`, `--unixctl=${at('vswitchd.ctl')}`))
-    await until('its daemon', () => existsSync(at('vswitchd.ctl')))
+    await until(() => existsSync(at('vswitchd.ctl')), 'the daemon of Open vSwitch')
     const datapath = ['datapath_type=netdev', 'fail_mode=standalone']
     configure('add-br', UNDERLAY, '--', 'set', 'bridge', UNDERLAY, ...datapath, '--', 'add-port', UNDERLAY, cable)
     configure('add-br', OVERLAY, '--', 'set', 'bridge', OVERLAY, ...datapath)
@@ -81,7 +72,7 @@ export async function ovsEnd(
       [UNDERLAY, local],
       [OVERLAY, address],
     ] as const) {
-      await until(`the interface of ${bridge}`, () => run('ip', '-o', 'link').includes(` ${bridge}:`))
+      await until(() => run('ip', '-o', 'link').includes(` ${bridge}:`), `the interface of ${bridge}`)
       run('ip', 'addr', 'add', of, 'dev', bridge, ...(of.includes(':') ? ['nodad'] : []))
       run('ip', 'link', 'set', bridge, 'up')
     }

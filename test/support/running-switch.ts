@@ -4,11 +4,11 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { connectControl } from '../../src/manage/control/control-client.ts'
 import type { RemoteSwitchHost } from '../../src/manage/host.ts'
 import { StreamPeer } from './socket-peers.ts'
+import { until } from './until.ts'
 
 const bin = fileURLToPath(new URL('../../bin/vmswitch', import.meta.url))
 
@@ -45,15 +45,6 @@ function start(words: readonly string[], env: Readonly<Record<string, string>>):
     child.on('close', (code) => resolve({ code, stdout: Buffer.concat(out), stderr })),
   )
   return { child, ended }
-}
-
-/** Waits until `done` says so, at most a minute: others may hold the processors. */
-export async function until(done: () => boolean | Promise<boolean>, what: string): Promise<void> {
-  for (let tries = 0; tries < 1200; tries++) {
-    if (await done()) return
-    await sleep(50)
-  }
-  throw new Error(`${what} did not come about`)
 }
 
 /** Starts a switch; `settings`: members of `switch` beside name and ports, in YAML flow form; `ports`: name and more members of each. */

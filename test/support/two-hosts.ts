@@ -4,18 +4,16 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
-import { setTimeout as delay } from 'node:timers/promises'
 import { connectCluster } from '../../src/manage/cluster/cluster-client.ts'
 import { connectControl } from '../../src/manage/control/control-client.ts'
 import type { RemoteSwitchHost } from '../../src/manage/host.ts'
 import { type CliService, startCliService } from './cli-service.ts'
 import { natsServer } from './nats-server.ts'
 import { StreamPeer } from './socket-peers.ts'
+import { until } from './until.ts'
 import { VethPair } from './veth.ts'
 
 export const SUBNET = 5001
-const WAIT_MS = 60_000
-const LOOK_MS = 50
 const MTU = 1600
 
 export interface NetworkedHost {
@@ -51,14 +49,6 @@ async function run(service: CliService, ...words: readonly string[]): Promise<st
   const { code, stdout, stderr } = await service.run(words)
   if (code !== 0) throw new Error(`vmswitch ${words[0]}: ${stderr}${stdout}`)
   return stdout
-}
-
-async function until(what: string, done: () => Promise<boolean>): Promise<void> {
-  const end = Date.now() + WAIT_MS
-  while (!(await done())) {
-    if (Date.now() > end) throw new Error(`${what}: did not come about`)
-    await delay(LOOK_MS)
-  }
 }
 
 async function applied(service: CliService, { name, number, device, port }: Side): Promise<NetworkedHost> {
@@ -119,10 +109,10 @@ export async function twoHosts(t: Pick<TestContext, 'after'>): Promise<TwoHosts>
     await run(service, 'join', server.url, '--network', 'lab', '--name', name)
   await run(first, 'network', 'subnet', 'set', String(SUBNET), '--prefixes', '10.1.0.0/24')
   for (const { control } of [one, two])
-    await until('the way to the other guest', async () => {
+    await until(async () => {
       const status = await control.overlay()
       return status?.records === 1 && status.tunnels.every(({ nextHop }) => nextHop !== null)
-    })
+    }, 'the way to the other guest')
   const { host, hosts } = await connectCluster(second.socket).network()
   const url = hosts.find(({ name }) => name === host)!.api!
   const ca = join(second.directory, 'state/tls-cert.pem')

@@ -13,8 +13,8 @@ import { announcedHost } from '../../src/manage/events/announced-host.ts'
 import { EventBus } from '../../src/manage/events/event-bus.ts'
 import type { EventLog, SwitchHost } from '../../src/manage/host.ts'
 import { engineConfig, manageSwitch } from '../../src/manage/switch-host.ts'
-import { until } from './running-switch.ts'
 import { StreamPeer } from './socket-peers.ts'
+import { until } from './until.ts'
 
 const consoleDirectory = fileURLToPath(new URL('../../.cache/console', import.meta.url))
 
