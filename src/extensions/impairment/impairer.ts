@@ -258,6 +258,10 @@ export class Impairer {
     const target = k < 0 ? NO_PORT : batch.destinationPortId(i, k)
     const kind = k < 0 ? Kind.sent : Kind.indicated
     const due = line.due(nowMs, length)
+    if (due <= nowMs && line.held === 0) {
+      this.waiting.send(clone, kind) // nothing waits, and nothing is to wait for it
+      return
+    }
     line.wait(1, length)
     this.waiting.add(clone, 1, kind, line, due, length, batch.sourcePortId(i), target, nowMs)
   }

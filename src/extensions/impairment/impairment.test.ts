@@ -120,6 +120,17 @@ test('duplicates come twice, with or without a delay, on ingress and egress', as
   }
 })
 
+test('without a delay duplicates leave at once, and make no frame wait', async () => {
+  for (const rule of [{}, { direction: 'ingress', ports: 'a' }]) {
+    const { send, got, counters } = await lab({ duplicate: '100%', ...rule })
+    for (let round = 0; round < 3; round++) {
+      send(20)
+      assert.deepEqual(got(), [...upTo(20, round * 20), ...upTo(20, round * 20)])
+    }
+    assert.equal(counters[ImpairmentCounter.delayed], 0)
+  }
+})
+
 test('corruption turns one bit round, anywhere in the frame', async () => {
   const { host, counters } = await lab({ corrupt: '100%', direction: 'ingress', ports: 'a' })
   const frame = numbered(0, 1400)

@@ -180,7 +180,8 @@ export class WaitingPackets {
     else for (let at = first; at < first + count; at++) this.send(this.handles[at]!, this.kinds[entry]!)
   }
 
-  private send(handle: PacketHandle, kind: number): void {
+  /** Lets a copy that the extension made go on. */
+  send(handle: PacketHandle, kind: number): void {
     const { sw } = this
     const status = kind === Kind.sent ? sw.send(handle) : sw.indicate(handle)
     if (status !== NdisStatus.success) sw.release(handle)
