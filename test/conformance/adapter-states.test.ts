@@ -275,7 +275,12 @@ test('each physical adapter has its own state: one that goes leaves the others, 
     }, 'a frame')
     return got[0]!
   }
+  const answers = (): string[] =>
+    sut.log
+      .filter(({ source, message }) => source === 'extension F1' && message.startsWith('referenceNic'))
+      .map(({ message }) => message)
   const references = async (): Promise<string[]> => {
+    const before = answers().length
     await cut.tell(
       'F1',
       ...[1, 2].flatMap((nic): Command[] => [
@@ -283,9 +288,8 @@ test('each physical adapter has its own state: one that goes leaves the others, 
         { do: 'dereferenceNic', port: 2, nic },
       ]),
     )
-    await sleep(50)
-    const lines = await cut.lines('F1', 'oid PORT_UPDATED')
-    return lines.filter((line) => line.startsWith('referenceNic'))
+    await sut.until(() => answers().length === before + 2, 'two answers')
+    return answers().slice(before)
   }
   const [one, two] = [peerOf(1), peerOf(2)]
   await sut.send(1, 0, 'a')

@@ -34,13 +34,16 @@ test('CS-27 references succeed in the states that allow them (ES-143, ES-177, ES
   })
   await cut.sut.switch.addPort(portConfig(1))
   await cut.sut.until(() => cut.oids('F1', 'p1').includes('NIC_CONNECT 0'), 'the connection')
-  await sleep(100)
+  await cut.sut.until(() => cut.sut.switch.ports()[0]!.connected, 'the end of the connecting')
   await cut.tell('F1', ...both(1))
   await cut.sut.switch.removePort('p1')
-  const results = cut.sut.log
-    .map(({ message }) => message)
-    .filter((message) => /^(oid|done|reference)/.test(message))
-    .map((message) => message.replace(/^(reference\w+) 0$/, '$1 yes').replace(/^(reference\w+) c.*$/, '$1 no'))
+  const said = (): string[] =>
+    cut.sut.log.map(({ message }) => message).filter((message) => /^(oid|done|reference)/.test(message))
+  const isOver = (lines: readonly string[]): boolean => lines.at(-3)?.startsWith('done PORT_DELETE') === true
+  await cut.sut.until(() => isOver(said()), 'what is allowed at the end')
+  const results = said().map((message) =>
+    message.replace(/^(reference\w+) 0$/, '$1 yes').replace(/^(reference\w+) c.*$/, '$1 no'),
+  )
   const allowed = new Map<string, string>()
   let state = ''
   for (const line of results)

@@ -3,17 +3,22 @@
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { createSwitch } from '../../src/engine/host.ts'
 import { pairedCards } from '../../src/lab/paired-cards.ts'
 import type { QemuGuest } from '../../src/lab/qemu.ts'
 import { GuestBench } from '../support/qemu.ts'
+import { until as waitUntil } from '../support/until.ts'
 import { prepareVfGuests } from '../support/vf-guests.ts'
 
 const MAC = '52:54:00:77:03:01'
 const PEER_MAC = '52:54:00:77:03:02'
 const BLOCKS = 50
 const BLOCK_BYTES = 65_536
+/** More than any run needs, and less than the guest has memory for. */
+const BLOCKS_SENT_MAX = 600
+const STREAM_MS = 150_000
+/** More than what is no part of the connection: ARP, neighbour discovery. */
+const STEADY_FRAMES = 20
 const WAIT_MS = 60_000
 const ground = await prepareVfGuests()
 const skip = 'skip' in ground ? ground.skip : false
@@ -84,10 +89,7 @@ test('a TCP connection of a guest goes on, with every byte, while its VF is take
   const state = (): string =>
     JSON.stringify({ adapters: adapters.list(), ports: running.ports(), drops: running.drops(), log }, null, 1)
   const vfState = (): string | undefined => adapters.list()[0]!.assigned[0]?.state
-  const until = async (done: () => boolean, what: string): Promise<void> => {
-    for (const end = performance.now() + WAIT_MS; !done(); await sleep(50))
-      assert.ok(performance.now() < end, `${what}\n${state()}`)
-  }
+  const until = (done: () => boolean, what: string): Promise<void> => waitUntil(done, what, state)
   const onVf = async (): Promise<void> => {
     await until(() => vfState() === 'active', 'the VF is in use')
     await pair.check(
@@ -109,21 +111,21 @@ test('a TCP connection of a guest goes on, with every byte, while its VF is take
 
   await peer.check(`dd if=/dev/urandom of=/tmp/payload bs=${BLOCK_BYTES} count=${BLOCKS} 2>/dev/null`)
   const echoed = peer.check(
-    `(i=0; while [ $i -lt ${BLOCKS} ]; do dd if=/tmp/payload bs=${BLOCK_BYTES} skip=$i count=1 2>/dev/null; usleep 200000; i=$((i+1)); done) | nc 10.77.0.1 7 >/tmp/back; sha256sum </tmp/payload; sha256sum </tmp/back`,
-    { timeoutMs: 90_000 },
+    `(i=0; while [ ! -e /tmp/enough ] && [ $i -lt ${BLOCKS_SENT_MAX} ]; do dd if=/tmp/payload bs=${BLOCK_BYTES} skip=$((i%${BLOCKS})) count=1 2>/dev/null; usleep 200000; i=$((i+1)); done) | tee /tmp/sent | nc 10.77.0.1 7 >/tmp/back; sha256sum </tmp/sent; sha256sum </tmp/back`,
+    { timeoutMs: STREAM_MS },
   )
-  await sleep(1000)
+  const start = framesOf(1)
+  await until(() => framesOf(1) - start >= STEADY_FRAMES, 'the connection uses the VF')
   const before = framesOfPort()
   await adapters.remove('pair')
   assert.equal(vfState(), undefined)
-  await sleep(1500)
-  assert.ok(framesOfPort() > before, `the connection goes on over the port\n${state()}`)
+  await until(() => framesOfPort() - before >= STEADY_FRAMES, 'the connection goes on over the port')
   const given = await adapters.assign('pair')
   assert.equal(given.serialNumber, 2)
   await onVf()
   const over = framesOf(given.vport)
-  await sleep(1500)
-  assert.ok(framesOf(given.vport) > over, `the connection goes on over the VF\n${state()}`)
+  await until(() => framesOf(given.vport) - over >= STEADY_FRAMES, 'the connection goes on over the VF')
+  await peer.check('touch /tmp/enough')
   const [sent, received] = (await echoed).split('\n')
   assert.equal(received, sent, state())
   assert.deepEqual(

@@ -4,10 +4,10 @@ import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { QemuGuest } from '../../src/lab/qemu.ts'
 import { prepareGuestTests } from '../support/qemu.ts'
 import { QemuLab, transfer } from '../support/qemu-lab.ts'
+import { until } from '../support/until.ts'
 
 const tests = await prepareGuestTests()
 const options = { skip: tests.skip, timeout: 120_000 }
@@ -67,12 +67,13 @@ ${ports()}`,
     const capture = join(lab.config.runtime.directory, 'lab0.pcapng')
     assert.ok(existsSync(capture))
     await context.test('tshark', { skip: spawnSync('tshark', ['-v']).status !== 0 && 'tshark is not installed' }, async () => {
-      await sleep(500)
       const fields = ['-T', 'fields', '-e', 'ip.src', '-e', 'icmp.type']
-      const read = spawnSync('tshark', ['-n', '-r', capture, '-Y', 'icmp.type == 8', ...fields], { encoding: 'utf8' })
-      const requests = read.stdout.split('\n')
-      assert.ok(requests.includes('10.77.0.1\t8'))
-      assert.ok(requests.includes('10.77.0.2\t8'))
+      const requests = () => {
+        const read = spawnSync('tshark', ['-n', '-r', capture, '-Y', 'icmp.type == 8', ...fields], { encoding: 'utf8' })
+        return read.stdout.split('\n')
+      }
+      for (const from of ['10.77.0.1', '10.77.0.2'])
+        await until(() => requests().includes(`${from}\t8`), `the echo requests of ${from} in the capture`)
     })
   },
 )
@@ -107,7 +108,7 @@ test('a guest that is killed in a transfer harms nobody, and its successor takes
   )
   const [alpha, beta, gamma] = await lab.boot({ alpha: {}, beta: {}, gamma: {} })
   const doomed = alpha.run('cat /dev/zero | nc 10.77.0.2 9', { timeoutMs: 30_000 }).catch(() => undefined)
-  await sleep(1_000)
+  await until(() => counters(lab, 'beta').sentBytes > MEBIBYTE, 'a transfer that is under way')
   await alpha.stop()
   await doomed
   assert.equal((await gamma.ping('10.77.0.2')).received, 3)

@@ -7,6 +7,7 @@ import { createSwitch } from '../../src/engine/host.ts'
 import { pairedCards } from '../../src/lab/paired-cards.ts'
 import type { QemuGuest } from '../../src/lab/qemu.ts'
 import { GuestBench } from '../support/qemu.ts'
+import { until as waitUntil } from '../support/until.ts'
 import { prepareVfGuests } from '../support/vf-guests.ts'
 
 const MAC = '52:54:00:77:02:01'
@@ -63,10 +64,7 @@ test('net_failover uses the function, falls back to the virtio card without it, 
       timeoutMs: 60_000,
     })
   const isActive = (index = 0): boolean => running.ports()[index]!.detail.active === true
-  const until = async (done: () => boolean, what: string): Promise<void> => {
-    for (const end = performance.now() + 60_000; !done(); await new Promise((resolve) => setTimeout(resolve, 50)))
-      assert.ok(performance.now() < end, `${what}\n${state()}`)
-  }
+  const until = (done: () => boolean, what: string): Promise<void> => waitUntil(done, what, state)
   const pings = async (from: QemuGuest): Promise<void> => {
     const { received } = await from.ping('10.77.0.2')
     assert.equal(received, 3, state())
