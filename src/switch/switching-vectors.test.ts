@@ -2,7 +2,7 @@
 // checks of itself under "VLAN handling", "MAC learning" and "mirroring", put anew, with the answers that Hyper-V's properties give.
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { DataPathHarness, frame } from '../../test/support/data-path-harness.ts'
+import { DataPathHarness, frame, mac } from '../../test/support/data-path-harness.ts'
 import { MonitorDirection, MonitorMode, NO_VLAN, PortFlag, type VlanEntry, VlanMode } from './port-table.ts'
 
 const LEARNING = PortFlag.learn | PortFlag.unknownUnicast
@@ -80,8 +80,18 @@ const vlanVectors: readonly Vector[] = [
   [7, '10/0', {}],
 ]
 
-/** Host `from` behind `port` sends to host `to`, in a VLAN; seconds that pass before; ports that get it. */
-type Step = readonly [port: number, from: number, to: number, out: readonly number[], more?: { vlan?: number; after?: number }]
+/**
+ * Host `from` behind `port` sends to host `to`, in a VLAN; what comes before: seconds, a host that the configuration puts behind a port, a port
+ * that goes, a flush; ports that get it.
+ */
+interface Before {
+  readonly vlan?: number
+  readonly after?: number
+  readonly put?: readonly [host: number, port: number]
+  readonly gone?: number
+  readonly flush?: true
+}
+type Step = readonly [port: number, from: number, to: number, out: readonly number[], more?: Before]
 
 const AGEING_SECONDS = 60
 const learningVectors: Record<string, readonly Step[]> = {
@@ -113,6 +123,27 @@ const learningVectors: Record<string, readonly Step[]> = {
     [2, 0x21, BROADCAST, [1, 3], { vlan: 8 }],
     [3, 0x23, 0x21, [1], { vlan: 7 }],
     [3, 0x23, 0x21, [2], { vlan: 8 }],
+  ],
+  'a host that the configuration put behind a port stays there, wherever it is heard, and however long it is silent': [
+    [1, 0x21, BROADCAST, [2, 3], { put: [0x21, 2] }],
+    [3, 0x23, 0x21, [2], { after: 1000 }],
+    [3, 0x23, 0x21, [2], { flush: true }],
+    [3, 0x23, 0x21, [1], { put: [0x21, 1] }],
+  ],
+  'a learned host is where the configuration puts it then': [
+    [1, 0x21, BROADCAST, [2, 3]],
+    [3, 0x23, 0x21, [2], { put: [0x21, 2] }],
+  ],
+  'hosts behind a port that goes are forgotten, and no others': [
+    [1, 0x21, BROADCAST, [2, 3]],
+    [2, 0x22, BROADCAST, [1, 3]],
+    [3, 0x23, 0x21, [2], { gone: 1 }],
+    [3, 0x23, 0x22, [2]],
+  ],
+  'a flush forgets all that was learned': [
+    [1, 0x21, BROADCAST, [2, 3]],
+    [3, 0x23, 0x21, [1, 2], { flush: true }],
+    [2, 0x22, 0x23, [3]],
   ],
   'who is silent is forgotten, who speaks is not': [
     [1, 0x21, BROADCAST, [2, 3]],
@@ -255,8 +286,14 @@ for (const shortCut of [false, true])
         const harness = new DataPathHarness({ shortCut })
         for (const port of [1, 2, 3]) harness.connectPort(port, LEARNING)
         let now = 0
-        for (const [k, [port, from, to, out, { vlan, after = 0 } = {}]] of steps.entries()) {
+        for (const [k, [port, from, to, out, { vlan, after = 0, put, gone, flush } = {}]] of steps.entries()) {
           now += after
+          if (put !== undefined) harness.macs.addStatic(mac(put[0]), 0, put[1])
+          if (flush) harness.macs.flush()
+          if (gone !== undefined) {
+            harness.ports.clear(gone)
+            harness.macs.removePort(gone)
+          }
           harness.dataPath.forwarding.nowSeconds = now
           harness.macs.age(now, AGEING_SECONDS)
           harness.send(port, tagged(frame(to, from), vlan === undefined ? '-' : `${vlan}/0`))

@@ -17,8 +17,9 @@ const AGEING_SECONDS = 60
 const WAIT_SECONDS = 7
 const MONITOR_VLAN = 4000
 const VLANS = [10, 20, 30]
-const ROUNDS = 10
+const ROUNDS = 8
 const FRAMES = 80
+const CHANGE_EVERY = 10
 
 /** A port as both are told of it. */
 interface Port {
@@ -139,9 +140,11 @@ function randomPort(random: Random): Port {
 async function compare(
   oracle: OvsOracle,
   random: Random,
-  ports: readonly Port[],
+  given: readonly Port[],
   mirror?: Mirror,
+  changed?: () => Port,
 ): Promise<{ frames: number; outputs: number }> {
+  const ports = [...given]
   const selected = (direction: number): number[] =>
     (mirror?.sources ?? []).filter((one) => one.direction !== direction).map(({ port }) => port)
   const { received, sent } = MonitorDirection
@@ -161,6 +164,16 @@ async function compare(
       for (const { dataPath, macs } of ours) {
         dataPath.forwarding.nowSeconds = now
         macs.age(now, AGEING_SECONDS)
+      }
+    }
+    if (changed !== undefined && k % CHANGE_EVERY === CHANGE_EVERY - 1) {
+      const port = random.pick(senders)
+      ports[port - 1] = { ...changed(), ...(ports[port - 1]!.external === undefined ? {} : { external: true }) }
+      await oracle.change(port, ovsPort(ports[port - 1]!))
+      for (const { ports: table, macs } of ours) {
+        table.setVlan(port, ports[port - 1]!.vlan)
+        table.setPriorityTag(port, ports[port - 1]!.priority)
+        macs.flush()
       }
     }
     const port = random.pick(senders)
@@ -196,7 +209,11 @@ describe('beside Open vSwitch', { skip, timeout: 120_000 }, () => {
   })
   after(() => oracle?.close())
 
-  async function rounds(t: TestContext, salt: number, topology: (random: Random) => [Port[], Mirror?]): Promise<void> {
+  async function rounds(
+    t: TestContext,
+    salt: number,
+    topology: (random: Random) => [Port[], (Mirror | undefined)?, (() => Port)?],
+  ): Promise<void> {
     t.diagnostic(`VMSWITCH_ORACLE_SEED=${seed}`)
     const random = new Random(seed ^ salt)
     const total = { frames: 0, outputs: 0 }
@@ -220,6 +237,14 @@ describe('beside Open vSwitch', { skip, timeout: 120_000 }, () => {
       const ports = some(random, () => randomPort(random))
       return [random.oneIn(2) ? [...ports, { external: true, priority: true }] : ports]
     })
+  })
+
+  test('what changes of a port while frames flow counts for the next frame', async (t) => {
+    await rounds(t, 5, (random) => [
+      [...some(random, () => randomPort(random)), { external: true, priority: true }],
+      undefined,
+      () => randomPort(random),
+    ])
   })
 
   test('isolated ports of a private VLAN reach what protected ports reach', async (t) => {

@@ -186,6 +186,13 @@ export class OvsOracle {
     for (const [i, path] of paths.entries()) this.#files.set(i + 1, new SentFile(path))
   }
 
+  /** Gives a port other columns, and forgets all addresses. */
+  async change(port: number, columns: OraclePort): Promise<void> {
+    const name = `p${port}`
+    this.#vsctl('clear', 'port', name, 'tag', 'trunks', 'vlan_mode', '--', 'set', 'port', name, 'protected=false', ...columns)
+    await this.request('fdb/flush', this.#bridge)
+  }
+
   /** Puts a frame into a port. Returns what comes out, ports without frames left out. */
   async send(port: number, frame: Buffer): Promise<Outputs> {
     await this.request('netdev-dummy/receive', `p${port}`, frame.toString('hex'))
