@@ -233,6 +233,7 @@ export function endpointCompliance<Control extends EndpointControl>(name: string
         assert.equal(half.linkUp, false)
         assert.equal(half.plans.length, 0)
         await control.open()
+        control.begin?.()
         const again = await reconnect(control)
         half.inbox.length = 0
         const frames = [testFrame(64, 1), testFrame(1514, 2)]
@@ -304,6 +305,7 @@ async function withPeer<Control extends EndpointControl>(
   }
   try {
     await control.open()
+    control.begin?.()
     await run({ control, half, peer: await reconnect(control), reconnect })
   } finally {
     for (const peer of peers) peer.vanish()

@@ -89,6 +89,8 @@ export interface EndpointControl {
   readonly kind: EndpointKind
   /** Starts it: listens, connects, opens the device. Throws with what is wrong, where, and what to do. */
   open(): Promise<void>
+  /** Sets going what sends by itself once it may; called after `open`, when the ports beside this one stand. Throws like `open`. */
+  begin?(): void
   /** Stops it and gives everything back: descriptors, mappings, socket files, memory. */
   close(): Promise<void>
   /** Has the kernel put the frames to an address on given queue pairs; for kinds that can. See UplinkEndpoint.steer. */

@@ -244,8 +244,9 @@ export class RunningSwitch {
     if (this.config.snooping !== undefined) await this.effects.snooping.configure(this.config.snooping)
     await this.#overlay?.start()
     await this.adapters.start()
-    for (const port of this.config.ports) await this.addPort(port)
+    for (const port of this.config.ports) await this.#life.add(port, false, true)
     await this.adapters.started()
+    this.#life.begin()
     this.#ageing = ageRegularly(this.#macs, this.config.macTable.ageingSeconds, () => this.#nowSeconds())
   }
 

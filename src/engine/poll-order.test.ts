@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { type Polled, PollOrder, QUIET_ROUNDS } from './poll-order.ts'
+import { type Polled, PollOrder, QUIET_ROUNDS, SERVED_MAX } from './poll-order.ts'
 
 interface Fake extends Polled {
   readonly name: number
@@ -56,6 +56,28 @@ test('after a wake all are looked at in the next round', () => {
   const before = queues.map(({ looks }) => looks)
   rounds.round()
   assert.ok(queues.every(({ looks }, i) => looks === before[i]! + 1))
+})
+
+test('a round serves a bounded number of busy queues, and those after it have their turn in the next ones, as have quiet ones', () => {
+  for (const busy of [SERVED_MAX, SERVED_MAX + 1, 10 * SERVED_MAX]) {
+    const { order: rounds, queues } = order(busy + 4)
+    for (let round = 0; round < 200; round++) rounds.round() // all are quiet now
+    rounds.wake()
+    const rest = queues.slice(busy)
+    for (let round = 0; round < 20 * Math.ceil(busy / SERVED_MAX); round++) {
+      for (const queue of queues.slice(0, busy)) queue.frames = 1
+      assert.ok(rounds.round() <= 2 * SERVED_MAX)
+    }
+    const looks = queues.map((queue) => queue.looks)
+    for (const queue of rest) queue.frames = 1
+    for (let round = 0; round < 2 * QUIET_ROUNDS * Math.ceil(busy / SERVED_MAX); round++) {
+      for (const queue of queues.slice(0, busy)) queue.frames = 1
+      rounds.round()
+    }
+    const turns = queues.slice(0, busy).map((queue, i) => queue.looks - looks[i]!)
+    assert.ok(Math.max(...turns) - Math.min(...turns) <= 1, 'all busy ones have the same')
+    assert.ok(rest.every(({ frames }) => frames === 0))
+  }
 })
 
 test('a queue that was taken out is not looked at any more', () => {

@@ -1,12 +1,14 @@
 // Which queues a processor looks at in a round: those with frames every time, those that were found empty less and less often, and those
 // that have been quiet for a while a few at a time, so that many idle queues cost next to nothing.
 //
-// The rule it must not break: every queue is looked at again within a bounded number of rounds.
+// The rule it must not break: every queue is looked at again within a bounded number of rounds, and a round serves a bounded number of them.
 
 /** Rounds in which every quiet queue is looked at once. */
 export const QUIET_ROUNDS = 16
 /** Rounds that a queue found empty is left out at the most, before it counts as quiet. */
 const SKIP_MAX = 15
+/** Busy and quiet queues with frames that a round serves at the most; the next round goes on from there. A burst to all of many ports takes milliseconds. */
+export const SERVED_MAX = 16
 
 /** Something to look at. The counters are the order's own. Fields are ordinary ones: they are read per round. */
 export interface Polled {
@@ -24,6 +26,7 @@ export class PollOrder<Queue extends Polled> {
   private readonly quiet: Queue[] = []
   private readonly look: (queue: Queue) => number
   private next = 0
+  private from = 0 // where in `busy` the last round ended
 
   constructor(look: (queue: Queue) => number) {
     this.look = look
@@ -66,21 +69,24 @@ export class PollOrder<Queue extends Polled> {
 
   /** One round. Returns the queues that had frames. */
   round(): number {
-    return this.roundOfBusy() + this.roundOfQuiet()
+    const served = this.roundOfBusy()
+    return this.from === 0 ? served + this.roundOfQuiet() : served
   }
 
   private roundOfBusy(): number {
     const { busy } = this
     let served = 0
-    for (let i = 0; i < busy.length; ) {
+    for (let i = this.from; i < busy.length; ) {
       const queue = busy[i]!
       if (queue.skip > 0) {
         queue.skip--
         i++
       } else if (this.look(queue) !== 0) {
-        served++
         queue.backOff = 0
         i++
+        if (++served < SERVED_MAX || i === busy.length) continue
+        this.from = i
+        return served
       } else if (queue.backOff < SKIP_MAX) {
         queue.backOff = queue.backOff * 2 + 1
         queue.skip = queue.backOff
@@ -92,13 +98,14 @@ export class PollOrder<Queue extends Polled> {
         busy.pop()
       }
     }
+    this.from = 0
     return served
   }
 
   private roundOfQuiet(): number {
     const { quiet } = this
     let served = 0
-    for (let turns = Math.ceil(quiet.length / QUIET_ROUNDS); turns > 0; turns--) {
+    for (let turns = Math.ceil(quiet.length / QUIET_ROUNDS); turns > 0 && served < SERVED_MAX; turns--) {
       if (this.next >= quiet.length) this.next = 0
       const queue = quiet[this.next]!
       if (queue.skip > 0) {

@@ -49,8 +49,8 @@ export class PortLife {
     return policies.creating(config.name, config.properties ?? [], () => control.createPort(options))
   }
 
-  /** See `RunningSwitch.addPort`. */
-  async add(config: PortConfig, prepared: boolean): Promise<void> {
+  /** See `RunningSwitch.addPort`. `othersFollow`: `begin` is called when they stand. */
+  async add(config: PortConfig, prepared: boolean, othersFollow = false): Promise<void> {
     const { control, effects, adapters, moves, ports, overlayChanged } = this.#parts
     await moves.endValidation(config.name) // ES-147
     const id = await this.create(config, false, prepared)
@@ -65,6 +65,7 @@ export class PortLife {
       if (prepared) await runner.hold()
       for (const each of runners) await each.open()
       await adapters.addPort(id, config, prepared)
+      if (!othersFollow) for (const each of runners) each.begin()
     } catch (error) {
       await adapters.removePort(config.name).catch(() => undefined)
       for (const each of runners) await each.close().catch(() => undefined)
@@ -73,6 +74,11 @@ export class PortLife {
     }
     ports.set(config.name, { runner, config, team: runners.slice(1) })
     overlayChanged()
+  }
+
+  /** All ports that were added with `othersFollow` stand. */
+  begin(): void {
+    for (const { runner, team } of this.#parts.ports.values()) for (const each of [runner, ...team]) each.begin()
   }
 
   #runner(options: PortRunnerOptions): PortRunner {

@@ -220,6 +220,11 @@ export class PortRunner {
     return this.endpoint.open()
   }
 
+  /** The other ports stand: what the endpoint brings by itself may come. Throws with what is wrong. */
+  begin(): void {
+    this.endpoint.begin?.()
+  }
+
   /** Closes the endpoint; its queues are withdrawn from the processors before it gives anything back. */
   async close(): Promise<void> {
     this.#closed = true

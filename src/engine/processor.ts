@@ -45,6 +45,7 @@ import { WindowSet } from './windows.ts'
 const SLICE_MS = 2
 const SLOW_SLICE_MS = 50 // a module may be what takes so long
 const TURNS_PER_LOOK = 16 // rounds over all queues between two looks at the clock
+const BURSTS_PER_LOOK = 32 // the same in bursts, of which a round takes up to SERVED_MAX: one that goes to all of many ports takes milliseconds
 const SPIN_ROUNDS_BUSY = 400 // empty rounds before sleeping when the last slice was busy
 const SPIN_ROUNDS_IDLE = 10
 const BUSY_BURSTS = 32 // bursts in a slice that make it a busy one
@@ -275,12 +276,16 @@ export class Processor {
     let bursts = this.dataPath.flushInjections() ? 1 : 0
     let empty = 0
     let rounds = 0
+    let look = TURNS_PER_LOOK
+    let burstsAtLook = 0
     for (;;) {
       const served = this.#sources.round()
       bursts += served
       if (served !== 0) empty = 0
       else if (++empty >= spin) break
-      if (++rounds % TURNS_PER_LOOK !== 0) continue
+      if (++rounds < look && bursts - burstsAtLook < BURSTS_PER_LOOK) continue
+      look = rounds + TURNS_PER_LOOK
+      burstsAtLook = bursts
       this.timers.runExact()
       if (this.dataPath.flushInjections()) {
         bursts++

@@ -58,6 +58,7 @@ async function tapIn(
     },
   )
   await control.open()
+  control.begin()
   ip(`netns add ${name}`)
   ip(`link set ${name} netns ${name}`)
   ip(`-n ${name} addr add ${address}/24 dev ${name}`)

@@ -2,10 +2,12 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { describe, test } from 'node:test'
 import { endpointCompliance } from '../../src/endpoints/compliance.ts'
 import { testFrame } from '../../src/endpoints/compliance-frames.ts'
 import { TapEndpoint, type TapOptions } from '../../src/endpoints/tap/tap-endpoint.ts'
+import { createSwitch } from '../../src/engine/host.ts'
 import {
   OFFLOAD_CHECKSUM,
   OFFLOAD_TSO4,
@@ -62,6 +64,7 @@ async function withTap(
   const half = new DataHalf()
   const control = new TapEndpoint({ port: 5, name, ...options }, { memory: half.memory, events: half.events })
   await control.open()
+  control.begin()
   try {
     await run(half, control)
   } finally {
@@ -79,6 +82,34 @@ describe('tap endpoint', { skip: skip ?? false }, () => {
       assert.equal(control.describe().interface, name)
     })
     assert.throws(() => interfaceMtu(name), /ENODEV/)
+  })
+
+  test('of a switch it comes up when the ports of the configuration stand, and later ones at once', async () => {
+    const half = new DataHalf()
+    const control = new TapEndpoint({ port: 5, name }, { memory: half.memory, events: half.events })
+    await control.open()
+    assert.equal(interfaceIsUp(name), false)
+    await control.close()
+    half.close()
+    const tap = (port: string) =>
+      ({
+        name: port,
+        macSpoofing: 'on',
+        learning: true,
+        link: 'up',
+        mac: null,
+        endpoint: { kind: 'tap', interface: port, mtu: 1500, queues: 1 },
+      }) as const
+    const macTable = { entries: 64, ageingSeconds: 0 }
+    const config = { name: 's', type: 'private', processors: 1, extensions: [], macTable, directory: tmpdir() } as const
+    const running = await createSwitch({ ...config, ports: [tap(name)] }, { log: () => {} })
+    try {
+      assert.ok(interfaceIsUp(name))
+      await running.addPort(tap(`${name}b`))
+      assert.ok(interfaceIsUp(`${name}b`))
+    } finally {
+      await running.close()
+    }
   })
 
   test('with up: false the interface stays down', () =>
@@ -140,6 +171,7 @@ describe('tap endpoint', { skip: skip ?? false }, () => {
       assert.equal(half.plans.length, 0)
       await control.close()
       await control.open()
+      control.begin()
       quiet()
       const peer = new PacketPeer(name)
       assert.equal(half.deliver([testFrame(60, 1)]), 1)

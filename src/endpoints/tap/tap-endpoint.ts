@@ -63,7 +63,7 @@ export class TapEndpoint implements EndpointControl {
   }
 
   async open(): Promise<void> {
-    const { port, mtu, up = true, queues = 1 } = this.#options
+    const { port, mtu, queues = 1 } = this.#options
     const { memory, events } = this.#components
     if (!Number.isInteger(queues) || queues < 1 || queues > TAP_QUEUES_MAX)
       throw new RangeError(`a TAP has 1 to ${TAP_QUEUES_MAX} queues, not ${queues}`)
@@ -76,7 +76,6 @@ export class TapEndpoint implements EndpointControl {
         this.#offloads = negotiate(tap.fd)
       }
       if (mtu !== undefined) setInterfaceMtu(name, mtu)
-      if (up) bringInterfaceUp(name)
       this.#removed = false
       const desk = new TroubleDesk(memory, (_trouble, errno) => this.#onRemoved(errno))
       this.#desk = desk
@@ -96,6 +95,13 @@ export class TapEndpoint implements EndpointControl {
       this.#release()
       throw error
     }
+  }
+
+  // A kernel sends at once on an interface that comes up (neighbour discovery, groups): with many TAPs each of them would be opened against the
+  // flood of those before it.
+  begin(): void {
+    const [tap] = this.#taps
+    if (tap !== undefined && (this.#options.up ?? true)) bringInterfaceUp(tap.name)
   }
 
   async close(): Promise<void> {
