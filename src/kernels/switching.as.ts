@@ -10,6 +10,7 @@ import {
   DE_PRESERVE_VLAN,
   HEADER_STRIDE,
   MAC_KEY_MASK,
+  MAC_KEY_STATIC,
   MAC_KEY_VALID,
   NIC_CONNECTED,
   P_ARENA,
@@ -28,6 +29,7 @@ import {
   PF_MULTICAST,
   PF_NATIVE_FORWARDING,
   PF_TAGGED,
+  PF_VLAN_OOB,
   PORT_ENTRY_BYTES,
   PORT_FLAG_CHECK_SOURCE,
   PORT_FLAG_EXTERNAL,
@@ -37,6 +39,8 @@ import {
   PORT_FLAGS,
   PORT_NIC_STATE,
   PORT_TABLE_HEADER,
+  PORT_VLAN,
+  PORT_VLAN_MODE,
   S_BYTES,
   S_FILL,
   S_FLOOD_TO,
@@ -46,6 +50,7 @@ import {
   S_LONGEST,
   S_MAC_MASK,
   S_MACS,
+  S_MEMBER,
   S_MULTICASTS,
   S_NEEDS,
   S_NOW,
@@ -101,6 +106,20 @@ function isPlain(ports: usize, port: u32): bool {
   return load<u32>(at, PORT_NIC_STATE) == NIC_CONNECTED && (load<u32>(at, PORT_FLAGS) & (PORT_FLAG_LINK_DOWN | PORT_FLAG_VLAN)) == 0
 }
 
+const ACCESS: u32 = 1 // VlanMode of src/switch/port-table.ts
+
+// An access port of a VLAN.
+@inline
+function isMember(ports: usize, port: u32, vlan: u32): bool {
+  const at = ports + PORT_TABLE_HEADER + <usize>port * PORT_ENTRY_BYTES
+  return (
+    load<u32>(at, PORT_NIC_STATE) == NIC_CONNECTED &&
+    (load<u32>(at, PORT_FLAGS) & PORT_FLAG_LINK_DOWN) == 0 &&
+    load<u32>(at, PORT_VLAN_MODE) == ACCESS &&
+    load<u32>(at, PORT_VLAN) == vlan
+  )
+}
+
 /**
  * Gives a destination to each of the `count` packets of `list` for which that is simple: a known address, or a flood to one port.
  * The others keep a destination count of 0. Stops at a packet whose source address must be learned first (S_STOPPED_AT). Returns how
@@ -114,6 +133,8 @@ export function forward(pool: usize, list: usize, count: u32, block: usize): u32
   const source = load<u32>(block, S_SOURCE)
   const policy = load<u32>(block, S_POLICY)
   const own = load<u32>(block, S_VLAN)
+  const member = load<u32>(block, S_MEMBER)
+  const preserve: u32 = member == 0 ? DE_PRESERVE_VLAN | DE_PRESERVE_PRIORITY : DE_PRESERVE_PRIORITY
   const floodTo = load<u32>(block, S_FLOOD_TO)
   const unknownTo = load<u32>(block, S_UNKNOWN_TO)
   let undecided: u32 = 0
@@ -168,8 +189,13 @@ export function forward(pool: usize, list: usize, count: u32, block: usize): u32
             }
           } else {
             const low = (first >>> 16) | (second << 16)
-            const key = (first & 0xffff) | (vlan << 16) | MAC_KEY_VALID
-            const at = find(table, mask, low, key)
+            let key = (first & 0xffff) | (vlan << 16) | MAC_KEY_VALID
+            let at = find(table, mask, low, key)
+            if (at == 0 && member != 0) {
+              key = (first & 0xffff) | MAC_KEY_VALID
+              at = find(table, mask, low, key)
+              if (at != 0 && (load<u32>(at, 4) & MAC_KEY_STATIC) == 0) at = 0
+            }
             if (at == 0) {
               // A tagged frame may be for an address of the configuration, which is known without a VLAN: left to TypeScript.
               target = vlan == 0 ? unknownTo : 0
@@ -177,8 +203,8 @@ export function forward(pool: usize, list: usize, count: u32, block: usize): u32
             } else {
               const port = load<u32>(at, 8)
               // A writer may have been here meanwhile: the key must still be the same.
-              if ((atomic.load<u32>(at, 4) & MAC_KEY_MASK) == key && load<u32>(at) == low && port != source && isPlain(ports, port))
-                target = port
+              const isSame = (atomic.load<u32>(at, 4) & MAC_KEY_MASK) == key && load<u32>(at) == low && port != source
+              if (isSame && (member == 0 ? isPlain(ports, port) : isMember(ports, port, member))) target = port
             }
           }
         }
@@ -192,7 +218,11 @@ export function forward(pool: usize, list: usize, count: u32, block: usize): u32
     }
     if (target == 0) undecided++
     else {
-      store<u32>(k4, target | DE_PRESERVE_VLAN | DE_PRESERVE_PRIORITY, P_DESTINATION)
+      store<u32>(k4, target | preserve, P_DESTINATION)
+      if (member != 0) {
+        store<u16>(k2, <u16>member, P_VLAN)
+        store<u32>(k4, kind | PF_VLAN_OOB, P_FLAGS)
+      }
       store<u16>(k2, 1, P_DESTINATION_COUNT)
       store<u16>(k2, 0, P_DESTINATION_ROOM)
       reached |= <u32>1 << (target & 31)

@@ -10,7 +10,7 @@ import { DropReason } from '../ndis/drop-reasons.ts'
 import { HELD_FIRST, type PacketPool } from '../ndis/pool.ts'
 import { type Counters, PortCounter } from './counters.ts'
 import type { MacTable } from './mac-table.ts'
-import { PortFlag, type PortTable } from './port-table.ts'
+import { PortFlag, type PortTable, VlanMode } from './port-table.ts'
 import { type Snooping, TO_TARGETS } from './snooping/snooping.ts'
 import { VlanPolicy } from './vlan-policy.ts'
 
@@ -113,6 +113,13 @@ export class Forwarding {
   isPlain(source: number, mayBeTagged: boolean): boolean {
     if (this.learnsIps && this.ports.ipLimit(source) !== 0) return false
     return !this.vlanAware || (!mayBeTagged && this.ports.vlanMode(source) === 0)
+  }
+
+  /** True if the short cut can do what `source` sends: it is plain, or without tags and of one VLAN, that of an access port. */
+  isSimple(source: number, mayBeTagged: boolean): boolean {
+    if (this.isPlain(source, mayBeTagged)) return true
+    if (mayBeTagged || (this.learnsIps && this.ports.ipLimit(source) !== 0)) return false
+    return this.ports.vlanMode(source) === VlanMode.access && this.ports.vlan(source) !== 0
   }
 
   /** The one port that a flood from `source` goes to, or 0 if there are several or none. `unknown`: of unknown unicast. */

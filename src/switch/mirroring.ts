@@ -13,7 +13,7 @@ import type { PacketPool } from '../ndis/pool.ts'
 import { MonitorDirection, MonitorMode, type PortTable } from './port-table.ts'
 
 // V8 folds a module's own constants into the code and loads imported ones at each use: these are per packet.
-const { DE_EXCLUDED, DE_MIRROR, DE_PORT, DE_PRESERVE_PRIORITY, DE_PRESERVE_VLAN } = layout
+const { DE_EXCLUDED, DE_MIRROR, DE_PORT, DE_PRESERVE_PRIORITY, DE_PRESERVE_VLAN, PF_VLAN_OOB } = layout
 const COPY = DE_PRESERVE_VLAN | DE_PRESERVE_PRIORITY | DE_MIRROR
 const SESSIONS = 256
 
@@ -115,27 +115,28 @@ export class Mirroring {
       const slot = batch.slots[i]!
       const count = pool.destinationCount[slot]!
       const source = pool.sourcePort[slot]!
-      if (sent[source] !== 0) this.addSession(slot, source, sent[source]!)
+      if (sent[source] !== 0) this.addSession(batch, slot, source, sent[source]!)
       if (this.receivers !== 0)
         for (let k = 0; k < count; k++) {
           const entry = destinationAt(pool, slot, k)
           const session = (entry & DE_EXCLUDED) === 0 ? received[entry & DE_PORT]! : 0
-          if (session !== 0) this.addSession(slot, source, session)
+          if (session !== 0) this.addSession(batch, slot, source, session)
         }
-      for (let k = 0; k < this.watcherCount; k++) this.addOne(slot, source, this.watchers[k]!)
+      for (let k = 0; k < this.watcherCount; k++) this.addOne(batch, slot, source, this.watchers[k]!)
       if (pool.destinationCount[slot] === 0) this.owner.refuse(batch, i, pool.reason[slot]!, source)
     }
   }
 
-  private addSession(slot: number, source: number, session: number): void {
+  private addSession(batch: Batch, slot: number, source: number, session: number): void {
     const end = this.first[session]!
-    for (let k = this.first[session - 1]!; k < end; k++) this.addOne(slot, source, this.destinations[k]!)
+    for (let k = this.first[session - 1]!; k < end; k++) this.addOne(batch, slot, source, this.destinations[k]!)
   }
 
-  private addOne(slot: number, source: number, to: number): void {
+  private addOne(batch: Batch, slot: number, source: number, to: number): void {
     const { pool } = this
     if (to === source) return
     for (let k = 0; k < pool.destinationCount[slot]!; k++) if ((destinationAt(pool, slot, k) & DE_PORT) === to) return // ES-339
+    if ((pool.flags[slot]! & PF_VLAN_OOB) !== 0) batch.mayBeTagged = true // copies carry the VLAN as a tag
     if (!appendDestination(pool, slot, to | COPY)) this.owner.filtered(slot, DropReason.noResources, to, false)
   }
 }

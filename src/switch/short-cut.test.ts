@@ -121,6 +121,39 @@ test('every packet has the same fate with and without the wasm short cuts', () =
   )
 })
 
+test('the short cuts decide frames without tags between access ports of one VLAN, whose VLAN extensions and monitors see', () => {
+  const harness = new DataPathHarness({ shortCut: true }).connect(4)
+  for (const port of [1, 2]) harness.ports.setVlan(port, { mode: VlanMode.access, primary: 7 })
+  harness.ports.setVlan(3, { mode: VlanMode.access, primary: 9 })
+  const seen: number[] = []
+  harness.install(() => ({
+    egress(batch) {
+      for (let i = 0; i < batch.length; i++) seen.push(batch.vlanId(i))
+    },
+  }))
+  const { forward } = harness.dataPath.forwarding
+  harness.dataPath.forwarding.forward = () => assert.fail('TypeScript was asked to forward')
+  harness.send(1, frame(2, 1, 'known'), frame(2, 1, 'again'))
+  assert.deepEqual(
+    [harness.got(2), seen],
+    [
+      ['known', 'again'],
+      [7, 7],
+    ],
+  )
+  assert.equal(harness.sink(2).frames[0]!.readUInt16BE(12), 0x88b5, 'without a tag')
+  harness.ports.setMonitor(1, MonitorMode.source)
+  harness.ports.setMonitor(4, MonitorMode.destination)
+  harness.send(1, frame(2, 1, 'mirrored'))
+  assert.deepEqual(
+    [2, 4].map((port) => harness.sink(port).frames.at(-1)!.readUInt32BE(12)),
+    [0x88b56d69, 0x81000007],
+  )
+  harness.dataPath.forwarding.forward = forward
+  harness.send(1, frame(3, 1, 'another VLAN'))
+  assert.deepEqual([harness.got(3), harness.drops(3)], [[], { 'vlan-not-allowed': 1 }])
+})
+
 test('the short cuts decide simple frames themselves: known addresses, and floods that have one way to go', () => {
   const harness = new DataPathHarness({ shortCut: true })
   harness.connectPort(1, LEARNING)

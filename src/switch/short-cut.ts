@@ -10,6 +10,7 @@ import {
   S_LONGEST,
   S_MAC_MASK,
   S_MACS,
+  S_MEMBER,
   S_MULTICASTS,
   S_NEEDS,
   S_NOW,
@@ -31,7 +32,7 @@ import type { Batch } from '../ndis/batch.ts'
 import { type Counters, PortCounter } from './counters.ts'
 import type { Delivery } from './delivery.ts'
 import type { Forwarding } from './forwarding.ts'
-import type { PortTable } from './port-table.ts'
+import { type PortTable, VlanMode } from './port-table.ts'
 
 /** Calls of the forwarding kernel per burst: one, and one more behind each address that had to be learned. */
 const CALLS_MAX = 4
@@ -127,7 +128,9 @@ export class ShortCut {
     u32[S_POLICY >> 2] = ports.flags(source)
     u32[S_SOURCE_LOW >> 2] = ports.macLow(source)
     u32[S_SOURCE_HIGH >> 2] = ports.macHigh(source)
-    u32[S_VLAN >> 2] = forwarding.vlanAware ? 0 : ports.vlan(source)
+    const isMember = forwarding.vlanAware && ports.vlanMode(source) === VlanMode.access
+    u32[S_VLAN >> 2] = forwarding.vlanAware && !isMember ? 0 : ports.vlan(source)
+    u32[S_MEMBER >> 2] = isMember ? ports.vlan(source) : 0
     u32[S_FLOOD_TO >> 2] = forwarding.onlyTarget(source, false)
     u32[S_UNKNOWN_TO >> 2] = forwarding.onlyTarget(source, true)
   }
