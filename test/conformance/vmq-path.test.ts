@@ -1,112 +1,21 @@
-// Scenarios SR-CS-71 to SR-CS-74, SR-CS-76, SR-CS-78: packets of VM queues, what stands beside them, and which processor has them.
+// Scenarios SR-CS-71 to SR-CS-74, SR-CS-76: packets of VM queues, what stands beside them, and which processor has them.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { AdapterOid } from '../../src/adapter/oids.ts'
 import { queueStatistics } from '../../src/adapter/queues/queue-statistics.ts'
 import { QueueTransmit } from '../../src/adapter/queues/queue-transmit.ts'
 import { QueueParams } from '../../src/adapter/queues/queue-words.ts'
-import { VmQueues } from '../../src/adapter/queues/vm-queues.ts'
 import { filterParameters } from '../../src/adapter/receive-filters.ts'
 import { PacketFilter } from '../../src/adapter/vport-table.ts'
 import { PF_DATA_VALID } from '../../src/kernels/layout.ts'
 import { ReceiveFlag, SendCompleteFlag, SendFlag } from '../../src/ndis/list-flags.ts'
 import { NdisStatus } from '../../src/ndis/status.ts'
-import { ANY_VLAN, BROADCAST, MAC, wireFrame } from '../support/adapter-harness.ts'
-import { QueueHarness, queueLimits } from '../support/queue-harness.ts'
+import { ANY_VLAN, MAC } from '../support/adapter-harness.ts'
+import { QueueHarness } from '../support/queue-harness.ts'
+import { texts, to } from './vmq-support.ts'
 
 const { success, invalidParameter } = NdisStatus
 const { singleQueue, sharedMemoryInfoValid } = ReceiveFlag
-const to = (mac: string, text: string, ...tags: number[]): Buffer => wireFrame(mac, MAC.peer, text, ...tags)
-const texts = (indications: { packets: readonly { text: string }[] }[]): string[][] =>
-  indications.map(({ packets }) => packets.map(({ text }) => text))
-const settle = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
-
-test('a packet belongs to a queue if it passes every test of one of its filters; fields without a test do not matter (VQ-051, VQ-087, VQ-088, VQ-089, VQ-104, VQ-108)', async () => {
-  const h = await QueueHarness.start()
-  const { queue } = await h.running(MAC.a, {}, 5)
-  await h.filter(queue, MAC.b)
-  h.receive(
-    0,
-    to(MAC.a, 'A in 5', 5),
-    to(MAC.a, 'A in 5, priority 7', 0xe005),
-    to(MAC.a, 'A in 6', 6),
-    to(MAC.b, 'B'),
-    to(MAC.b, 'B in 5', 5),
-    wireFrame(MAC.b, '02:00:00:00:00:42', 'B from another'),
-    to(MAC.c, 'C in 5', 5),
-  )
-  assert.deepEqual(h.texts(), {
-    [queue]: ['A in 5', 'A in 5, priority 7', 'B', 'B from another'],
-    0: ['A in 6', 'B in 5', 'C in 5'],
-  })
-})
-
-test('untagged-or-zero takes frames without tag and with id 0, a VLAN test neither, no test all (VQ-091, VQ-092, VQ-095, VQ-096)', async () => {
-  const h = await QueueHarness.start()
-  const untagged = await h.running(MAC.a)
-  const tagged = await h.running(MAC.b, {}, 9)
-  const any = await h.running(MAC.c, {}, ANY_VLAN)
-  for (const mac of [MAC.a, MAC.b, MAC.c])
-    h.receive(0, to(mac, `${mac} none`), to(mac, `${mac} 0`, 0xe000), to(mac, `${mac} 9`, 9), to(mac, `${mac} 10`, 10))
-  const found = h.texts()
-  assert.deepEqual(found[untagged.queue], [`${MAC.a} none`, `${MAC.a} 0`])
-  assert.deepEqual(found[tagged.queue], [`${MAC.b} 9`])
-  assert.deepEqual(found[any.queue], [`${MAC.c} none`, `${MAC.c} 0`, `${MAC.c} 9`, `${MAC.c} 10`])
-  assert.equal(found[0]!.length, 5)
-})
-
-test('a filter without VLAN test tells the VLAN out of band, and an adapter that takes none refuses it (VQ-094, VQ-095)', async () => {
-  const h = await QueueHarness.start()
-  const { queue } = await h.running(MAC.a, {}, ANY_VLAN)
-  h.receive(0, to(MAC.a, 'x', 0x6009))
-  const [packet] = h.got()[0]!.packets
-  assert.deepEqual([packet!.queue, packet!.vlan], [queue, 0x6009])
-  const { adapter } = h.software
-  const now = adapter.attributes.currentReceiveFilter!
-  const old = await QueueHarness.start({ limits: { anyVlanFilters: false } })
-  assert.equal(
-    old.software.adapter.attributes.currentReceiveFilter!.supportedQueueProperties,
-    now.supportedQueueProperties & ~0x20,
-  )
-  const one = await old.allocate()
-  assert.equal(await old.setFilterStatus(one, MAC.a, ANY_VLAN), invalidParameter)
-  assert.equal(await old.setFilterStatus(one, MAC.a, 0), success)
-  assert.equal(await old.setFilterStatus(one, MAC.a, 5), success)
-})
-
-test('of filters in two queues that match the lower queue decides; the default queue has what no other takes (VQ-051, VQ-090)', async () => {
-  const h = await QueueHarness.start()
-  const low = await h.running(MAC.a, {}, ANY_VLAN)
-  const high = await h.running(MAC.a, {}, 5)
-  assert.ok(low.queue < high.queue)
-  h.receive(0, to(MAC.a, 'in 5', 5))
-  assert.deepEqual(h.texts(), { [low.queue]: ['in 5'] })
-  const other = await QueueHarness.start()
-  const first = await other.running(MAC.b, {}, 5)
-  const second = await other.running(MAC.b, {}, ANY_VLAN)
-  await other.filter(0, MAC.c, 5)
-  await other.running(MAC.c, {}, ANY_VLAN)
-  other.receive(0, to(MAC.b, 'in 5', 5), to(MAC.b, 'in 6', 6), to(MAC.c, 'both', 5))
-  assert.deepEqual(other.texts(), { [first.queue]: ['in 5'], [second.queue]: ['in 6'], 3: ['both'] })
-})
-
-test('the adapter receives what its packet filter wants, and addresses that filters have (VQ-051, VQ-053)', async () => {
-  const h = await QueueHarness.start()
-  const { queue } = await h.running(MAC.a)
-  await h.filter(0, MAC.b)
-  h.queues.setPacketFilter(PacketFilter.directed)
-  const group = '01:00:5e:00:00:09'
-  const burst = [MAC.a, MAC.b, MAC.c, MAC.pf, group, BROADCAST].map((mac) => to(mac, mac))
-  h.receive(0, ...burst)
-  assert.deepEqual(h.texts(), { [queue]: [MAC.a], 0: [MAC.b, MAC.pf] })
-  assert.deepEqual(h.drops(0), { 'no-destination': 3 })
-  h.queues.setPacketFilter(PacketFilter.broadcast | PacketFilter.multicast)
-  h.receive(0, ...burst)
-  assert.deepEqual(h.texts(), { 0: [group, BROADCAST] })
-  h.queues.setPacketFilter(PacketFilter.promiscuous)
-  h.receive(0, ...burst)
-  assert.equal(h.got().flatMap(({ packets }) => packets).length, 6)
-})
 
 test('SR-CS-71: packets of queues with different processors are indicated on both at a time, each queue in order (VQ-029, VQ-033, VQ-107, VQ-114)', async () => {
   const overlaps: string[] = []
@@ -422,91 +331,6 @@ test('the default queue has a processor too, and all wake-ups can be moderated w
   h.nowUs += 50
   h.receive(0)
   assert.deepEqual(h.wakes, [2])
-})
-
-const vmQueues = (h: QueueHarness, driver = 'stack'): VmQueues =>
-  new VmQueues({ request: (request) => h.software.adapter.request(request, driver) })
-const wish = (mac: string, processor: number, portId = 1) => ({
-  vmName: 'vm',
-  portId,
-  mac,
-  vlan: 0,
-  processors: [processor],
-})
-
-test('SR-CS-78: a VM that moves away with packets in hand: its host returns them, the new host swallows its returns, the queue serves another (VQ-153, VQ-154, VQ-155, VQ-157)', async () => {
-  const source = await QueueHarness.start()
-  const target = await QueueHarness.start()
-  const vm = await vmQueues(source).assign(wish(MAC.a, 1))
-  source.receive(0, ...Array.from({ length: 8 }, (_, i) => to(MAC.a, `${i}`)))
-  const reader = source.paths[1]!.reader(vm.queueId)
-  assert.equal(reader.receive(100, 8), 8)
-  const stack = vmQueues(source)
-  let freed = false
-  const leaving = source.clear(vm.queueId, vm.filterId).then(async () => {
-    await source.free(vm.queueId)
-    freed = true
-  })
-  await settle()
-  await settle()
-  assert.equal(freed, false)
-  reader.completeAll()
-  await leaving
-  assert.ok(freed)
-  const there = await vmQueues(target).assign(wish(MAC.a, 1))
-  const head = target.tables.queues.head(there.queueId)
-  target.paths[1]!.reader(there.queueId).complete(100, 8)
-  assert.equal(target.tables.queues.head(there.queueId), head)
-  const next = await stack.assign(wish(MAC.b, 1))
-  assert.equal(next.queueId, vm.queueId)
-  source.receive(0, to(MAC.b, 'other'))
-  source.serve(1)
-  assert.deepEqual(source.texts(), { [next.queueId]: ['other'] })
-})
-
-test('a host whose adapter has no queues, or none left, serves the VM by its default queue, and says why (VQ-001, VQ-156)', async () => {
-  const none = await QueueHarness.start({ limits: { numQueues: 0 } })
-  const caps = none.software.adapter.attributes.hardwareReceiveFilter!
-  assert.deepEqual([caps.numQueues, caps.enabledQueueTypes], [0, 0])
-  const vm = await vmQueues(none).assign(wish(MAC.a, 0))
-  assert.deepEqual([vm.queueId, vm.reason], [0, 'no queue: NDIS_STATUS_NOT_SUPPORTED'])
-  none.receive(0, to(MAC.a, 'served'))
-  assert.deepEqual(none.texts(), { 0: ['served'] })
-  const few = await QueueHarness.start({ limits: { ...queueLimits, numQueues: 1 } })
-  const stack = vmQueues(few)
-  await stack.assign(wish(MAC.a, 0))
-  const second = await stack.assign(wish(MAC.b, 0))
-  assert.equal(second.reason, 'no queue: NDIS_STATUS_RESOURCES')
-  const bad = await QueueHarness.start()
-  assert.equal((await vmQueues(bad).assign(wish(BROADCAST, 0))).reason, 'no filter: NDIS_STATUS_INVALID_PARAMETER')
-  assert.equal(await bad.reported(1), undefined)
-})
-
-test('a VM moves between queues: its packets that wait come before those of the new queue, none is lost (VQ-034, VQ-098, VQ-114, VQ-236)', async () => {
-  const h = await QueueHarness.start()
-  const stack = vmQueues(h)
-  const vm = await stack.assign(wish(MAC.a, 1, 12))
-  assert.equal((await h.parameters(vm.queueId)).portId, 12)
-  assert.equal((await h.parameters(vm.queueId)).lookaheadSize, 0)
-  h.receive(0, ...[0, 1, 2].map((i) => to(MAC.a, `${i}`)))
-  const moving = stack.move(vm, wish(MAC.a, 2, 12))
-  for (let i = 0; i < 4; i++) await settle()
-  h.receive(0, ...[3, 4].map((i) => to(MAC.a, `${i}`)))
-  assert.equal(h.serve(2), 0) // the new queue waits for the old
-  assert.deepEqual(h.texts(), {})
-  assert.equal(h.serve(1), 3)
-  const moved = await moving
-  h.receive(0, to(MAC.a, '5'))
-  assert.equal(h.serve(2), 3)
-  assert.deepEqual(h.texts(), { [vm.queueId]: ['0', '1', '2'], [moved.queueId]: ['3', '4', '5'] })
-  assert.notEqual(moved.queueId, vm.queueId)
-  assert.equal(await h.reported(vm.queueId), undefined)
-  assert.deepEqual(stack.list(), [moved])
-  assert.equal(await stack.setProcessors(moved, [3]), success)
-  await stack.close()
-  assert.deepEqual(stack.list(), [])
-  h.software.adapter.bind('stack')
-  h.software.adapter.unbind('stack')
 })
 
 test('the wake-up of a processor serves all its queues, at once or moderated (VQ-026, VQ-032, VQ-033)', async () => {
