@@ -44,6 +44,27 @@ export class BlockStore {
     for (let block = STORE_BLOCKS - 1; block >= 0; block--) this.wholes[this.count++] = block
   }
 
+  /** Takes stock: `addresses[i]` and `lengths[i]` say what is taken, everything else is free. */
+  reset(addresses: readonly number[], lengths: readonly number[]): void {
+    const halves = new Uint8Array(STORE_BLOCKS * 2)
+    const areCut = new Uint8Array(STORE_BLOCKS)
+    for (const [i, address] of addresses.entries()) {
+      const half = (address - this.base) >> HALF_SHIFT
+      const isHalf = lengths[i]! <= HALF
+      halves[half] = 1
+      if (isHalf) areCut[half >> 1] = 1
+      else halves.fill(1, half & ~1, (half & ~1) + 2)
+    }
+    this.count = 0
+    this.halfCount = 0
+    for (let block = STORE_BLOCKS - 1; block >= 0; block--) {
+      const free = [block << 1, (block << 1) | 1].filter((half) => halves[half] === 0)
+      this.states[block] = areCut[block] === 0 ? WHOLE : CUT
+      if (free.length === 2) this.wholes[this.count++] = block
+      else for (const half of free) this.giveHalf(half)
+    }
+  }
+
   /** True if a payload of `bytes` finds room. */
   hasRoom(bytes: number): boolean {
     const rest = bytes & (STORE_BLOCK - 1)

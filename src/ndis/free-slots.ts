@@ -21,6 +21,14 @@ export class FreeSlots {
     this.count = end - first
   }
 
+  /** Takes stock: of the slots from `first` on those are free whose `taken` is 0. */
+  reset(first: number, taken: Uint8Array): void {
+    this.words.fill(0)
+    this.count = 0
+    this.lowest = this.words.length
+    for (let slot = first; slot < taken.length; slot++) if (taken[slot] === 0) this.give(slot)
+  }
+
   /** A slot that is free no more, or -1. */
   take(): number {
     if (this.count === 0) return NONE

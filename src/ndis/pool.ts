@@ -284,6 +284,32 @@ export class PacketPool {
     this.free.giveAll(slots, count)
   }
 
+  /**
+   * Takes stock after something was interrupted: held slots whose `live` is 0 are nobody's, with all that they had, and so is what no live one
+   * has of the store. Burst slots have nothing there.
+   */
+  takeStock(live: Uint8Array): void {
+    const { segment, segments, generation } = this
+    const addresses: number[] = []
+    const lengths: number[] = []
+    this.safeCount = 0
+    for (let slot = HELD_FIRST; slot < POOL_SLOTS; slot++) {
+      if (live[slot] === 0) {
+        this.forgetDestinations(slot)
+        this.flags[slot] = 0
+        segments[slot] = 0
+        generation[slot] = generation[slot]! + 1
+      }
+      const first = (slot * SEGMENT_PLACES) << 1
+      for (let at = first; at < first + (segments[slot]! << 1); at += 2) {
+        addresses.push(segment[at]!)
+        lengths.push(segment[at + 1]!)
+      }
+    }
+    this.free.reset(HELD_FIRST, live)
+    this.store.reset(addresses, lengths)
+  }
+
   /** Empties the destination array of a held slot and gives its room back. */
   forgetDestinations(slot: number): void {
     const room = this.destinationRoom[slot]!

@@ -4,16 +4,15 @@
 //
 // The rule it must not break: every packet that enters is delivered, held, or counted as dropped with a reason; nothing is allocated.
 
-import type { PacketKernels } from '../kernels/by-packet.ts'
 import { BURST_MAX, BURST_SLOTS, PF_DROPPED, PF_TAGGED, PF_VLAN_OOB } from '../kernels/layout.ts'
 import { ANYWHERE, Batch, type PacketHandle } from '../ndis/batch.ts'
 import { DropReason } from '../ndis/drop-reasons.ts'
 import { LEFT_AT_EDGE, type PacketPool } from '../ndis/pool.ts'
 import { SwitchContextTypes } from '../ndis/switch-context.ts'
-import type { AclTable } from './acl/acl-table.ts'
 import { type AdmissionOwner, BurstAdmission } from './burst-admission.ts'
 import { Completion } from './completion.ts'
 import { type Counters, PortCounter, ProcessorCounter } from './counters.ts'
+import type { DataPathComponents } from './data-path-components.ts'
 import type { Delivery } from './delivery.ts'
 import { DeliveryForms } from './delivery-forms.ts'
 import { DropLog, type DropLogOwner } from './drop-log.ts'
@@ -23,8 +22,6 @@ import { ForwardingChoice } from './forwarding-choice.ts'
 import { COPIER_BYTES, FrameCopier } from './frame-copier.ts'
 import { PortGuards } from './guards/port-guards.ts'
 import { InjectionRuns } from './injection-runs.ts'
-import type { Injections } from './injections.ts'
-import type { MacTable } from './mac-table.ts'
 import type { Module, ModuleState } from './module.ts'
 import { ModuleFaults } from './module-faults.ts'
 import type { InjectionsOwner } from './owned-packets.ts'
@@ -38,31 +35,6 @@ import { type BuiltInPolicies, type NativeForwarding, SwitchEdge } from './switc
 export interface SourceQueue {
   receive(first: number, max: number): number
   complete(first: number, count: number): void
-}
-
-/** What the data path works with. */
-export interface DataPathComponents {
-  readonly buffer: ArrayBufferLike
-  readonly pool: PacketPool
-  /** Linear address of DATA_PATH_LIST_BYTES. */
-  readonly list: number
-  readonly kernels: PacketKernels
-  readonly ports: PortTable
-  readonly acls: AclTable
-  readonly macs: MacTable
-  readonly counters: Counters
-  readonly delivery: Delivery
-  readonly injections: Injections
-  /** Short cuts for bursts; without them everything is done in TypeScript. */
-  readonly shortCut?: ShortCut
-  /** Milliseconds, monotonic, fractional. */
-  readonly nowMs: () => number
-  /** A module failed or broke a rule; for the log. */
-  readonly report: (module: string, code: string, message: string) => void
-  /** Number of a drop reason by name, registered for the module if new. */
-  readonly reasonNumber: (module: string, name: string) => number
-  /** The checking mode: every breach is reported, not only a module's first. */
-  readonly reportAll?: boolean
 }
 
 const SLOT_LIST_BYTES = BURST_SLOTS * 2 * 2
@@ -205,6 +177,7 @@ export class DataPath implements DropLogOwner, InjectionsOwner, AdmissionOwner {
     this.completion.forget()
     this.injections.done()
     pool.forgetSafe()
+    this.components.injections.takeStock()
     this.taking = undefined
     this.current = -1
     this.counters.inside = 0

@@ -65,6 +65,12 @@ export class HeldRuns {
     return this.members[(run << MEMBERS_SHIFT) + i]!
   }
 
+  /** Takes stock: all runs but `live` are free. */
+  reset(live: ReadonlySet<number>): void {
+    this.freeCount = 0
+    for (let run = RUNS - 1; run >= 0; run--) if (!live.has(run)) this.end(run)
+  }
+
   /** The run is no more. */
   end(run: number): void {
     this.free[this.freeCount++] = run

@@ -78,6 +78,11 @@ export class InjectionQueue {
     }
   }
 
+  /** Slots of the packets, and of the first ones of runs, that wait. */
+  slots(): number[] {
+    return Array.from({ length: this.count }, (_, i) => this.entries[(this.head + i) & INDEX_MASK]! & SLOT)
+  }
+
   /** Packets of `module` that wait. */
   countOf(module: number): number {
     let count = 0

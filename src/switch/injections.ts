@@ -269,6 +269,25 @@ export class Injections extends OwnedPackets {
   }
 
   /**
+   * Something was interrupted in the middle, not between two bursts but anywhere: what is no module's and does not wait to be sent is free again,
+   * and nothing is pinned but by what is.
+   */
+  takeStock(): void {
+    const { pool, tags, runs, queue } = this
+    const waiting = queue.slots()
+    for (const slot of waiting) tags.setState(slot, 0)
+    const slots = [...tags.owned(), ...waiting]
+    const live = new Uint8Array(POOL_SLOTS)
+    for (const slot of slots) for (let i = this.sizeOf(slot) - 1; i >= 0; i--) live[this.memberOf(slot, i)] = 1
+    const single = slots.filter((slot) => !tags.has(slot, RUN))
+    const liveRuns = slots.filter((slot) => tags.has(slot, RUN)).map((slot) => runs.of(slot))
+    this.takenRuns = 0
+    runs.reset(new Set(liveRuns))
+    pool.takeStock(live)
+    this.pins.recount(single, liveRuns, runs)
+  }
+
+  /**
    * The stack changed: module indices are mapped (`map(old)` → new index or -1). Held packets of a module that left go on from its
    * place, its own unsent ones are freed. `above(old)`: new index of the nearest module above that is still there, or -1.
    */
