@@ -80,6 +80,7 @@ function collectGroups(writer: MetricsWriter, running: RunningSwitch): void {
 function collectOverlay(writer: MetricsWriter, overlay: OverlayStatus | null): void {
   if (overlay === null) return
   writer.sample('vmswitch_overlay_records', [], overlay.records)
+  writer.sample('vmswitch_overlay_unplaced_guests', [], overlay.unplaced)
   for (const { provider, counters } of overlay.tunnels) {
     writer.sample('vmswitch_overlay_sent_frames', [provider], counters.sentFrames)
     writer.sample('vmswitch_overlay_sent_bytes', [provider], counters.sentBytes)

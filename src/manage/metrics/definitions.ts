@@ -94,6 +94,7 @@ export const metrics = {
   vmswitch_queue_received_frames: counter('Frames that came for the receive queue.', 'adapter', 'queue', 'port'),
   vmswitch_queue_dropped_frames: counter('Frames that the receive queue had no room for.', 'adapter', 'queue', 'port'),
   vmswitch_overlay_records: gauge('Look-up records: guests whose host is known.'),
+  vmswitch_overlay_unplaced_guests: gauge('Guests without room in the table of addresses: frames to them are flooded.'),
   vmswitch_overlay_sent_frames: counter('Frames of guests sent to another host through the tunnel.', 'provider'),
   vmswitch_overlay_sent_bytes: {
     ...counter('Bytes of guests sent to another host, without the headers of the tunnel.', 'provider'),

@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict'
 import { X509Certificate } from 'node:crypto'
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
-import { request } from 'node:http'
+import { type IncomingMessage, request } from 'node:http'
+import { get } from 'node:https'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { finished } from 'node:stream/promises'
 import { after, describe, test } from 'node:test'
 import { ATTEMPTS_MAX } from '../../endpoints/attempts.ts'
 import { auditText } from '../control/access.ts'
@@ -109,6 +111,9 @@ describe('the control API on the network', () => {
     events.publish({ source: 'port alpha', code: 'link-down', message: 'x' })
     for (const stream of streams) assert.equal((await stream.next()).value?.code, 'link-down')
     const capture = await connectControl(place(as.bob)).capture({})
+    const headers = { authorization: `Bearer ${as.bob}` }
+    const raw = await new Promise<IncomingMessage>((resolve) => get(`${server.url}/v1/events`, { ca, headers }, resolve))
+    raw.resume()
     const [alices, bobs, carols] = streams.map((stream) => stream.next())
     removeToken(own, 'bob')
     writeFileSync(own, readFileSync(own, 'utf8').replace('alice admin', 'alice reader'))
@@ -117,7 +122,9 @@ describe('the control API on the network', () => {
     await assert.rejects(async () => {
       for await (const chunk of capture.chunks) assert.ok(chunk.length > 0)
     })
-    assert.deepEqual(told, ['token-changed', 'token-changed', 'token-changed'])
+    await finished(raw)
+    assert.ok(raw.complete, 'a stream of events ends in good order: browsers would tell of an error')
+    assert.deepEqual(told, ['token-changed', 'token-changed', 'token-changed', 'token-changed'])
     events.publish({ source: 'port alpha', code: 'link-up', message: 'y' })
     assert.equal((await carols)?.value?.code, 'link-up')
     await streams[2]?.return(undefined)

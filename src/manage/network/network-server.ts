@@ -15,6 +15,7 @@ import { ControlError } from '../control/control-errors.ts'
 import { type ControlComponents, controlRoutes } from '../control/control-server.ts'
 import { checkPrivate } from '../store/state-directory.ts'
 import { consolePages } from './console-pages.ts'
+import { endingOf } from './end-answer.ts'
 import { OpenRequests } from './open-requests.ts'
 import type { PairFiles } from './self-signed.ts'
 import { TokenFile } from './tokens.ts'
@@ -87,7 +88,7 @@ export async function startNetworkServer(
     const token = /^Bearer +(.+)$/i.exec(request.headers.get('authorization') ?? '')?.[1] ?? ''
     const holder = tokens.holder(token)
     if (holder !== null) {
-      open.add(token, holder, outgoing)
+      open.add(token, holder, endingOf(outgoing))
       return app.fetch(request, { caller: { ...holder, from } })
     }
     if (token !== '' && attempts.failed(from))
