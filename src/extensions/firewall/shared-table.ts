@@ -59,14 +59,20 @@ export class SharedTable {
     this.seed = Atomics.compareExchange(words, 0, 0, own) || own
   }
 
+  // Two chains, so that one multiplication need not wait for the other.
   private bucket(): number {
-    let hash = this.seed
-    for (let k = 0; k < this.keyWords; k++) {
-      hash = Math.imul(hash ^ this.key[k]!, 0x9e3779b1)
-      hash ^= hash >>> 15
+    const { key, keyWords, seed } = this
+    let even = seed
+    let odd = ~seed
+    for (let k = 1; k < keyWords; k += 2) {
+      even = Math.imul(even ^ key[k - 1]!, 0x9e3779b1)
+      odd = Math.imul(odd ^ key[k]!, 0xc2b2ae35)
+      even ^= even >>> 15
+      odd ^= odd >>> 13
     }
-    hash = Math.imul(hash ^ (hash >>> 13), 0x85ebca6b)
-    return ((hash ^ (hash >>> 16)) >>> 0) % this.buckets
+    if ((keyWords & 1) !== 0) even = Math.imul(even ^ key[keyWords - 1]!, 0x9e3779b1)
+    const hash = Math.imul(even ^ (even >>> 15) ^ (odd << 16) ^ (odd >>> 16), 0x85ebca6b)
+    return (hash ^ (hash >>> 16)) & (this.buckets - 1)
   }
 
   private lock(at: number): void {
@@ -86,11 +92,13 @@ export class SharedTable {
   private search(first: number, nowMs: number): number {
     const { words, key, keyWords } = this
     const stride = KEY + keyWords
+    const last = keyWords - 1
+    const lastWord = key[last]!
     for (let way = 0, at = first; way < WAYS; way++, at += stride) {
-      if (words[at] === 0) continue
+      if (words[at + KEY + last] !== lastWord || words[at] === 0) continue // of two flows the last words differ most often
       let k = 0
-      while (k < keyWords && words[at + KEY + k] === key[k]) k++
-      if (k === keyWords) return ((words[at + ENDS]! - nowMs) | 0) > 0 ? at : -1
+      while (k < last && words[at + KEY + k] === key[k]) k++
+      if (k === last) return ((words[at + ENDS]! - nowMs) | 0) > 0 ? at : -1
     }
     return -1
   }
