@@ -7,11 +7,10 @@ function answering(type: string, headersSent = true) {
   const did: string[] = []
   const answer: Answer = Object.assign(new EventEmitter(), {
     headersSent,
-    getHeader: (name: string) => (name === 'content-type' ? type : undefined),
     end: () => did.push('end'),
     destroy: () => did.push('destroy'),
   })
-  return { did, answer }
+  return { did, ending: endingOf(answer, () => type) }
 }
 
 test('answers of single lines end in good order, all others are cut, so that nothing looks whole that is not', () => {
@@ -22,16 +21,16 @@ test('answers of single lines end in good order, all others are cut, so that not
     ['application/json', true, 'destroy'],
     ['application/x-ndjson', false, 'destroy'],
   ] as const) {
-    const { did, answer } = answering(type, sent)
-    endingOf(answer).destroy()
+    const { did, ending } = answering(type, sent)
+    ending.destroy()
     assert.deepEqual(did, [expected], type)
   }
 })
 
 test('a client that does not read is cut off after a while', ({ mock }) => {
   mock.timers.enable({ apis: ['setTimeout'] })
-  const { did, answer } = answering('application/x-ndjson')
-  endingOf(answer).destroy()
+  const { did, ending } = answering('application/x-ndjson')
+  ending.destroy()
   mock.timers.tick(2_000)
   assert.deepEqual(did, ['end', 'destroy'])
 })

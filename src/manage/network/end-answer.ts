@@ -11,14 +11,13 @@ const GRACE_MS = 2_000
 /** What of an answer (`ServerResponse`) is needed to end it. */
 export interface Answer extends Ending {
   readonly headersSent: boolean
-  getHeader(name: string): unknown
   end(): unknown
 }
 
-/** `answer` as something that OpenRequests ends. */
-export const endingOf = (answer: Answer): Ending => ({
+/** `answer` as something that OpenRequests ends; `type`: its content type, once that is known. */
+export const endingOf = (answer: Answer, type: () => string): Ending => ({
   destroy: () => {
-    if (!answer.headersSent || !LINES.test(String(answer.getHeader('content-type')))) return answer.destroy()
+    if (!answer.headersSent || !LINES.test(type())) return answer.destroy()
     const late = setTimeout(() => answer.destroy(), GRACE_MS).unref()
     answer.once('close', () => clearTimeout(late))
     return answer.end()

@@ -79,7 +79,7 @@ export async function startNetworkServer(
     tokens,
     ended: ({ name }) => tell('token-changed', `the token of ${name} was changed or taken back: what it had open ends`),
   })
-  const listener = getRequestListener((request, { incoming, outgoing }) => {
+  const listener = getRequestListener(async (request, { incoming, outgoing }) => {
     if (pages?.has(request) === true) return pages.answer(request)
     const from = incoming.socket.remoteAddress ?? 'unknown'
     const wait = attempts.waitSeconds(from)
@@ -88,8 +88,15 @@ export async function startNetworkServer(
     const token = /^Bearer +(.+)$/i.exec(request.headers.get('authorization') ?? '')?.[1] ?? ''
     const holder = tokens.holder(token)
     if (holder !== null) {
-      open.add(token, holder, endingOf(outgoing))
-      return app.fetch(request, { caller: { ...holder, from } })
+      let type = ''
+      open.add(
+        token,
+        holder,
+        endingOf(outgoing, () => type),
+      )
+      const response = await app.fetch(request, { caller: { ...holder, from } })
+      type = response.headers.get('content-type') ?? ''
+      return response
     }
     if (token !== '' && attempts.failed(from))
       tell('too-many-attempts', `${from} came with too many wrong tokens, and is not heard for a minute`)
