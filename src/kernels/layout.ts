@@ -325,6 +325,8 @@ export const S_SEEN = 88 // u32, out: OR of the flags admitted
 export const S_LONGEST = 92 // u32, out: bytes of the longest frame admitted
 export const S_REACHED = 96 // u32, out: a bit for each port that was given as a destination, its id modulo 32
 export const S_MEMBER = 100 // u32: VLAN of an access port that the batch comes from, and S_VLAN too; 0 = it comes from another kind of port
+export const S_VLAN_SETS = 104 // u32: linear address of the VLAN sets, PORT_VLAN_SET_BYTES per port id
+export const S_TAGGED = 108 // u32, out: 1 if a packet is to get a tag
 
 // ---- tables of the SR-IOV adapter that the direct kernel reads -------------------------------------------------------------------
 // VPort table (src/adapter/vport-table.ts): a header, an entry per VPort id and one for the wire, then the sets of VLANs admitted.

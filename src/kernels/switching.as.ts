@@ -41,6 +41,7 @@ import {
   PORT_TABLE_HEADER,
   PORT_VLAN,
   PORT_VLAN_MODE,
+  PORT_VLAN_SET_BYTES,
   S_BYTES,
   S_FILL,
   S_FLOOD_TO,
@@ -63,10 +64,12 @@ import {
   S_SOURCE_HIGH,
   S_SOURCE_LOW,
   S_STOPPED_AT,
+  S_TAGGED,
   S_TOUCHED,
   S_TOUCHED_COUNT,
   S_UNKNOWN_TO,
   S_VLAN,
+  S_VLAN_SETS,
 } from './layout'
 import { find } from './mac-table.as'
 
@@ -106,18 +109,22 @@ function isPlain(ports: usize, port: u32): bool {
   return load<u32>(at, PORT_NIC_STATE) == NIC_CONNECTED && (load<u32>(at, PORT_FLAGS) & (PORT_FLAG_LINK_DOWN | PORT_FLAG_VLAN)) == 0
 }
 
-const ACCESS: u32 = 1 // VlanMode of src/switch/port-table.ts
+// VlanMode of src/switch/port-table.ts
+const ACCESS: u32 = 1
+const TRUNK: u32 = 2
+const KEEP_ALL: u32 = DE_PRESERVE_VLAN | DE_PRESERVE_PRIORITY
 
-// An access port of a VLAN.
+// How a port gets what an access port of `vlan` sends: PreserveVLAN and PreservePriority; 0: not, or that is not simple.
 @inline
-function isMember(ports: usize, port: u32, vlan: u32): bool {
+function asMember(ports: usize, sets: usize, port: u32, vlan: u32): u32 {
   const at = ports + PORT_TABLE_HEADER + <usize>port * PORT_ENTRY_BYTES
-  return (
-    load<u32>(at, PORT_NIC_STATE) == NIC_CONNECTED &&
-    (load<u32>(at, PORT_FLAGS) & PORT_FLAG_LINK_DOWN) == 0 &&
-    load<u32>(at, PORT_VLAN_MODE) == ACCESS &&
-    load<u32>(at, PORT_VLAN) == vlan
-  )
+  const flags = load<u32>(at, PORT_FLAGS)
+  if (load<u32>(at, PORT_NIC_STATE) != NIC_CONNECTED || (flags & PORT_FLAG_LINK_DOWN) != 0) return 0
+  if ((flags & PORT_FLAG_VLAN) == 0) return (flags & PORT_FLAG_EXTERNAL) != 0 ? KEEP_ALL : 0
+  const mode = load<u32>(at, PORT_VLAN_MODE)
+  if (load<u32>(at, PORT_VLAN) == vlan) return mode == ACCESS || mode == TRUNK ? DE_PRESERVE_PRIORITY : 0
+  const word = load<u32>(sets + <usize>port * PORT_VLAN_SET_BYTES + <usize>((vlan >> 5) << 2))
+  return mode == TRUNK && (word & (<u32>1 << (vlan & 31))) != 0 ? KEEP_ALL : 0
 }
 
 /**
@@ -134,7 +141,9 @@ export function forward(pool: usize, list: usize, count: u32, block: usize): u32
   const policy = load<u32>(block, S_POLICY)
   const own = load<u32>(block, S_VLAN)
   const member = load<u32>(block, S_MEMBER)
-  const preserve: u32 = member == 0 ? DE_PRESERVE_VLAN | DE_PRESERVE_PRIORITY : DE_PRESERVE_PRIORITY
+  const sets = <usize>load<u32>(block, S_VLAN_SETS)
+  let preserve: u32 = KEEP_ALL
+  let tagged: u32 = 0
   const floodTo = load<u32>(block, S_FLOOD_TO)
   const unknownTo = load<u32>(block, S_UNKNOWN_TO)
   let undecided: u32 = 0
@@ -204,7 +213,11 @@ export function forward(pool: usize, list: usize, count: u32, block: usize): u32
               const port = load<u32>(at, 8)
               // A writer may have been here meanwhile: the key must still be the same.
               const isSame = (atomic.load<u32>(at, 4) & MAC_KEY_MASK) == key && load<u32>(at) == low && port != source
-              if (isSame && (member == 0 ? isPlain(ports, port) : isMember(ports, port, member))) target = port
+              if (isSame && member == 0) target = isPlain(ports, port) ? port : 0
+              else if (isSame) {
+                preserve = asMember(ports, sets, port, member)
+                if (preserve != 0) target = port
+              }
             }
           }
         }
@@ -222,6 +235,7 @@ export function forward(pool: usize, list: usize, count: u32, block: usize): u32
       if (member != 0) {
         store<u16>(k2, <u16>member, P_VLAN)
         store<u32>(k4, kind | PF_VLAN_OOB, P_FLAGS)
+        tagged |= preserve & DE_PRESERVE_VLAN
       }
       store<u16>(k2, 1, P_DESTINATION_COUNT)
       store<u16>(k2, 0, P_DESTINATION_ROOM)
@@ -230,6 +244,7 @@ export function forward(pool: usize, list: usize, count: u32, block: usize): u32
   }
   store<u32>(block, flooded, S_FLOODED)
   store<u32>(block, reached, S_REACHED)
+  store<u32>(block, tagged != 0 ? 1 : 0, S_TAGGED)
   store<u32>(block, stopped, S_STOPPED_AT)
   return undecided
 }

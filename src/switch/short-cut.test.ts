@@ -26,10 +26,13 @@ interface Scene {
 const addresses = fc.oneof(fc.integer({ min: 1, max: PORTS + 3 }), fc.constantFrom(0xff, 0x80, 0x81))
 
 const scenes: fc.Arbitrary<Scene> = fc.record({
-  flags: fc.array(fc.constantFrom(PortFlag.checkSource, LEARNING, LEARNING, LEARNING | PortFlag.linkDown, 0), {
-    minLength: PORTS,
-    maxLength: PORTS,
-  }),
+  flags: fc.array(
+    fc.constantFrom(PortFlag.checkSource, LEARNING, LEARNING, LEARNING | PortFlag.linkDown, LEARNING | PortFlag.external, 0),
+    {
+      minLength: PORTS,
+      maxLength: PORTS,
+    },
+  ),
   vlans: fc.array(fc.constantFrom(0, 0, 0, 7), { minLength: PORTS, maxLength: PORTS }),
   bursts: fc.array(
     fc.record({
@@ -121,7 +124,7 @@ test('every packet has the same fate with and without the wasm short cuts', () =
   )
 })
 
-test('the short cuts decide frames without tags between access ports of one VLAN, whose VLAN extensions and monitors see', () => {
+test('the short cuts decide frames without tags of access ports to others of their VLAN and to trunks, whose VLAN extensions and monitors see', () => {
   const harness = new DataPathHarness({ shortCut: true }).connect(4)
   for (const port of [1, 2]) harness.ports.setVlan(port, { mode: VlanMode.access, primary: 7 })
   harness.ports.setVlan(3, { mode: VlanMode.access, primary: 9 })
@@ -149,6 +152,11 @@ test('the short cuts decide frames without tags between access ports of one VLAN
     [2, 4].map((port) => harness.sink(port).frames.at(-1)!.readUInt32BE(12)),
     [0x88b56d69, 0x81000007],
   )
+  harness.ports.setVlan(3, { mode: VlanMode.trunk, primary: 1, set: [7] })
+  harness.send(1, frame(3, 1, 'to a trunk'))
+  assert.equal(harness.sink(3).frames[0]!.readUInt32BE(12), 0x81000007, 'with a tag')
+  harness.sink(3).frames.length = 0
+  harness.ports.setVlan(3, { mode: VlanMode.access, primary: 9 })
   harness.dataPath.forwarding.forward = forward
   harness.send(1, frame(3, 1, 'another VLAN'))
   assert.deepEqual([harness.got(3), harness.drops(3)], [[], { 'vlan-not-allowed': 1 }])

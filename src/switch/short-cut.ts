@@ -4,6 +4,8 @@
 // The rule it must not break: with and without it, every packet has the same fate (short-cut.test.ts).
 import type { SwitchingKernels } from '../kernels/kernels.ts'
 import {
+  PORT_ENTRY_BYTES,
+  PORT_TABLE_HEADER,
   S_BYTES,
   S_FLOOD_TO,
   S_FLOODED,
@@ -23,9 +25,11 @@ import {
   S_SOURCE_HIGH,
   S_SOURCE_LOW,
   S_STOPPED_AT,
+  S_TAGGED,
   S_TOUCHED_COUNT,
   S_UNKNOWN_TO,
   S_VLAN,
+  S_VLAN_SETS,
   SWITCHING_BYTES,
 } from '../kernels/layout.ts'
 import type { Batch } from '../ndis/batch.ts'
@@ -67,6 +71,7 @@ export class ShortCut {
     this.block = options.block
     this.u32 = new Uint32Array(buffer, options.block, SWITCHING_BYTES >> 2)
     this.u32[S_PORTS >> 2] = options.portTable
+    this.u32[S_VLAN_SETS >> 2] = options.portTable + PORT_TABLE_HEADER + components.ports.ports * PORT_ENTRY_BYTES
     this.u32[S_MACS >> 2] = options.macTable
     this.u32[S_MAC_MASK >> 2] = options.macEntries - 1
     components.delivery.describeLists(this.u32)
@@ -111,6 +116,7 @@ export class ShortCut {
     for (let calls = 0; from < count && calls < CALLS_MAX; calls++) {
       const undecided = kernels.forward(pool, batch.list + from * 2, count - from, block)
       forwarding.reached |= u32[S_REACHED >> 2]!
+      if (u32[S_TAGGED >> 2] !== 0) batch.mayBeTagged = true
       const flooded = u32[S_FLOODED >> 2]!
       if (flooded !== 0) counters.port(source, PortCounter.floodedFrames, flooded)
       const stopped = from + u32[S_STOPPED_AT >> 2]!

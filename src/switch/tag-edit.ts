@@ -119,7 +119,8 @@ export class TagEdit {
   private shift(slot: number, by: number): void {
     const { pool } = this
     const from = slot * HEADER_STRIDE + pool.headerOffset[slot]!
-    pool.header8.copyWithin(from + by, from, from + ADDRESSES)
+    if ((from & 3) === 0) this.moveWords(from >> 2, by)
+    else pool.header8.copyWithin(from + by, from, from + ADDRESSES)
     pool.headerOffset[slot] = pool.headerOffset[slot]! + by
     pool.headerLength[slot] = pool.headerLength[slot]! - by
     pool.length[slot] = pool.length[slot]! - by
@@ -128,6 +129,18 @@ export class TagEdit {
     const vnet = slot * VNET_STRIDE
     if (pool.vnet[vnet + 1] !== 0) this.shiftField(vnet + VNET_HEADER_LENGTH, -by)
     if ((pool.vnet[vnet]! & VNET_NEEDS_CSUM) !== 0) this.shiftField(vnet + VNET_CHECKSUM_START, -by)
+  }
+
+  // Moves the addresses, which begin with word `at`, by a tag.
+  private moveWords(at: number, by: number): void {
+    const { header32 } = this.pool
+    const first = header32[at]!
+    const second = header32[at + 1]!
+    const third = header32[at + 2]!
+    const to = by < 0 ? at - 1 : at + 1
+    header32[to] = first
+    header32[to + 1] = second
+    header32[to + 2] = third
   }
 
   private shiftField(at: number, by: number): void {
