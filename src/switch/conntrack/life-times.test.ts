@@ -183,7 +183,14 @@ test('at its share a port loses the oldest of its own that are over or were not 
     assert.equal(harness.find(packet(4, false, UDP, datagram(53, flow)), true), 0, 'answered ones stay')
 })
 
-test('where no place is left at all the packet is refused for that', () => {
-  const harness = new TrackingHarness(16)
-  assert.equal(harness.open(packet(4, true, UDP, datagram(1, 53)), false, 255, 99), connectionsFull) // a port that the table has no room for
+test('a connection that finds no place in the index is refused for that, and those that stand there stay', () => {
+  const harness = new TrackingHarness(1024)
+  const filled = fill(harness, 1)
+  const words = harness.table.store.words.subarray(harness.table.store.indexBytes / 4, harness.table.store.indexBytes / 4 + 2048)
+  const before = words.slice()
+  for (const [i, word] of words.entries()) if (word === 0) words[i] = 0x7fffff // as though others stood there
+  assert.equal(harness.open(packet(4, true, UDP, datagram(60_000, 53)), false, 255, 2), connectionsFull)
+  words.set(before)
+  for (let flow = 0; flow < filled; flow++) assert.equal(harness.find(packet(4, false, UDP, datagram(53, flow)), true), 0)
+  assert.equal(harness.open(packet(4, true, UDP, datagram(60_000, 53)), false, 255, 2), 0)
 })
