@@ -50,7 +50,7 @@ export class BlockStore {
     const areCut = new Uint8Array(STORE_BLOCKS)
     for (const [i, address] of addresses.entries()) {
       const half = (address - this.base) >> HALF_SHIFT
-      const isHalf = lengths[i]! <= HALF
+      const isHalf = ((address - this.base) & (HALF - 1)) + lengths[i]! <= HALF
       halves[half] = 1
       if (isHalf) areCut[half >> 1] = 1
       else halves.fill(1, half & ~1, (half & ~1) + 2)

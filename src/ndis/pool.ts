@@ -222,6 +222,15 @@ export class PacketPool {
   /** Takes `blocks` free blocks for the `payload` bytes of the packet in held slot `slot`. Call only while there is room. */
   fillBlocks(slot: number, payload: number, blocks: number): void {
     const { places, store } = this
+    if (blocks === 1) {
+      const at = (slot * SEGMENT_PLACES) << 1
+      const place = store.take(payload)
+      this.address[slot] = place
+      this.segment[at] = place
+      this.segment[at + 1] = payload
+      this.segments[slot] = 1
+      return
+    }
     for (let i = 0; i < blocks; i++) places[i] = store.take(Math.min(payload - i * STORE_BLOCK, STORE_BLOCK))
     this.setSegments(slot, payload, blocks)
   }
@@ -284,32 +293,6 @@ export class PacketPool {
     this.free.giveAll(slots, count)
   }
 
-  /**
-   * Takes stock after something was interrupted: held slots whose `live` is 0 are nobody's, with all that they had, and so is what no live one
-   * has of the store. Burst slots have nothing there.
-   */
-  takeStock(live: Uint8Array): void {
-    const { segment, segments, generation } = this
-    const addresses: number[] = []
-    const lengths: number[] = []
-    this.safeCount = 0
-    for (let slot = HELD_FIRST; slot < POOL_SLOTS; slot++) {
-      if (live[slot] === 0) {
-        this.forgetDestinations(slot)
-        this.flags[slot] = 0
-        segments[slot] = 0
-        generation[slot] = generation[slot]! + 1
-      }
-      const first = (slot * SEGMENT_PLACES) << 1
-      for (let at = first; at < first + (segments[slot]! << 1); at += 2) {
-        addresses.push(segment[at]!)
-        lengths.push(segment[at + 1]!)
-      }
-    }
-    this.free.reset(HELD_FIRST, live)
-    this.store.reset(addresses, lengths)
-  }
-
   /** Empties the destination array of a held slot and gives its room back. */
   forgetDestinations(slot: number): void {
     const room = this.destinationRoom[slot]!
@@ -320,10 +303,15 @@ export class PacketPool {
   }
 
   private giveBlocks(slot: number): void {
+    const { store, segment, segments } = this
+    const blocks = segments[slot]!
+    segments[slot] = 0
+    if (blocks === 1) {
+      store.give(this.address[slot]!) // its list of segments is out of the cache by now
+      return
+    }
     const first = (slot * SEGMENT_PLACES) << 1
-    const end = first + (this.segments[slot]! << 1)
-    for (let at = first; at < end; at += 2) this.store.give(this.segment[at]!)
-    this.segments[slot] = 0
+    for (let at = first; at < first + (blocks << 1); at += 2) store.give(segment[at]!)
   }
 
   /**

@@ -7,6 +7,7 @@ import { Keep, type PacketHandle } from '../ndis/batch.ts'
 import { copyDestinations, destinationAt } from '../ndis/destinations.ts'
 import { copyAllDestinations, copyPacket, copyPackets, reserveCopies } from '../ndis/packet-copies.ts'
 import { RunFacts, takeRun } from '../ndis/packet-runs.ts'
+import { takeStock } from '../ndis/pool-stock.ts'
 import { InjectionQueue } from './injection-queue.ts'
 import { type InjectionsOwner, OwnedPackets } from './owned-packets.ts'
 import { PacketState, PacketTag } from './packet-tags.ts'
@@ -283,7 +284,7 @@ export class Injections extends OwnedPackets {
     const liveRuns = slots.filter((slot) => tags.has(slot, RUN)).map((slot) => runs.of(slot))
     this.takenRuns = 0
     runs.reset(new Set(liveRuns))
-    pool.takeStock(live)
+    takeStock(pool, live)
     this.pins.recount(single, liveRuns, runs)
   }
 
