@@ -92,7 +92,7 @@ class Verification {
       }
       this.#findings.add(STUCK, error.message) // its thread is left behind: nothing can stop it from here
     }
-    const { breaches, faults } = this.#findings
+    const { breaches, faults, slow } = this.#findings
     return {
       file: shown,
       extension: this.#extension,
@@ -103,6 +103,7 @@ class Verification {
       passed: breaches.length === 0 && faults.length === 0,
       breaches,
       faults,
+      slow,
     }
   }
 
