@@ -15,6 +15,9 @@ import { datagram, packet, tcp } from './tracked-frames.ts'
 export interface FollowWork {
   readonly memory: WebAssembly.Memory
   readonly table: number
+  /** Linear address of a word that counts the threads that are ready: all begin at once. */
+  readonly started: number
+  readonly threads: number
   readonly connections: number
   readonly ports: number
   /** Linear addresses of this thread's own. */
@@ -66,6 +69,10 @@ for (let slot = 0; slot < CLASSIFY_MAX; slot++) {
   pool.length[slot] = bytes.length
 }
 any.parse(pool.base, 0, CLASSIFY_MAX)
+
+const started = new Int32Array(buffer, work.started, 1)
+Atomics.add(started, 0, 1)
+while (Atomics.load(started, 0) < work.threads);
 
 let together = 0
 let passed = 0

@@ -220,6 +220,22 @@ for (const family of families)
     assert.equal(one.asked, 3)
   })
 
+for (const family of families)
+  test(`later fragments pass behind the first one of a connection in the same burst, and none without it (IPv${family})`, () => {
+    const one = new Switch(true)
+    const of = { family, flow: 1, step: 0, tags: [] }
+    const send = (out: boolean, ...kinds: readonly number[]): number => {
+      const sink = one.harness.sink(out ? OTHER : TENANT)
+      const before = sink.frames.length
+      one.harness.send(out ? TENANT : OTHER, ...kinds.map((kind) => frameOf({ ...of, out, kind })))
+      return sink.frames.length - before
+    }
+    send(true, 12)
+    send(false, 12)
+    assert.equal(send(false, 12, 15, 12), 2)
+    assert.equal(send(false, 12, 14, 15, 12), 4)
+  })
+
 test('a flood of new connections between packets of an established one leaves that to the kernel', () => {
   const one = new Switch(true)
   const known = { family: 4, flow: 1, step: 0, tags: [], kind: 12 } as const

@@ -15,10 +15,10 @@ const PAGE = 65_536
 const CONNECTIONS = 1024
 const PORTS = 16
 const FLOWS = 5
-const THREADS = 2
-const ROUNDS = 6000
+const THREADS = 3
+const ROUNDS = 30_000
 
-test('two threads that follow the same connections both ways, while others come, go and are swept, lose no packet and no count', async () => {
+test('threads that follow the same connections both ways, while others come, go and are swept, lose no packet and no count', async () => {
   let end = PAGE
   const place = (bytes: number): number => {
     const at = end
@@ -26,6 +26,7 @@ test('two threads that follow the same connections both ways, while others come,
     return at
   }
   const table = place(connectionTableBytes(CONNECTIONS, PORTS))
+  const started = place(4)
   const own = Array.from({ length: THREADS }, () => ({
     pool: place(POOL_TOTAL_BYTES),
     portTable: place(portTableBytes(PORTS)),
@@ -54,10 +55,12 @@ test('two threads that follow the same connections both ways, while others come,
       const work: FollowWork = {
         memory,
         table,
+        started,
+        threads: THREADS,
         connections: CONNECTIONS,
         ports: PORTS,
         ...addresses,
-        incoming: i % 2 === 1,
+        incoming: i === 1, // the others count the same
         flows: FLOWS,
         rounds: ROUNDS,
         nowMs: harness.nowMs,
