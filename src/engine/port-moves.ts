@@ -199,6 +199,10 @@ export class PortMoves {
     return this.#withVf(restored)
   }
 
+  isPrepared(name: string): boolean {
+    return this.#prepared.has(name)
+  }
+
   /** Ends a migration without it: a prepared port is deleted, a held one goes on. */
   async abandon(name: string): Promise<void> {
     const { find, remove, vfs } = this.#components

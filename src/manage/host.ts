@@ -306,6 +306,11 @@ export interface SwitchHost extends AclCalls, AdapterCalls, DiagnosisCalls, Live
   /** Target of a migration: checks a port's policies on a validation port, then makes it, not yet connected. ES-491, ES-492 */
   prepareMigration(saved: string): Answer<PortStatus>
   /**
+   * Target: whoever moves the prepared port is still at it. It says so again and again from then on: 30 s without, and the port goes.
+   * `last`: the source is about to let go of the port, which stays here from now on, whatever happens.
+   */
+  stillMigrating(name: string, last: boolean): Answer<void>
+  /**
    * Source of a migration: from now on the port's connection stays when its guest stops, until `handOver` or `abandonMigration`. A virtual
    * function that the VMM does not take out by itself is taken back; a call may last as long as the guest takes for that.
    */

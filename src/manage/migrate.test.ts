@@ -26,6 +26,7 @@ function world(failing: readonly string[] = [], { announced = true, held = true,
   }
   const target = {
     prepareMigration: () => does('prepare', { name: 'web' }),
+    stillMigrating: (_: string, last: boolean) => does(last ? 'stays' : 'alive', undefined),
     takeOver: () => does('take over', { ports: [] }),
     abandonMigration: () => does('abandon', undefined),
   }
@@ -69,13 +70,21 @@ test('as long as a guest does not stop, the target is told that it is still wait
 test('two switches without a network in common ask none', async () => {
   const { done, alone } = world()
   await alone()
-  assert.deepEqual(done, ['prepare', 'hold', 'hand over', 'take over'])
+  assert.deepEqual(done, ['prepare', 'hold', 'alive', 'stays', 'hand over', 'take over'])
+})
+
+test('without a network too the target is told that a guest is still waited for, if it understands that', async () => {
+  for (const failing of [[], ['alive', 'stays']]) {
+    const { done, alone } = world(failing, { waits: 2 })
+    await alone()
+    assert.deepEqual(done, ['prepare', 'hold', 'alive', 'alive', 'alive', 'stays', 'hand over', 'take over'])
+  }
 })
 
 test('a port that the network does not know moves without it', async () => {
   const { done, run, unheard } = world([], { announced: false })
   await run()
-  assert.deepEqual(done, ['prepare', 'expect', 'hold', 'hand over', 'take over'])
+  assert.deepEqual(done, ['prepare', 'expect', 'hold', 'alive', 'stays', 'hand over', 'take over'])
   assert.equal(unheard(), 0)
 })
 

@@ -69,12 +69,15 @@ export async function migratePort(
     )
     // Signs of life: without them the target lets go of what is prepared.
     const goesOn = async (): Promise<unknown> =>
-      expected && (await network!.target.expectPort(name, network!.from).catch(() => null))
+      expected
+        ? network!.target.expectPort(name, network!.from).catch(() => null)
+        : target.stillMigrating(name, false).catch(() => null) // an older target does not know the word
     if (options.waitForStop) await goesOn()
     while (options.waitForStop && !(await source.awaitStop(name, WAIT_MS))) {
       await goesOn()
       if (steps.cancelled()) throw new MigrationCancelledError(`port "${name}" was not migrated: its guest did not stop`)
     }
+    if (!expected && options.waitForStop) await target.stillMigrating(name, true).catch(() => null)
     saved = await source.handOver(name) // ES-493, ES-494
     const { state } = expected ? await network!.target.awaitPort(name, NETWORK_MS).catch(() => notHeard) : { state: 'held' }
     const report = await target.takeOver(saved) // ES-495

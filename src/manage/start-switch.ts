@@ -38,7 +38,7 @@ export async function startSwitch(config: ResolvedConfig, { log, fatal, imposed 
     const running = await createSwitch(engineConfig(config), { log, plug, fatal, imposed: imposed?.() })
     return {
       running,
-      host: manageSwitch(running, config, settings),
+      host: manageSwitch(running, config, settings, log),
       settings,
       close: async () => {
         await running.close()

@@ -15,7 +15,7 @@ import { portSchema } from './config/schema.ts'
 import type { ResolvedConfig, ResolvedExtension, ResolvedPort } from './config/types.ts'
 import { ControlError } from './control/control-errors.ts'
 import { diagnosisHost } from './diagnosis/diagnosis-host.ts'
-import type { ExtensionStatus, FdbFilter, PortStatus, ProcessorStatus, SwitchHost } from './host.ts'
+import type { EventLog, ExtensionStatus, FdbFilter, PortStatus, ProcessorStatus, SwitchHost } from './host.ts'
 import { installedExtension } from './installed-extension.ts'
 import { liveHost } from './live/live-host.ts'
 import { overlayHost } from './overlay/overlay-host.ts'
@@ -71,11 +71,12 @@ export function packageVersion(): string {
 export const configuredPorts = (config: ResolvedConfig): Map<string, ResolvedPort> =>
   new Map(config.switch.ports.map((port) => [port.name, port]))
 
-/** Manages `running`, which was made from `config`. `settings`: its ports, which are kept as they come, change and go. */
+/** Manages `running`, which was made from `config`. `settings`: its ports, which are kept as they come, change and go; `log` hears of what it does by itself. */
 export function manageSwitch(
   running: RunningSwitch,
   config: ResolvedConfig,
   settings: Map<string, ResolvedPort> = configuredPorts(config),
+  log: EventLog = () => {},
 ): SwitchHost {
   const version = packageVersion()
   const startedAt = new Date(Date.now() - running.uptimeMs).toISOString()
@@ -137,6 +138,7 @@ export function manageSwitch(
     port,
     resolve: (input) => resolve(input, false),
     translated,
+    log,
   })
   return {
     ...adapters,

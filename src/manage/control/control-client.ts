@@ -91,6 +91,9 @@ export function connectControl(place: ControlPlace, timeoutMs = TIMEOUT_MS): Rem
     save: async (filter) => (await call<{ saved: string }>('POST', '/v1/save', filter)).saved,
     restore: (saved) => call('POST', '/v1/restore', { saved }),
     prepareMigration: (saved) => call('POST', '/v1/migration/prepare', { saved }),
+    stillMigrating: async (name, last) => {
+      await call('POST', `/v1/migration/alive/${segment(name)}`, { last })
+    },
     holdPort: async (name) => {
       await call('POST', `/v1/migration/hold/${segment(name)}`, {})
     },

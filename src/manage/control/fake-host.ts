@@ -360,6 +360,7 @@ export function fakeHost(): FakeHost {
       note('takeOver', saved)
       return { ports: [{ name: 'alpha', created: false, data: 'restored', orphans: 1, withoutVf: null }] }
     },
+    stillMigrating: (name, last) => note('stillMigrating', { name, last }),
     abandonMigration: (name) => note('abandonMigration', name),
   }
   return { host, calls }

@@ -15,6 +15,7 @@ import { installSchema } from '../installed-extension.ts'
 import { recordFilter, recordRemoval, routeFilter, routeRemoval, subnetRemoval } from '../overlay/overlay-routes.ts'
 import { aclAddition, aclRemoval } from '../policies/acl-routes.ts'
 import {
+  aliveSchema,
   awaitSchema,
   featureFilter,
   portFilter,
@@ -141,6 +142,9 @@ export const operations: readonly Operation[] = [
   post('/v1/migration/prepare', 'Target: makes a port for a guest that is to come.', 'PortStatus', {
     body: savedSchema,
     status: 201,
+  }),
+  post('/v1/migration/alive/:name', 'Target: who moves the port is at it; 30 s without a further word, and it goes.', 'Done', {
+    body: aliveSchema,
   }),
   post('/v1/migration/hold/:name', 'Source: the connection stays when the guest stops.', 'Done'),
   post('/v1/migration/await-stop/:name', 'Source: waits for the guest to stop.', 'Stopped', { body: awaitSchema }),

@@ -4,17 +4,24 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { createSwitch } from '../../engine/host.ts'
 import { checkSource } from '../config/load.ts'
 import { parseYaml } from '../config/yaml-source.ts'
 import type { SwitchHost } from '../host.ts'
 import { migratePort } from '../migrate.ts'
 import { engineConfig, manageSwitch } from '../switch-host.ts'
+import { PREPARED_SILENCE_MS } from './prepared-ports.ts'
 
 const GUID = '0d3c1f9f-0004-4c56-9b7e-7b0b6d0e5f0c'
 
 /** `more`: further keys of the switch. */
-async function managed(t: TestContext, name: string, ports: string, more = ''): Promise<SwitchHost & { directory: string }> {
+async function managed(
+  t: TestContext,
+  name: string,
+  ports: string,
+  more = '',
+): Promise<SwitchHost & { directory: string; told: string[] }> {
   const directory = mkdtempSync(join(tmpdir(), 'vmswitch-managed-'))
   const yaml = `switch:\n  name: ${name}\n  properties: [{ id: ${GUID}, value: ${name} }]\n  ports: [${ports}]\n${more}runtime: { directory: ${directory} }\n`
   const config = checkSource(parseYaml('lab.yaml', yaml), join(directory, 'lab.yaml'), {
@@ -27,7 +34,8 @@ async function managed(t: TestContext, name: string, ports: string, more = ''): 
     await running.close()
     rmSync(directory, { recursive: true })
   })
-  return { ...manageSwitch(running, config), directory }
+  const told: string[] = []
+  return { ...manageSwitch(running, config, undefined, (event) => told.push(`${event.source} ${event.code}`)), directory, told }
 }
 
 const code = (expected: string) => (error: unknown) => error instanceof Error && 'code' in error && error.code === expected
@@ -132,6 +140,35 @@ test('a save that was tampered with is refused whole', async (t) => {
   await assert.rejects(async () => target.restore(saved.replace('52:54:00', '53:54:00')), code('bad-request'))
   await assert.rejects(async () => target.prepareMigration(saved.replace(/"ports":\[.*\]/, '"ports":[]')), code('bad-request'))
   assert.deepEqual(await target.ports(), [])
+})
+
+test('a prepared port goes when nobody says any more that it is moved, and only then', async (t) => {
+  const source = await managed(t, 'one', ALPHA)
+  const target = await managed(t, 'two', '')
+  const saved = await source.save({ port: 'alpha' })
+  const passes = (ms: number): void => t.mock.timers.tick(ms)
+  await target.prepareMigration(saved)
+  t.mock.timers.enable({ apis: ['setTimeout'] })
+  passes(10 * PREPARED_SILENCE_MS) // an older vmswitch migrate says nothing
+  await target.stillMigrating('alpha', false)
+  passes(PREPARED_SILENCE_MS - 1)
+  await target.stillMigrating('alpha', false)
+  passes(PREPARED_SILENCE_MS - 1)
+  assert.equal((await target.ports()).length, 1)
+  passes(1)
+  t.mock.timers.reset()
+  while (target.told.length === 0) await sleep(20)
+  assert.deepEqual([target.told, await target.ports()], [['port alpha migration-given-up'], []])
+  await assert.rejects(async () => target.stillMigrating('alpha', false), code('no-such-port'))
+  await target.prepareMigration(saved)
+  t.mock.timers.enable({ apis: ['setTimeout'] })
+  await target.stillMigrating('alpha', false)
+  await target.stillMigrating('alpha', true)
+  passes(10 * PREPARED_SILENCE_MS) // the source may have let go: this is the port now
+  t.mock.timers.reset()
+  assert.equal((await target.ports()).length, 1)
+  await target.abandonMigration('alpha')
+  await assert.rejects(async () => source.stillMigrating('alpha', false), code('wrong-state'))
 })
 
 test('a migration moves the port; one that the target refuses leaves it at the source', async (t) => {

@@ -11,8 +11,9 @@ import { readSavedSwitch, type SavedPort, type SavedSwitch, writeSavedSwitch } f
 import { placeKeys } from '../config/resolve.ts'
 import type { ResolvedPort } from '../config/types.ts'
 import { ControlError } from '../control/control-errors.ts'
-import type { PortStatus, PropertyDefinitionStatus, PropertyStatus, SwitchHost } from '../host.ts'
+import type { EventLog, PortStatus, PropertyDefinitionStatus, PropertyStatus, SwitchHost } from '../host.ts'
 import { checkVirtualSubnet } from '../overlay/subnet-check.ts'
+import { PreparedPorts } from './prepared-ports.ts'
 
 type PolicyCalls =
   | 'properties'
@@ -24,6 +25,7 @@ type PolicyCalls =
   | 'save'
   | 'restore'
   | 'prepareMigration'
+  | 'stillMigrating'
   | 'holdPort'
   | 'awaitStop'
   | 'handOver'
@@ -47,11 +49,24 @@ export interface PolicyHostComponents {
   /** Checks a port as a configuration would be checked with it; throws `bad-request` or `port-exists`. */
   readonly resolve: (input: unknown) => ResolvedPort
   readonly translated: <T>(work: () => Promise<T>) => Promise<T>
+  readonly log: EventLog
 }
 
 export function policyHost(components: PolicyHostComponents): Pick<SwitchHost, PolicyCalls> {
-  const { running, settings, port, resolve, translated } = components
+  const { running, settings, port, resolve, translated, log } = components
   const { moves, policies } = running
+  const abandon = async (name: string): Promise<void> => {
+    await moves.abandon(name)
+    if (!running.ports().some((one) => one.name === name)) settings.delete(name)
+  }
+  const prepared = new PreparedPorts((name) => {
+    if (!moves.isPrepared(name)) return
+    abandon(name).then(
+      () =>
+        log({ source: `port ${name}`, code: 'migration-given-up', message: 'it was to come here, and nobody moves it any more' }),
+      ({ message }: Error) => log({ source: `port ${name}`, code: 'migration-given-up', message }),
+    )
+  })
   const idOf = (name: string | undefined): number | undefined => (name === undefined ? undefined : port(name).id)
   const shown = (name: string | undefined, property: PropertyInstance): PropertyStatus => ({
     port: name ?? null,
@@ -147,6 +162,12 @@ export function policyHost(components: PolicyHostComponents): Pick<SwitchHost, P
         settings.set(resolved.name, resolved)
         return port(resolved.name)
       }),
+    stillMigrating: async (name, last) => {
+      port(name)
+      if (!moves.isPrepared(name)) throw new ControlError('wrong-state', `port "${name}" is not prepared for a migration`)
+      if (last) prepared.forget(name)
+      else prepared.alive(name)
+    },
     holdPort: (name) =>
       translated(async () => {
         port(name)
@@ -164,12 +185,17 @@ export function policyHost(components: PolicyHostComponents): Pick<SwitchHost, P
         settings.delete(name)
         return saved
       }),
-    takeOver: (text) => translated(async () => ({ ports: [{ ...(await moves.takeOver(onlyPort(text))), created: false }] })),
+    takeOver: (text) =>
+      translated(async () => {
+        const saved = onlyPort(text)
+        prepared.forget(saved.name)
+        return { ports: [{ ...(await moves.takeOver(saved)), created: false }] }
+      }),
     abandonMigration: (name) =>
       translated(async () => {
         port(name)
-        await moves.abandon(name)
-        if (!running.ports().some((one) => one.name === name)) settings.delete(name)
+        prepared.forget(name)
+        await abandon(name)
       }),
   }
 }

@@ -22,6 +22,7 @@ export const propertyFilter = portFilter.extend({
 export const propertyChange = propertyFilter.extend({ version: z.string().optional(), value: z.unknown() })
 export const featureFilter = portFilter.extend({ id: z.string().min(1), instance: z.string().min(1).optional() })
 export const savedSchema = z.strictObject({ saved: z.string() })
+export const aliveSchema = z.strictObject({ last: z.boolean().optional() })
 export const awaitSchema = z.strictObject({ timeoutMs: z.number().int().min(0).max(AWAIT_STOP_MAX_MS) })
 
 /** Reads and checks the body of a request. */
@@ -48,6 +49,11 @@ export function addPolicyRoutes(app: Hono, host: SwitchHost, body: ReadBody): vo
   app.post('/v1/save', async (context) => context.json({ saved: await host.save(await body(context, portFilter)) }))
   app.post('/v1/restore', async (context) => context.json(await host.restore(await saved(context))))
   app.post('/v1/migration/prepare', async (context) => context.json(await host.prepareMigration(await saved(context)), 201))
+  app.post('/v1/migration/alive/:name', async (context) => {
+    const { last } = await body(context, aliveSchema)
+    await host.stillMigrating(context.req.param('name'), last === true)
+    return context.json({})
+  })
   app.post('/v1/migration/hold/:name', async (context) => {
     await host.holdPort(context.req.param('name'))
     return context.json({})
