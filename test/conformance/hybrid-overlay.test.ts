@@ -2,11 +2,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { ExtensionHandlers } from '../../src/extension.ts'
-import { parseMac } from '../../src/packet/addresses.ts'
-import { ipBytes } from '../../src/packet/build.ts'
-import { TunnelFormat, TunnelTemplate } from '../../src/packet/tunnel.ts'
 import { frame } from '../support/data-path-harness.ts'
-import { OWN_ADDRESS, OWN_MAC, overlayHarness, PEER_ADDRESS, PEER_MAC, UPLINK, VSID } from '../support/overlay-harness.ts'
+import { overlayHarness, UPLINK, VSID } from '../support/overlay-harness.ts'
+import { tunnelled } from '../support/tunnelled.ts'
 
 const REMOTE = '02:00:00:00:00:21'
 const INNER = 0x88b5
@@ -42,22 +40,6 @@ function bench(shortCut: boolean) {
     ],
   )
   return { ...made, seen, directed }
-}
-
-function tunnelled(inner: Uint8Array): Buffer {
-  const template = new TunnelTemplate({
-    format: TunnelFormat.vxlan,
-    source: ipBytes(PEER_ADDRESS),
-    destination: ipBytes(OWN_ADDRESS),
-    sourceMac: parseMac(PEER_MAC),
-    destinationMac: parseMac(OWN_MAC),
-    udpPort: 4789,
-    ttl: 64,
-  })
-  const packet = Buffer.alloc(template.length + inner.length)
-  template.write(packet, 0, inner.length, VSID, 7, 0)
-  packet.set(inner, template.length)
-  return packet
 }
 
 for (const shortCut of [false, true]) {

@@ -5,7 +5,6 @@ import { frame } from '../../../test/support/data-path-harness.ts'
 import {
   type OverlayHarness,
   OWN_ADDRESS,
-  OWN_MAC,
   overlayHarness,
   PEER_ADDRESS,
   PEER_IPV6,
@@ -14,9 +13,9 @@ import {
   UPLINK,
   VSID,
 } from '../../../test/support/overlay-harness.ts'
+import { tunnelled } from '../../../test/support/tunnelled.ts'
 import { parseMac, parsePrefix } from '../../packet/addresses.ts'
 import { arpRequestFrame, ipBytes, udpFrame } from '../../packet/build.ts'
-import { TunnelFormat, TunnelTemplate } from '../../packet/tunnel.ts'
 import { DATA_PATH_LIST_BYTES } from '../data-path.ts'
 import { deliveryListBytes } from '../delivery.ts'
 import { dryRun } from '../dry-run.ts'
@@ -97,22 +96,6 @@ function stepsOf({ harness, scratch }: OverlayHarness, port: number, bytes: Uint
 
 const trace = (overlay: OverlayHarness, port: number, bytes: Uint8Array): string[] =>
   stepsOf(overlay, port, bytes).map(({ packet, stage, text }) => `${packet} ${stage}: ${text}`)
-
-function tunnelled(inner: Uint8Array, { from = PEER_ADDRESS, vsid = VSID } = {}): Uint8Array {
-  const template = new TunnelTemplate({
-    format: TunnelFormat.vxlan,
-    source: ipBytes(from),
-    destination: ipBytes(OWN_ADDRESS),
-    sourceMac: parseMac(PEER_MAC),
-    destinationMac: parseMac(OWN_MAC),
-    udpPort: 4789,
-    ttl: 64,
-  })
-  const packet = new Uint8Array(template.length + inner.length)
-  template.write(packet, 0, inner.length, vsid, 77, 0)
-  packet.set(inner, template.length)
-  return packet
-}
 
 test('a trace shows the record that was found, the host that it leads to, and the tunnel; nothing is sent or counted', () => {
   const overlay = world()

@@ -13,12 +13,13 @@ import {
   UPLINK,
   VSID,
 } from '../../../test/support/overlay-harness.ts'
+import { tunnelled } from '../../../test/support/tunnelled.ts'
 import { OFFLOAD_CHECKSUM, OFFLOAD_TSO4, VNET_NEEDS_CSUM } from '../../kernels/layout.ts'
 import { parseMac } from '../../packet/addresses.ts'
 import { arpRequestFrame, ipBytes, tcpFrame, udpFrame } from '../../packet/build.ts'
 import { get16, put16 } from '../../packet/bytes.ts'
 import { internetChecksum, transportChecksum } from '../../packet/checksum.ts'
-import { TunnelFormat, TunnelReader, TunnelTemplate, TunnelVerdict } from '../../packet/tunnel.ts'
+import { TunnelFormat, TunnelReader, TunnelVerdict } from '../../packet/tunnel.ts'
 import { PortFlag } from '../port-table.ts'
 import { Flooding } from './plan.ts'
 
@@ -36,22 +37,6 @@ function taken(packet: Uint8Array, format: TunnelFormat = TunnelFormat.vxlan, ud
   const reader = new TunnelReader(format, udpPort)
   assert.equal(reader.read(packet, 0, packet.length, packet.length), TunnelVerdict.sound)
   return { vsid: reader.vsid, inner: Buffer.from(packet.subarray(reader.headers)), ecn: reader.ecn, headers: reader.headers }
-}
-
-function tunnelled(inner: Uint8Array, { vsid = VSID, from = PEER_ADDRESS, to = OWN_ADDRESS, trafficClass = 0 } = {}): Buffer {
-  const template = new TunnelTemplate({
-    format: TunnelFormat.vxlan,
-    source: ipBytes(from),
-    destination: ipBytes(to),
-    sourceMac: parseMac(PEER_MAC),
-    destinationMac: parseMac(OWN_MAC),
-    udpPort: 4789,
-    ttl: 64,
-  })
-  const packet = Buffer.alloc(template.length + inner.length)
-  template.write(packet, 0, inner.length, vsid, 77, trafficClass)
-  packet.set(inner, template.length)
-  return packet
 }
 
 for (const shortCut of [false, true])

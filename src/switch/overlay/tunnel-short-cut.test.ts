@@ -15,6 +15,7 @@ import {
   UPLINK,
   VSID,
 } from '../../../test/support/overlay-harness.ts'
+import { tunnelled } from '../../../test/support/tunnelled.ts'
 import { HEADER_STRIDE, OFFLOAD_CHECKSUM, OFFLOAD_TSO4, VNET_NEEDS_CSUM } from '../../kernels/layout.ts'
 import { DROP_REASONS_MAX } from '../../ndis/drop-reasons.ts'
 import { parseMac } from '../../packet/addresses.ts'
@@ -353,18 +354,7 @@ test('the short cuts decide simple frames of both directions themselves (ES-565,
   harness.send(1, out, out, tcpFrame(ends, 3, 4, { flags: 0x10 }), frame(2, 1, 'near'))
   assert.equal(harness.sink(UPLINK).frames.length, 4)
   assert.deepEqual(harness.got(2), ['near'])
-  const template = new TunnelTemplate({
-    format: TunnelFormat.vxlan,
-    source: ipBytes(PEER_ADDRESS),
-    destination: ipBytes(OWN_ADDRESS),
-    sourceMac: parseMac(PEER_MAC),
-    destinationMac: parseMac(OWN_MAC),
-    udpPort: 4789,
-    ttl: 64,
-  })
-  const packet = Buffer.alloc(template.length + back.length)
-  template.write(packet, 0, back.length, VSID, 1, 0)
-  packet.set(back, template.length)
+  const packet = tunnelled(back)
   harness.send(UPLINK, packet, packet)
   assert.deepEqual(harness.sink(1).frames, [Buffer.from(back), Buffer.from(back)])
   assert.deepEqual(
