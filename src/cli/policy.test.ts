@@ -115,7 +115,7 @@ test('a migration asks source and target in the order of the contract (ES-491, E
   )
   const names = (calls: readonly string[]) => calls.map((call) => call.split(' ')[0])
   assert.deepEqual(names(source.calls), ['save', 'holdPort', 'awaitStop', 'handOver'])
-  assert.deepEqual(names(target.calls), ['prepareMigration', 'takeOver'])
+  assert.deepEqual(names(target.calls), ['prepareMigration', 'stillMigrating', 'stillMigrating', 'takeOver'])
   const unknown = await vmswitch('migrate', 'gamma', '--to', targetSocket)
   assert.equal(unknown.stderr, 'vmswitch: switch "lab0" has no port "gamma"\n')
 })
