@@ -5,31 +5,54 @@
 import { Session, url } from 'node:inspector'
 
 const LIMIT_MS = 2_000
-const REQUEST = JSON.stringify({ id: 1, method: 'Runtime.terminateExecution' })
+const LOOK_MS = 20
+
+/** This process's session with its workers: begun when first needed, and kept, since Node does not tell a second one of the workers. */
+class WorkerSessions {
+  readonly #session = new Session()
+  // By thread id the session with a worker; what each has answered.
+  readonly #sessions = new Map<string, string>()
+  readonly #answers = new Map<string, number>()
+  #requests = 0
+
+  constructor() {
+    this.#session.connect()
+    this.#session.on('NodeWorker.attachedToWorker', ({ params }) => {
+      this.#sessions.set(params.workerInfo.workerId, params.sessionId)
+    })
+    this.#session.on('NodeWorker.detachedFromWorker', ({ params }) => {
+      for (const [worker, session] of this.#sessions) if (session === params.sessionId) this.#sessions.delete(worker)
+      this.#answers.delete(params.sessionId)
+    })
+    this.#session.on('NodeWorker.receivedMessageFromWorker', ({ params }) => {
+      this.#answers.set(params.sessionId, (JSON.parse(params.message) as { id?: number }).id ?? 0)
+    })
+    this.#session.post('NodeWorker.enable', { waitForDebuggerOnStart: false })
+  }
+
+  /** Asks a worker to end what it executes; false if it did not answer in time. */
+  async end(threadId: number): Promise<boolean> {
+    const id = ++this.#requests
+    let isAsked = false
+    for (const until = performance.now() + LIMIT_MS; performance.now() < until; ) {
+      const sessionId = this.#sessions.get(String(threadId))
+      if (sessionId !== undefined && !isAsked) {
+        const message = JSON.stringify({ id, method: 'Runtime.terminateExecution' })
+        this.#session.post('NodeWorker.sendMessageToWorker', { sessionId, message })
+        isAsked = true
+      }
+      if (sessionId !== undefined && this.#answers.get(sessionId) === id) return true
+      await new Promise((resolve) => setTimeout(resolve, LOOK_MS))
+    }
+    return false
+  }
+}
+
+let sessions: WorkerSessions | undefined
 
 /** Interrupts the worker with this thread id. False if it did not hear of it, or if a debugger is listening, which may have stopped it. */
 export async function interruptWorker(threadId: number): Promise<boolean> {
   if (url() !== undefined) return false
-  const session = new Session()
-  session.connect()
-  let limit: NodeJS.Timeout | undefined
-  try {
-    return await new Promise<boolean>((resolve) => {
-      let own = ''
-      limit = setTimeout(() => resolve(false), LIMIT_MS)
-      session.on('NodeWorker.attachedToWorker', ({ params }) => {
-        if (params.workerInfo.workerId !== String(threadId)) return
-        own = params.sessionId
-        session.post('NodeWorker.sendMessageToWorker', { sessionId: own, message: REQUEST })
-      })
-      session.on('NodeWorker.receivedMessageFromWorker', ({ params }) => {
-        if (params.sessionId === own) resolve(true)
-      })
-      session.post('NodeWorker.enable', { waitForDebuggerOnStart: false })
-    })
-  } finally {
-    clearTimeout(limit)
-    session.post('NodeWorker.disable')
-    session.disconnect()
-  }
+  sessions ??= new WorkerSessions()
+  return sessions.end(threadId)
 }

@@ -97,10 +97,10 @@ async function hang(direction: string, work: string, onFailure: 'open' | 'closed
   }
 }
 
-test('a handler of packets that does not return is told of, interrupted, and its extension set apart: the ports go on', async () => {
-  await Promise.all([
-    hang('ingress', 'hang()', 'open'),
-    hang('egress', 'hang()', 'closed'),
-    hang('ingress', 'timer.at(sw.now() + 5)', 'open'),
-  ])
-})
+for (const [direction, work, onFailure] of [
+  ['ingress', 'hang()', 'open'],
+  ['egress', 'hang()', 'closed'],
+  ['ingress', 'timer.at(sw.now() + 5)', 'open'],
+] as const)
+  test(`what does not return on ${direction} (${work}) is told of, interrupted, and its extension set apart: the ports go on`, () =>
+    hang(direction, work, onFailure))
