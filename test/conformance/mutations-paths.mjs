@@ -37,7 +37,7 @@ export const pathMutations = [
   {
     rule: 'ES-331',
     file: dataPath,
-    find: 'else this.choice.forward(batch, source) // ES-331',
+    find: 'else this.choice.forward(batch, source, this.edge.isAllNative) // ES-331',
     replace: 'else this.dropUndirected(batch)',
   },
   { rule: 'ES-338', file: 'src/switch/placement.ts', find: 'this.mirroring.add(batch)', replace: '' },
@@ -50,8 +50,9 @@ export const pathMutations = [
   {
     rule: 'ES-347',
     file: batch,
-    find: "ingress ? Right.modify : Right.none, ingress ? 'ES-307' : 'ES-347', breach)) return false\n    const slot",
-    replace: "Right.modify, ingress ? 'ES-307' : 'ES-347', breach)) return false\n    const slot",
+    find: "ingress ? Right.modify : Right.none, ingress ? 'ES-307' : 'ES-347', breach)) return false\n    const slot = this.slots[i]!\n    if (!(offset",
+    replace:
+      "Right.modify, ingress ? 'ES-307' : 'ES-347', breach)) return false\n    const slot = this.slots[i]!\n    if (!(offset",
   },
   {
     rule: 'ES-328',
