@@ -7,8 +7,9 @@
 import { createHash } from 'node:crypto'
 import type { SharedMemory } from '../linux/shared-memory.ts'
 import { type AclPlan, compileAcls, type PortAclRules, programsOf } from '../switch/acl/acl-plan.ts'
-import { compileRules, type RuleList } from '../switch/acl/classifier-compiler.ts'
+import { compileRules } from '../switch/acl/classifier-compiler.ts'
 import { inLinearMemory, inOwnMemory, type Program } from '../switch/acl/program.ts'
+import type { RuleList } from '../switch/acl/rule-fields.ts'
 import type { ConnectionMemory } from '../switch/conntrack/connection-table.ts'
 
 /** Bytes of linear memory that the ACLs of all ports may take together. */

@@ -11,8 +11,9 @@ import type {
 } from '../../ndis/standard-properties.ts'
 import type { ConnectionMemory } from '../conntrack/connection-table.ts'
 import { directionsOf } from './acl-options.ts'
-import { type AddressMatch, compileRules, type RuleList, type RuleMatch } from './classifier-compiler.ts'
+import { compileRules } from './classifier-compiler.ts'
 import { inOwnMemory, type Program } from './program.ts'
+import type { AddressMatch, RuleList, RuleMatch } from './rule-fields.ts'
 
 /** Doubles of a row of counters: packets and bytes. */
 export const COUNTERS_OF_ROW = 2

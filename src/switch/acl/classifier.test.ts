@@ -15,8 +15,9 @@ import {
 } from '../../kernels/classify-layout.ts'
 import { instantiateKernels } from '../../kernels/load.ts'
 import { classifyAll, first } from '../../kernels/twin-classify.ts'
-import { type AddressMatch, compileRules, type RuleMatch } from './classifier-compiler.ts'
+import { compileRules } from './classifier-compiler.ts'
 import { FLOW_KEY_WORDS, K_PORTS, K_PROTOCOL, K_SWITCH_PORT } from './flow-key.ts'
+import type { AddressMatch, RuleMatch } from './rule-fields.ts'
 
 const holds = (match: AddressMatch | undefined, key: Uint32Array, at: number): boolean => {
   for (let bit = 0; bit < (match?.bits ?? 0); bit++) {
