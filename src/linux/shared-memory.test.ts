@@ -67,7 +67,9 @@ test('when guests have all of their memory, ports take theirs from the control m
   const guests: number[] = []
   for (let at = memory.reserveGuest(step); at >= 0; at = memory.reserveGuest(step)) guests.push(at)
   while (memory.reserveGuest(1) >= 0);
-  const at = memory.allocateForPort(4096)
+  // What lies beside whole huge pages, where the memory does not begin with one, is no guest's: less than a huge page.
+  let at = memory.allocateForPort(4096)
+  for (let left = 512; left > 0 && at >= CONTROL_BYTES; left--) at = memory.allocateForPort(4096)
   assert.ok(at < CONTROL_BYTES)
   memory.free(at, 4096)
   memory.releaseGuest(guests.at(-1)!, step) // the lowest
