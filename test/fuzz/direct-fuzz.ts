@@ -112,6 +112,18 @@ function configure(worlds: readonly AdapterWorld[], random: Random): void {
   }
 }
 
+const RING_LOSS = /receive-(ring-full|buffer-too-small|buffer-bad)$/
+
+// What one delivery loses has one reason, that of a ring without buffers before all others; the paths deliver different numbers at once.
+function ofRings({ ports, drops }: ReturnType<AdapterWorld['tally']>): unknown {
+  const lost: Record<string, number> = {}
+  for (const [reason, frames] of Object.entries(drops)) {
+    const key = reason.replace(RING_LOSS, 'lost at the ring')
+    lost[key] = (lost[key] ?? 0) + frames
+  }
+  return { ports, lost }
+}
+
 /** Runs until `seconds` have passed. Throws an Error that names seed and round where the worlds differ. */
 export function fuzzDirect(wasm: Uint8Array, seed: number, seconds: number): DirectFuzzResult {
   const random = new Random(seed)
@@ -179,7 +191,7 @@ export function fuzzDirect(wasm: Uint8Array, seed: number, seconds: number): Dir
       if (!isDeepStrictEqual(first.tally(), twin.tally())) fail(`counters: ${show(first)} and ${show(twin)}`)
       if (honest) {
         compare(first, pool, PUBLISHING, fail)
-        if (!isDeepStrictEqual(first.tally(), pool.tally())) fail(`counters: ${show(first)} and ${show(pool)}`)
+        if (!isDeepStrictEqual(ofRings(first.tally()), ofRings(pool.tally()))) fail(`counters: ${show(first)} and ${show(pool)}`)
       }
       for (const world of worlds) if (!world.unlocked) fail(`${world.name} left a queue locked`)
     }
