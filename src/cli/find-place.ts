@@ -35,16 +35,19 @@ export function hostsFile({ env }: FindComponents): string {
   return join(own !== undefined && isAbsolute(own) ? own : join(env.HOME ?? '/', '.config'), 'vmswitch', 'hosts.yaml')
 }
 
+/** The hosts in the text of a hosts.yaml. Throws CliError `bad-hosts-file`. */
+export function checkHosts(text: string, file: string): Readonly<Record<string, Named>> {
+  const parsed = hostsSchema.safeParse(parse(text))
+  if (parsed.success) return parsed.data
+  const [first] = parsed.error.issues
+  throw usage('bad-hosts-file', `${file}: ${first?.path.join('.') ?? ''}: ${first?.message ?? 'it can not be used'}`, 'mend it')
+}
+
 function namedHost(name: string, file: string): Named {
   const hint = `write it there, such as\n${name}: { host: "https://192.0.2.1:8443", tokenFile: token, ca: cert.pem }`
   if (!existsSync(file))
     throw usage('no-such-host', `"${name}" is no https://HOST:PORT, and there is no ${file} to find it in`, hint)
-  const parsed = hostsSchema.safeParse(parse(readFileSync(file, 'utf8')))
-  if (!parsed.success) {
-    const [first] = parsed.error.issues
-    throw usage('bad-hosts-file', `${file}: ${first?.path.join('.') ?? ''}: ${first?.message ?? 'it can not be used'}`, 'mend it')
-  }
-  const found = parsed.data[name]
+  const found = checkHosts(readFileSync(file, 'utf8'), file)[name]
   if (found === undefined) throw usage('no-such-host', `${file} has no host "${name}"`, hint)
   const beside = (path: string | undefined): string | undefined => (path === undefined ? undefined : resolve(dirname(file), path))
   return { host: found.host, tokenFile: beside(found.tokenFile), ca: beside(found.ca) }
