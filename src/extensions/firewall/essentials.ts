@@ -17,8 +17,15 @@ const IPV6_HEADER = 40
 const HOPS_AT = 7
 /** What is sent with 255 hops has passed no router when it has 255 on arrival (RFC 4861). */
 const HOPS_OF_NEIGHBOURS = 255
-/** Bytes of a neighbour solicitation or advertisement with one address option. */
-const NEIGHBOUR_BYTES_MAX = 32
+
+export const Essential = {
+  no: 0,
+  yes: 1,
+  /** A neighbour speaks: it is on the link. */
+  fromNeighbour: 2,
+  /** It is needed if it goes to a neighbour. */
+  toNeighbour: 3,
+} as const
 
 const Icmp6 = {
   listenerQuery: 130,
@@ -38,27 +45,30 @@ const isOfLink = (batch: Batch, i: number, at: number): boolean => {
   return (first & 0xffc0) === 0xfe80 || first === 0xff02
 }
 
-function isNeighbourDiscovery(batch: Batch, i: number, outbound: boolean): boolean {
+const essentialIf = (isNeeded: boolean): number => (isNeeded ? Essential.yes : Essential.no)
+
+function neighbourDiscovery(batch: Batch, i: number, outbound: boolean): number {
   const l3 = batch.networkOffset(i)
   const type = batch.u8(i, batch.transportOffset(i))
   const toLink = isOfLink(batch, i, l3 + 24)
   // Listener reports carry a router alert and one hop; they go to groups of the link.
   if (type === Icmp6.listenerReport || type === Icmp6.listenerReport2 || type === Icmp6.listenerDone)
-    return outbound && batch.u8(i, l3 + HOPS_AT) === 1 && batch.u8(i, l3 + 24) === 0xff
-  if (type === Icmp6.listenerQuery) return !outbound && isOfLink(batch, i, l3 + 8)
-  if (batch.transportOffset(i) !== l3 + IPV6_HEADER || batch.u8(i, l3 + HOPS_AT) !== HOPS_OF_NEIGHBOURS) return false
+    return essentialIf(outbound && batch.u8(i, l3 + HOPS_AT) === 1 && batch.u8(i, l3 + 24) === 0xff)
+  if (type === Icmp6.listenerQuery) return essentialIf(!outbound && isOfLink(batch, i, l3 + 8))
+  if (batch.transportOffset(i) !== l3 + IPV6_HEADER || batch.u8(i, l3 + HOPS_AT) !== HOPS_OF_NEIGHBOURS) return Essential.no
   switch (type) {
     case Icmp6.routerSolicitation:
-      return outbound && toLink
+      return essentialIf(outbound && toLink)
     case Icmp6.routerAdvertisement:
     case Icmp6.redirect:
-      return !outbound && isOfLink(batch, i, l3 + 8)
+      return essentialIf(!outbound && isOfLink(batch, i, l3 + 8))
     case Icmp6.neighbourSolicitation:
     case Icmp6.neighbourAdvertisement:
-      // Probes of a neighbour go to its own address: these stay as small as they need to be.
-      return !outbound || toLink || batch.u16(i, l3 + 4) <= NEIGHBOUR_BYTES_MAX
+      if (!outbound) return Essential.fromNeighbour
+      // Probes of a neighbour go to its own address, which may be any: routers would carry them to strangers.
+      return toLink ? Essential.yes : Essential.toNeighbour
     default:
-      return false
+      return Essential.no
   }
 }
 
@@ -74,15 +84,15 @@ function isDhcp(batch: Batch, i: number, outbound: boolean): boolean {
   return from === DHCP6_CLIENT && to === DHCP6_SERVER && batch.u16(i, l3 + 24) === 0xff02
 }
 
-/** True if IP packet `i` from a VM (`outbound`) or to it is needed for having a network. Its headers were judged readable. */
-export function isEssential(batch: Batch, i: number, outbound: boolean): boolean {
+/** Whether IP packet `i` from a VM (`outbound`) or to it is needed for having a network. Its headers were judged readable. */
+export function essentialOf(batch: Batch, i: number, outbound: boolean): number {
   const protocol = batch.protocol(i)
-  if (batch.isFragment(i)) return false
-  if (protocol === UDP) return isDhcp(batch, i, outbound)
-  if (batch.isIpv6(i)) return protocol === ICMP6 && isNeighbourDiscovery(batch, i, outbound)
+  if (batch.isFragment(i)) return Essential.no
+  if (protocol === UDP) return essentialIf(isDhcp(batch, i, outbound))
+  if (batch.isIpv6(i)) return protocol === ICMP6 ? neighbourDiscovery(batch, i, outbound) : Essential.no
   // 224.0.0.0/24 is not forwarded.
-  return (
-    protocol === IGMP && batch.destinationIpv4(i) >>> 28 === 14 && (!outbound || batch.u8(i, batch.networkOffset(i) + 8) === 1)
+  return essentialIf(
+    protocol === IGMP && batch.destinationIpv4(i) >>> 28 === 14 && (!outbound || batch.u8(i, batch.networkOffset(i) + 8) === 1),
   )
 }
 

@@ -12,23 +12,40 @@ const PORTS = 1
 const LOCAL = 2
 const REMOTE = 6
 const KIND_FRAGMENT = 1 << 16
+/** Of ICMP a key has the type too, and whether the VM asks. */
+const ICMP_TYPE_SHIFT = 18
+const ICMP_FROM_VM = 1 << 26
 
 const TCP = 6
 export const ICMP = 1
 const ICMP6 = 58
-const ICMP_ECHO_REPLY = 0
-const ICMP_ECHO = 8
-const ICMP6_ECHO = 128
-const ICMP6_ECHO_REPLY = 129
 const ICMP_HEADER = 8
 const IPV6_HEADER = 40
 const FIN_OR_RST = 5
+const SYN = 2
+const SYN_OR_ACK = 18
 const FRAGMENT_HEADER = 44
 
 export const FlowKind = { whole: 0, laterFragment: 1, unreadable: 2, icmpError: 3 } as const
 
 const isError = (family: number, type: number): boolean =>
   family === 4 ? type === 3 || type === 11 || type === 12 : type >= 1 && type <= 4
+
+/** Types of answers, and those of the questions to them. */
+const answersIpv4: Readonly<Record<number, number>> = { 0: 8, 14: 13, 16: 15, 18: 17 }
+const answersIpv6: Readonly<Record<number, number>> = { 129: 128, 140: 139 }
+
+/**
+ * What a key says of ICMP: questions have one with the answers to them, and another one than questions the other way round; all else is known in
+ * its own direction only.
+ */
+function icmpKey(family: number, type: number, outbound: boolean): number {
+  const question = (family === 4 ? answersIpv4 : answersIpv6)[type]
+  const fromVm = question === undefined ? outbound : !outbound
+  return ((question ?? type) << ICMP_TYPE_SHIFT) | (fromVm ? ICMP_FROM_VM : 0)
+}
+
+const isEcho = (family: number, type: number): boolean => (family === 4 ? type === 8 || type === 0 : type === 128 || type === 129)
 
 /** The flow of the packet that was read last. Fields are ordinary ones: they are read per packet. */
 export class Flow {
@@ -42,11 +59,14 @@ export class Flow {
   icmpType = 0
   /** It ends a TCP connection. */
   isEnd = false
+  /** It begins one: its answer would be another packet. */
+  isBegin = false
   isFragment = false
   readonly local = new Int32Array(4)
   readonly remote = new Int32Array(4)
   private localPort = 0
   private remotePort = 0
+  private icmp = 0
   private l3 = 0
   private l4 = 0
   private outbound = false
@@ -69,7 +89,9 @@ export class Flow {
     this.localPort = 0
     this.remotePort = 0
     this.icmpType = 0
+    this.icmp = 0
     this.isEnd = false
+    this.isBegin = false
     if (headers !== Headers.readable) {
       this.kind = headers === Headers.laterFragment ? FlowKind.laterFragment : FlowKind.unreadable
       return
@@ -79,7 +101,11 @@ export class Flow {
       this.sourcePort = batch.sourcePort(i)
       this.destinationPort = batch.destinationPort(i)
       this.setPorts(outbound)
-      this.isEnd = found === TCP && (batch.u8(i, l4 + 13) & FIN_OR_RST) !== 0
+      if (found === TCP) {
+        const flags = batch.u8(i, l4 + 13)
+        this.isEnd = (flags & FIN_OR_RST) !== 0
+        this.isBegin = (flags & SYN_OR_ACK) === SYN
+      }
     } else if (this.protocol === ICMP) this.readIcmp(batch, i, l4)
   }
 
@@ -132,17 +158,22 @@ export class Flow {
   private readIcmp(batch: Batch, i: number, l4: number): void {
     const type = batch.u8(i, l4)
     this.icmpType = type
-    const isEcho =
-      this.family === 4 ? type === ICMP_ECHO || type === ICMP_ECHO_REPLY : type === ICMP6_ECHO || type === ICMP6_ECHO_REPLY
-    if (isEcho) {
+    this.icmp = icmpKey(this.family, type, this.outbound)
+    if (isEcho(this.family, type)) {
       this.localPort = batch.u16(i, l4 + 4)
       this.remotePort = this.localPort
     } else if (isError(this.family, type)) this.kind = FlowKind.icmpError
   }
 
+  /** The packet comes from no address. */
+  get hasNoSource(): boolean {
+    const source = this.outbound ? this.local : this.remote
+    return (source[0]! | source[1]! | source[2]! | source[3]!) === 0
+  }
+
   /** Writes the key of the flow. */
   write(key: Int32Array): void {
-    key[WHAT] = (this.family << 8) | this.protocol
+    key[WHAT] = (this.family << 8) | this.protocol | this.icmp
     key[PORTS] = (this.localPort << 16) | this.remotePort
     this.writeAddresses(key)
   }
@@ -188,12 +219,13 @@ export class Flow {
     }
     const transport = at + header
     const isIcmp = inner === (family === 4 ? ICMP : ICMP6)
-    key[WHAT] = (family << 8) | (isIcmp ? ICMP : inner)
+    const type = isIcmp ? batch.u8(i, transport) : 0
+    key[WHAT] = (family << 8) | (isIcmp ? ICMP | icmpKey(family, type, !outbound) : inner)
     if (hasPorts(inner)) {
       const source = batch.u16(i, transport)
       const destination = batch.u16(i, transport + 2)
       key[PORTS] = outbound ? (destination << 16) | source : (source << 16) | destination
-    } else if (isIcmp) key[PORTS] = (batch.u16(i, transport + 4) << 16) | batch.u16(i, transport + 4)
+    } else if (isIcmp && isEcho(family, type)) key[PORTS] = (batch.u16(i, transport + 4) << 16) | batch.u16(i, transport + 4)
     else key[PORTS] = 0
     return true
   }

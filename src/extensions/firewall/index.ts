@@ -20,7 +20,7 @@ import {
 } from '../../extension.ts'
 import { FLOW_WORDS } from './flow.ts'
 import { GroupMarks } from './group-marks.ts'
-import { Judge, Verdict } from './judge.ts'
+import { Judge, neighbourShape, Verdict } from './judge.ts'
 import { LaneState } from './lane-state.ts'
 import { Names, pinShape, questionShape } from './names.ts'
 import { type FirewallOptions, parseFirewallOptions } from './options.ts'
@@ -59,13 +59,15 @@ class Gate {
     const questions = new SharedTable(sw.shared('questions'), questionShape(options.vms), several)
     const pins = new SharedTable(sw.shared('pins'), pinShape(options.vms, options.pins), several)
     const names = new Names(questions, pins)
+    const neighbours = new SharedTable(sw.shared('neighbours'), neighbourShape(options.vms), several)
     const clear = (lane: number): void => {
       connections.clear(lane)
+      neighbours.clear(lane)
       names.clear(lane)
     }
     const isFirst = sw.processor === 0
     this.vms = new Vms({ options, isFirst }, { lanes: sw.shared('lanes'), clear, log: (message) => sw.log(message) })
-    this.judge = new Judge(sw, options.groups, { vms: this.vms, connections, names })
+    this.judge = new Judge(sw, options.groups, { vms: this.vms, connections, neighbours, names })
     this.reporter = new Reporter(sw, options, this.vms)
     const { vms } = this
     this.state = new LaneState({
@@ -107,22 +109,23 @@ class Gate {
   toward(batch: Batch, i: number, k: number, source: number, target: number): void {
     const { judge, reporter, vms } = this
     const sourceGroup = vms.groupOf[source]!
-    if (sourceGroup !== NO_GROUP && judge.reachesGroups(sourceGroup)) {
+    if (sourceGroup !== NO_GROUP && judge.hasPeers(batch, i, sourceGroup)) {
       const verdict = judge.toPeer(batch, i, source, target)
       if (verdict === Verdict.allowed) reporter.allowed(batch, i, judge.flow, judge.rule, source, true)
       if (verdict > Verdict.perhaps && this.refuse(batch, i, k, verdict, source, true)) return
     }
+    if (sourceGroup !== NO_GROUP && judge.isQuestion(batch, i, sourceGroup)) judge.questionLeaves(batch, i, source, target)
     if (vms.groupOf[target] === NO_GROUP) return
     const verdict = judge.inbound(batch, i, source, target)
     if (verdict > Verdict.perhaps && this.refuse(batch, i, k, verdict, target, false)) return
     if (verdict === Verdict.allowed) reporter.allowed(batch, i, judge.flow, judge.rule, target, false)
     else reporter.count(FirewallCounter.passed)
-    if (judge.isAnswer(batch, i, target)) this.answer(batch, i, target)
+    if (judge.isAnswer(batch, i, target)) this.answer(batch, i, source, target)
   }
 
-  private answer(batch: Batch, i: number, target: number): void {
+  private answer(batch: Batch, i: number, source: number, target: number): void {
     const { judge, reporter } = this
-    const seen = judge.takeAnswer(batch, i, target)
+    const seen = judge.takeAnswer(batch, i, source, target)
     if (!batch.isTraced) reporter.seen(seen, target)
   }
 
@@ -178,6 +181,7 @@ export default defineExtension<FirewallOptions>({
   shared: (options) => ({
     lanes: LANES_BYTES,
     connections: tableBytes(connectionShape(options)),
+    neighbours: tableBytes(neighbourShape(options.vms)),
     questions: tableBytes(questionShape(options.vms)),
     pins: tableBytes(pinShape(options.vms, options.pins)),
     hits: hitsBytes(options),

@@ -4,23 +4,27 @@
 // The rule it must not break: what no rule, no connection and no need of the network itself allows does not pass; and a connection is let in
 // only to the one side that it was opened to. Nothing is allocated for a packet of a known connection.
 import { type Batch, EtherType, type Prefix, type SwitchHandle } from '../../extension.ts'
-import { isEssential, isEssentialFrame } from './essentials.ts'
+import { Essential, essentialOf, isEssentialFrame } from './essentials.ts'
 import { Flow, FlowKind } from './flow.ts'
 import { hasPorts } from './headers.ts'
 import type { Names } from './names.ts'
 import type { FirewallGroup, FirewallRule } from './options.ts'
-import { FROM_VM, type SharedTable, TO_VM } from './shared-table.ts'
+import { fits, isOfAny } from './rule-match.ts'
+import { ELSEWHERE, FROM_VM, type SharedTable, type TableShape, TO_VM } from './shared-table.ts'
 import type { Vms } from './vms.ts'
 
 const UDP = 17
 const TCP = 6
+const ICMP6 = 58
 const DNS = 53
 const ENDING = 4
 const OF_TCP = 8
 const BITS = 16
 const ANSWERED = FROM_VM | TO_VM
 const FRAGMENT_MS = 30_000
+const NEIGHBOUR_MS = 3_600_000
 const ANY_PEER = 0
+const NO_PEER = -1
 
 /** Milliseconds that a connection may be idle, by its bits. */
 const idleTimes = Int32Array.from({ length: BITS }, (_, bits) => {
@@ -28,6 +32,8 @@ const idleTimes = Int32Array.from({ length: BITS }, (_, bits) => {
   if ((bits & ANSWERED) !== ANSWERED) return 60_000
   return (bits & OF_TCP) !== 0 ? 3_600_000 : 180_000
 })
+
+const isDns = (flow: Flow): boolean => flow.destinationPort === DNS || flow.sourcePort === DNS
 
 export const Verdict = {
   /** Known, or needed by the network itself. */
@@ -42,30 +48,8 @@ export const Verdict = {
   name: 6,
 } as const
 
-const isOfPrefix = (words: Int32Array, family: number, prefix: Prefix): boolean => {
-  if (prefix.family !== family) return false
-  const { bytes, length } = prefix
-  for (let k = 0; k * 8 < length; k++) {
-    const octet = (words[family === 4 ? 3 : k >> 2]! >>> (24 - (k & 3) * 8)) & 255
-    const rest = length - k * 8
-    if (((octet ^ bytes[k]!) & (rest >= 8 ? 255 : (0xff00 >> rest) & 255)) !== 0) return false
-  }
-  return true
-}
-
-const isOfAny = (words: Int32Array, family: number, prefixes: readonly Prefix[]): boolean => {
-  for (let n = 0; n < prefixes.length; n++) if (isOfPrefix(words, family, prefixes[n]!)) return true
-  return false
-}
-
-function fits(rule: FirewallRule, flow: Flow): boolean {
-  if (rule.protocol !== 0 && rule.protocol !== flow.protocol) return false
-  const { ports } = rule
-  if (ports === undefined) return true
-  for (let n = 0; n < ports.length; n++)
-    if (flow.destinationPort >= ports[n]![0] && flow.destinationPort <= ports[n]![1]) return true
-  return false
-}
+/** Room for the neighbours of a VM; whom it has no room for answers to multicasts. */
+export const neighbourShape = (lanes: number): TableShape => ({ lanes, entries: 64, keyWords: 4 })
 
 /** What of a group's rules is looked at per packet. */
 interface Compiled extends FirewallGroup {
@@ -83,6 +67,7 @@ export class Judge {
   private readonly groups: readonly Compiled[]
   private readonly vms: Vms
   private readonly connections: SharedTable
+  private readonly neighbours: SharedTable
   private readonly names: Names
   private nowMs = 0
   // The port whose flow was found to be a known one just before, and 0 if the last packet was another; 0 is no VM's.
@@ -91,11 +76,17 @@ export class Judge {
   constructor(
     sw: SwitchHandle,
     groups: readonly FirewallGroup[],
-    parts: { readonly vms: Vms; readonly connections: SharedTable; readonly names: Names },
+    parts: {
+      readonly vms: Vms
+      readonly connections: SharedTable
+      readonly neighbours: SharedTable
+      readonly names: Names
+    },
   ) {
     this.sw = sw
     this.vms = parts.vms
     this.connections = parts.connections
+    this.neighbours = parts.neighbours
     this.names = parts.names
     this.groups = groups.map((group) => ({
       ...group,
@@ -110,12 +101,13 @@ export class Judge {
     this.knownPort = 0
     if (isTraced === this.connections.isFrozen) return
     this.connections.isFrozen = isTraced
+    this.neighbours.isFrozen = isTraced
     this.names.freeze(isTraced)
   }
 
-  /** Whether where its packets go has to be looked at. */
-  reachesGroups(group: number): boolean {
-    return this.groups[group]!.reachesGroups
+  /** Whether it has to be looked at where packet `i` of a member goes. */
+  hasPeers(batch: Batch, i: number, group: number): boolean {
+    return this.groups[group]!.reachesGroups || batch.protocol(i) === ICMP6
   }
 
   /** Packet `i` of a VM, as it comes in. `flow` is set for IP packets. */
@@ -126,9 +118,12 @@ export class Judge {
     if (!batch.isIpv4(i) && !batch.isIpv6(i)) return this.judgeFrame(batch, i)
     const group = vms.groupOf[port]!
     flow.read(batch, i, true)
-    const known = this.known(batch, i, true, port, nowMs)
+    const known = this.known(batch, i, true, port, ANY_PEER, nowMs)
     const verdict = known >= 0 ? known : this.byEgressRules(group, port, nowMs)
     if (verdict === Verdict.allowed) this.open(batch, i, true, port, ANY_PEER, nowMs)
+    // Later ones in the same burst come in before it is known where they may leave.
+    const lane = vms.laneOf(port)
+    if (verdict === Verdict.perhaps && flow.isFragment && lane >= 0) this.openFragments(batch, i, true, lane, NO_PEER, nowMs)
     if (verdict > Verdict.perhaps || flow.protocol !== UDP || flow.destinationPort !== DNS) return verdict
     return this.ask(batch, i, group, port, nowMs) ? verdict : Verdict.name
   }
@@ -148,26 +143,50 @@ export class Judge {
     return this.names.asked(batch, i, flow, lane, egress, nowMs) === 'listed' || dnsQueries === 'any'
   }
 
-  // A verdict that needs no rule, or -1.
-  private known(batch: Batch, i: number, outbound: boolean, port: number, nowMs: number): number {
-    const { flow, connections } = this
+  // A verdict that needs no rule, or -1. `peer`: the port on the other side; ANY_PEER where it is not known yet.
+  private known(batch: Batch, i: number, outbound: boolean, port: number, peer: number, nowMs: number): number {
+    const { flow, connections, neighbours } = this
     this.rule = undefined
     if (flow.kind === FlowKind.unreadable) return Verdict.unreadable
-    if (isEssential(batch, i, outbound)) return Verdict.pass
     const lane = this.vms.laneOf(port)
-    if (lane < 0) return -1
+    const essential = essentialOf(batch, i, outbound)
+    if (essential === Essential.yes) return Verdict.pass
+    if (lane < 0) return essential === Essential.fromNeighbour ? Verdict.pass : -1
+    if (essential === Essential.fromNeighbour) return this.meet(lane, peer, nowMs)
+    const strange = outbound ? Verdict.denied : -1
+    if (essential === Essential.toNeighbour) {
+      neighbours.key.set(flow.remote)
+      const found = neighbours.find(lane, nowMs, 0, undefined, peer)
+      return found >= 0 ? Verdict.pass : found === ELSEWHERE ? strange : -1
+    }
     if (flow.kind === FlowKind.laterFragment) {
       flow.writeFragment(connections.key, batch, i, outbound)
-      return connections.find(lane, nowMs) >= 0 ? Verdict.pass : Verdict.fragment
+      return connections.find(lane, nowMs, 0, undefined, peer) >= 0 ? Verdict.pass : Verdict.fragment
     }
-    if (flow.kind === FlowKind.icmpError)
-      return flow.writeInner(connections.key, batch, i, outbound) && connections.find(lane, nowMs) >= 0 ? Verdict.pass : -1
+    if (flow.kind === FlowKind.icmpError) {
+      const found = flow.writeInner(connections.key, batch, i, outbound)
+        ? connections.find(lane, nowMs, 0, undefined, outbound ? peer : ANY_PEER)
+        : -1
+      return found >= 0 ? Verdict.pass : found === ELSEWHERE ? strange : -1
+    }
     flow.write(connections.key)
     const side = outbound ? FROM_VM : TO_VM
-    if (connections.find(lane, nowMs, side | (flow.isEnd ? ENDING : 0), idleTimes) < 0) return -1
-    if (flow.isFragment) this.openFragments(batch, i, outbound, lane, nowMs)
-    else if (!flow.isEnd && hasPorts(flow.protocol) && flow.destinationPort !== DNS && flow.sourcePort !== DNS)
-      this.knownPort = port
+    const bits = connections.find(lane, nowMs, side | (flow.isEnd ? ENDING : 0), idleTimes, peer)
+    if (bits === ELSEWHERE) return strange
+    // Who begins anew where a connection has ended is judged anew.
+    if (bits < 0 || (flow.isBegin && (bits & ENDING) !== 0)) return -1
+    if (flow.isFragment) this.openFragments(batch, i, outbound, lane, connections.value, nowMs)
+    else if (!flow.isEnd && connections.value === ANY_PEER && hasPorts(flow.protocol) && !isDns(flow)) this.knownPort = port
+    return Verdict.pass
+  }
+
+  // Who is on the link, since it says so with 255 hops, may be asked whether it still is: at the port where it is.
+  private meet(lane: number, peer: number, nowMs: number): number {
+    const { flow, neighbours } = this
+    if (!flow.hasNoSource) {
+      neighbours.key.set(flow.remote)
+      neighbours.put(lane, nowMs, 0, NEIGHBOUR_MS, peer)
+    }
     return Verdict.pass
   }
 
@@ -210,7 +229,7 @@ export class Judge {
     const bits = (outbound ? FROM_VM : TO_VM) | (flow.protocol === TCP ? OF_TCP : 0) | (flow.isEnd ? ENDING : 0)
     flow.write(connections.key)
     connections.put(lane, nowMs, bits, idleTimes[bits]!, peer)
-    if (flow.isFragment) this.openFragments(batch, i, outbound, lane, nowMs)
+    if (flow.isFragment) this.openFragments(batch, i, outbound, lane, peer, nowMs)
   }
 
   /** Remembers the flow of a packet that was refused in name only, so that it is told once and not for each of its packets. */
@@ -218,27 +237,25 @@ export class Judge {
     if (batch.isIpv4(i) || batch.isIpv6(i)) this.open(batch, i, outbound, port, ANY_PEER, this.nowMs)
   }
 
-  private openFragments(batch: Batch, i: number, outbound: boolean, lane: number, nowMs: number): void {
+  // The fragments of a datagram go where its first one may go, and nowhere else.
+  private openFragments(batch: Batch, i: number, outbound: boolean, lane: number, peer: number, nowMs: number): void {
     const { flow, connections } = this
     flow.writeFragment(connections.key, batch, i, outbound)
-    connections.put(lane, nowMs, outbound ? FROM_VM : TO_VM, FRAGMENT_MS, ANY_PEER)
+    connections.put(lane, nowMs, outbound ? FROM_VM : TO_VM, FRAGMENT_MS, peer)
   }
 
   /**
-   * Packet `i` of the VM behind `source`, whose group reaches others, on its way to port `target`: whether its rules let it go there. It was
-   * judged when it came in.
+   * Packet `i` of the VM behind `source`, whose group reaches others or which speaks to a neighbour, on its way to port `target`: whether its
+   * rules let it go there. It was judged when it came in.
    */
   toPeer(batch: Batch, i: number, source: number, target: number): number {
     if (!batch.isIpv4(i) && !batch.isIpv6(i)) return Verdict.pass
-    const { flow, vms, connections, nowMs } = this
+    const { flow, vms, nowMs } = this
     const group = vms.groupOf[source]!
     flow.read(batch, i, true)
-    const known = this.known(batch, i, true, source, nowMs)
+    const known = this.known(batch, i, true, source, target, nowMs)
     this.knownPort = 0 // what comes next is read the other way round
-    if (known >= 0) {
-      const isBound = known === Verdict.pass && flow.kind === FlowKind.whole && !isEssential(batch, i, true)
-      return isBound && connections.value !== ANY_PEER && connections.value !== target ? Verdict.denied : known
-    }
+    if (known >= 0) return known
     const verdict = this.byEgressRules(group, source, nowMs)
     if (verdict !== Verdict.perhaps) return verdict
     const rule = this.groupRule(this.groups[group]!.egress, vms.groupOf[target]!)
@@ -263,7 +280,7 @@ export class Judge {
     this.knownPort = 0
     if (!batch.isIpv4(i) && !batch.isIpv6(i)) return source === 0 ? Verdict.pass : this.judgeFrame(batch, i)
     flow.read(batch, i, false)
-    const known = this.known(batch, i, false, target, nowMs)
+    const known = this.known(batch, i, false, target, source, nowMs)
     if (known >= 0 && known !== Verdict.unreadable && known !== Verdict.fragment) return known
     if (source === 0) return Verdict.pass // ES-341: what extensions send
     if (known >= 0) return known
@@ -296,10 +313,26 @@ export class Judge {
     return resolvers.length > 0 && isOfAny(flow.remote, flow.family, resolvers)
   }
 
-  /** Takes the addresses of an answer. */
-  takeAnswer(batch: Batch, i: number, target: number): ReturnType<Names['answered']> {
+  /** Takes the addresses of an answer that came from port `source`. */
+  takeAnswer(batch: Batch, i: number, source: number, target: number): ReturnType<Names['answered']> {
     const lane = this.vms.laneOf(target)
     if (lane < 0) return []
-    return this.names.answered(batch, i, this.flow, lane, this.groups[this.vms.groupOf[target]!]!.egress, this.nowMs)
+    const { egress } = this.groups[this.vms.groupOf[target]!]!
+    return this.names.answered(batch, i, { flow: this.flow, lane, rules: egress, nowMs: this.nowMs, source })
+  }
+
+  /** Whether packet `i`, of a member of `group`, may be a question to one of its resolvers. */
+  isQuestion(batch: Batch, i: number, group: number): boolean {
+    return batch.destinationPort(i) === DNS && batch.protocol(i) === UDP && this.groups[group]!.resolvers.length > 0
+  }
+
+  /** A question of the VM behind `source` leaves for port `target`: only from there its answer counts. */
+  questionLeaves(batch: Batch, i: number, source: number, target: number): void {
+    const { flow } = this
+    const lane = this.vms.laneOf(source)
+    this.knownPort = 0 // what comes next is read the other way round
+    flow.read(batch, i, true)
+    if (lane >= 0 && isOfAny(flow.remote, flow.family, this.groups[this.vms.groupOf[source]!]!.resolvers))
+      this.names.leaves(batch, i, flow, lane, target, this.nowMs)
   }
 }

@@ -6,7 +6,7 @@
 import { formatMark, type GroupMarks } from './group-marks.ts'
 import type { SharedTable } from './shared-table.ts'
 
-const FORMAT = 1
+const FORMAT = 2
 const HEADER_WORDS = 3
 const ENTRY_WORDS = 3
 /** Below what a block may have (SAVE_DATA_MAX). */

@@ -31,6 +31,9 @@ const QUESTION_WORDS = 9
 /** Rule, family, address. */
 const PIN_WORDS = 6
 const NO_ERROR = 0
+/** Where a question went: not known, since one of the switch's own extensions took it; or to several ports. Else the port. */
+const NOWHERE = 0
+const SEVERAL = -1
 
 export const questionShape = (lanes: number): TableShape => ({ lanes, entries: QUESTIONS, keyWords: QUESTION_WORDS })
 export const pinShape = (lanes: number, pins: number): TableShape => ({ lanes, entries: pins, keyWords: PIN_WORDS })
@@ -54,8 +57,19 @@ export interface SeenAddress {
   readonly name: string
   readonly address: string
   readonly ttl: number
-  /** False: it is a special-use one. */
-  readonly isPinned: boolean
+  /** Why it is not open all the same; undefined: it is. */
+  readonly refusal: string | undefined
+}
+
+/** An answer on its way to a VM. */
+export interface ArrivingAnswer {
+  readonly flow: Flow
+  /** The VM's. */
+  readonly lane: number
+  readonly rules: readonly FirewallRule[]
+  readonly nowMs: number
+  /** Port that it came from, 0: the switch's own extensions. */
+  readonly source: number
 }
 
 export type QuestionVerdict = 'listed' | 'unlisted' | 'unreadable'
@@ -99,36 +113,49 @@ export class Names {
     if (!rule) return 'unlisted'
     if (type === DnsType.a || type === DnsType.aaaa) {
       this.#writeQuestion(message, flow, flow.sourcePort)
-      this.#questions.put(lane, nowMs, 0, ANSWER_MS, 0)
+      this.#questions.put(lane, nowMs, 0, ANSWER_MS, NOWHERE)
     }
     return 'listed'
   }
 
-  /** An answer on its way to the VM in `lane`. Returns the addresses that it gave to rules. */
-  answered(
-    batch: Batch,
-    i: number,
-    flow: Flow,
-    lane: number,
-    rules: readonly FirewallRule[],
-    nowMs: number,
-  ): readonly SeenAddress[] {
+  /** A question of the VM in `lane` leaves for port `target`. */
+  leaves(batch: Batch, i: number, flow: Flow, lane: number, target: number, nowMs: number): void {
+    const message = this.#message(batch, i)
+    if (!message || message.isResponse) return
+    this.#writeQuestion(message, flow, flow.sourcePort)
+    if (this.#questions.find(lane, nowMs) < 0) return
+    const before = this.#questions.value
+    this.#questions.put(lane, nowMs, 0, ANSWER_MS, before === NOWHERE || before === target ? target : SEVERAL)
+  }
+
+  /** Takes an answer. Returns the addresses that it gave to rules, and those that it would have. */
+  answered(batch: Batch, i: number, { flow, lane, rules, nowMs, source }: ArrivingAnswer): readonly SeenAddress[] {
     const message = this.#message(batch, i)
     if (!message?.isResponse || message.code !== NO_ERROR || message.operation !== 0) return []
     this.#writeQuestion(message, flow, flow.destinationPort)
-    if (!this.#questions.take(lane, nowMs)) return []
+    if (this.#questions.find(lane, nowMs) < 0) return []
+    const { value } = this.#questions
+    const isFromElsewhere = source !== NOWHERE && value !== SEVERAL && value !== source
+    if (!isFromElsewhere) this.#questions.take(lane, nowMs)
     const resolver = flow.octets(flow.remote)
     const seen: SeenAddress[] = []
     for (const rule of rules) {
       const { domains, resolvers } = rule
       if (!domains || !namesMatch(domains, message.question.name)) continue
       if (!resolvers.some((prefix) => isInPrefix(prefix, resolver))) continue
-      this.#pin(message, rule, lane, nowMs, seen)
+      this.#pin(message, rule, lane, nowMs, seen, isFromElsewhere)
     }
     return seen
   }
 
-  #pin(message: DnsMessage, rule: FirewallRule, lane: number, nowMs: number, seen: SeenAddress[]): void {
+  #pin(
+    message: DnsMessage,
+    rule: FirewallRule,
+    lane: number,
+    nowMs: number,
+    seen: SeenAddress[],
+    isFromElsewhere: boolean,
+  ): void {
     const { answers, question } = message
     const length = question.type === DnsType.a ? 4 : 16
     const chain = this.#chain(message)
@@ -140,11 +167,12 @@ export class Names {
       if (++count > ADDRESSES_MAX) return
       const address = this.#bytes.slice(record.dataAt, record.dataAt + length)
       const ttl = Math.min(Math.max(Math.min(record.ttl, limit), rule.minimumTtl), rule.maximumTtl)
-      const isPinned = !isSpecial(address) || rule.mayResolveTo.some((prefix) => isInPrefix(prefix, address))
+      const isOpen = !isSpecial(address) || rule.mayResolveTo.some((prefix) => isInPrefix(prefix, address))
+      const refusal = isFromElsewhere ? 'not from where it was asked' : isOpen ? undefined : 'special-use address'
       const view = new DataView(address.buffer)
       const text = length === 4 ? formatIpv4(view.getUint32(0)) : formatIpv6(address)
-      seen.push({ rule, name: question.name, address: text, ttl, isPinned })
-      if (!isPinned) continue
+      seen.push({ rule, name: question.name, address: text, ttl, refusal })
+      if (refusal !== undefined) continue
       const { key } = this.#pins
       key[0] = rule.number
       key[1] = length

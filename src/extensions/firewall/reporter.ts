@@ -143,14 +143,15 @@ export class Reporter {
 
   /** Addresses that an answer to the VM at `port` gave. */
   seen(addresses: readonly SeenAddress[], port: number): void {
-    for (const { rule, name, address, ttl, isPinned } of addresses) {
+    for (const { rule, name, address, ttl, refusal } of addresses) {
+      const isPinned = refusal === undefined
       this.count(isPinned ? FirewallCounter.pinned : FirewallCounter.pinsRefused)
       if (!this.#audit || (isPinned && !this.#audit.allowed)) continue
       let kind = Math.imul(port ^ (rule.number << 12), 0x9e3779b1)
       for (let k = 0; k < address.length; k++) kind = Math.imul(kind ^ address.charCodeAt(k), 0x01000193)
       const answers = this.#audit.isDue(kind)
       if (answers === 0) continue
-      const about = isPinned ? { seconds: ttl } : { reason: 'special-use address' }
+      const about = isPinned ? { seconds: ttl } : { reason: refusal }
       const action = isPinned ? 'pin' : 'refuse-pin'
       this.#audit.tell({ action, port: this.#vms.names.get(port), rule: rule.name, name, address, ...about, answers })
     }

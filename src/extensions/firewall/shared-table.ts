@@ -18,6 +18,8 @@ const KEY = 3
 export const FROM_VM = 1
 export const TO_VM = 2
 const ANSWERED = FROM_VM | TO_VM
+/** What `find` returns for an entry whose value is another one. */
+export const ELSEWHERE = -2
 
 export interface TableShape {
   readonly lanes: number
@@ -105,9 +107,9 @@ export class SharedTable {
 
   /**
    * The bits of the entry with `key`, with `more` bits set, or -1. It lives on for `times[bits]` milliseconds from now; without `times`
-   * its end stays.
+   * its end stays. ELSEWHERE, and nothing is changed, if `value` and the entry's are neither the same nor 0.
    */
-  find(lane: number, nowMs: number, more = 0, times?: Int32Array): number {
+  find(lane: number, nowMs: number, more = 0, times?: Int32Array, value = 0): number {
     const bucket = this.bucket()
     const lockAt = 1 + lane * this.perLane + bucket
     const now = nowMs | 0
@@ -116,10 +118,13 @@ export class SharedTable {
     let bits = -1
     if (at >= 0) {
       const { words } = this
-      bits = (words[at + BITS]! - 1) | more
       this.value = words[at + VALUE]!
-      if (!this.isFrozen) words[at + BITS] = bits + 1
-      if (!this.isFrozen && times !== undefined) words[at + ENDS] = (now + times[bits]!) | 0
+      if (value !== 0 && this.value !== 0 && value !== this.value) bits = ELSEWHERE
+      else {
+        bits = (words[at + BITS]! - 1) | more
+        if (!this.isFrozen) words[at + BITS] = bits + 1
+        if (!this.isFrozen && times !== undefined) words[at + ENDS] = (now + times[bits]!) | 0
+      }
     }
     this.unlock(lockAt)
     return bits
