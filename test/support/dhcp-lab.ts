@@ -1,6 +1,6 @@
 // Guests of the extension `dhcp-dns` in tests: how they ask for an address, and what they are told.
 import assert from 'node:assert/strict'
-import { DhcpType } from '../../src/extensions/dhcp-dns/dhcp4.ts'
+import { DhcpType } from '../../src/extensions/dhcp-dns/dhcp4-message.ts'
 import dhcpDns from '../../src/extensions/dhcp-dns/index.ts'
 import { formatIpv4, formatIpv6, parseMac } from '../../src/packet/addresses.ts'
 import { BROADCAST_MAC, ipBytes, ipFrame, udpFrame } from '../../src/packet/build.ts'

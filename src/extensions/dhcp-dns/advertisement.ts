@@ -2,7 +2,8 @@
 //
 // The rule it must not break: it says it is a router only if it is configured to be taken for one.
 import { dnsNameBytes, parseMac } from '../../extension.ts'
-import type { DhcpDnsOptions, Ipv6Options } from './options.ts'
+import type { Ipv6Options } from './network-options.ts'
+import type { DhcpDnsOptions } from './options.ts'
 
 const ADVERTISEMENT = 134
 const HOPS = 64
@@ -35,7 +36,7 @@ export function advertisement(options: DhcpDnsOptions, ipv6: Ipv6Options): Uint8
   message.push(3, 4, prefix.length, prefixFlags, ...word(lifetime), ...word(lifetime), ...word(0), ...prefix.bytes)
   if (dns.length > 0)
     message.push(25, 1 + 2 * dns.length, 0, 0, ...word(seconds), ...dns.flatMap((address) => Array.from(address)))
-  const domain = Array.from(dnsNameBytes(options.domain))
+  const domain = [options.domain, ...options.search].flatMap((one) => Array.from(dnsNameBytes(one)))
   const units = Math.ceil((8 + domain.length) / 8)
   message.push(31, units, 0, 0, ...word(seconds), ...domain, ...new Array<number>(units * 8 - 8 - domain.length).fill(0))
   return Uint8Array.from(message)

@@ -25,8 +25,8 @@ import { ExtensionHost } from '../../../test/support/extension-host.ts'
 import { formatIpv6, formatMac, parseMac } from '../../packet/addresses.ts'
 import { etherFrame, ipBytes, ipFrame, udpFrame } from '../../packet/build.ts'
 import { DnsType, dnsNameBytes } from '../../packet/dns.ts'
-import { DhcpType } from './dhcp4.ts'
-import { Dhcp6Type } from './dhcp6.ts'
+import { DhcpType } from './dhcp4-message.ts'
+import { Dhcp6Type } from './dhcp6-message.ts'
 import dhcpDns, { LabCounter } from './index.ts'
 
 test('a guest gets an address of its own with what belongs to it, and the same again', async () => {

@@ -2,85 +2,19 @@
 //
 // The rule it must not break: as for DHCP: one address has one holder, a port its share, and what is not whole is not answered.
 import { dnsNameBytes, parseMac } from '../../extension.ts'
+import { Dhcp6Option, type Dhcp6Request, Dhcp6Type } from './dhcp6-message.ts'
+import type { LabNames } from './lab-names.ts'
 import { type Holder, type Lease, LeaseState, type LeaseTable } from './leases.ts'
-import type { DhcpDnsOptions, Ipv6Options, StaticLease } from './options.ts'
+import type { Ipv6Options, LabNetwork } from './network-options.ts'
+import type { DhcpDnsOptions, StaticLease } from './options.ts'
+import type { Shortage } from './shortage.ts'
 
 const IPV6 = 6
 const OFFER_MS = 30_000
 const DECLINED_MS = 300_000
-const DUID_BYTES_MAX = 130
-
-export const Dhcp6Type = {
-  solicit: 1,
-  advertise: 2,
-  request: 3,
-  confirm: 4,
-  renew: 5,
-  rebind: 6,
-  reply: 7,
-  release: 8,
-  decline: 9,
-  information: 11,
-} as const
-
-const Option = { client: 1, server: 2, association: 3, address: 5, status: 13, rapidCommit: 14, dns: 23, domains: 24 } as const
-const Status = { success: 0, noAddresses: 2, noBinding: 3, notOnLink: 4 } as const
-
-export interface Dhcp6Request {
-  readonly type: number
-  readonly transaction: number
-  readonly client: Uint8Array | undefined
-  readonly server: Uint8Array | undefined
-  /** Numbers of the associations that it asks addresses for, and addresses that it names in the first of them. */
-  readonly associations: readonly number[]
-  readonly addresses: readonly Uint8Array[]
-  readonly isRapid: boolean
-}
-
-// Calls `each` with the options between two offsets; false if they do not end where they should.
-function walk(bytes: Uint8Array, from: number, to: number, each: (code: number, at: number, length: number) => void): boolean {
-  let at = from
-  while (at < to) {
-    if (at + 4 > to) return false
-    const length = (bytes[at + 2]! << 8) | bytes[at + 3]!
-    if (at + 4 + length > to) return false
-    each((bytes[at]! << 8) | bytes[at + 1]!, at + 4, length)
-    at += 4 + length
-  }
-  return true
-}
-
-/** Reads the message `bytes[from…to-1]`; undefined if it is not whole. */
-export function readDhcp6(bytes: Uint8Array, from: number, to: number): Dhcp6Request | undefined {
-  if (to - from < 4 || to > bytes.length) return undefined
-  let client: Uint8Array | undefined
-  let server: Uint8Array | undefined
-  const associations: number[] = []
-  const addresses: Uint8Array[] = []
-  let isRapid = false
-  let isWhole = true
-  isWhole &&= walk(bytes, from + 4, to, (code, at, length) => {
-    if (code === Option.client && length > 2 && length <= DUID_BYTES_MAX) client ??= bytes.slice(at, at + length)
-    else if (code === Option.server) server ??= bytes.slice(at, at + length)
-    else if (code === Option.rapidCommit) isRapid = true
-    else if (code === Option.association) {
-      if (length < 12 || associations.length === 16) {
-        isWhole = false
-        return
-      }
-      const isFirst = associations.length === 0
-      associations.push(new DataView(bytes.buffer, bytes.byteOffset + at).getUint32(0))
-      const inner = walk(bytes, at + 12, at + length, (code, place, size) => {
-        if (isFirst && code === Option.address && size >= 24 && addresses.length < 8)
-          addresses.push(bytes.slice(place, place + 16))
-      })
-      if (!inner) isWhole = false
-    }
-  })
-  if (!isWhole) return undefined
-  const transaction = (bytes[from + 1]! << 16) | (bytes[from + 2]! << 8) | bytes[from + 3]!
-  return { type: bytes[from]!, transaction, client, server, associations, addresses, isRapid }
-}
+const Status = { success: 0, noAddresses: 2, noBinding: 3, notOnLink: 4, noPrefixes: 6 } as const
+/** A client that hears it waits for no other server. */
+const PREFERENCE_MAX = 255
 
 function hash(bytes: Uint8Array, seed: number): number {
   let value = seed
@@ -101,18 +35,32 @@ const wordsOf = (address: Uint8Array): number[] => {
   return [0, 4, 8, 12].map((at) => view.getUint32(at))
 }
 
+const isSame = (one: readonly number[], other: readonly number[]): boolean => one.every((value, k) => value === other[k])
+
+export interface Dhcp6ServerComponents {
+  readonly leases: LeaseTable
+  readonly names: LabNames
+  readonly shortage: Shortage
+}
+
 export class Dhcp6Server {
   readonly #options: DhcpDnsOptions
+  readonly #vlan: number
   readonly #ipv6: Ipv6Options
   readonly #leases: LeaseTable
+  readonly #labNames: LabNames
+  readonly #shortage: Shortage
   readonly #duid: Uint8Array
   readonly #network: readonly number[]
   readonly #reserved: readonly (readonly number[])[]
 
-  constructor(options: DhcpDnsOptions, ipv6: Ipv6Options, leases: LeaseTable) {
+  constructor(options: DhcpDnsOptions, network: LabNetwork, ipv6: Ipv6Options, components: Dhcp6ServerComponents) {
     this.#options = options
+    this.#vlan = network.vlan ?? 0
     this.#ipv6 = ipv6
-    this.#leases = leases
+    this.#leases = components.leases
+    this.#labNames = components.names
+    this.#shortage = components.shortage
     this.#duid = Uint8Array.from([0, 3, 0, 1, ...parseMac(options.mac)])
     this.#network = wordsOf(ipv6.prefix.bytes)
     this.#reserved = [ipv6.address, ...options.statics.flatMap(({ address6 }) => address6 ?? [])].map(wordsOf)
@@ -139,39 +87,51 @@ export class Dhcp6Server {
     nowMs: number,
   ): Uint8Array | undefined {
     const [association] = request.associations
-    const holder: Holder = { port, client: [hash(client, 0x811c9dc5), hash(client, 0x2545f491), association ?? 0] }
+    const holder: Holder = { port, client: [hash(client, 0x811c9dc5 ^ this.#vlan), hash(client, 0x2545f491), association ?? 0] }
     const leases = this.#leases
     const known = leases.find(holder, IPV6)
     switch (request.type) {
       case Dhcp6Type.solicit: {
         const isRapid = request.isRapid
-        const lease = association === undefined ? undefined : this.#give(known, holder, fixed, isRapid, nowMs)
-        return this.#write(request, isRapid ? Dhcp6Type.reply : Dhcp6Type.advertise, this.#associations(request, lease), isRapid)
+        const lease = association === undefined ? undefined : this.#give(known, request, holder, fixed, isRapid, nowMs)
+        const given = [
+          ...this.#associations(request, lease),
+          ...(isRapid ? [] : option(Dhcp6Option.preference, [PREFERENCE_MAX])),
+        ]
+        return this.#write(request, isRapid ? Dhcp6Type.reply : Dhcp6Type.advertise, given, isRapid)
       }
       case Dhcp6Type.request: {
-        const lease = association === undefined ? undefined : this.#give(known, holder, fixed, true, nowMs)
+        const lease = association === undefined ? undefined : this.#give(known, request, holder, fixed, true, nowMs)
         return this.#write(request, Dhcp6Type.reply, this.#associations(request, lease))
       }
       case Dhcp6Type.renew:
       case Dhcp6Type.rebind: {
-        if (known < 0)
+        if (known < 0 && !this.#mayHave(request, port, fixed, nowMs))
           return request.type === Dhcp6Type.rebind
             ? undefined
             : this.#write(request, Dhcp6Type.reply, this.#associations(request, undefined, Status.noBinding))
-        return this.#write(request, Dhcp6Type.reply, this.#associations(request, this.#give(known, holder, fixed, true, nowMs)))
+        return this.#write(
+          request,
+          Dhcp6Type.reply,
+          this.#associations(request, this.#give(known, request, holder, fixed, true, nowMs)),
+        )
       }
       case Dhcp6Type.confirm: {
         if (request.addresses.length === 0) return undefined
         const isOnLink = request.addresses.every((address) => this.#isOfNetwork(wordsOf(address)))
-        return this.#write(request, Dhcp6Type.reply, option(Option.status, [0, isOnLink ? Status.success : Status.notOnLink]))
+        return this.#write(
+          request,
+          Dhcp6Type.reply,
+          option(Dhcp6Option.status, [0, isOnLink ? Status.success : Status.notOnLink]),
+        )
       }
       case Dhcp6Type.release:
         if (this.#names(request, known)) leases.free(known)
-        return this.#write(request, Dhcp6Type.reply, option(Option.status, [0, Status.success]))
+        return this.#write(request, Dhcp6Type.reply, option(Dhcp6Option.status, [0, Status.success]))
       case Dhcp6Type.decline:
         if (this.#names(request, known))
           leases.write(known, LeaseState.declined, holder, IPV6, leases.last(known).address, nowMs, DECLINED_MS, '')
-        return this.#write(request, Dhcp6Type.reply, option(Option.status, [0, Status.success]))
+        return this.#write(request, Dhcp6Type.reply, option(Dhcp6Option.status, [0, Status.success]))
       default:
         return undefined
     }
@@ -181,7 +141,7 @@ export class Dhcp6Server {
   #names({ addresses }: Dhcp6Request, known: number): boolean {
     if (known < 0) return false
     const { address } = this.#leases.last(known)
-    return addresses.some((one) => wordsOf(one).every((value, k) => value === address[k]))
+    return addresses.some((one) => isSame(wordsOf(one), address))
   }
 
   #isOfNetwork(address: readonly number[]): boolean {
@@ -192,14 +152,46 @@ export class Dhcp6Server {
     })
   }
 
-  #give(known: number, holder: Holder, fixed: StaticLease | undefined, isBound: boolean, nowMs: number): Lease | undefined {
+  // Whether a client that is not known may go on with the first address that it names: nobody else has it, and it is one to give.
+  #mayHave({ addresses }: Dhcp6Request, port: number, fixed: StaticLease | undefined, nowMs: number): boolean {
+    const [first] = addresses
+    const wanted = first && wordsOf(first)
+    if (!wanted || this.#leases.isTaken(wanted, IPV6, nowMs, port)) return false
+    return fixed?.address6 ? isSame(wordsOf(fixed.address6), wanted) : this.#isOfPool(wanted)
+  }
+
+  #isOfPool(address: readonly number[]): boolean {
+    const { pool } = this.#ipv6
+    const [high, second, third] = this.#network
+    const low = address[3]!
+    return (
+      pool !== undefined &&
+      low >= pool[0] &&
+      low <= pool[1] &&
+      isSame(address, [high!, second!, third!, low]) &&
+      !this.#reserved.some((one) => isSame(one, address))
+    )
+  }
+
+  #give(
+    known: number,
+    request: Dhcp6Request,
+    holder: Holder,
+    fixed: StaticLease | undefined,
+    isBound: boolean,
+    nowMs: number,
+  ): Lease | undefined {
     const leases = this.#leases
-    const address = this.#choose(known, holder, fixed, nowMs)
+    const address = this.#choose(known, request, holder, fixed, nowMs)
     if (!address) return undefined
     const record = leases.placeFor(known, holder.port, nowMs)
-    if (record < 0) return undefined
+    if (record < 0) {
+      this.#shortage.ofLeases(holder.port, nowMs)
+      return undefined
+    }
     const present = leases.read(record, nowMs)
     if (!isBound && present?.state === LeaseState.bound) return present // a solicitation takes nothing away
+    if (isBound) leases.forgetLearned(address, IPV6, holder.port, nowMs)
     const livesMs = isBound ? this.#options.leaseSeconds * 1000 : OFFER_MS
     leases.write(
       record,
@@ -209,14 +201,20 @@ export class Dhcp6Server {
       address,
       nowMs,
       livesMs,
-      fixed?.name ?? '',
+      isBound ? (fixed?.name ?? this.#labNames.claim(holder.port, request.hostName, nowMs)) : '',
     )
     return leases.last(record)
   }
 
-  #choose(known: number, { client }: Holder, fixed: StaticLease | undefined, nowMs: number): readonly number[] | undefined {
+  #choose(
+    known: number,
+    { addresses }: Dhcp6Request,
+    { client, port }: Holder,
+    fixed: StaticLease | undefined,
+    nowMs: number,
+  ): readonly number[] | undefined {
     const leases = this.#leases
-    const isFree = (address: readonly number[]): boolean => !leases.isTaken(address, IPV6, nowMs, known)
+    const isFree = (address: readonly number[]): boolean => !leases.isTaken(address, IPV6, nowMs, port, known)
     if (fixed?.address6) {
       const address = wordsOf(fixed.address6)
       return isFree(address) ? address : undefined
@@ -224,29 +222,41 @@ export class Dhcp6Server {
     if (known >= 0 && isFree(leases.last(known).address)) return leases.last(known).address
     const { pool } = this.#ipv6
     if (!pool) return undefined
-    const taken = leases.taken(IPV6, nowMs) // by the last word: an address of another network only costs one of the pool
+    const wanted = addresses[0] && wordsOf(addresses[0])
+    if (wanted && isFree(wanted) && this.#isOfPool(wanted)) return wanted
+    const taken = leases.taken(IPV6, nowMs, port) // by the last word: an address of another network only costs one of the pool
     const size = pool[1] - pool[0] + 1
     const start = (client[0] >>> 0) % size
     const [high, second, third] = this.#network
     for (let k = 0; k < size; k++) {
       const low = pool[0] + ((start + k) % size)
       const address = [high!, second!, third!, low]
-      if (!taken.has(low) && !this.#reserved.some((one) => one.every((value, n) => value === address[n]))) return address
+      if (!taken.has(low) && this.#isOfPool(address)) return address
     }
+    this.#shortage.ofPool6(port, nowMs)
     return undefined
   }
 
-  // One IA_NA for each that was asked for: the first has the address, the others have none.
+  // One IA_NA for each that was asked for: the first has the address, the others have none; and no prefix for anybody.
   #associations(request: Dhcp6Request, lease: Lease | undefined, without: number = Status.noAddresses): number[] {
     const { leaseSeconds } = this.#options
-    return request.associations.flatMap((association, i) => {
+    const prefixes = request.prefixes.flatMap((association) =>
+      option(Dhcp6Option.prefixes, [
+        ...word(association),
+        ...word(0),
+        ...word(0),
+        ...option(Dhcp6Option.status, [0, Status.noPrefixes]),
+      ]),
+    )
+    const associations = request.associations.flatMap((association, i) => {
       const times = [...word(Math.floor(leaseSeconds / 2)), ...word(Math.floor((leaseSeconds * 4) / 5))]
       const given = i === 0 && lease ? lease : undefined
       const content = given
-        ? option(Option.address, [...given.address.flatMap(word), ...word(leaseSeconds), ...word(leaseSeconds)])
-        : option(Option.status, [0, without])
-      return option(Option.association, [...word(association), ...times, ...content])
+        ? option(Dhcp6Option.address, [...given.address.flatMap(word), ...word(leaseSeconds), ...word(leaseSeconds)])
+        : option(Dhcp6Option.status, [0, without])
+      return option(Dhcp6Option.association, [...word(association), ...times, ...content])
     })
+    return [...associations, ...prefixes]
   }
 
   #write(request: Dhcp6Request, type: number, content: readonly number[], isRapid = false): Uint8Array {
@@ -256,17 +266,20 @@ export class Dhcp6Server {
       request.transaction >> 16,
       (request.transaction >> 8) & 255,
       request.transaction & 255,
-      ...(request.client ? option(Option.client, request.client) : []),
-      ...option(Option.server, this.#duid),
+      ...(request.client ? option(Dhcp6Option.client, request.client) : []),
+      ...option(Dhcp6Option.server, this.#duid),
       ...content,
-      ...(isRapid ? option(Option.rapidCommit, []) : []),
+      ...(isRapid ? option(Dhcp6Option.rapidCommit, []) : []),
       ...(dns.length === 0
         ? []
         : option(
-            Option.dns,
+            Dhcp6Option.dns,
             dns.flatMap((address) => Array.from(address)),
           )),
-      ...option(Option.domains, dnsNameBytes(this.#options.domain)),
+      ...option(
+        Dhcp6Option.domains,
+        [this.#options.domain, ...this.#options.search].flatMap((one) => Array.from(dnsNameBytes(one))),
+      ),
     ])
   }
 }

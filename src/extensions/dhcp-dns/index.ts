@@ -3,48 +3,85 @@
 // The rule it must not break: it answers its own ports' guests only, each within its rate, and what it does not answer goes on as if it
 // were not there.
 import {
+  type Batch,
   defineExtension,
+  EtherType,
   NdisStatus,
   type NicParameters,
+  type NicRestoreState,
+  type NicSaveComplete,
+  type NicSaveRequest,
   NicState,
   namePattern,
   Oid,
+  type OidRequest,
+  type OidVerdict,
   type PortParameters,
   PortType,
 } from '../../extension.ts'
+import { fixedLeases } from './fixed-leases.ts'
+import { forwardedBytes } from './forwarded-questions.ts'
+import { Forwarder } from './forwarder.ts'
+import { Heard, LabCounter, labCounterNames } from './lab-counters.ts'
 import { LabNames } from './lab-names.ts'
-import { Heard, LabCounter, LabServer, labCounterNames } from './lab-server.ts'
+import { LabServer } from './lab-server.ts'
 import { LeaseTable, leaseBytes } from './leases.ts'
+import type { LabNetwork } from './network-options.ts'
 import { type DhcpDnsOptions, parseDhcpDnsOptions } from './options.ts'
+import { PortVlans } from './port-vlans.ts'
+import { RateLimit } from './rate-limit.ts'
+import { PortLeases, saveLeases, takeLeases } from './saved-leases.ts'
+import { Shortage } from './shortage.ts'
+import { Station } from './station.ts'
 
-export { LabCounter } from './lab-server.ts'
+export { LabCounter } from './lab-counters.ts'
 
+const ID = '7b0b6d0e-5f0c-4c56-9b7e-0d3c1f9f6a0a'
 const PORT_IDS = 65_536
+const HOPS_EVERY_MS = 10_000
 
 export default defineExtension<DhcpDnsOptions>({
-  id: '7b0b6d0e-5f0c-4c56-9b7e-0d3c1f9f6a0a',
+  id: ID,
   name: 'dhcp-dns',
-  version: '1.0.0',
+  version: '1.1.0',
   class: 'filtering',
   description: 'Gives the guests of a lab addresses, names and router advertisements',
   counters: labCounterNames,
-  shared: ({ leases }) => ({ leases: leaseBytes(leases) }),
+  shared: ({ leases }) => ({ leases: leaseBytes(leases), questions: forwardedBytes }),
   parseOptions: parseDhcpDnsOptions,
   attach(sw, options) {
     const leases = new LeaseTable(sw.shared('leases'), options.leases, options.leasesPerPort, sw.processors > 1)
     const names = new LabNames(options, leases)
+    const vlans = new PortVlans()
+    const rate = new RateLimit(options.answersPerSecond)
     const portNames = new Map<number, string>()
-    const fixed = (port: number, mac: string) =>
-      options.statics.find(
-        (one) => (one.port === undefined || one.port === portNames.get(port)) && (one.mac === undefined || one.mac === mac),
-      )
-    const server = new LabServer(options, { sw, leases, names, fixed })
+    const nameOf = (port: number): string => portNames.get(port) ?? String(port)
+    const shortage = new Shortage(sw, LabCounter.shortages, nameOf)
+    const stations = new Map(options.networks.map((network) => [network, new Station(options.mac, network, sw)]))
+    const randomize = (numbers: Uint16Array): void => void crypto.getRandomValues(numbers)
+    const forwarder =
+      options.upstream.length === 0
+        ? undefined
+        : new Forwarder(options, { sw, words: sw.shared('questions'), stations, randomize })
+    const serverOf = (network: LabNetwork): LabServer =>
+      new LabServer(options, network, {
+        sw,
+        station: stations.get(network)!,
+        leases,
+        names,
+        shortage,
+        forwarder,
+        fixed: fixedLeases(options, network, (port) => portNames.get(port)),
+      })
+    const servers = new Map(options.networks.map((network) => [network.vlan, serverOf(network)]))
+    const elsewhere = servers.get(undefined)
+    const { macHigh, macLow } = [...stations.values()][0]!
     const patterns = options.ports?.map(namePattern)
     const served = new Uint8Array(PORT_IDS)
-    const tokens = new Float64Array(PORT_IDS)
-    const filledAt = new Float64Array(PORT_IDS)
     const answered = sw.registerReason('dhcp-dns: answered')
     const notOffered = sw.registerReason('dhcp-dns: not offered')
+    const saving = new PortLeases(ID, 'dhcp-dns', leases)
+    const livesMaxMs = options.leaseSeconds * 1000
 
     const add = ({ portId, portName, portType, isValidationPort }: PortParameters): void => {
       if (isValidationPort || portId <= 0 || portId >= PORT_IDS || portNames.get(portId) === portName) return
@@ -53,7 +90,7 @@ export default defineExtension<DhcpDnsOptions>({
       if (!isServed) return
       portNames.set(portId, portName)
       names.addPort(portId, portName)
-      tokens[portId] = options.answersPerSecond
+      rate.fill(portId)
       served[portId] = 1
     }
     const remove = (portId: number): void => {
@@ -62,61 +99,98 @@ export default defineExtension<DhcpDnsOptions>({
       names.removePort(portId)
       if (sw.processor === 0) leases.locked(() => leases.forgetPort(portId))
     }
-    for (const port of sw.ports()) add(port)
-
-    // Whether a port may have another answer now; a traced question uses nothing up.
-    const mayAnswer = (port: number, isTraced: boolean): boolean => {
-      const now = sw.now()
-      const rate = options.answersPerSecond
-      const have = Math.min(rate, tokens[port]! + ((now - filledAt[port]!) * rate) / 1000)
-      if (isTraced) return have >= 1
-      filledAt[port] = now
-      tokens[port] = have < 1 ? have : have - 1
-      if (have < 1) sw.counters[LabCounter.limited] = sw.counters[LabCounter.limited]! + 1
-      return have >= 1
+    const named = ({ portId, vmName }: NicParameters): void => {
+      if (served[portId] === 1) names.addVm(portId, vmName)
     }
+    for (const port of sw.ports()) add(port)
+    for (const nic of sw.nics()) named(nic)
 
-    // In frames to each guest alone: nobody behind an uplink takes them for theirs.
-    const advertise = (): void => {
-      for (const { portId, nicState, currentMacAddress } of sw.nics()) {
-        if (served[portId] !== 1 || nicState !== NicState.connected || currentMacAddress === '') continue
-        const frame = server.advertisementTo(currentMacAddress)
-        if (frame) server.sendFrame(frame)
+    // In frames to each guest alone, in each VLAN that it is in: nobody behind an uplink takes them for theirs.
+    const advertiseTo = ({ portId, nicState, currentMacAddress }: NicParameters): void => {
+      if (served[portId] !== 1 || nicState !== NicState.connected || currentMacAddress === '') return
+      const own = vlans.of[portId]!
+      for (const network of options.networks) {
+        const vlan = network.vlan ?? own
+        const isThere = vlan === own ? servers.get(own) === undefined || network.vlan === own : vlans.isTagged(portId, vlan)
+        if (!isThere) continue
+        const frame = servers.get(network.vlan)!.link.advertisementTo(currentMacAddress)
+        if (frame) stations.get(network)!.send(frame, vlan)
       }
     }
-    if (sw.processor === 0 && options.ipv6) sw.every(options.ipv6.intervalSeconds * 1000, advertise)
+    const intervals = options.networks.flatMap(({ ipv6 }) => (ipv6 ? [ipv6.intervalSeconds] : []))
+    if (sw.processor === 0 && intervals.length > 0)
+      sw.every(Math.min(...intervals) * 1000, () => {
+        for (const nic of sw.nics()) advertiseTo(nic)
+      })
+    if (sw.processor === 0 && forwarder) sw.every(HOPS_EVERY_MS, () => forwarder.refresh())
+
+    const count = (counter: number): void => {
+      sw.counters[counter] = sw.counters[counter]! + 1
+    }
+
+    // What a guest says of itself in a question of ARP to others: an address that was set by hand is known by its name.
+    const overhear = (batch: Batch, i: number, port: number, server: LabServer): void => {
+      if (batch.isTraced || !server.link.mayTell(batch, i)) return
+      const sender = batch.u32(i, batch.networkOffset(i) + 14)
+      if (rate.isNews(port, sender, sw.now()) && rate.take(port, sw.now(), false)) server.link.arp(batch, i, port)
+    }
+
+    const hear = (batch: Batch, i: number, port: number): void => {
+      const isOwn = batch.destinationMacLow(i) === macLow && batch.destinationMacHigh(i) === macHigh
+      if (!isOwn && !batch.isMulticast(i)) return
+      const tag = batch.isTagged(i) ? batch.vlanId(i) : 0
+      const vlan = tag === 0 ? vlans.of[port]! : tag
+      const server = servers.get(vlan) ?? elsewhere
+      if (served[port] !== 1) {
+        // A resolver, or the way to it, behind a port whose guests it does not serve.
+        if (!forwarder?.hears(batch, i)) return
+        if (batch.etherType(i) === EtherType.arp) server?.hear(batch, i, 0, vlan, isOwn)
+        if (isOwn) batch.drop(i, answered)
+        return
+      }
+      if (!server) return
+      if (!isOwn && !server.mayConcern(batch, i)) {
+        if (batch.etherType(i) === EtherType.arp) overhear(batch, i, port, server)
+        return
+      }
+      let heard: number = Heard.unanswered
+      if (rate.take(port, sw.now(), batch.isTraced)) heard = server.hear(batch, i, port, vlan, isOwn)
+      else if (!batch.isTraced) count(LabCounter.limited)
+      if (heard === Heard.unanswered) count(LabCounter.refused)
+      // What it answered it has taken off the wire; a broadcast question for its address may go on, others learn from it.
+      if (isOwn) batch.drop(i, heard === Heard.answered ? answered : notOffered)
+      else if (heard !== Heard.nothing && batch.isUdp(i)) batch.drop(i, heard === Heard.answered ? answered : notOffered)
+    }
+
+    const oid = ({ oid, payload }: OidRequest): OidVerdict => {
+      if (oid === Oid.nicSave) return saving.next(payload as NicSaveRequest, sw.now())
+      if (oid === Oid.nicSaveComplete) saving.done((payload as NicSaveComplete).portId)
+      if (oid !== Oid.nicRestore || (payload as NicRestoreState).extensionId !== ID) return undefined // ES-482
+      const { portId, saveData } = payload as NicRestoreState
+      saving.restore(portId, saveData, options.networks, sw.now(), livesMaxMs)
+      return { status: NdisStatus.success }
+    }
 
     return {
       ingress(batch) {
-        const { isTraced } = batch
-        leases.freeze(isTraced)
-        for (let i = 0; i < batch.length; i++) {
-          const port = batch.sourcePortId(i)
-          if (served[port] !== 1 || !server.concerns(batch, i)) continue
-          const isOwn = server.isOwn(batch, i)
-          const heard =
-            isOwn || server.mayConcern(batch, i)
-              ? mayAnswer(port, isTraced)
-                ? server.hear(batch, i, port)
-                : Heard.unanswered
-              : Heard.nothing
-          if (heard === Heard.unanswered) sw.counters[LabCounter.refused] = sw.counters[LabCounter.refused]! + 1
-          // What it answered it has taken off the wire; a broadcast question for its address may go on, others learn from it.
-          if (isOwn) batch.drop(i, heard === Heard.answered ? answered : notOffered)
-          else if (heard !== Heard.nothing && batch.isUdp(i)) batch.drop(i, heard === Heard.answered ? answered : notOffered)
-        }
+        leases.freeze(batch.isTraced)
+        shortage.isSilent = batch.isTraced
+        for (let i = 0; i < batch.length; i++) hear(batch, i, batch.sourcePortId(i))
       },
-
-      oidComplete({ oid, payload }, { status }) {
-        if (oid === Oid.portDelete) remove((payload as PortParameters).portId)
-        if (status !== NdisStatus.success) return
-        if (oid === Oid.portCreate || oid === Oid.portUpdated) add(payload as PortParameters)
-        else if (oid === Oid.nicConnect && sw.processor === 0) {
-          const { portId, currentMacAddress } = payload as NicParameters
-          const frame = served[portId] === 1 && currentMacAddress !== '' ? server.advertisementTo(currentMacAddress) : undefined
-          if (frame) server.sendFrame(frame)
-        }
+      ...(sw.processor === 0 ? { oid } : {}),
+      oidComplete(request, completion) {
+        const { oid: number, payload } = request
+        vlans.completed(request, completion)
+        if (number === Oid.portDelete) remove((payload as PortParameters).portId)
+        if (completion.status !== NdisStatus.success) return
+        if (number === Oid.portCreate || number === Oid.portUpdated) add(payload as PortParameters)
+        else if (number === Oid.nicCreate || number === Oid.nicUpdated) named(payload as NicParameters)
+        else if (number === Oid.nicConnect && sw.processor === 0) advertiseTo(payload as NicParameters)
       },
+      restart: () => (sw.parameters().isActive && sw.ports().length > 0 ? vlans.discover(sw) : undefined),
+      // Leases stay when the module is loaded anew, or gets other options.
+      handOver: () => (sw.processor === 0 ? saveLeases(leases, sw.now()) : undefined),
+      takeOver: (state) => void (sw.processor === 0 && takeLeases(leases, state, options.networks, sw.now(), livesMaxMs)),
     }
   },
 })

@@ -38,10 +38,10 @@ export class LabNames {
   constructor(options: DhcpDnsOptions, leases: LeaseTable) {
     this.#options = options
     this.#leases = leases
-    const own = [
-      ...(options.ipv4 ? [formatIpv4(options.ipv4.address)] : []),
-      ...(options.ipv6 ? [formatIpv6(options.ipv6.address)] : []),
-    ]
+    const own = options.networks.flatMap(({ ipv4, ipv6 }) => [
+      ...(ipv4 ? [formatIpv4(ipv4.address)] : []),
+      ...(ipv6 ? [formatIpv6(ipv6.address)] : []),
+    ])
     for (const { name, addresses } of options.names) this.#fixed.set(name, addresses)
     this.#fixed.set(options.name, own)
     const named = new Map(options.statics.flatMap(({ port, name }) => (port && name ? [[port, name] as const] : [])))
@@ -55,9 +55,16 @@ export class LabNames {
     this.#labels.set(portId, label)
   }
 
+  /** The VM at a port has its name as well, unless somebody has it already. */
+  addVm(portId: number, vmName: string): void {
+    const label = labelOf(vmName)
+    if (label === '' || this.#fixed.has(label) || this.#ports.has(label)) return
+    this.#ports.set(label, portId)
+    if (!this.#labels.has(portId)) this.#labels.set(portId, label)
+  }
+
   removePort(portId: number): void {
-    const label = this.#labels.get(portId)
-    if (label !== undefined) this.#ports.delete(label)
+    for (const [label, port] of this.#ports) if (port === portId) this.#ports.delete(label)
     this.#labels.delete(portId)
   }
 
@@ -76,10 +83,11 @@ export class LabNames {
     return label
   }
 
-  /** Addresses of a name of one label, as text; undefined if nobody has it. */
+  /** Addresses of a name within the domain, as text; undefined if nobody has it. */
   addresses(label: string, nowMs: number): readonly string[] | undefined {
     const fixed = this.#fixed.get(label)
     if (fixed) return fixed
+    if (label.includes('.')) return this.#wild(label)
     const port = this.#ports.get(label)
     const found: string[] = []
     let isKnown = port !== undefined
@@ -90,6 +98,21 @@ export class LabNames {
       found.push(leaseAddress(lease))
     }
     return isKnown ? found : undefined
+  }
+
+  // RFC 4592: `*.apps` stands for all that is below apps, however deep.
+  #wild(name: string): readonly string[] | undefined {
+    for (let dot = name.indexOf('.'); dot >= 0; dot = name.indexOf('.', dot + 1)) {
+      const found = this.#fixed.get(`*${name.slice(dot)}`)
+      if (found) return found
+    }
+    return undefined
+  }
+
+  /** Whether there are names below one that nobody has: it is there then, without addresses. */
+  isAbove(name: string): boolean {
+    for (const fixed of this.#fixed.keys()) if (fixed.endsWith(`.${name}`)) return true
+    return false
   }
 
   /** The label that an address has, as far as anybody. */

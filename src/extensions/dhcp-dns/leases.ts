@@ -93,24 +93,63 @@ export class LeaseTable {
     return -1
   }
 
-  /** Whether an address is anybody's but the holder's. */
-  isTaken(address: readonly number[], family: number, nowMs: number, except = -1): boolean {
+  // The live record of an address, behind record `after`; -1: none.
+  #holding(address: readonly number[], family: number, nowMs: number, after = NONE): number {
     const words = this.#words
-    for (let record = 0; record < this.#count; record++) {
+    for (let record = after + 1; record < this.#count; record++) {
       const at = this.#at(record)
-      if (record === except || words[at + FAMILY] !== family || !this.#isLive(at, nowMs)) continue
-      if (address.every((word, k) => words[at + ADDRESS + k] === (word | 0))) return true
+      if (words[at + FAMILY] !== family || words[at + ADDRESS + 3] !== (address[3]! | 0) || !this.#isLive(at, nowMs)) continue
+      if (address.every((word, k) => words[at + ADDRESS + k] === (word | 0))) return record
+    }
+    return NONE
+  }
+
+  // What was learned at a port is in nobody's way there: it is the address of a guest that may well ask for it.
+  #isInTheWay(record: number, port: number, except: number): boolean {
+    const at = this.#at(record)
+    return record !== except && !(this.#words[at + STATE] === LeaseState.learned && this.#words[at + PORT] === port)
+  }
+
+  /** Whether an address is in the way of a holder at `port`, whose own record is `except`. */
+  isTaken(address: readonly number[], family: number, nowMs: number, port: number, except = NONE): boolean {
+    for (let record = this.#holding(address, family, nowMs); record >= 0; ) {
+      if (this.#isInTheWay(record, port, except)) return true
+      record = this.#holding(address, family, nowMs, record)
     }
     return false
   }
 
-  /** The taken addresses of a family, by their last word. */
-  taken(family: number, nowMs: number): Set<number> {
+  /** Whether anybody has an address. */
+  isHeld(address: readonly number[], family: number, nowMs: number): boolean {
+    return this.#holding(address, family, nowMs) >= 0
+  }
+
+  /** What was learned of an address at a port holds for `livesMs` from now. */
+  prolong(address: readonly number[], family: number, port: number, nowMs: number, livesMs: number): void {
+    const record = this.#holding(address, family, nowMs)
+    if (this.#isFrozen || record < 0) return
+    const at = this.#at(record)
+    if (this.#words[at + STATE] === LeaseState.learned && this.#words[at + PORT] === port)
+      this.#words[at + ENDS] = (nowMs + livesMs) | 0
+  }
+
+  /** Forgets that an address was learned at a port: it is leased now. */
+  forgetLearned(address: readonly number[], family: number, port: number, nowMs: number): void {
+    for (let record = this.#holding(address, family, nowMs); record >= 0; ) {
+      const at = this.#at(record)
+      if (this.#words[at + STATE] === LeaseState.learned && this.#words[at + PORT] === port) this.free(record)
+      record = this.#holding(address, family, nowMs, record)
+    }
+  }
+
+  /** The addresses of a family that are in the way of a holder at `port`, by their last word. */
+  taken(family: number, nowMs: number, port: number): Set<number> {
     const words = this.#words
     const taken = new Set<number>()
     for (let record = 0; record < this.#count; record++) {
       const at = this.#at(record)
-      if (words[at + FAMILY] === family && this.#isLive(at, nowMs)) taken.add(words[at + ADDRESS + 3]! >>> 0)
+      if (words[at + FAMILY] === family && this.#isLive(at, nowMs) && this.#isInTheWay(record, port, NONE))
+        taken.add(words[at + ADDRESS + 3]! >>> 0)
     }
     return taken
   }
@@ -127,6 +166,18 @@ export class LeaseTable {
       } else if (words[at + PORT] === port) held++
     }
     return held < this.#perPort ? free : -1
+  }
+
+  /** How long a lease has to live, in milliseconds, and who holds it: for those who keep it elsewhere. */
+  holding(record: number, nowMs: number): { readonly client: readonly [number, number, number]; readonly livesMs: number } {
+    const at = this.#at(record)
+    const client = [0, 1, 2].map((k) => this.#words[at + CLIENT + k]! >>> 0)
+    return { client: [client[0]!, client[1]!, client[2]!], livesMs: (this.#words[at + ENDS]! - (nowMs | 0)) | 0 }
+  }
+
+  /** Records that hold a lease which is not over. */
+  *records(nowMs: number): Generator<number> {
+    for (let record = 0; record < this.#count; record++) if (this.#isLive(this.#at(record), nowMs)) yield record
   }
 
   /** The record in which a holder whose last one was `known` may have a lease now, or -1. One that is over counts like a new one. */
@@ -195,8 +246,7 @@ export class LeaseTable {
 
   /** All leases that are not over. */
   *live(nowMs: number): Generator<Lease> {
-    for (let record = 0; record < this.#count; record++)
-      if (this.#isLive(this.#at(record), nowMs)) yield this.#read(this.#at(record))
+    for (const record of this.records(nowMs)) yield this.#read(this.#at(record))
   }
 
   /** Forgets what a port had: it is gone. */
