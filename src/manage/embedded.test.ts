@@ -58,6 +58,7 @@ test('an embedded switch answers as the control API does, with its errors, and t
 test('peers of memory ports send frames through the switch, which captures and traces see', async () => {
   await using lab = await createSwitch(config('two'))
   const [a, b] = await Promise.all([lab.peer('a'), lab.peer('b')])
+  assert.equal(await lab.peer('b'), b, 'asked again, it is the same')
   const capture = await lab.capture({ ports: ['a'] })
   const chunks = capture.chunks[Symbol.asyncIterator]()
   const arrived = new Promise<Uint8Array>((resolve) => b.onFrame(resolve))

@@ -88,7 +88,8 @@ export async function createSwitch(
   const stops: (() => Promise<void> | void)[] = [() => started.close(), watchSwitch(() => running, bus.publish)]
   const metrics = (format: MetricsFormat = 'openmetrics'): Promise<string> =>
     collectMetrics(started, { version: packageVersion(), revision: null }, format)
-  const peers: MemoryPeer[] = []
+  // One of each endpoint: two that listen at the same rings would take each other's frames.
+  const peers = new Map<MemoryEndpoint, MemoryPeer>()
   let serving: Promise<string> | undefined
   let closing: Promise<void> | undefined
 
@@ -101,7 +102,7 @@ export async function createSwitch(
   }
   const close = async (): Promise<void> => {
     await serving?.catch(() => undefined)
-    for (const peer of peers) peer.close()
+    for (const peer of peers.values()) peer.close()
     for (const stop of stops.toReversed()) await stop()
     closed.abort()
   }
@@ -121,8 +122,8 @@ export async function createSwitch(
           throw new ControlError('not-connected', `port "${port}" was not connected within ${CONNECT_MAX_MS} ms`)
         await sleep(CONNECT_POLL_MS)
       }
-      const peer = endpoint.peer()
-      peers.push(peer)
+      const peer = peers.get(endpoint) ?? endpoint.peer()
+      peers.set(endpoint, peer)
       return peer
     },
     events: (query: EventsQuery = {}) => streamOf(bus, query, closed.signal),
