@@ -2,12 +2,25 @@
 // makes of the answers. Needs root.
 import assert from 'node:assert/strict'
 import { execFileSync, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
 import { chmodSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { spawnIn } from '../support/spawn-in.ts'
 import { BUSYBOX, eventually, inBox, type TapWorld, tapWorld, whyNoWorld } from '../support/tap-world.ts'
 
 const skip = whyNoWorld()
+// A resolver that knows one address for every name.
+const resolver = `
+const socket = require('node:dgram').createSocket('udp4')
+socket.on('message', (query, { port, address }) => {
+  const end = query.indexOf(0, 12) + 5
+  const answer = Buffer.concat([query.subarray(0, 2), Buffer.from('8180000100010000', 'hex'), Buffer.from([0, 0]), query.subarray(12, end)])
+  const record = Buffer.from('c00c000100010000003c0004c0000201', 'hex')
+  socket.send(Buffer.concat([answer, query.readUInt16BE(end - 4) === 1 ? record : Buffer.alloc(0)]), port, address)
+})
+socket.bind(53, '10.81.0.53', () => console.log('ready'))
+`
 const guests = { alpha: '02:00:00:00:81:01', beta: '02:00:00:00:81:02' }
 const SERVER = '02:76:6d:73:00:01'
 const ipv4 = { address: '10.81.0.1/24', pool: '10.81.0.100-10.81.0.199', router: '10.81.0.1' }
@@ -58,7 +71,7 @@ const selfMade = ({ guests: all }: TapWorld, guest: string): string | undefined 
     all[guest]!.ip('-6', 'address', 'show', 'dev', all[guest]!.device),
   )?.[1]
 
-test('guests come up: addresses by DHCP and by themselves, names forwards and backwards, a server that answers pings', {
+test('guests come up: addresses by DHCP and by themselves, names forwards and backwards, in VLANs too, and the names of others', {
   skip,
   timeout: 60_000,
 }, async (t) => {
@@ -66,9 +79,22 @@ test('guests come up: addresses by DHCP and by themselves, names forwards and ba
     t,
     [
       inBox('capture', { file: join('seen.pcapng'), snapBytes: 2000 }),
-      inBox('dhcp-dns', { domain: 'lab.test', mtu: 1400, ipv4, ipv6: { address: 'fd81::1/64', intervalSeconds: 4 } }),
+      inBox('dhcp-dns', {
+        domain: 'lab.test',
+        mtu: 1400,
+        ipv4,
+        ipv6: { address: 'fd81::1/64', intervalSeconds: 4 },
+        upstream: ['10.81.0.53'],
+        networks: [
+          {
+            vlan: 10,
+            ipv4: { address: '10.82.0.1/24', pool: '10.82.0.100-10.82.0.199', router: '10.82.0.1', dns: ['10.81.0.1'] },
+          },
+        ],
+      }),
     ],
-    guests,
+    { ...guests, gamma: '02:00:00:00:81:03' },
+    { ports: { gamma: { properties: [{ type: 'vlan', value: { mode: 'access', accessVlanId: 10 } }] } } },
   )
   const alpha = leased(world, 'alpha', '-x', 'hostname:web')
   const beta = leased(world, 'beta')
@@ -88,7 +114,18 @@ test('guests come up: addresses by DHCP and by themselves, names forwards and ba
   assert.match(looksUp(world, 'beta', '-type=aaaa', 'alpha.lab.test'), new RegExp(`Address: ${made}`))
   assert.match(looksUp(world, 'alpha', beta), /name = beta\.lab\.test/)
   assert.match(looksUp(world, 'alpha', '-type=a', 'nobody.lab.test'), /NXDOMAIN/)
-  assert.match(looksUp(world, 'alpha', '-type=a', 'example.org'), /REFUSED/)
+  assert.match(leased(world, 'gamma'), /^10\.82\.0\.1\d\d$/)
+
+  // beta has a second address, set by hand, where a resolver listens.
+  world.guests.beta!.ip('address', 'add', '10.81.0.53/32', 'dev', world.guests.beta!.device)
+  const serving = spawnIn(world.guests.beta!.name, [process.execPath, '-e', resolver], { stdio: ['ignore', 'pipe', 'inherit'] })
+  t.after(() => serving.kill())
+  await once(serving.stdout!, 'data')
+  const answered = await eventually(() => {
+    const said = looksUp(world, 'alpha', '-type=a', 'example.org')
+    return /Address: 192\.0\.2\.1/.test(said) && said
+  }, 'an answer of the resolver')
+  assert.match(answered, /example\.org/)
 
   await world.vmswitch.setExtension('capture', false)
   if (!has('tshark', '--version')) {
