@@ -279,8 +279,10 @@ export interface OidAnswer {
   forward(payload?: unknown): void
 }
 
+/** What `oid` returns: nothing or `forward` to pass the request on, `pending` to say so later, or how it ends here. */
 export type OidVerdict = undefined | 'forward' | 'pending' | { readonly forward: unknown } | OidCompletion
 
+/** What `status` returns: nothing to pass the indication on, another one in its place, or `discard` (ES-285). */
 export type StatusVerdict = undefined | 'discard' | NicStatusIndication
 
 /** Where datagrams are sent to. */

@@ -1,6 +1,7 @@
 // OIDs that travel inside OID_SWITCH_NIC_REQUEST (spec 4.4), with their header values, and what a forwarding extension may do to each.
 // An OID that is not in the table is a private one of a vendor: it may be wrapped for any physical adapter (ES-263).
 
+/** OIDs that are carried to an adapter within OID_SWITCH_NIC_REQUEST, with their header values. */
 export const InnerOid = {
   addMulticastAddress: 0x01010208,
   deleteMulticastAddress: 0x01010209,

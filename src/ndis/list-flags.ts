@@ -1,5 +1,6 @@
 // Flags of packet lists (spec 5.9), with their header values. Those without meaning in user space are kept for completeness.
 
+/** Flags of packets on their way down, with their header values: NDIS_SEND_FLAGS_…. */
 export const SendFlag = {
   dispatchLevel: 0x00000001,
   checkForLoopback: 0x00000002,
@@ -8,8 +9,10 @@ export const SendFlag = {
   switchSingleSource: 0x00000020,
 } as const
 
+/** Flags of packets whose way down is done: NDIS_SEND_COMPLETE_FLAGS_…. */
 export const SendCompleteFlag = { dispatchLevel: 0x00000001, singleQueue: 0x00000002, switchSingleSource: 0x00000004 } as const
 
+/** Flags of packets on their way up: NDIS_RECEIVE_FLAGS_…. */
 export const ReceiveFlag = {
   dispatchLevel: 0x00000001,
   resources: 0x00000002,
@@ -23,4 +26,5 @@ export const ReceiveFlag = {
   switchSingleSource: 0x00008000,
 } as const
 
+/** Flags of packets whose way up is done: NDIS_RETURN_FLAGS_…. */
 export const ReturnFlag = { dispatchLevel: 0x00000001, singleQueue: 0x00000002, switchSingleSource: 0x00000004 } as const

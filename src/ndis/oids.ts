@@ -1,6 +1,7 @@
 // The extensible switch's OIDs and status indications with their header values (spec sections 4.2 and 4.3), and the payload of
 // each as a typed object. Ports, NICs and their states use the enumerations of section 2.2.
 
+/** OIDs of the extensible switch, with their header values. */
 export const Oid = {
   switchPropertyAdd: 0x00010263,
   switchPropertyUpdate: 0x00010264,

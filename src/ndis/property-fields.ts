@@ -12,6 +12,7 @@ const QUANTITY_MAX = 64
 const NAME = /^[A-Za-z][A-Za-z0-9_]{0,47}$/
 
 export const propertyFieldTypes = ['integer', 'number', 'boolean', 'text', 'choice', 'quantity', 'json'] as const
+/** What a field of a property may hold. */
 export type PropertyFieldType = (typeof propertyFieldTypes)[number]
 
 /** One field of a property's value. */

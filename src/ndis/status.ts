@@ -1,5 +1,6 @@
 // NDIS status codes that the contract uses, with their header values (spec section 1.6).
 
+/** NDIS status codes, with their header values. */
 export const NdisStatus = {
   success: 0x00000000,
   pending: 0x00000103,

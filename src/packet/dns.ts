@@ -15,8 +15,11 @@ const POINTER = 0xc0
 const DOT = 0x2e
 const BACKSLASH = 0x5c
 
+/** Types of DNS records, by their numbers. */
 export const DnsType = { a: 1, ns: 2, cname: 5, soa: 6, ptr: 12, txt: 16, aaaa: 28, opt: 41, any: 255 } as const
+/** Classes of DNS records, by their numbers. */
 export const DnsClass = { internet: 1, any: 255 } as const
+/** How an answer went: RCODE, with the extended ones of EDNS. */
 export const DnsCode = {
   noError: 0,
   formatError: 1,
@@ -41,6 +44,7 @@ export interface DnsName {
   readonly next: number
 }
 
+/** The question of a message: a name, a type, a class. */
 export interface DnsQuestion extends DnsName {
   readonly type: number
   readonly class: number
@@ -57,6 +61,7 @@ export interface DnsRecord {
   readonly dataLength: number
 }
 
+/** A DNS message that was read: its question, and the answers that it holds. */
 export interface DnsMessage {
   readonly id: number
   /** DnsFlag bits; the operation code from bit 11, the answer's code in the lowest four. */
@@ -198,6 +203,7 @@ export interface DnsAnswer {
   readonly data: Uint8Array
 }
 
+/** What an answer of one's own is to say. */
 export interface DnsReply {
   readonly code: number
   readonly isAuthoritative: boolean

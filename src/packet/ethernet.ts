@@ -2,6 +2,7 @@
 import { MAC_BYTES } from './addresses.ts'
 import { get16, put16 } from './bytes.ts'
 
+/** Ether types, by their numbers. */
 export const EtherType = {
   ipv4: 0x0800,
   arp: 0x0806,
