@@ -305,6 +305,8 @@ export interface SinkDeclaration {
   readonly rotateBytes?: number
   /** Files kept when they are cut. */
   readonly rotateFiles?: number
+  /** What the file has is kept, and more is written behind it: for logs. Without it each start has a file of its own. */
+  readonly append?: boolean
 }
 
 /** A property that an extension defines, so that configuration, command line and API can set it with checked values (spec 7.2). */

@@ -1,7 +1,6 @@
 // Loads extensions on the control thread: imports a module, checks what it exports and its options, and reserves what its instances
 // will use: counters per processor, shared memory, sinks with the files they drain to.
-import { createWriteStream, existsSync, mkdirSync, openSync, renameSync, rmSync, statSync, type WriteStream } from 'node:fs'
-import { dirname, resolve } from 'node:path'
+import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import type { ExtensionClass, ExtensionDefinition, PropertyDefinition, SinkDeclaration } from '../extension.ts'
 import { closeFd, createEventFd } from '../linux/files.ts'
@@ -11,6 +10,7 @@ import { fieldsProblem } from '../ndis/property-fields.ts'
 import type { FailurePolicy } from '../switch/module.ts'
 import { DatagramSink, wrongTargets } from './datagram-sink.ts'
 import type { ModulePlan } from './messages.ts'
+import { type RecordTarget, SinkFile } from './sink-file.ts'
 import { SinkReader, sinkRingBytes } from './sink-ring.ts'
 
 const SINK_BUFFER_BYTES = 4 * 1024 * 1024
@@ -47,14 +47,6 @@ export interface ExtensionUse {
 /** Takes a record that an instance on `processor` wrote; false if it is lost. */
 export type RecordConsumer = (processor: number, record: Uint8Array, preamble: boolean) => boolean
 
-/** Where the records of one ring go. */
-interface RecordTarget {
-  /** Records that it did not take. */
-  readonly lost: number
-  write(record: Uint8Array, preamble: boolean): void
-  close(): Promise<void>
-}
-
 /** A loaded extension with what was reserved for it. */
 export interface LoadedExtension {
   readonly use: ExtensionUse
@@ -75,76 +67,6 @@ interface OpenSink {
   readonly path: string
   readonly bytes: number
   readonly rings: { readonly at: number; readonly doorbell: number; readonly reader: SinkReader; readonly file: RecordTarget }[]
-}
-
-// The file behind a sink: records are appended as they come; it is cut between records and renamed when it is full. A file that can't
-// be written any more (a full disk) loses records and nothing else.
-class SinkFile implements RecordTarget {
-  readonly #declaration: SinkDeclaration
-  readonly #path: string
-  #stream: WriteStream | NodeJS.WriteStream
-  #written = 0
-  #failed = false
-  /** Records that the file did not take. */
-  lost = 0
-  readonly #preamble: Uint8Array[] = []
-
-  constructor(declaration: SinkDeclaration, path: string) {
-    this.#declaration = declaration
-    this.#path = path
-    this.#stream = this.#open()
-  }
-
-  #open(): WriteStream | NodeJS.WriteStream {
-    if (this.#path === '-') return process.stdout
-    mkdirSync(dirname(this.#path), { recursive: true })
-    // A new file, not the old one emptied: while an extension is reloaded its predecessor still writes there.
-    if (statSync(this.#path, { throwIfNoEntry: false })?.isFile()) rmSync(this.#path)
-    // Opened at once: a file that is cut again before it is open would be written by two streams.
-    const stream = createWriteStream(this.#path, { fd: openSync(this.#path, 'w', 0o600) })
-    stream.on('error', () => {
-      this.#failed = true
-      this.lost++
-    })
-    return stream
-  }
-
-  write(record: Uint8Array, preamble: boolean): void {
-    const limit = this.#declaration.rotateBytes ?? 0
-    if (limit > 0 && this.#path !== '-' && !preamble && this.#written + record.length > limit) this.#rotate()
-    if (this.#failed) {
-      this.lost++
-      return
-    }
-    if (preamble) this.#preamble.push(record)
-    this.#written += record.length
-    this.#stream.write(record)
-  }
-
-  #rotate(): void {
-    this.#stream.end()
-    try {
-      for (let i = (this.#declaration.rotateFiles ?? 1) - 1; i >= 0; i--) {
-        const from = i === 0 ? this.#path : `${this.#path}.${i}`
-        if (existsSync(from)) renameSync(from, `${this.#path}.${i + 1}`)
-      }
-      this.#stream = this.#open()
-    } catch {
-      this.#failed = true
-      return
-    }
-    this.#failed = false // a file that failed may have been the cause: the next one is tried
-    this.#written = 0
-    for (const record of this.#preamble) {
-      this.#written += record.length
-      this.#stream.write(record)
-    }
-  }
-
-  close(): Promise<void> {
-    if (this.#stream === process.stdout || this.#stream.destroyed) return Promise.resolve()
-    return new Promise((done) => this.#stream.end(done))
-  }
 }
 
 function consumerOf(consume: RecordConsumer, processor: number): RecordTarget {

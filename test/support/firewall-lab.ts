@@ -38,7 +38,7 @@ export async function lab(options: Options = {}, group: Options = {}) {
       .split('\n')
       .filter((line) => line !== '')
       .map((line) => JSON.parse(line) as Record<string, unknown>)
-  return { host, counters, module, passes, lines }
+  return { host, counters, module, sinks, passes, lines }
 }
 
 export const v4 = { source: '10.0.0.5', destination: '198.51.100.7' }

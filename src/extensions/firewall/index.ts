@@ -192,6 +192,7 @@ export default defineExtension<FirewallOptions>({
           {
             name: 'audit',
             path: audit.file,
+            append: true,
             bufferBytes: AUDIT_BUFFER_BYTES,
             rotateBytes: audit.rotateBytes,
             rotateFiles: audit.rotateFiles,
@@ -243,7 +244,7 @@ export default defineExtension<FirewallOptions>({
       },
 
       pause() {
-        if (sw.processor === 0) gate.reporter.tellRules()
+        gate.reporter.end(sw.processor === 0)
       },
 
       handOver(): Handed | undefined {

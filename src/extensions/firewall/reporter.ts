@@ -3,7 +3,7 @@
 // The rule it must not break: for a packet of a known connection it does nothing but count.
 import { type Batch, formatIpv4, formatIpv6, type SwitchHandle } from '../../extension.ts'
 import { Audit } from './audit.ts'
-import type { Flow } from './flow.ts'
+import { type Flow, ICMP } from './flow.ts'
 import { Verdict } from './judge.ts'
 import type { SeenAddress } from './names.ts'
 import type { FirewallOptions, FirewallRule } from './options.ts'
@@ -113,15 +113,15 @@ export class Reporter {
     } else kind = Math.imul(kind ^ batch.etherType(i), 0x85ebca6b)
     const packets = audit.isDue(kind)
     if (packets === 0) return
-    audit.tell({
+    const what = {
       action,
       direction: outbound ? 'egress' : 'ingress',
       port: this.#vms.names.get(port),
       group: this.#options.groups[this.#vms.groupOf[port]!]?.name,
       ...why,
       ...(isIp ? this.#describe(flow, outbound) : { etherType: `0x${batch.etherType(i).toString(16).padStart(4, '0')}` }),
-      packets,
-    })
+    }
+    audit.tellKind(what, 'packets', packets)
   }
 
   #describe(flow: Flow, outbound: boolean): Readonly<Record<string, unknown>> {
@@ -132,7 +132,9 @@ export class Reporter {
     const ports =
       flow.protocol === TCP || flow.destinationPort !== 0
         ? { sourcePort: flow.sourcePort, destinationPort: flow.destinationPort }
-        : {}
+        : flow.protocol === ICMP
+          ? { icmpType: flow.icmpType }
+          : {}
     return {
       protocol: protocolNames[flow.protocol] ?? flow.protocol,
       source: text(outbound ? flow.local : flow.remote),
@@ -153,7 +155,8 @@ export class Reporter {
       if (answers === 0) continue
       const about = isPinned ? { seconds: ttl } : { reason: refusal }
       const action = isPinned ? 'pin' : 'refuse-pin'
-      this.#audit.tell({ action, port: this.#vms.names.get(port), rule: rule.name, name, address, ...about, answers })
+      const what = { action, port: this.#vms.names.get(port), rule: rule.name, name, address, ...about }
+      this.#audit.tellKind(what, 'answers', answers)
     }
   }
 
@@ -165,5 +168,11 @@ export class Reporter {
     const connections: Record<string, number> = {}
     for (const [number, name] of this.#options.ruleNames.entries()) connections[name] = this.#hits[number]!
     this.#audit.tell({ action: 'rules', connections })
+  }
+
+  /** Writes what the log does not have yet: the module pauses, or ends. */
+  end(isFirst: boolean): void {
+    if (isFirst) this.tellRules()
+    this.#audit?.end()
   }
 }
