@@ -115,7 +115,7 @@ test('policy-forward never directs to a connection that is gone (ES-129, ES-199,
   assert.deepEqual(sut.drops(1), { 'policy-forward: no destination': 1 })
 })
 
-for (const file of ['passthrough.ts', 'policy-forward/index.ts', 'block-telnet.ts'])
+for (const file of ['passthrough.ts', 'policy-forward/index.ts', 'block-telnet.ts', 'learning-switch.ts', 'limiter.ts'])
   test(`the example ${file} keeps the contract under verification`, async () => {
     const options = {
       file: fileOf(file),
