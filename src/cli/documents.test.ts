@@ -1,14 +1,16 @@
 // What the documents tell a reader to type, held against the program: configurations, options of extensions, commands, links. A document
 // can't go stale unnoticed.
 import assert from 'node:assert/strict'
-import { existsSync } from 'node:fs'
+import { existsSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import type { Command } from 'commander'
 import { blocks, codeSpans, documents, filesOf, readDocument } from '../../test/support/documents.ts'
+import { temporaryDirectory } from '../../test/support/temp-dir.ts'
 import type { ExtensionDefinition } from '../extension.ts'
 import { inBoxExtensionUrl } from '../extensions/catalog.ts'
-import { checkSource } from '../manage/config/load.ts'
+import { checkSource, loadConfig } from '../manage/config/load.ts'
 import { parseYaml } from '../manage/config/yaml-source.ts'
 import { checkHosts } from './find-place.ts'
 import { cmdletOf } from './hyper-v/cmdlets.ts'
@@ -65,6 +67,18 @@ test('the configurations in the documents and the examples are accepted, with th
 test('the file of hosts in the documents is one', () => {
   for (const { at, text } of blocks('yaml').filter(({ text: one }) => one.includes('tokenFile: alice.token')))
     assert.doesNotThrow(() => checkHosts(text, 'hosts.yaml'), at)
+})
+
+test('the configurations in TypeScript in the documents are accepted', async () => {
+  const index = new URL('../index.ts', import.meta.url).href
+  const shown = blocks('ts', ['docs/configuration.md'])
+  assert.equal(shown.length, 1)
+  for (const { at, text } of shown) {
+    const file = join(temporaryDirectory(), 'lab.ts')
+    writeFileSync(file, text.replaceAll("'vmswitch'", `'${index}'`))
+    const { switch: made } = await loadConfig(file, machine)
+    assert.ok(made.ports.length > 0, at)
+  }
 })
 
 // ---- commands -------------------------------------------------------------------------------------------------------------------

@@ -53,7 +53,7 @@ export function addPolicyCommands(program: Command, asks: Asks, run: Run): void 
   )
 
   asks(program, 'feature-status', 'ask the extension that manages a feature for its status')
-    .argument('<guid>', 'the feature')
+    .argument('<feature>', 'its GUID, or the name of an extension that has one of its own, such as dhcp-dns')
     .option('--port <name>', 'at this port; without it, of the switch')
     .option('--instance <guid>', 'this instance of it')
     .action((id: string, { port, instance }: PropertyWords, command: Command) =>

@@ -229,7 +229,7 @@ export interface PropertyChange extends PropertyFilter {
 
 export interface FeatureFilter {
   readonly port?: string | undefined
-  /** GUID of the feature. */
+  /** GUID of the feature, or the name of the extension whose identifier it is. */
   readonly id: string
   readonly instance?: string | undefined
 }

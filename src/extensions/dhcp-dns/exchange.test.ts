@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { A, B, bootp, comesUp, dhcp, ipv4, lab, named, requested, says } from '../../../test/support/dhcp-lab.ts'
-import { ipBytes, tcpFrame, udpFrame } from '../../packet/build.ts'
+import { Oid } from '../../ndis/oids.ts'
+import { NdisStatus } from '../../ndis/status.ts'
+import { arpRequestFrame, ipBytes, tcpFrame, udpFrame } from '../../packet/build.ts'
 import { dnsNameBytes } from '../../packet/dns.ts'
 import { DhcpOption, DhcpType, readDhcp } from './dhcp4-message.ts'
+import dhcpDns from './index.ts'
 import { LabCounter } from './lab-counters.ts'
 import { parseDhcpDnsOptions } from './options.ts'
 
@@ -145,4 +148,30 @@ test('a name that a guest gives in full, or asks for at port 53 over TCP, is dea
   one.host.send('alpha', udpFrame(pair, 4000, 5000, Uint8Array.from(ipBytes('1.2.3.4'))))
   assert.deepEqual(one.take('alpha'), [])
   assert.equal(says(one, 'alpha', dhcp(A, DhcpType.discover, named('x')))?.type, DhcpType.offer)
+})
+
+test('an operator is told who has which address, of the switch or of a port (ES-556, ES-557, ES-559, ES-560)', async () => {
+  const one = await lab()
+  const address = comesUp(one, 'alpha', A, named('web'))
+  one.host.send('beta', arpRequestFrame(B, '10.77.0.5', '10.77.0.9'))
+  const answer = { complete: () => {}, forward: () => {} }
+  const asked = (oid: number, bufferLength = 4096, featureStatusId = dhcpDns.id) => {
+    const payload = { featureStatusId, bufferLength, portId: one.host.id('beta') }
+    return one.module.handlers.oid?.({ oid, type: 'method', payload }, answer) as
+      | { status: number; bytesNeeded?: number; output?: { data: Uint8Array } }
+      | undefined
+  }
+  const table = (oid: number): string => Buffer.from(asked(oid)!.output!.data).toString()
+  assert.equal(
+    table(Oid.switchFeatureStatusQuery),
+    [
+      '',
+      'ADDRESS      MAC                PORT   NAME  STATE    SECONDS',
+      '10.77.0.5    02:00:00:00:00:02  beta   beta  learned  3600',
+      `${address}  02:00:00:00:00:01  alpha  web   bound    3600`,
+    ].join('\n'),
+  )
+  assert.doesNotMatch(table(Oid.portFeatureStatusQuery), /web/)
+  assert.deepEqual(asked(Oid.switchFeatureStatusQuery, 10), { status: NdisStatus.invalidLength, bytesNeeded: 180 })
+  assert.equal(asked(Oid.switchFeatureStatusQuery, 4096, '00000000-0000-0000-0000-000000000001'), undefined)
 })

@@ -6,6 +6,7 @@ import {
   type Batch,
   defineExtension,
   EtherType,
+  type FeatureStatusParameters,
   NdisStatus,
   type NicParameters,
   type NicRestoreState,
@@ -16,6 +17,7 @@ import {
   Oid,
   type OidRequest,
   type OidVerdict,
+  type PortFeatureStatusParameters,
   type PortParameters,
   PortType,
 } from '../../extension.ts'
@@ -25,6 +27,7 @@ import { Forwarder } from './forwarder.ts'
 import { Heard, LabCounter, labCounterNames } from './lab-counters.ts'
 import { LabNames } from './lab-names.ts'
 import { LabServer } from './lab-server.ts'
+import { leaseStatus, leaseTable } from './lease-report.ts'
 import { LeaseTable, leaseBytes } from './leases.ts'
 import type { LabNetwork } from './network-options.ts'
 import { type DhcpDnsOptions, parseDhcpDnsOptions } from './options.ts'
@@ -162,7 +165,15 @@ export default defineExtension<DhcpDnsOptions>({
       else if (heard !== Heard.nothing && batch.isUdp(i)) batch.drop(i, heard === Heard.answered ? answered : notOffered)
     }
 
+    const report = (port?: number) => (): string =>
+      leaseTable(leases, sw.now(), nameOf, (one) => names.labelOfPort(one) ?? '', port)
+
     const oid = ({ oid, payload }: OidRequest): OidVerdict => {
+      if (oid === Oid.switchFeatureStatusQuery) return leaseStatus(payload as FeatureStatusParameters, ID, report())
+      if (oid === Oid.portFeatureStatusQuery) {
+        const asked = payload as PortFeatureStatusParameters
+        return leaseStatus(asked, ID, report(asked.portId))
+      }
       if (oid === Oid.nicSave) return saving.next(payload as NicSaveRequest, sw.now())
       if (oid === Oid.nicSaveComplete) saving.done((payload as NicSaveComplete).portId)
       if (oid !== Oid.nicRestore || (payload as NicRestoreState).extensionId !== ID) return undefined // ES-482

@@ -70,6 +70,15 @@ test('properties are shown with names, changed by type, and errors have stable c
   await assert.rejects(async () => host.featureStatus({ id: GUID }), code('no-such-feature'))
 })
 
+test('the status of an extension is had by its name, where its identifier is that of the feature', async (t) => {
+  const use = '  extensions: [{ use: dhcp-dns, options: { ipv4: { address: 10.0.0.1/24 } } }, { use: counters }]\n'
+  const host = await managed(t, 'one', ALPHA, use)
+  const { data } = await host.featureStatus({ id: 'dhcp-dns' })
+  assert.match(Buffer.from(data, 'base64').toString(), /^\nADDRESS +MAC/)
+  await assert.rejects(async () => host.featureStatus({ id: 'counters' }), { code: 'no-such-feature' })
+  await assert.rejects(async () => host.featureStatus({ id: 'nobody' }), { code: 'bad-property' })
+})
+
 test('a saved switch makes its ports anew elsewhere, with sockets in the other runtime directory', async (t) => {
   const source = await managed(t, 'one', ALPHA)
   const target = await managed(t, 'two', '')

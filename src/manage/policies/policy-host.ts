@@ -3,7 +3,7 @@
 // The rule it must not break: what comes from a saved switch is checked as a configuration is before a port is made of it.
 import { isAbsolute, relative } from 'node:path'
 import type { RunningSwitch } from '../../engine/host.ts'
-import { formatPropertyVersion } from '../../ndis/properties.ts'
+import { formatPropertyVersion, normalizeGuid } from '../../ndis/properties.ts'
 import { fieldsSchema } from '../../ndis/property-fields.ts'
 import type { DefinedProperty, PropertyInstance } from '../../switch/policies/property.ts'
 import { encodeBase64 } from '../../switch/save-restore/base64.ts'
@@ -68,6 +68,9 @@ export function policyHost(components: PolicyHostComponents): Pick<SwitchHost, P
     )
   })
   const idOf = (name: string | undefined): number | undefined => (name === undefined ? undefined : port(name).id)
+  // A feature whose identifier is that of its extension goes by the extension's name.
+  const featureId = async (id: string): Promise<string> =>
+    normalizeGuid(id) ?? (await running.extensions()).find(({ name }) => name === id)?.id ?? id
   const shown = (name: string | undefined, property: PropertyInstance): PropertyStatus => ({
     port: name ?? null,
     type: property.type,
@@ -131,7 +134,7 @@ export function policyHost(components: PolicyHostComponents): Pick<SwitchHost, P
       }),
     featureStatus: ({ port: name, id, instance }) =>
       translated(async () => {
-        const status = await policies.featureStatus(idOf(name), id, instance)
+        const status = await policies.featureStatus(idOf(name), await featureId(id), instance)
         return { id: status.id, version: formatPropertyVersion(status.version), data: encodeBase64(status.data) }
       }),
     save: ({ port: name }) =>
