@@ -70,12 +70,12 @@ test('the file of hosts in the documents is one', () => {
 })
 
 test('the configurations in TypeScript in the documents are accepted', async () => {
-  const index = new URL('../index.ts', import.meta.url).href
+  const own = import.meta.resolve('vmswitch')
   const shown = blocks('ts', ['docs/configuration.md'])
   assert.equal(shown.length, 1)
   for (const { at, text } of shown) {
     const file = join(temporaryDirectory(), 'lab.ts')
-    writeFileSync(file, text.replaceAll("'vmswitch'", `'${index}'`))
+    writeFileSync(file, text.replaceAll("'vmswitch'", `'${own}'`))
     const { switch: made } = await loadConfig(file, machine)
     assert.ok(made.ports.length > 0, at)
   }

@@ -71,7 +71,7 @@ test('properties are shown with names, changed by type, and errors have stable c
 })
 
 test('the status of an extension is had by its name, where its identifier is that of the feature', async (t) => {
-  const use = '  extensions: [{ use: dhcp-dns, options: { ipv4: { address: 10.0.0.1/24 } } }, { use: counters }]\n'
+  const use = '  extensions: [{ use: counters }, { use: dhcp-dns, options: { ipv4: { address: 10.0.0.1/24 } } }]\n'
   const host = await managed(t, 'one', ALPHA, use)
   const { data } = await host.featureStatus({ id: 'dhcp-dns' })
   assert.match(Buffer.from(data, 'base64').toString(), /^\nADDRESS +MAC/)
