@@ -108,23 +108,20 @@ export default defineExtension<DhcpDnsOptions>({
     for (const port of sw.ports()) add(port)
     for (const nic of sw.nics()) named(nic)
 
-    // In frames to each guest alone, in each VLAN that it is in: nobody behind an uplink takes them for theirs.
-    const advertiseTo = ({ portId, nicState, currentMacAddress }: NicParameters): void => {
+    // In a frame to one guest alone, in the VLAN in which it is in that network: nobody behind an uplink takes it for theirs.
+    const advertiseTo = ({ portId, nicState, currentMacAddress }: NicParameters, network: LabNetwork): void => {
       if (served[portId] !== 1 || nicState !== NicState.connected || currentMacAddress === '') return
       const own = vlans.of[portId]!
-      for (const network of options.networks) {
-        const vlan = network.vlan ?? own
-        const isThere = vlan === own ? servers.get(own) === undefined || network.vlan === own : vlans.isTagged(portId, vlan)
-        if (!isThere) continue
-        const frame = servers.get(network.vlan)!.link.advertisementTo(currentMacAddress)
-        if (frame) stations.get(network)!.send(frame, vlan)
-      }
+      const vlan = network.vlan ?? own
+      const isThere = (servers.has(own) ? network.vlan === own : network.vlan === undefined) || vlans.isTagged(portId, vlan)
+      const frame = isThere ? servers.get(network.vlan)!.link.advertisementTo(currentMacAddress) : undefined
+      if (frame) stations.get(network)!.send(frame, vlan)
     }
-    const intervals = options.networks.flatMap(({ ipv6 }) => (ipv6 ? [ipv6.intervalSeconds] : []))
-    if (sw.processor === 0 && intervals.length > 0)
-      sw.every(Math.min(...intervals) * 1000, () => {
-        for (const nic of sw.nics()) advertiseTo(nic)
-      })
+    for (const network of options.networks)
+      if (sw.processor === 0 && network.ipv6)
+        sw.every(network.ipv6.intervalSeconds * 1000, () => {
+          for (const nic of sw.nics()) advertiseTo(nic, network)
+        })
     if (sw.processor === 0 && forwarder) sw.every(HOPS_EVERY_MS, () => forwarder.refresh())
 
     const count = (counter: number): void => {
@@ -196,7 +193,8 @@ export default defineExtension<DhcpDnsOptions>({
         if (completion.status !== NdisStatus.success) return
         if (number === Oid.portCreate || number === Oid.portUpdated) add(payload as PortParameters)
         else if (number === Oid.nicCreate || number === Oid.nicUpdated) named(payload as NicParameters)
-        else if (number === Oid.nicConnect && sw.processor === 0) advertiseTo(payload as NicParameters)
+        else if (number === Oid.nicConnect && sw.processor === 0)
+          for (const network of options.networks) advertiseTo(payload as NicParameters, network)
       },
       restart: () => (sw.parameters().isActive && sw.ports().length > 0 ? vlans.discover(sw) : undefined),
       // Leases stay when the module is loaded anew, or gets other options.
