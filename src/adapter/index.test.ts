@@ -62,8 +62,8 @@ test('an adapter, a VF and its driver in a guest take what the package gives and
 })
 
 test('a VPort over several processors takes what the package gives and no more', async () => {
-  const { switchCaps, ...switchLimits } = limitsFor(8)
-  const limits = { ...switchLimits, switchCaps: switchCaps | VMMQ_CAPS, rss: rssLimitsFor([0, 1, 2, 3], 8) }
+  const switchLimits = limitsFor(8)
+  const limits = { ...switchLimits, switchCaps: switchLimits.switchCaps | VMMQ_CAPS, rss: rssLimitsFor([0, 1, 2, 3], 8) }
   const { adapter, tables } = new SoftwareAdapter(
     { limits, mac: '02:00:00:00:00:01' },
     {
@@ -81,7 +81,8 @@ test('a VPort over several processors takes what the package gives and no more',
   })
   let vport = await stack.give({ name: 'a', mac: '02:00:00:00:00:0a', vlan: 0, processors: [1, 2, 3], queues: 2 })
   vport = await stack.setQueues(vport, 3)
-  assert.equal(stack.move(vport, [{ index: 0, target: 3 }], 1), 0)
+  const status = stack.move(vport, [{ index: 0, target: 3 }], 1)
+  assert.equal(status, 0)
   assert.deepEqual(
     [0, 1, 2, 3, 64].map((hash) => tables.rss.entry(vport.id, hash)),
     [3, 2, 3, 1, 3],

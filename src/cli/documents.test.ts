@@ -1,4 +1,4 @@
-// What the documents tell a reader to type, held against the program: configurations, options of extensions, commands, links. A document
+// What the documents tell a reader to type, held against the program: configurations, options of extensions, code, commands, links. A document
 // can't go stale unnoticed.
 import assert from 'node:assert/strict'
 import { existsSync, writeFileSync } from 'node:fs'
@@ -78,6 +78,22 @@ test('the configurations in TypeScript in the documents are accepted', async () 
     writeFileSync(file, text.replaceAll("'vmswitch'", `'${own}'`))
     const { switch: made } = await loadConfig(file, machine)
     assert.ok(made.ports.length > 0, at)
+  }
+})
+
+test('the code in the documents is a part of what is checked and run', () => {
+  const tests = ['src/extensions/example.test.ts', 'src/extensions/guide.test.ts', 'src/adapter/index.test.ts']
+  const sources = [...filesOf('examples/extensions', '.ts'), ...tests]
+  const plain = (text: string): string => text.replace(/(^|\s)\/\/.*$/gm, '').replace(/[\s,]+/g, '')
+  const known = sources.map((file) => plain(readDocument(file)))
+  const shown = blocks('ts', ['docs/extensions.md', 'docs/rss.md'])
+  assert.ok(shown.length >= 8, `${shown.length} pieces of code`)
+  for (const { at, text } of shown) {
+    const parts = text.split(/^ *…\n/m).map(plain)
+    assert.ok(
+      known.some((source) => parts.every((part) => source.includes(part))),
+      `${at}: none of ${sources.join(', ')} holds this`,
+    )
   }
 })
 
