@@ -222,6 +222,8 @@ test('nfcapd reads from IPFIX exactly what passed: UDP, TCP and pings, both fami
   }
   for (let i = 0; i < TRIES && (talks(p1) || talks(p2)); i++) await sleep(10)
   const sent = segments(p1)
+  await vmswitch.reloadExtension('flow-export')
+  datagrams(one, { ...cases[0], source: 5009 })
   await vmswitch.setExtension('flow-export', false)
   await quiet(own.heard)
   const flows = await nfcapd.flows()
@@ -256,7 +258,10 @@ test('nfcapd reads from IPFIX exactly what passed: UDP, TCP and pings, both fami
   let records = 0
   for (const [domain, messages] of domains) {
     assert.ok(domain === 1 || domain === 2)
+    let next = 0
     for (const message of decodeIpfix(messages)) {
+      assert.equal(message.sequence, next, 'nothing was lost, nor began anew when the extension was loaded anew')
+      next += message.records.length
       assert.ok(message.length <= 548)
       for (const { template, values } of message.records) if (template < 258 && numberOf(values, 2) > 0) records++
     }

@@ -274,3 +274,40 @@ test('sFlow takes one of so many at random, and tells the counters of every port
   assert.equal(sender!.readUInt32BE(20), 3)
   assert.equal(String(counters[0]!.records.get(1005)!.subarray(4, 5)), 'a')
 })
+
+test('a module that replaces another one goes on with its numbers, and sends nothing before it takes over', async () => {
+  const options = {
+    ipfix: { collectors, idleTimeout: 1 },
+    sflow: { collectors, agent: '192.0.2.9', sampling: 1, counterInterval: 1 },
+  }
+  const old = await lab(options)
+  for (let n = 0; n < 5; n++) {
+    old.host.send('a', udpFrame(pair, 5000 + n, 53, new Uint8Array(10)))
+    old.host.advance(3000)
+  }
+  await old.module.pause()
+  const records = old.ipfix().reduce((sum, message) => sum + message.records.length, 0)
+  const datagrams = old.sflow().length
+  const sampled = old
+    .sflow()
+    .flatMap(({ samples }) => samples)
+    .filter(({ kind }) => kind === 1).length
+  const heir = await lab(options)
+  heir.module.handlers.takeOver!(structuredClone(old.module.handlers.handOver!()))
+  heir.host.send('a', udpFrame(pair, 6000, 53, new Uint8Array(10)))
+  heir.host.advance(3000)
+  assert.equal(heir.ipfix()[0]!.sequence, records)
+  assert.equal(heir.sflow()[0]!.sequence, datagrams + 1)
+  assert.equal(
+    heir
+      .sflow()
+      .flatMap(({ samples }) => samples)
+      .find(({ kind }) => kind === 1)!.sequence,
+    sampled + 1,
+  )
+  const other = await lab({ ...options, ipfix: { ...options.ipfix, observationDomain: 9 } })
+  other.module.handlers.takeOver!(old.module.handlers.handOver!())
+  other.module.handlers.takeOver!(undefined)
+  other.host.advance(3000)
+  assert.equal(other.ipfix()[0]!.sequence, 0, 'another domain has numbers of its own')
+})

@@ -10,10 +10,10 @@ import {
   type PortParameters,
   type SinkDeclaration,
 } from '../../extension.ts'
-import { IPFIX_SINK, IpfixExporter, ipfixCounters } from './ipfix-exporter.ts'
+import { IPFIX_SINK, IpfixExporter, type IpfixNumbering, ipfixCounters } from './ipfix-exporter.ts'
 import { type FlowExportOptions, parseFlowExportOptions } from './options.ts'
 import { PORT_FIGURES_BYTES, PORT_FIGURES_MEMORY } from './port-figures.ts'
-import { SFLOW_SINK, SflowExporter, sflowCounters } from './sflow-exporter.ts'
+import { SFLOW_SINK, SflowExporter, type SflowNumbering, sflowCounters } from './sflow-exporter.ts'
 
 const ofPorts: ReadonlySet<number> = new Set([Oid.portCreate, Oid.portUpdated, Oid.portDelete])
 
@@ -24,6 +24,15 @@ export const FlowExportCounter = Object.fromEntries(counterNames.map((name, i) =
   (typeof counterNames)[number],
   number
 >
+
+const NUMBERING = 1
+
+/** What a module hands over, so that collectors don't take its successor's messages for losses. */
+interface Numbering {
+  readonly version: typeof NUMBERING
+  readonly ipfix: IpfixNumbering | undefined
+  readonly sflow: SflowNumbering | undefined
+}
 
 function sinksOf({ ipfix, sflow }: FlowExportOptions): SinkDeclaration[] {
   const sinks: SinkDeclaration[] = []
@@ -50,6 +59,17 @@ export default defineExtension<FlowExportOptions>({
         if (!ofPorts.has(oid) || status !== NdisStatus.success) return
         ipfix?.portsChanged()
         if (oid === Oid.portDelete) sflow?.forget((payload as PortParameters).portId)
+      },
+      restart() {
+        ipfix?.begin()
+        sflow?.begin()
+      },
+      handOver: (): Numbering => ({ version: NUMBERING, ipfix: ipfix?.numbering, sflow: sflow?.numbering }),
+      takeOver(state) {
+        const before = state as Partial<Numbering> | undefined
+        if (before?.version !== NUMBERING) return // another version of the module: collectors see a new beginning
+        if (before.ipfix) ipfix?.continue(before.ipfix)
+        if (before.sflow) sflow?.continue(before.sflow)
       },
       pause() {
         ipfix?.end()

@@ -18,6 +18,12 @@ const DOMAIN_MAX = 0xffffffff
 
 export const IPFIX_SINK = 'ipfix'
 
+/** Where the messages of an observation domain stand. */
+export interface IpfixNumbering {
+  readonly domain: number
+  readonly sequence: number
+}
+
 /** IPFIX of one processor. Fields are ordinary ones: they are read per packet. */
 export class IpfixExporter {
   private readonly sw: SwitchHandle
@@ -30,6 +36,8 @@ export class IpfixExporter {
   private hand = 0
   private describedMs = Number.NEGATIVE_INFINITY
   private isDescribed = false
+  /** Nothing is sent before: the module that this one replaces still counts messages. */
+  private isRunning = false
   private evicted = 0
   private flows = 0
 
@@ -99,8 +107,24 @@ export class IpfixExporter {
     this.writer.flush()
   }
 
+  /** It may send from now on. */
+  begin(): void {
+    this.isRunning = true
+  }
+
+  /** What makes the messages of the next module go on where those of this one ended. */
+  get numbering(): IpfixNumbering {
+    return { domain: this.writer.domain, sequence: this.writer.sequence }
+  }
+
+  /** Goes on where another module of the same observation domain ended. */
+  continue({ domain, sequence }: IpfixNumbering): void {
+    if (domain === this.writer.domain) this.writer.sequence = sequence >>> 0
+  }
+
   private tick(): void {
     const { table, writer, options } = this
+    if (!this.isRunning) return
     const nowMs = this.sw.now()
     this.describe(nowMs)
     const before = writer.messages + writer.lost

@@ -87,6 +87,10 @@ export class IpfixWriter {
     this.out = new MessageWriter(options.messageBytes)
   }
 
+  get domain(): number {
+    return this.options.domain
+  }
+
   // Opens set `id`, in a new message if `bytes` don't fit into the one in work.
   private place(id: number, bytes: number): void {
     const { out } = this

@@ -21,6 +21,12 @@ const IS_TAGGED = PacketFlag.tagged | PacketFlag.vlanOutOfBand
 
 export const SFLOW_SINK = 'sflow'
 
+/** Where the datagrams of a sub-agent stand, and the samples of its ports. */
+export interface SflowNumbering {
+  readonly sequence: number
+  readonly ofPorts: readonly Uint32Array[]
+}
+
 /** sFlow of one processor, its sub-agent. Fields are ordinary ones: they are read per packet. */
 export class SflowExporter {
   private readonly sw: SwitchHandle
@@ -38,6 +44,8 @@ export class SflowExporter {
   private samples = 0
   private countersDueMs: number
   private waiting: number[] = []
+  /** Nothing is sent before: the module that this one replaces still counts datagrams. */
+  private isRunning = false
 
   /** `counterAt`: index of the first of its counters, see `sflowCounters`. */
   constructor(sw: SwitchHandle, options: SflowOptions, counterAt: number) {
@@ -107,8 +115,29 @@ export class SflowExporter {
     this.countersSent[portId] = 0
   }
 
+  /** It may send from now on. */
+  begin(): void {
+    this.isRunning = true
+  }
+
+  /** What makes the datagrams of the next module go on where those of this one ended. */
+  get numbering(): SflowNumbering {
+    return { sequence: this.writer.sequence, ofPorts: this.ofPorts }
+  }
+
+  /** Goes on where another module ended: collectors take a number that goes back for another agent. */
+  continue({ sequence, ofPorts }: SflowNumbering): void {
+    this.writer.sequence = sequence >>> 0
+    for (const [i, numbers] of this.ofPorts.entries()) numbers.set(ofPorts[i]!)
+  }
+
+  private get ofPorts(): readonly Uint32Array[] {
+    return [this.pool, this.sampled, this.drops, this.countersSent]
+  }
+
   private tick(): void {
     const { sw, options, writer } = this
+    if (!this.isRunning) return
     if (options.counterIntervalMs !== 0) {
       const nowMs = sw.now()
       if (sw.processor !== 0) this.publish(nowMs)

@@ -83,7 +83,8 @@ export class SflowWriter {
   private samples = 0
   private readonly ports = new Uint16Array(SAMPLES_MAX)
   private flowSamples = 0
-  private sequence = 0
+  /** Number of the datagram before. */
+  sequence = 0
   /** Datagrams that the sink took. */
   datagrams = 0
   /** Datagrams that it refused. */
