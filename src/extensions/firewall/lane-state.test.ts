@@ -4,6 +4,7 @@ import fc from 'fast-check'
 import { ExtensionHost } from '../../../test/support/extension-host.ts'
 import { type NicRestoreState, Oid, type OidCompletion, SAVE_DATA_MAX } from '../../extension.ts'
 import { tcpFrame, udpFrame } from '../../packet/build.ts'
+import { dnsNameBytes } from '../../packet/dns.ts'
 import firewall, { FirewallCounter } from './index.ts'
 
 const VM = '02:00:00:00:00:01'
@@ -60,6 +61,34 @@ for (const [family, pair] of Object.entries(pairs))
     other.handlers.takeOver!(state)
     assert.equal(other.answers(1001, pair), false)
   })
+
+test('connections and addresses of names stay when another group comes or goes, not when a group that is reached has other members', async () => {
+  const names = { name: 'names', domains: ['www.example.org'], resolvers: ['192.0.2.53'], protocol: 'tcp', ports: 443 }
+  const data = { name: 'data', groups: ['db'], protocol: 'tcp', ports: 5432 }
+  const web = { name: 'web', ports: ['web*'], egress: [https, names, data] }
+  const db = { name: 'db', ports: ['db*'] }
+  const others = { name: 'others', ports: ['x*'], egress: [{ name: 'more', to: 'any' }] }
+  const named = { source: '10.0.0.5', destination: '203.0.113.80' }
+  const before = await lab([], { groups: [web, db] })
+  before.ask(1001)
+  const resolver = { sourceMac: VM, destinationMac: OUT, source: named.source, destination: '192.0.2.53' }
+  const question = [...dnsNameBytes('www.example.org'), 0, 1, 0, 1]
+  before.host.send('web1', udpFrame(resolver, 5000, 53, Uint8Array.from([0, 1, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, ...question])))
+  const answer = [0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 203, 0, 113, 80]
+  const back = { sourceMac: OUT, destinationMac: VM, source: '192.0.2.53', destination: named.source }
+  const reply = Uint8Array.from([0, 1, 0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0, ...question, ...answer])
+  before.host.send('out', udpFrame(back, 53, 5000, reply))
+  const state = before.handlers.handOver!()
+  const kept = async (groups: readonly object[]): Promise<boolean[]> => {
+    const { handlers, host, ask, answers } = await lab([], { groups })
+    handlers.takeOver!(state)
+    host.delivered('out')
+    ask(2001, named)
+    return [answers(1001), host.delivered('out').length === 1]
+  }
+  assert.deepEqual(await kept([others, web, db]), [true, true])
+  assert.deepEqual(await kept([web, { ...db, ports: ['sql*'] }]), [false, false])
+})
 
 test('connections of a VM go with it to another switch: saved in blocks, restored under its port there (ES-482, ES-483)', async () => {
   const before = await lab(undefined, { connections: 8192 })

@@ -6,7 +6,7 @@
 import { formatMark, type GroupMarks } from './group-marks.ts'
 import type { SharedTable } from './shared-table.ts'
 
-const FORMAT = 2
+const FORMAT = 3
 const HEADER_WORDS = 3
 const ENTRY_WORDS = 3
 /** Below what a block may have (SAVE_DATA_MAX). */
@@ -39,8 +39,11 @@ export class LaneState {
     if (lane < 0) return []
     const mark = marks.of(groupOf(portId))
     const blocks: Uint8Array[] = []
+    // The first word of an address's key is the number of its rule, which is another one elsewhere.
+    const firstRule = marks.firstRule(groupOf(portId))
     const write = (kind: number, table: SharedTable): void => {
       const { length } = table.key
+      const base = kind === Kind.pins ? firstRule : 0
       let words: number[] = []
       const cut = (): void => {
         if (words.length > 0)
@@ -50,7 +53,8 @@ export class LaneState {
       table.each(lane, nowMs(), (bits, restMs, value, from, keyAt) => {
         if (elsewhere && value !== 0) return
         words.push(bits, restMs, value)
-        for (let k = 0; k < length; k++) words.push(from[keyAt + k]!)
+        words.push(from[keyAt]! - base)
+        for (let k = 1; k < length; k++) words.push(from[keyAt + k]!)
         if (words.length + ENTRY_WORDS + length > BLOCK_WORDS_MAX) cut()
       })
       cut()
@@ -71,6 +75,7 @@ export class LaneState {
     if (table === undefined || words[0]! >> 16 !== FORMAT || words[1] !== marks.of(groupOf(portId)) || words[2] !== formatMark)
       return false
     const { length } = table.key
+    const base = kind === Kind.pins ? marks.firstRule(groupOf(portId)) : 0
     const stride = ENTRY_WORDS + length
     if ((words[0]! & 255) !== length || (words.length - HEADER_WORDS) % stride !== 0) return false
     for (let at = HEADER_WORDS; at < words.length; at += stride) {
@@ -78,6 +83,7 @@ export class LaneState {
       const isSound = bits >= 0 && bits <= BITS_MAX && restMs > 0 && restMs <= REST_MS_MAX
       if (!isSound || (elsewhere && value !== 0)) continue
       table.key.set(words.subarray(at + ENTRY_WORDS, at + stride))
+      table.key[0] = words[at + ENTRY_WORDS]! + base
       table.put(lane, nowMs(), bits, restMs, value)
     }
     return true
