@@ -182,6 +182,14 @@ const talks = (side: Namespace): boolean =>
     .split('\n')
     .some((line) => /^ *\d+: \S+ \S+ (?!06|0A)/.test(line))
 
+interface Datagrams {
+  readonly net: string
+  readonly vlan: number
+  readonly source: number
+  readonly count: number
+  readonly size: number
+}
+
 const cases = [
   { net: nets.plain[0], vlan: 0, source: 5001, count: 40, size: 100 },
   { net: nets.plain[1], vlan: 0, source: 5002, count: 30, size: 1200 },
@@ -190,7 +198,7 @@ const cases = [
 ] as const
 
 // Sends the datagrams of a case from the first side: by its kernel, or as crafted frames with a tag, since not every kernel has VLANs.
-function datagrams({ guests: { p1 } }: TapWorld, { net, vlan, source, count, size }: (typeof cases)[number]): void {
+function datagrams({ guests: { p1 } }: TapWorld, { net, vlan, source, count, size }: Datagrams): void {
   if (vlan === 0) {
     inside(p1!, 'udp', `${net}2`, `${SINK}`, `${source}`, `${count}`, `${size}`)
     return
