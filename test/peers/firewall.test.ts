@@ -37,21 +37,33 @@ while True:
 `
 const caller = `
 import socket, sys
-for target in sys.argv[1:]:
+for target in sys.argv[2:]:
     host, port = target.rsplit('/', 1)
     try:
-        s = socket.create_connection((host, int(port)), timeout=0.4)
-        s.settimeout(2)
+        s = socket.create_connection((host, int(port)), timeout=float(sys.argv[1]))
+        s.settimeout(10)
         print('yes' if s.recv(5) == b'hello' else 'cut')
     except OSError:
         print('no')
 `
 
-const calls = (world: TapWorld, from: string, ...targets: readonly string[]): string[] =>
+const callsFor = (seconds: number, world: TapWorld, from: string, targets: readonly string[]): string[] =>
   world
-    .in(from, PYTHON, '-c', caller, ...targets)
+    .in(from, PYTHON, '-c', caller, `${seconds}`, ...targets)
     .output.trim()
     .split('\n')
+const calls = (world: TapWorld, from: string, ...targets: readonly string[]): string[] => callsFor(0.4, world, from, targets)
+/** What goes through may take its time on a busy machine; what does not is not waited for so long. */
+const reaches = (world: TapWorld, from: string, through: readonly string[], refused: readonly string[]): void => {
+  assert.deepEqual(
+    callsFor(15, world, from, through),
+    through.map(() => 'yes'),
+  )
+  assert.deepEqual(
+    calls(world, from, ...refused),
+    refused.map(() => 'no'),
+  )
+}
 const at = (addresses: readonly string[], port: number): string[] => addresses.map((address) => `${address}/${port}`)
 
 async function setUp(world: TapWorld, children: ChildProcess[]): Promise<void> {
@@ -109,13 +121,13 @@ test('connections are let through by prefix, by name and by group, in both famil
   assert.deepEqual(calls(world, 'client', ...at(there.name, 80)), ['no', 'no'], 'nobody has asked for the name')
   const asks = (name: string): string => world.in('client', BUSYBOX, 'nslookup', `${name}.example.test`, RESOLVER).output
   assert.match(asks('www'), /198\.51\.100\.80/)
-  assert.deepEqual(calls(world, 'client', ...at(there.name, 80), ...at(there.name, 81)), ['yes', 'yes', 'no', 'no'])
+  reaches(world, 'client', at(there.name, 80), at(there.name, 81))
   assert.match(asks('inner'), /10\.82\.0\.9/)
   assert.deepEqual(calls(world, 'client', ...at(there.inner, 80)), ['no', 'no'], 'a name that leads into the network behind')
-  assert.deepEqual(calls(world, 'client', ...at(ofDb, 5432), ...at(ofDb, 80)), ['yes', 'yes', 'no', 'no'])
+  reaches(world, 'client', at(ofDb, 5432), at(ofDb, 80))
   assert.deepEqual(calls(world, 'client', ...at(other, 5432)), ['no', 'no'], 'it is not in the group')
   const client = ['198.51.100.2', '2606:4700:82::2']
-  assert.deepEqual(calls(world, 'server', ...at(client, 22), ...at(client, 80)), ['yes', 'yes', 'no', 'no'])
+  reaches(world, 'server', at(client, 22), at(client, 80))
   assert.deepEqual(calls(world, 'db', ...at(client, 80), ...at(other, 80)), ['no', 'no', 'no', 'no'])
 
   const drops = world.vmswitch.drops().find(({ port }) => port === 'client')?.reasons ?? {}

@@ -2,7 +2,7 @@
 //
 // The rule it must not break: reading allocates nothing, and a flow has one key in both directions, told apart from those of other
 // protocols, families and kinds.
-import type { Batch } from '../../extension.ts'
+import { type Batch, PACKET_HEADER_STRIDE, PacketFlag } from '../../extension.ts'
 import { fragmentId, Headers, hasPorts, judgeHeaders } from './headers.ts'
 
 /** Words of a key: kind, family and protocol; ports, local above; local address; remote address. IPv4 is in an address's last word. */
@@ -20,13 +20,22 @@ const TCP = 6
 export const ICMP = 1
 const ICMP6 = 58
 const ICMP_HEADER = 8
+const IPV4_HEADER = 20
 const IPV6_HEADER = 40
+const PORTS_BYTES = 4
+const TCP_FLAGS = 13
+const HEADER_STRIDE = PACKET_HEADER_STRIDE
+const { ipv4: IPV4, ipv6: IPV6 } = PacketFlag
+const KIND_FLAGS = IPV4 | IPV6 | PacketFlag.fragment
 const FIN_OR_RST = 5
 const SYN = 2
 const SYN_OR_ACK = 18
 const FRAGMENT_HEADER = 44
 
 export const FlowKind = { whole: 0, laterFragment: 1, unreadable: 2, icmpError: 3 } as const
+
+const word = (bytes: Uint8Array, at: number): number =>
+  (bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!
 
 const isError = (family: number, type: number): boolean =>
   family === 4 ? type === 3 || type === 11 || type === 12 : type >= 1 && type <= 4
@@ -109,27 +118,39 @@ export class Flow {
     } else if (this.protocol === ICMP) this.readIcmp(batch, i, l4)
   }
 
+  /** Nothing stands between its IP header and its transport header, which alone says what it is. */
+  get isPlain(): boolean {
+    return this.l4 - this.l3 === (this.family === 4 ? IPV4_HEADER : IPV6_HEADER)
+  }
+
   /**
-   * True if packet `i`, going the same way, is of the TCP or UDP flow that was read last, and ends it no more than that did: what was decided
-   * for one is right for the other.
+   * True if packet `i`, going the same way, is of the plain TCP or UDP flow that was read last, and ends it no more than that did: what was
+   * decided for one is right for the other. It reads the pool's arrays: of a burst most packets end here.
    */
   isSame(batch: Batch, i: number): boolean {
-    const { l3, l4, family, protocol, local, remote, outbound } = this
-    if (batch.protocol(i) !== protocol || batch.transportOffset(i) !== l4 || batch.networkOffset(i) !== l3) return false
-    if (batch.sourcePort(i) !== this.sourcePort || batch.destinationPort(i) !== this.destinationPort || batch.isFragment(i))
+    const { l3, l4, family, outbound } = this
+    const { pool } = batch
+    const slot = batch.slots[i]!
+    if (pool.protocol[slot] !== this.protocol || pool.l4[slot] !== l4 || pool.l3[slot] !== l3) return false
+    if (pool.sourceL4[slot] !== this.sourcePort || pool.destinationL4[slot] !== this.destinationPort) return false
+    if ((pool.flags[slot]! & KIND_FLAGS) !== (family === 4 ? IPV4 : IPV6)) return false
+    const { header8 } = pool
+    const frame = slot * HEADER_STRIDE + pool.headerOffset[slot]!
+    if (
+      this.protocol === TCP &&
+      (l4 + TCP_FLAGS >= pool.headerLength[slot]! || (header8[frame + l4 + TCP_FLAGS]! & FIN_OR_RST) !== 0)
+    )
       return false
-    if (protocol === TCP && (batch.u8(i, l4 + 13) & FIN_OR_RST) !== 0) return false
-    const source = outbound ? local : remote
-    const destination = outbound ? remote : local
+    const ip = frame + l3
+    const source = outbound ? this.local : this.remote
+    const destination = outbound ? this.remote : this.local
     if (family === 4) {
-      if (!batch.isIpv4(i) || l4 + 4 > l3 + batch.u16(i, l3 + 2)) return false
-      return (batch.u32(i, l3 + 12) | 0) === source[3] && (batch.u32(i, l3 + 16) | 0) === destination[3]
+      if (l4 + PORTS_BYTES > l3 + ((header8[ip + 2]! << 8) | header8[ip + 3]!)) return false
+      return word(header8, ip + 12) === source[3] && word(header8, ip + 16) === destination[3]
     }
-    if (!batch.isIpv6(i) || l4 + 4 > l3 + IPV6_HEADER + batch.u16(i, l3 + 4)) return false
-    for (let k = 0; k < 4; k++) {
-      if ((batch.u32(i, l3 + 8 + k * 4) | 0) !== source[k]) return false
-      if ((batch.u32(i, l3 + 24 + k * 4) | 0) !== destination[k]) return false
-    }
+    if (l4 + PORTS_BYTES > l3 + IPV6_HEADER + ((header8[ip + 4]! << 8) | header8[ip + 5]!)) return false
+    for (let k = 0; k < 4; k++)
+      if (word(header8, ip + 8 + k * 4) !== source[k] || word(header8, ip + 24 + k * 4) !== destination[k]) return false
     return true
   }
 

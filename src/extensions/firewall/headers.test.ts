@@ -83,6 +83,11 @@ test('packets that are to go on from where they are allowed to go do not pass: s
     [131, 137, 7].map((option) => passes('web1', 'out', routed(option))),
     [0, 0, 1],
   )
+  assert.equal(
+    passes('web1', 'out', whole, routed(7), routed(7), routed(131), whole),
+    4,
+    'behind like ones of its connection, too',
+  )
   const segment = tcpFrame(toOut(v6), 4000, 443).subarray(54)
   const on = (segmentsLeft: number): Uint8Array =>
     ipFrame(toOut(v6), 43, Uint8Array.from([6, 2, 4, segmentsLeft, 0, 0, 0, 0, ...new Uint8Array(16), ...segment]))

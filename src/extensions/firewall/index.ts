@@ -225,10 +225,11 @@ export default defineExtension<FirewallOptions>({
         for (let i = 0; i < batch.length; i++) {
           const source = batch.sourcePortId(i)
           const count = batch.destinationCount(i)
-          const isJudged = groupOf[source] !== NO_GROUP
+          const group = groupOf[source]!
+          const isSeen = group !== NO_GROUP && gate.judge.isSeenLeaving(batch, i, group)
           for (let k = 0; k < count; k++) {
             const target = batch.destinationPortId(i, k)
-            if ((!isJudged && groupOf[target] === NO_GROUP) || batch.isExcluded(i, k)) continue
+            if ((!isSeen && groupOf[target] === NO_GROUP) || batch.isExcluded(i, k)) continue
             gate.toward(batch, i, k, source, target)
             if (batch.isDropped(i)) break
           }

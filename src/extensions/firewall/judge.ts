@@ -53,7 +53,6 @@ export const neighbourShape = (lanes: number): TableShape => ({ lanes, entries: 
 
 /** What of a group's rules is looked at per packet. */
 interface Compiled extends FirewallGroup {
-  readonly reachesGroups: boolean
   /** Whom its members ask for names. */
   readonly resolvers: readonly Prefix[]
 }
@@ -65,6 +64,8 @@ export class Judge {
   rule: FirewallRule | undefined
   private readonly sw: SwitchHandle
   private readonly groups: readonly Compiled[]
+  /** By group: 1 if its rules name groups that it may reach. */
+  private readonly reaching: Uint8Array
   private readonly vms: Vms
   private readonly connections: SharedTable
   private readonly neighbours: SharedTable
@@ -88,9 +89,9 @@ export class Judge {
     this.connections = parts.connections
     this.neighbours = parts.neighbours
     this.names = parts.names
+    this.reaching = Uint8Array.from(groups, ({ egress }) => (egress.some((rule) => rule.groups !== undefined) ? 1 : 0))
     this.groups = groups.map((group) => ({
       ...group,
-      reachesGroups: group.egress.some((rule) => rule.groups !== undefined),
       resolvers: group.egress.flatMap((rule) => (rule.domains ? rule.resolvers : [])),
     }))
   }
@@ -105,9 +106,17 @@ export class Judge {
     this.names.freeze(isTraced)
   }
 
-  /** Whether it has to be looked at where packet `i` of a member goes. */
+  /** Whether packet `i` of a member of `group` has to be looked at where it leaves, whoever gets it. */
+  isSeenLeaving(batch: Batch, i: number, group: number): boolean {
+    const { pool } = batch
+    const slot = batch.slots[i]!
+    const protocol = pool.protocol[slot]
+    return this.reaching[group] === 1 || protocol === ICMP6 || (protocol === UDP && pool.destinationL4[slot] === DNS)
+  }
+
+  /** Whether it may not go wherever it goes. */
   hasPeers(batch: Batch, i: number, group: number): boolean {
-    return this.groups[group]!.reachesGroups || batch.protocol(i) === ICMP6
+    return this.reaching[group] === 1 || batch.protocol(i) === ICMP6
   }
 
   /** Packet `i` of a VM, as it comes in. `flow` is set for IP packets. */
@@ -176,7 +185,8 @@ export class Judge {
     // Who begins anew where a connection has ended is judged anew.
     if (bits < 0 || (flow.isBegin && (bits & ENDING) !== 0)) return -1
     if (flow.isFragment) this.openFragments(batch, i, outbound, lane, connections.value, nowMs)
-    else if (!flow.isEnd && connections.value === ANY_PEER && hasPorts(flow.protocol) && !isDns(flow)) this.knownPort = port
+    else if (!flow.isEnd && connections.value === ANY_PEER && flow.isPlain && hasPorts(flow.protocol) && !isDns(flow))
+      this.knownPort = port
     return Verdict.pass
   }
 

@@ -106,7 +106,17 @@ test('an answer counts only if it comes from the port that the question went to'
 
 test('no answer opens the way to the networks behind, unless the rule says so', async () => {
   const special = ['10.0.0.9', '127.0.0.1', '169.254.169.254', '192.168.1.1', '100.64.0.1', '0.0.0.0', '224.0.0.1']
-  const special6 = ['::1', 'fe80::1', 'fd00::1', '::ffff:10.0.0.9', '64:ff9b::a9fe:a9fe', '2002:7f00:1::1', 'ff02::1']
+  const special6 = [
+    '::1',
+    'fe80::1',
+    'fd00::1',
+    '::ffff:10.0.0.9',
+    '64:ff9b::a9fe:a9fe',
+    '2002:7f00:1::1',
+    'ff02::1',
+    '2001:2::1',
+    '5f00::1',
+  ]
   const { passes, counters } = await lab()
   for (const [i, address] of [...special, ...special6].entries()) {
     const type = address.includes(':') ? DnsType.aaaa : DnsType.a

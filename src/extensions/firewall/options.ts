@@ -112,7 +112,10 @@ function readDomain(value: unknown, path: string): string {
       throw new OptionError(path, `${show(value)} stands for all names of a top-level domain: write a longer one`)
     return text
   }
-  throw new OptionError(path, `${show(value)} is not a name: write one like www.example.org or "*.example.org"`)
+  throw new OptionError(
+    path,
+    `${show(value)} is not a name: write one like www.example.org or "*.example.org", with other letters as xn--…`,
+  )
 }
 
 function readProtocol(reader: OptionReader): number {

@@ -19,9 +19,18 @@ const SPECIAL_IPV4 = [
   '240.0.0.0/4',
 ].map(parsePrefix)
 
-const SPECIAL_IPV6 = ['::/96', '64:ff9b:1::/48', '100::/64', '2001::/32', 'fc00::/7', 'fe80::/10', 'fec0::/10', 'ff00::/8'].map(
-  parsePrefix,
-)
+const SPECIAL_IPV6 = [
+  '::/96',
+  '64:ff9b:1::/48',
+  '100::/64',
+  '2001::/32',
+  '2001:2::/48',
+  '5f00::/16',
+  'fc00::/7',
+  'fe80::/10',
+  'fec0::/10',
+  'ff00::/8',
+].map(parsePrefix)
 
 /** IPv6 prefixes behind which an IPv4 address stands, and at which octet: mapped, translated (NAT64), 6to4. */
 const CARRIERS = [
