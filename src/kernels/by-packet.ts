@@ -15,9 +15,11 @@ export function kernelsByPacket(
 ): PacketKernels {
   const flags = new Uint32Array(buffer, pool + P_FLAGS, POOL_SLOTS)
   const of = (slot: number): Kernels => ((flags[slot]! & PF_FOREIGN) === 0 ? linear : any)
-  const { copyPackets, copyDestination, describeRun, takeRun } = linear
+  const { copyPackets, copyDestination, describeRun, takeRun, clearSpan } = linear
   return {
-    ...(copyPackets && copyDestination && describeRun && takeRun ? { copyPackets, copyDestination, describeRun, takeRun } : {}),
+    ...(copyPackets && copyDestination && describeRun && takeRun && clearSpan
+      ? { copyPackets, copyDestination, describeRun, takeRun, clearSpan }
+      : {}),
     parse: (at, first, count) => linear.parse(at, first, count), // reads the header area only
     checksum: (at, slot) => of(slot).checksum(at, slot),
     segment: (at, slot, slots, room) => of(slot).segment(at, slot, slots, room),

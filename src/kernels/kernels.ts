@@ -60,6 +60,11 @@ export interface CopyKernels {
    * Returns what `copyPackets` does.
    */
   takeRun(pool: number, from: number, to: number, count: number, aimed: number, leftAt: number): number
+  /**
+   * Slots `first` to `first + count - 1` of copies are to be free: 1, and their flags and segments are 0; or 0, and nothing is done, where one has
+   * more than its own place for its payload, or room for destinations.
+   */
+  clearSpan(pool: number, first: number, count: number): number
 }
 
 /**

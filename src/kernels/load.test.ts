@@ -20,6 +20,7 @@ test('the module exports exactly the kernels and leaves the memory as it was', (
     'checksum',
     'claim',
     'classify',
+    'clearSpan',
     'complete',
     'copyDestination',
     'copyFrame',

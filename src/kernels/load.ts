@@ -25,6 +25,7 @@ const FUNCTIONS = [
   'copyDestination',
   'describeRun',
   'takeRun',
+  'clearSpan',
   'admit',
   'forward',
   'sort',

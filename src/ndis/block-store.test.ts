@@ -1,21 +1,21 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { BlockStore, STORE_BLOCK, STORE_BLOCKS, STORE_TOTAL_BYTES } from './block-store.ts'
+import { OWN_PLACE, POOL_SLOTS } from '../kernels/layout.ts'
+import { BlockStore, blocksOf, STORE_BLOCK, STORE_BLOCKS, STORE_TOTAL_BYTES } from './block-store.ts'
 
-const HALF = STORE_BLOCK / 2
-const store = (): BlockStore => new BlockStore(new ArrayBuffer(STORE_TOTAL_BYTES), 64)
+const buffer = new ArrayBuffer(STORE_TOTAL_BYTES)
+const store = (): BlockStore => new BlockStore(buffer, 64)
 
-test('no two that are taken overlap, each lies in its block or half, and all come back, after taking stock too', () => {
+test('no two blocks that are taken overlap, and all come back, after taking stock too', () => {
   fc.assert(
-    fc.property(fc.array(fc.integer({ min: -STORE_BLOCK / 2, max: STORE_BLOCK }), { maxLength: 600 }), (steps) => {
+    fc.property(fc.array(fc.integer({ min: -STORE_BLOCK, max: STORE_BLOCK }), { maxLength: 600 }), (steps) => {
       const blocks = store()
       const taken: { at: number; bytes: number }[] = []
       for (const step of steps) {
         if (step === 0 || step % 97 === 0) {
-          const addresses = taken.map(({ at }) => at)
-          const lengths = taken.map(({ bytes }) => bytes)
-          blocks.reset(addresses, lengths)
+          blocks.reset(taken.map(({ at }) => at))
+          assert.equal(blocks.count, STORE_BLOCKS - taken.length)
           continue
         }
         if (step < 0) {
@@ -23,12 +23,12 @@ test('no two that are taken overlap, each lies in its block or half, and all com
           if (gone) blocks.give(gone.at)
           continue
         }
-        const at = blocks.take(step)
-        const unit = step <= HALF ? HALF : STORE_BLOCK
-        assert.equal(Math.floor((at - blocks.base) / unit), Math.floor((at + step - 1 - blocks.base) / unit))
-        assert.ok(at >= blocks.base && at + step <= blocks.base + blocks.bytes.length)
-        assert.ok(taken.every((other) => at + step <= other.at || other.at + other.bytes <= at))
-        taken.push({ at, bytes: step })
+        const bytes = Math.max(step, OWN_PLACE + 1)
+        const at = blocks.take(bytes)
+        assert.equal(Math.floor((at - blocks.base) / STORE_BLOCK), Math.floor((at + bytes - 1 - blocks.base) / STORE_BLOCK))
+        assert.ok(at >= blocks.base + POOL_SLOTS * OWN_PLACE && at + bytes <= blocks.base + blocks.bytes.length)
+        assert.ok(taken.every((other) => at + bytes <= other.at || other.at + other.bytes <= at))
+        taken.push({ at, bytes })
       }
       for (const { at } of taken) blocks.give(at)
       assert.equal(blocks.count, STORE_BLOCKS)
@@ -37,24 +37,31 @@ test('no two that are taken overlap, each lies in its block or half, and all com
   )
 })
 
-test('payloads of up to 2 KiB find twice as many places, and none is promised that is not there', () => {
+test('what a slot keeps in its own place lies there, whatever its length, takes no block and gives none back', () => {
   const blocks = store()
-  const taken: number[] = []
-  while (blocks.hasRoom(1386)) taken.push(blocks.take(1386))
-  assert.equal(taken.length, STORE_BLOCKS * 2)
-  assert.equal(new Set(taken.map((at) => Math.floor((at - blocks.base) / HALF))).size, taken.length)
-  assert.equal(blocks.hasRoom(1), false)
-  blocks.give(taken[0]!)
-  assert.equal(blocks.hasRoom(HALF), true)
-  assert.equal(blocks.hasRoom(HALF + 1), false)
-  assert.equal(blocks.hasRoom(STORE_BLOCK), false)
-  blocks.give(taken[1]!)
-  assert.equal(blocks.hasRoom(STORE_BLOCK), true)
-  assert.equal(blocks.hasRoom(STORE_BLOCK + 1), false)
+  for (const slot of [0, 1, 255, 256, POOL_SLOTS - 1])
+    for (const bytes of [1, 63, 64, 384, 1386, OWN_PLACE - 1, OWN_PLACE]) {
+      const at = blocks.own(slot, bytes) - blocks.base
+      assert.ok(at >= slot * OWN_PLACE && at + bytes <= (slot + 1) * OWN_PLACE, `${slot} ${bytes}`)
+      blocks.give(at + blocks.base)
+      assert.equal(blocks.count, STORE_BLOCKS)
+    }
 })
 
-test('payloads that leave room in their blocks begin at different places of the cache', () => {
+test('a payload takes blocks for what is beyond the place of its slot, and none is promised that is not there', () => {
+  const wanted = [1, OWN_PLACE, OWN_PLACE + 1, STORE_BLOCK, STORE_BLOCK + OWN_PLACE, STORE_BLOCK + OWN_PLACE + 1, 65434]
+  assert.deepEqual(wanted.map(blocksOf), [0, 0, 1, 1, 1, 2, 16])
   const blocks = store()
-  const places = new Set(Array.from({ length: 256 }, () => blocks.take(384) & (STORE_BLOCK - 1)))
-  assert.ok(places.size > 40, `${places.size}`)
+  let count = 0
+  for (; blocks.hasRoom(OWN_PLACE + 1); count++) blocks.take(OWN_PLACE + 1)
+  assert.equal(count, STORE_BLOCKS)
+  assert.equal(blocks.hasRoom(OWN_PLACE), true)
+})
+
+test('payloads that leave room in their places begin at different places of the cache', () => {
+  const blocks = store()
+  const places = new Set(Array.from({ length: 256 }, (_, slot) => blocks.own(slot, 384) & (OWN_PLACE - 1)))
+  assert.ok(places.size > 20, `${places.size}`)
+  const others = new Set(Array.from({ length: 256 }, () => blocks.take(2100) & (STORE_BLOCK - 1)))
+  assert.ok(others.size > 20, `${others.size}`)
 })

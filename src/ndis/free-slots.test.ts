@@ -64,3 +64,15 @@ test('many are taken and given back at once as they are one by one', () => {
   assert.equal(new Set(slots.subarray(0, count)).size, count)
   assert.equal(many.take(), -1)
 })
+
+test('slots in a row are given back at once as they are one by one, wherever they begin and end', () => {
+  for (const first of [32, 33, 63, 64, 95])
+    for (const count of [0, 1, 31, 32, 33, 64, 97]) {
+      const [one, many] = [new FreeSlots(32, 256), new FreeSlots(32, 256)]
+      for (const free of [one, many]) free.takeAll(new Uint16Array(224), 200)
+      for (let slot = first; slot < first + count; slot++) one.give(slot)
+      many.giveSpan(first, count)
+      assert.equal(many.count, one.count)
+      assert.deepEqual(all(many), all(one), `${count} from ${first} on`)
+    }
+})

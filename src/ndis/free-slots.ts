@@ -4,6 +4,8 @@
 // The rule it must not break: a slot is free or taken, never both; nothing is allocated.
 
 const NONE = -1
+const ALL = 0xffffffff
+const WORD_SLOTS = 32
 
 /** Fields are ordinary ones: they are read per packet. */
 export class FreeSlots {
@@ -48,6 +50,11 @@ export class FreeSlots {
     let at = this.lowest
     for (let i = 0; i < count; at++) {
       let word = words[at]!
+      if (word === ALL && count - i >= WORD_SLOTS) {
+        for (let slot = at << 5, end = slot + WORD_SLOTS; slot < end; slot++) slots[i++] = slot
+        words[at] = 0
+        continue
+      }
       for (; word !== 0 && i < count; word &= word - 1) slots[i++] = (at << 5) | (31 - Math.clz32(word & -word))
       words[at] = word
       if (word !== 0) break
@@ -62,6 +69,20 @@ export class FreeSlots {
     this.words[at] = this.words[at]! | (1 << (slot & 31))
     if (at < this.lowest) this.lowest = at
     this.count++
+  }
+
+  /** `give` for `count` slots from `first` on. */
+  giveSpan(first: number, count: number): void {
+    const { words } = this
+    for (let slot = first, left = count; left > 0; ) {
+      const bit = slot & 31
+      const n = Math.min(left, WORD_SLOTS - bit)
+      words[slot >> 5] = words[slot >> 5]! | ((n === WORD_SLOTS ? -1 : (1 << n) - 1) << bit)
+      slot += n
+      left -= n
+    }
+    if (first >> 5 < this.lowest) this.lowest = first >> 5
+    this.count += count
   }
 
   /** `give` for the first `count` of `slots`: those in a row that share a word at once. */

@@ -7,6 +7,7 @@ import { kernelsByPacket } from '../kernels/by-packet.ts'
 import * as L from '../kernels/layout.ts'
 import { instantiateKernels } from '../kernels/load.ts'
 import { createTwin, linearWindows, windowOf } from '../kernels/twin.ts'
+import { STORE_BLOCKS } from './block-store.ts'
 import { copyAllDestinations, copyPackets, reserveCopies } from './packet-copies.ts'
 import { RunFacts, takeRun } from './packet-runs.ts'
 import { HELD_FIRST, PacketPool, POOL_TOTAL_BYTES } from './pool.ts'
@@ -190,8 +191,16 @@ test('compiled and TypeScript runs of packets are the same, and are none where o
           })
           assert.equal(Buffer.compare(frames[0]!, frames[1]!), 0)
         }
-        for (const side of both) side.pool.giveAll(Uint16Array.from(copies), copies.length)
-        assert.deepEqual([both[0].pool.freeSlots, both[0].pool.freeBlocks], [L.POOL_SLOTS - HELD_FIRST, both[1].pool.freeBlocks])
+        const ofFirst = copies.map((slot) => both[0].pool.generation[slot]!)[0]
+        for (const { pool } of both) {
+          if (choice % 3 === 0 && copies.length > 0) pool.growDestinations(copies[copies.length - 1]!, 9)
+          pool.giveSpan(copies[0] ?? HELD_FIRST, copies.length) // no slot was in use: the lowest ones follow each other
+          assert.deepEqual([pool.freeSlots, pool.freeBlocks], [L.POOL_SLOTS - HELD_FIRST, STORE_BLOCKS])
+          assert.ok(
+            copies.every((slot) => pool.flags[slot] === 0 && pool.segments[slot] === 0 && pool.destinationRoom[slot] === 0),
+          )
+          if (copies.length > 0) assert.notEqual(pool.generation[copies[0]!], ofFirst)
+        }
       },
     ),
     { numRuns: 200 },

@@ -4,13 +4,14 @@
 // The rule it must not break: what is copied is the same packet for whoever looks at it; nothing is allocated. One array is done after the
 // other, over all packets: that takes half the time of doing one packet after the other.
 import * as layout from '../kernels/layout.ts'
-import { blocksOf } from './block-store.ts'
+import { blocksOf, stretchesOf } from './block-store.ts'
 import { copyDestinations } from './destinations.ts'
 import type { PacketPool } from './pool.ts'
 
 // V8 folds constants of a module, not imported ones.
 const {
   HEADER_STRIDE,
+  OWN_PLACE,
   PF_DROPPED,
   PF_FOREIGN,
   PF_GROWN,
@@ -42,7 +43,7 @@ export function reserveCopies(pool: PacketPool, count: number): number {
   if (blocks === 0) return count
   for (let i = 0; i < count; i++) {
     const payload = length[originals[i]!]! - headerLength[originals[i]!]!
-    if (payload > 0) pool.fillBlocks(copies[i]!, payload, blocksOf(payload))
+    if (payload > OWN_PLACE) pool.reserve(copies[i]!, payload)
   }
   return count
 }
@@ -53,13 +54,13 @@ function reserveSome(pool: PacketPool, count: number): number {
   let found = 0
   for (let i = 0; i < count; i++) {
     const payload = length[originals[i]!]! - headerLength[originals[i]!]!
-    if (free.count === 0 || !store.hasRoom(payload) || blocksOf(payload) > SEGMENTS_MAX) {
+    if (free.count === 0 || !store.hasRoom(payload) || stretchesOf(payload) > SEGMENTS_MAX) {
       copies[i] = 0
       continue
     }
     copies[i] = free.take()
     found++
-    pool.fillBlocks(copies[i]!, payload, blocksOf(payload))
+    if (payload > OWN_PLACE) pool.reserve(copies[i]!, payload)
   }
   return found
 }
@@ -121,19 +122,21 @@ function copyBytes(pool: PacketPool, from: Uint16Array, to: Uint16Array, count: 
     const start = source * HEADER_WORDS
     const end = ((offset + bytes + 15) >> 4) << 2
     for (let word = (offset >> 4) << 2; word < end; word++) header32[target + word] = header32[start + word]!
-    if (length[slot]! > bytes) copyPayload(pool, source, slot)
+    const payload = length[slot]! - bytes
+    if (payload > 0 && payload <= OWN_PLACE) pool.reserve(slot, payload)
+    if (payload > 0) copyPayload(pool, source, slot)
     else segments[slot] = 0
   }
 }
 
-/** Copies the payload of the packet in slot `source`, wherever it lies, to the blocks of the copy in `slot`. */
+/** Copies the payload of the packet in slot `source`, wherever it lies, to the places of the copy in `slot`. */
 export function copyPayload(pool: PacketPool, source: number, slot: number): void {
-  const { base, segment, segments, headerLength, kernels } = pool
-  const blocks = segments[slot]!
-  for (let k = 0, at = headerLength[source]!; k < blocks; k++) {
-    const place = (slot * SEGMENTS_MAX + k) << 1
-    kernels.copyFrame(base, source, at, segment[place + 1]!, segment[place]!)
-    at += segment[place + 1]!
+  const { base, segments, headerLength, kernels } = pool
+  const stretches = segments[slot]!
+  for (let k = 0, at = headerLength[source]!; k < stretches; k++) {
+    const bytes = pool.stretchBytes(slot, k)
+    kernels.copyFrame(base, source, at, bytes, pool.stretchAt(slot, k))
+    at += bytes
   }
 }
 

@@ -7,7 +7,7 @@ import { copyAllDestinations, copyPackets, copyPayload } from './packet-copies.t
 import { LEFT_TO_GO_ON, type PacketPool } from './pool.ts'
 
 // V8 folds constants of a module, not imported ones.
-const { DE_PORT, PF_DROPPED, PF_FOREIGN, RUN_BLOCKS, RUN_ENTRY, RUN_FLAGS, RUN_LONGEST, RUN_NEEDS } = layout
+const { DE_PORT, OWN_PLACE, PF_DROPPED, PF_FOREIGN, RUN_BLOCKS, RUN_ENTRY, RUN_FLAGS, RUN_LONGEST, RUN_NEEDS } = layout
 
 /** What is known of a run. Fields are ordinary ones: they are read per run. */
 export class RunFacts {
@@ -99,7 +99,7 @@ function takeBlocks(pool: PacketPool, slots: Uint16Array, first: number, count: 
   const { copies, length, headerLength } = pool
   for (let i = 0; i < count; i++) {
     const payload = length[slots[first + i]!]! - headerLength[slots[first + i]!]!
-    if (payload > 0) pool.fillBlocks(copies[i]!, payload, blocksOf(payload))
+    if (payload > OWN_PLACE) pool.reserve(copies[i]!, payload)
   }
 }
 

@@ -1,7 +1,7 @@
 // Taking stock of a pool after something was interrupted in the middle of what it did there.
 //
 // The rule it must not break: what a packet has that is somebody's stays with it; everything else is free.
-import { POOL_SLOTS, SEGMENTS_MAX } from '../kernels/layout.ts'
+import { POOL_SLOTS } from '../kernels/layout.ts'
 import { HELD_FIRST, type PacketPool } from './pool.ts'
 
 /**
@@ -9,9 +9,8 @@ import { HELD_FIRST, type PacketPool } from './pool.ts'
  * there (`forgetSafe`).
  */
 export function takeStock(pool: PacketPool, live: Uint8Array): void {
-  const { segment, segments, generation, flags } = pool
+  const { segments, generation, flags } = pool
   const addresses: number[] = []
-  const lengths: number[] = []
   for (let slot = HELD_FIRST; slot < POOL_SLOTS; slot++) {
     if (live[slot] === 0) {
       pool.forgetDestinations(slot)
@@ -19,12 +18,8 @@ export function takeStock(pool: PacketPool, live: Uint8Array): void {
       segments[slot] = 0
       generation[slot] = generation[slot]! + 1
     }
-    const first = (slot * SEGMENTS_MAX) << 1
-    for (let at = first; at < first + (segments[slot]! << 1); at += 2) {
-      addresses.push(segment[at]!)
-      lengths.push(segment[at + 1]!)
-    }
+    for (let i = 0; i < segments[slot]!; i++) addresses.push(pool.stretchAt(slot, i))
   }
   pool.free.reset(HELD_FIRST, live)
-  pool.store.reset(addresses, lengths)
+  pool.store.reset(addresses)
 }

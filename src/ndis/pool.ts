@@ -6,7 +6,7 @@
 
 import type { PacketKernels } from '../kernels/by-packet.ts'
 import * as layout from '../kernels/layout.ts'
-import { BlockStore, blocksOf, STORE_BLOCK, STORE_TOTAL_BYTES } from './block-store.ts'
+import { BlockStore, STORE_BLOCK, STORE_TOTAL_BYTES, stretchesOf } from './block-store.ts'
 import { FreeSlots } from './free-slots.ts'
 import { HeldArena } from './held-arena.ts'
 
@@ -18,6 +18,7 @@ const {
   HEADER_START,
   HEADER_STRIDE,
   HELD_ARENA_ENTRIES,
+  OWN_PLACE,
   PF_DATA_VALID,
   PF_FOREIGN,
   PF_GROWN,
@@ -180,7 +181,7 @@ export class PacketPool {
     return this.free.count
   }
 
-  /** Store blocks not in use, besides halves. */
+  /** Store blocks not in use. */
   get freeBlocks(): number {
     return this.store.count
   }
@@ -191,14 +192,14 @@ export class PacketPool {
    */
   take(length: number, headerLength: number): number {
     const payload = length - headerLength
-    const blocks = blocksOf(payload)
-    if (this.free.count === 0 || !this.store.hasRoom(payload) || blocks > SEGMENTS_MAX) return -1
+    const stretches = stretchesOf(payload)
+    if (this.free.count === 0 || !this.store.hasRoom(payload) || stretches > SEGMENTS_MAX) return -1
     const slot = this.free.take()
     this.length[slot] = length
     this.headerLength[slot] = headerLength
     this.headerOffset[slot] = HEADER_START
     this.flags[slot] = PF_OWNED | PF_SAFE | PF_ORIGINATED
-    this.segments[slot] = blocks
+    this.segments[slot] = stretches
     this.sourcePort[slot] = 0
     this.sourceNic[slot] = 0
     this.vsid[slot] = 0
@@ -215,36 +216,47 @@ export class PacketPool {
     this.nextPacketId = (this.nextPacketId + 1) >>> 0
     const vnet = slot * VNET_WORDS
     for (let word = 0; word < VNET_WORDS; word++) this.vnet32[vnet + word] = 0
-    this.fillBlocks(slot, payload, blocks)
+    this.reserve(slot, payload)
     return slot
   }
 
-  /** Takes `blocks` free blocks for the `payload` bytes of the packet in held slot `slot`. Call only while there is room. */
-  fillBlocks(slot: number, payload: number, blocks: number): void {
-    const { places, store } = this
-    if (blocks === 1) {
-      const at = (slot * SEGMENT_PLACES) << 1
-      const place = store.take(payload)
-      this.address[slot] = place
-      this.segment[at] = place
-      this.segment[at + 1] = payload
-      this.segments[slot] = 1
-      return
-    }
-    for (let i = 0; i < blocks; i++) places[i] = store.take(Math.min(payload - i * STORE_BLOCK, STORE_BLOCK))
-    this.setSegments(slot, payload, blocks)
+  /** Finds room for the `payload` bytes of the packet in held slot `slot`. Call only while there is some. */
+  reserve(slot: number, payload: number): void {
+    const { places } = this
+    const stretches = stretchesOf(payload)
+    for (let i = 0; i < stretches; i++) places[i] = this.room(slot, Math.min(payload - i * STORE_BLOCK, STORE_BLOCK))
+    this.setSegments(slot, payload, stretches)
   }
 
-  // The same, the first `blocks` of `places`.
-  private setSegments(slot: number, payload: number, blocks: number): void {
+  // Room for a stretch of a slot's payload.
+  private room(slot: number, bytes: number): number {
+    return bytes <= OWN_PLACE ? this.store.own(slot, bytes) : this.store.take(bytes)
+  }
+
+  // The payload of a slot stands in the first `stretches` of `places`. A single one is known by `address` alone.
+  private setSegments(slot: number, payload: number, stretches: number): void {
     const { places, segment } = this
+    this.segments[slot] = stretches
+    if (stretches === 0) return
+    this.address[slot] = places[0]!
+    if (stretches === 1) return
     const first = (slot * SEGMENT_PLACES) << 1
-    for (let i = 0, at = first; i < blocks; i++, at += 2) {
+    for (let i = 0, at = first; i < stretches; i++, at += 2) {
       segment[at] = places[i]!
       segment[at + 1] = Math.min(payload - i * STORE_BLOCK, STORE_BLOCK)
     }
-    if (blocks > 0) this.address[slot] = places[0]!
-    this.segments[slot] = blocks
+  }
+
+  /** Linear address of stretch `k` of a packet's payload, below `segments`. */
+  stretchAt(slot: number, k: number): number {
+    return this.segments[slot] === 1 ? this.address[slot]! : this.segment[(slot * SEGMENT_PLACES + k) << 1]!
+  }
+
+  /** Its bytes. */
+  stretchBytes(slot: number, k: number): number {
+    return this.segments[slot] === 1
+      ? this.length[slot]! - this.headerLength[slot]!
+      : this.segment[((slot * SEGMENT_PLACES + k) << 1) + 1]!
   }
 
   /** Writes a byte of a frame that lies in the store, behind its header copy. False if there is no such byte. */
@@ -252,8 +264,7 @@ export class PacketPool {
     if ((this.flags[slot]! & (PF_OWNED | PF_SAFE)) !== (PF_OWNED | PF_SAFE)) return false
     if (!(Number.isInteger(offset) && offset >= this.headerLength[slot]! && offset < this.length[slot]!)) return false
     const from = offset - this.headerLength[slot]!
-    const segment = (slot * SEGMENTS_MAX + Math.floor(from / STORE_BLOCK)) << 1
-    const at = this.segment[segment]! - this.store.base + (from % STORE_BLOCK)
+    const at = this.stretchAt(slot, Math.floor(from / STORE_BLOCK)) - this.store.base + (from % STORE_BLOCK)
     if (!(at >= 0 && at < this.store.bytes.length)) return false
     this.store.bytes[at] = value
     return true
@@ -293,6 +304,21 @@ export class PacketPool {
     this.free.giveAll(slots, count)
   }
 
+  /**
+   * `give` for `count` slots from `first` on that are under one handle, that of the first: only that one becomes stale, there is no other.
+   */
+  giveSpan(first: number, count: number): void {
+    const { kernels, segments, destinationRoom, generation, flags } = this
+    if (kernels.clearSpan?.(this.base, first, count) !== 1)
+      for (let slot = first; slot < first + count; slot++) {
+        if (segments[slot] !== 0) this.giveBlocks(slot)
+        if (destinationRoom[slot] !== 0) this.forgetDestinations(slot)
+        flags[slot] = 0
+      }
+    generation[first] = generation[first]! + 1
+    this.free.giveSpan(first, count)
+  }
+
   /** Empties the destination array of a held slot and gives its room back. */
   forgetDestinations(slot: number): void {
     const room = this.destinationRoom[slot]!
@@ -303,15 +329,10 @@ export class PacketPool {
   }
 
   private giveBlocks(slot: number): void {
-    const { store, segment, segments } = this
-    const blocks = segments[slot]!
+    const { store, segments } = this
+    const stretches = segments[slot]!
+    for (let i = 0; i < stretches; i++) store.give(this.stretchAt(slot, i))
     segments[slot] = 0
-    if (blocks === 1) {
-      store.give(this.address[slot]!) // its list of segments is out of the cache by now
-      return
-    }
-    const first = (slot * SEGMENT_PLACES) << 1
-    for (let at = first; at < first + (blocks << 1); at += 2) store.give(segment[at]!)
   }
 
   /**
@@ -322,23 +343,23 @@ export class PacketPool {
     if ((this.flags[slot]! & PF_SAFE) !== 0) return true
     const header = this.headerLength[slot]!
     const payload = this.length[slot]! - header
-    const blocks = blocksOf(payload)
-    if (!this.store.hasRoom(payload) || blocks > SEGMENTS_MAX) return false
+    const stretches = stretchesOf(payload)
+    if (!this.store.hasRoom(payload) || stretches > SEGMENTS_MAX) return false
     // Copied before the slot's own segments are overwritten.
     const { places } = this
     let from = header
-    for (let i = 0; i < blocks; i++) {
+    for (let i = 0; i < stretches; i++) {
       const length = Math.min(this.length[slot]! - from, STORE_BLOCK)
-      places[i] = this.store.take(length)
+      places[i] = this.room(slot, length)
       if (this.kernels.copyFrame(this.base, slot, from, length, places[i]!) !== length) {
         for (let k = 0; k <= i; k++) this.store.give(places[k]!)
         return false
       }
       from += length
     }
-    this.setSegments(slot, payload, blocks)
+    this.setSegments(slot, payload, stretches)
     this.flags[slot] = (this.flags[slot]! & ~PF_FOREIGN) | PF_OWNED | PF_SAFE
-    if (slot < HELD_FIRST && blocks > 0) this.safeSlots[this.safeCount++] = slot
+    if (slot < HELD_FIRST && stretches > 0) this.safeSlots[this.safeCount++] = slot
     return true
   }
 

@@ -9,7 +9,6 @@ import {
   PF_NATIVE_FORWARDING,
   PF_TAGGED,
   PF_VLAN_OOB,
-  SEGMENTS_MAX,
 } from '../kernels/layout.ts'
 import type { Batch } from '../ndis/batch.ts'
 import { destinationAt } from '../ndis/destinations.ts'
@@ -158,15 +157,15 @@ export class PacketTrace implements DropNotes {
 
   // The whole frame; the payload of all that a dry run sends lies in the pool's own store.
   #frame(buffer: ArrayBufferLike, slot: number): Uint8Array {
-    const { header8, headerOffset, headerLength, length, segment, segments } = this.#pool
+    const { header8, headerOffset, headerLength, length, segments } = this.#pool
     const frame = new Uint8Array(length[slot]!)
     const start = slot * HEADER_STRIDE + headerOffset[slot]!
     let at = headerLength[slot]!
     frame.set(header8.subarray(start, start + at))
     for (let i = 0; i < segments[slot]!; i++) {
-      const place = (slot * SEGMENTS_MAX + i) << 1
-      frame.set(new Uint8Array(buffer, segment[place]!, segment[place + 1]!), at)
-      at += segment[place + 1]!
+      const bytes = this.#pool.stretchBytes(slot, i)
+      frame.set(new Uint8Array(buffer, this.#pool.stretchAt(slot, i), bytes), at)
+      at += bytes
     }
     return frame
   }

@@ -38,12 +38,13 @@ export class InjectionRuns {
   /** Takes the next run into `batch`. Returns its packets. Call only while some wait. */
   next(batch: Batch): number {
     const { injections, slots } = this
-    const count = injections.next(slots)
-    for (let i = 0; i < count; i++) batch.slots[i] = slots[i]!
+    const areRuns = injections.beginsWithRun // they know their slots themselves
+    const count = injections.next(areRuns ? batch.slots : slots)
+    if (!areRuns) for (let i = 0; i < count; i++) batch.slots[i] = slots[i]!
     this.count = count
     this.module = injections.module
     this.ingress = injections.ingress
-    this.maker = injections.isOwn(slots[0]!) ? injections.module : UNKNOWN
+    this.maker = injections.isOwn(batch.slots[0]!) ? injections.module : UNKNOWN
     if (injections.takenRuns !== 0) this.describeRuns()
     else this.describe()
     batch.length = count

@@ -36,6 +36,11 @@ export class Injections extends OwnedPackets {
   readonly taken = new Uint16Array(BURST_MAX)
   takenRuns = 0
 
+  /** True if `next` returns runs. Not while `pending` is 0. */
+  get beginsWithRun(): boolean {
+    return this.queue.beginsWithRun
+  }
+
   /** Packets waiting to be sent. */
   get pending(): number {
     return this.queue.count
@@ -223,17 +228,15 @@ export class Injections extends OwnedPackets {
     return true
   }
 
-  /** `free` for the packets that `next` returned: the first `count` of `slots`. */
+  /** `free` for the packets that `next` returned: the runs that were taken, or the first `count` of `slots`. */
   freeAll(slots: Uint16Array, count: number): void {
-    if (this.takenRuns === 0) this.pins.unpinAll(slots, count)
-    else this.endTaken()
+    if (this.takenRuns !== 0) {
+      for (let i = 0; i < this.takenRuns; i++) this.dropRun(this.taken[i]!)
+      this.takenRuns = 0
+      return
+    }
+    this.pins.unpinAll(slots, count)
     this.pool.giveAll(slots, count)
-  }
-
-  // What runs pin is given up for all their packets at once.
-  private endTaken(): void {
-    for (let i = 0; i < this.takenRuns; i++) this.endRun(this.taken[i]!)
-    this.takenRuns = 0
   }
 
   /**

@@ -169,13 +169,12 @@ export class OwnedPackets {
     else this.free(slot)
   }
 
+  // Frees the packets of a run; what they pin is given up for all at once.
   protected dropRun(run: number): void {
-    for (let i = 0; i < this.runs.sizes[run]!; i++) this.pool.give(this.runs.member(run, i))
-    this.endRun(run)
-  }
-
-  protected endRun(run: number): void {
-    const { runs } = this
+    const { runs, pool } = this
+    const size = runs.sizes[run]!
+    if (runs.inRow[run] === 1) pool.giveSpan(runs.firsts[run]!, size)
+    else for (let i = 0; i < size; i++) pool.give(runs.member(run, i))
     this.pins.countRun(runs.sources[run]!, runs.targets[run]!, -runs.sizes[run]!)
     runs.end(run)
   }

@@ -4,7 +4,7 @@
 // changes nothing.
 import type { ExtensionClass } from '../extension.ts'
 import type { PacketKernels } from '../kernels/by-packet.ts'
-import { FRAME_MAX, FRAME_MIN, HEADER_COPY, HEADER_STRIDE, SEGMENTS_MAX } from '../kernels/layout.ts'
+import { FRAME_MAX, FRAME_MIN, HEADER_COPY, HEADER_STRIDE } from '../kernels/layout.ts'
 import type { PacketHandle } from '../ndis/batch.ts'
 import {
   appendDestination,
@@ -321,12 +321,11 @@ export function fill(pool: PacketPool, slot: number, offset: number, bytes: Uint
   }
   let start = headerLength
   for (let i = 0; i < pool.segments[slot]!; i++) {
-    const at = (slot * SEGMENTS_MAX + i) << 1
-    const length = pool.segment[at + 1]!
+    const length = pool.stretchBytes(slot, i)
     const from = Math.max(offset, start)
     const to = Math.min(end, start + length)
     if (to > from)
-      pool.store.bytes.set(bytes.subarray(from - offset, to - offset), pool.segment[at]! - pool.store.base + (from - start))
+      pool.store.bytes.set(bytes.subarray(from - offset, to - offset), pool.stretchAt(slot, i) - pool.store.base + (from - start))
     start += length
   }
 }
