@@ -61,6 +61,11 @@ export class BlockStore {
     return blocksOf(bytes) <= this.count
   }
 
+  /** Linear address of room for `bytes`, 1 to STORE_BLOCK, of the payload of `slot`. Call only while there is room. */
+  place(slot: number, bytes: number): number {
+    return bytes <= OWN_PLACE ? this.own(slot, bytes) : this.take(bytes)
+  }
+
   /** Linear address of room for `bytes`, 1 to OWN_PLACE, in the place of `slot`. The kernels that copy packets know it, too. */
   own(slot: number, bytes: number): number {
     return this.base + (slot << OWN_SHIFT) + spread(slot, OWN_PLACE - bytes)

@@ -18,7 +18,6 @@ const {
   HEADER_START,
   HEADER_STRIDE,
   HELD_ARENA_ENTRIES,
-  OWN_PLACE,
   PF_DATA_VALID,
   PF_FOREIGN,
   PF_GROWN,
@@ -222,26 +221,18 @@ export class PacketPool {
 
   /** Finds room for the `payload` bytes of the packet in held slot `slot`. Call only while there is some. */
   reserve(slot: number, payload: number): void {
-    const { places } = this
     const stretches = stretchesOf(payload)
-    for (let i = 0; i < stretches; i++) places[i] = this.room(slot, Math.min(payload - i * STORE_BLOCK, STORE_BLOCK))
+    for (let i = 0; i < stretches; i++) this.places[i] = this.store.place(slot, Math.min(payload - i * STORE_BLOCK, STORE_BLOCK))
     this.setSegments(slot, payload, stretches)
-  }
-
-  // Room for a stretch of a slot's payload.
-  private room(slot: number, bytes: number): number {
-    return bytes <= OWN_PLACE ? this.store.own(slot, bytes) : this.store.take(bytes)
   }
 
   // The payload of a slot stands in the first `stretches` of `places`. A single one is known by `address` alone.
   private setSegments(slot: number, payload: number, stretches: number): void {
     const { places, segment } = this
     this.segments[slot] = stretches
-    if (stretches === 0) return
-    this.address[slot] = places[0]!
-    if (stretches === 1) return
-    const first = (slot * SEGMENT_PLACES) << 1
-    for (let i = 0, at = first; i < stretches; i++, at += 2) {
+    if (stretches > 0) this.address[slot] = places[0]!
+    if (stretches <= 1) return
+    for (let i = 0, at = (slot * SEGMENT_PLACES) << 1; i < stretches; i++, at += 2) {
       segment[at] = places[i]!
       segment[at + 1] = Math.min(payload - i * STORE_BLOCK, STORE_BLOCK)
     }
@@ -350,7 +341,7 @@ export class PacketPool {
     let from = header
     for (let i = 0; i < stretches; i++) {
       const length = Math.min(this.length[slot]! - from, STORE_BLOCK)
-      places[i] = this.room(slot, length)
+      places[i] = this.store.place(slot, length)
       if (this.kernels.copyFrame(this.base, slot, from, length, places[i]!) !== length) {
         for (let k = 0; k <= i; k++) this.store.give(places[k]!)
         return false
