@@ -25,12 +25,13 @@ import { insertTag, stripTag, tagType } from './tags.ts'
 import { VPortFlag, type VPortTable } from './vport-table.ts'
 
 // V8 folds a module's own constants into the code and loads imported ones at each use: these are per packet.
-const { BURST_MAX, BURST_SLOTS, DE_PORT, HEADER_STRIDE, PF_DROPPED, PF_MULTICAST, PF_TAGGED } = layout
+const { BURST_MAX, BURST_SLOTS, DE_PORT, DIRECT_MAX, HEADER_STRIDE, PF_DROPPED, PF_MULTICAST, PF_TAGGED } = layout
 const { strip, vf, access } = VPortFlag
 const DEFAULT_VPORT = 0
 /** Frames taken behind a frame that ended a direct run: soon enough the direct path is asked again. */
 const AFTER_DIRECT = 8
 const burstMax: number = BURST_MAX
+const directMax: number = DIRECT_MAX
 
 /** What the path works with. Delivery and counters are the adapter's own: their port ids are VPort ids, and `vports` for the wire. */
 export interface AdapterPathComponents {
@@ -97,12 +98,12 @@ export class AdapterPath {
   turn(queue: SourceQueue & MayBeDirect, vport: number): number {
     const { rates } = this
     const limited = vport !== this.vports.wire && rates.limits(vport)
-    const room = limited ? rates.allowance(vport, this.nowMs() * 1000) : burstMax
+    const room = limited ? rates.allowance(vport, this.nowMs() * 1000) : directMax
     if (room === 0) return 0
     const { direct } = this
-    if (direct === undefined || queue.direct === undefined) return this.pooled(queue, vport, room)
+    if (direct === undefined || queue.direct === undefined) return this.pooled(queue, vport, Math.min(room, burstMax))
     const taken = direct.turn(queue.direct, vport, room)
-    if (taken === 0) return direct.rest ? this.pooled(queue, vport, room) : 0
+    if (taken === 0) return direct.rest ? this.pooled(queue, vport, Math.min(room, burstMax)) : 0
     rates.charge(vport, direct.bytes)
     const left = direct.rest ? Math.min(room - taken, AFTER_DIRECT) : 0
     return left === 0 ? taken : taken + this.pooled(queue, vport, left)

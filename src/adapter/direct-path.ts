@@ -116,7 +116,7 @@ export class DirectPath {
     this.rings[vport] = only === undefined ? 0 : only.receiveRing
   }
 
-  /** Takes up to `max` frames (≤ BURST_MAX) of VPort `vport` from its queue. Returns how many; sets `rest` and `bytes`. */
+  /** Takes up to `max` frames (≤ DIRECT_MAX) of VPort `vport` from its queue. Returns how many; sets `rest` and `bytes`. */
   turn(queue: DirectQueue, vport: number, max: number): number {
     this.bytes = 0
     const start = queue.beginDirect()

@@ -334,9 +334,9 @@ export class Processor {
   #time(taken: number, ns: number): void {
     const { counters } = this
     counters.latency(ns)
-    if (taken !== BURST_MAX || ns > INTERRUPTED_NS) return
+    if (taken < BURST_MAX || ns > INTERRUPTED_NS) return
     counters.processor(ProcessorCounter.fullBursts, 1)
-    counters.processor(ProcessorCounter.fullBurstNs, ns)
+    counters.processor(ProcessorCounter.fullBurstNs, (ns * BURST_MAX) / taken)
   }
 
   #latencyTick = 0

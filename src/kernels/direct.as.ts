@@ -20,6 +20,7 @@ import {
   DESC_INDIRECT,
   DESC_NEXT,
   DESC_WRITE,
+  DIRECT_MAX,
   DR_BYTES,
   DR_FRAMES,
   DR_LIMIT,
@@ -204,7 +205,7 @@ function walk(block: usize, q: usize, source: u32, most: u32, sums: bool): u32 {
   const ownHigh = load<u32>(own, VPORT_MAC_HIGH)
   filters = <usize>load<u32>(block, D_FILTERS)
   filterMask = load<u32>(block, D_FILTER_MASK)
-  n = min(n, min(most, <u32>BURST_MAX))
+  n = min(n, min(most, <u32>DIRECT_MAX))
 
   const usedRing = <usize>load<u32>(q, Q_DEVICE) + 4
   const used = load<u32>(q, Q_USED)

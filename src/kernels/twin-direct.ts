@@ -25,6 +25,7 @@ const {
   DESC_INDIRECT,
   DESC_NEXT,
   DESC_WRITE,
+  DIRECT_MAX,
   DR_BYTES,
   DR_FRAMES,
   DR_LIMIT,
@@ -237,7 +238,7 @@ export function direct(s: TwinState, block: number, q: number, source: number, m
   const checked = (policy & VPORT_FLAG_CHECK_SOURCE) !== 0
   const ownLow = u32[own + (VPORT_MAC_LOW >> 2)]! | 0
   const ownHigh = u32[own + (VPORT_MAC_HIGH >> 2)]! | 0
-  n = Math.min(n, most, BURST_MAX)
+  n = Math.min(n, most, DIRECT_MAX)
   const used = u32[q + (Q_USED >> 2)]! | 0
   let bytes = 0
   let taken = 0
