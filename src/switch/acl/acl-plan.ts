@@ -20,11 +20,12 @@ export const COUNTERS_OF_ROW = 2
 
 /** What a rank of a program means. */
 export interface Ranks {
-  /** Row of counters. */
-  readonly rows: Int32Array
-  /** 1: the packet is dropped. */
-  readonly denies: Uint8Array
+  /** By rank, in one word since a packet looks at both: row of counters << 1, and 1 if the packet is dropped. */
+  readonly verdicts: Int32Array
 }
+
+const verdictsOf = (ranked: readonly (readonly [{ readonly action: string }, row: number])[]): Int32Array =>
+  Int32Array.from(ranked, ([{ action }, row]) => (row << 1) | (action === 'deny' ? 1 : 0))
 
 /** Entries of which the one with the longest prefix speaks: of one side, by MAC or by IP address, that filter or that meter. */
 export interface AclList extends Ranks {
@@ -146,8 +147,7 @@ function listOf(
   }
   return {
     meters,
-    rows: Int32Array.from(chosen, ([, row]) => row),
-    denies: Uint8Array.from(chosen, ([{ action }]) => (action === 'deny' ? 1 : 0)),
+    verdicts: verdictsOf(chosen),
     mac: program(families.mac),
     ipv4: program(families.ipv4),
     ipv6: program(families.ipv6),
@@ -205,8 +205,7 @@ function extendedOf(
     ipv6,
     later4: ported ? program(4, true) : ipv4,
     later6: ported ? program(6, true) : ipv6,
-    rows: Int32Array.from(sorted, ([, row]) => row),
-    denies: Uint8Array.from(sorted, ([{ action }]) => (action === 'deny' ? 1 : 0)),
+    verdicts: verdictsOf(sorted),
     idleSeconds: Uint32Array.from(sorted, ([{ stateful, idleSessionTimeoutSeconds }]) =>
       stateful ? idleSessionTimeoutSeconds : 0,
     ),

@@ -135,15 +135,16 @@ export class BurstJudge {
       const rank = isFragment && list.ported ? this.rankOfLater(port, inbound, i) : ranks[i]!
       let idleSeconds = 0
       if (rank !== NO_RULE) {
-        const row = list.rows[rank]!
+        const verdict = list.verdicts[rank]!
+        const row = verdict >> 1
         this.tally(port, plan, row, slot)
-        if (list.denies[rank] !== 0) this.refuse(i, reasons.byExtendedAcl, row)
+        if ((verdict & 1) !== 0) this.refuse(i, reasons.byExtendedAcl, row)
         else idleSeconds = list.idleSeconds[rank]!
       }
       if (idleSeconds !== 0) {
         // Fragments of what is followed are known to the table of connections.
         const opened = connections.open(key, inbound, pool, slot, idleSeconds)
-        if (opened !== PASSES) this.refuse(i, opened, list.rows[rank]!)
+        if (opened !== PASSES) this.refuse(i, opened, list.verdicts[rank]! >> 1)
       } else if (isFragment && list.ported && !table.dry) this.noteFirst(port, inbound, i, rank)
     }
   }
@@ -279,7 +280,7 @@ export class BurstJudge {
   }
 
   // Counts what was found, and denies for `reason`.
-  private settle(port: number, plan: AclPlan, { rows, denies }: Ranks, reason: number): void {
+  private settle(port: number, plan: AclPlan, { verdicts }: Ranks, reason: number): void {
     const { open, slots, table } = this
     const { ranks } = this.lookUps
     const { length } = this.pool
@@ -290,11 +291,12 @@ export class BurstJudge {
       const i = open[n]!
       const rank = ranks[i]!
       if (rank !== NO_RULE) {
-        const row = rows[rank]!
+        const verdict = verdicts[rank]!
+        const row = verdict >> 1
         const at = first + row * COUNTERS_OF_ROW
         counters[at] = counters[at]! + 1
         counters[at + 1] = counters[at + 1]! + length[slots[i]!]!
-        if (denies[rank] !== 0) {
+        if ((verdict & 1) !== 0) {
           this.refuse(i, reason, row)
           continue
         }

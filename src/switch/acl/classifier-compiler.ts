@@ -53,8 +53,9 @@ const COPIES_MAX = 3
 const COPIES_SPARE = 100
 const SPARE_PART = 1 / 8
 const BITS_MAX = 16
-/** A node may have 2^SPARE_BITS times as many children as rules; in large programs fewer, so that they take less of a cache. */
-const SPARE_BITS = { small: 3, large: 2 } as const
+/** A node may have 2^SPARE_BITS times as many children as rules; in large trees fewer, so that they take less of a cache. */
+const SPARE_BITS = { small: 3, large: 1 } as const
+const SMALL_TREE_RULES = 2048
 /** Rule sets up to here are one tree. */
 const ONE_TREE_RULES = 48
 /** An address is narrow if a rule names so many of its bits. */
@@ -92,7 +93,8 @@ class Compiler {
   #words = new Int32Array(4096)
   #used = 0
   #left: number
-  readonly #spareBits: number
+  // Of the tree in work.
+  #spareBits: number = SPARE_BITS.small
 
   constructor(rules: readonly RuleMatch[], wide: boolean, cuts: number) {
     this.#rules = rules
@@ -101,7 +103,6 @@ class Compiler {
     this.#wideRules = wide || rules.some(({ isolation }) => isolation !== undefined)
     this.#fields = wide ? wideFields : narrowFields
     const { length } = rules
-    this.#spareBits = length <= ONE_TREE_RULES ? SPARE_BITS.small : SPARE_BITS.large
     this.#left = Math.max(PLACES_MIN, length * PLACES_PER_RULE)
     this.#first = new Uint32Array(length * this.#fields.length)
     this.#last = new Uint32Array(length * this.#fields.length)
@@ -118,6 +119,7 @@ class Compiler {
     const groups = this.#groups()
     this.#take(CP_FIRST_TREE + groups.length * TREE_WORDS)
     for (const [t, group] of groups.entries()) {
+      this.#spareBits = group.length <= SMALL_TREE_RULES ? SPARE_BITS.small : SPARE_BITS.large
       const firsts = new Uint32Array(this.#fields.length)
       const lasts = Uint32Array.from(this.#fields, ({ last }) => last)
       const root = this.#node(group, firsts, lasts) // before words are looked at, which it may move
