@@ -137,7 +137,7 @@ export class BurstJudge {
       if (rank !== NO_RULE) {
         const verdict = list.verdicts[rank]!
         const row = verdict >> 1
-        this.tally(port, plan, row, slot)
+        this.tally(port, plan, row, 1, pool.length[slot]!)
         if ((verdict & 1) !== 0) this.refuse(i, reasons.byExtendedAcl, row)
         else idleSeconds = list.idleSeconds[rank]!
       }
@@ -149,12 +149,12 @@ export class BurstJudge {
     }
   }
 
-  private tally(port: number, plan: AclPlan, row: number, slot: number): void {
+  private tally(port: number, plan: AclPlan, row: number, packets: number, bytes: number): void {
     const { table } = this
     const counters = table.counters[port]!
     const at = (table.processor * plan.rows + row) * COUNTERS_OF_ROW
-    counters[at] = counters[at]! + 1
-    counters[at + 1] = counters[at + 1]! + this.pool.length[slot]!
+    counters[at] = counters[at]! + packets
+    counters[at + 1] = counters[at + 1]! + bytes
   }
 
   private judgeByMac(port: number, inbound: boolean, plan: AclPlan, { byMac }: AclDirection, reasons: AclReasons): void {
@@ -279,8 +279,36 @@ export class BurstJudge {
     if (program !== undefined && some !== 0) lookUps.classify(program, some)
   }
 
+  // True if all of the burst meet one rule, or none: those of one connection do.
+  private meetOne(): boolean {
+    const { open, count } = this
+    const { ranks } = this.lookUps
+    const rank = ranks[open[0]!]
+    for (let n = 1; n < count; n++) if (ranks[open[n]!] !== rank) return false
+    return count !== 0
+  }
+
+  // `settle` where all meet one rule: its counters are written once, since each addition to them would wait for the one before.
+  private settleAll(port: number, plan: AclPlan, { verdicts }: Ranks, reason: number): void {
+    const { open, slots, count, pool } = this
+    const rank = this.lookUps.ranks[open[0]!]!
+    if (rank === NO_RULE) return
+    const verdict = verdicts[rank]!
+    let bytes = 0
+    for (let n = 0; n < count; n++) bytes += pool.length[slots[open[n]!]!]!
+    this.tally(port, plan, verdict >> 1, count, bytes)
+    if ((verdict & 1) === 0) return
+    for (let n = 0; n < count; n++) this.refuse(open[n]!, reason, verdict >> 1)
+    this.count = 0
+  }
+
   // Counts what was found, and denies for `reason`.
-  private settle(port: number, plan: AclPlan, { verdicts }: Ranks, reason: number): void {
+  private settle(port: number, plan: AclPlan, list: Ranks, reason: number): void {
+    if (this.meetOne()) {
+      this.settleAll(port, plan, list, reason)
+      return
+    }
+    const { verdicts } = list
     const { open, slots, table } = this
     const { ranks } = this.lookUps
     const { length } = this.pool
