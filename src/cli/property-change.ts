@@ -1,7 +1,7 @@
 // Changes of standard properties that are of one instance: put, merged, taken away, whatever was there.
 //
 // The rule it must not break: members that are not named stay as they are.
-import type { PropertyFilter, PropertyStatus, RemoteSwitchHost } from '../manage/host.ts'
+import type { PortStatus, PropertyFilter, PropertyStatus, RemoteSwitchHost } from '../manage/host.ts'
 
 type Members = Readonly<Record<string, unknown>>
 type Host = Pick<RemoteSwitchHost, 'properties' | 'addProperty' | 'setProperty' | 'removeProperty'>
@@ -12,6 +12,12 @@ export const propertyOf = (
   port: string | null,
   type: PropertyFilter['type'],
 ): Members | undefined => all.find((one) => one.port === port && one.type === type)?.value as Members | undefined
+
+/** What a port may, before it has a security property of its own: what a change of one member of it starts from. */
+export const securityBefore = (port: PortStatus): Members => ({
+  allowMacSpoofing: port.macSpoofing === 'on',
+  allowIeeePriorityTag: true,
+})
 
 /** Makes `value` the property; null takes it away. */
 export async function putProperty(

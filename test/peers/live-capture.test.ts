@@ -144,8 +144,8 @@ test('what can not be captured is refused with the reason', async () => {
   const wrong = await look.vmswitch('capture', 'four').ended
   assert.deepEqual([wrong.code, wrong.stderr], [1, 'vmswitch: switch "look" has no port "four"\n'])
   const filter = await look.vmswitch('capture', 'one', '-f', 'tcp prot 80').ended
-  assert.equal(filter.code, 1)
-  assert.match(filter.stderr, /^vmswitch: filter "tcp prot 80": .*\(at character 5\)\n$/)
+  assert.equal(filter.code, 2)
+  assert.match(filter.stderr, /^vmswitch: filter "tcp prot 80": .*\(at character 5\)\n {2}tcp prot 80\n {6}\^\n$/)
   assert.equal((await look.vmswitch('capture').ended).code, 2)
   assert.deepEqual(await captures(), [])
 })
@@ -161,6 +161,12 @@ test('Wireshark finds every port as an interface and captures through its pipe',
     (await look.vmswitch('extcap', '--extcap-interface', 'vmswitch-one', '--extcap-config').ended).stdout.toString(),
     /call=--direction/,
   )
+  const asked = async (filter: string): Promise<string> =>
+    (
+      await look.vmswitch('extcap', '--extcap-interface', 'vmswitch-one', '--extcap-capture-filter', filter).ended
+    ).stdout.toString()
+  assert.equal(await asked('tcp port 80'), '', 'nothing is wrong with it')
+  assert.match(await asked('tcp prot 80'), /at character 5/)
   const fifo = join(look.directory, 'pipe')
   const words = ['--capture', '--extcap-interface', 'vmswitch-one', '--fifo', fifo, '--extcap-capture-filter', 'tcp']
   const started = look.vmswitch('extcap', ...words)

@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import { resolve } from 'node:path'
 import type { RunningCapture } from '../../manage/diagnosis/diagnosis-calls.ts'
 import { isPacketBlock, PcapngBlocks } from '../../packet/pcapng-merge.ts'
+import { checkFilter } from '../check-filter.ts'
 import type { CommandContext } from '../command-context.ts'
 import { CliError, ExitCode } from '../exit.ts'
 import { count } from '../units.ts'
@@ -47,6 +48,7 @@ export async function capture(context: CommandContext, ports: readonly string[],
       'write it to a file with -w FILE, or pipe it: vmswitch capture … | tshark -r -',
       ExitCode.usage,
     )
+  checkFilter(words.filter)
   const host = await context.connect()
   const running = await host.capture({
     ...(ports.length === 0 ? {} : { ports }),

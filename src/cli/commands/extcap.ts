@@ -1,6 +1,7 @@
 // `vmswitch extcap`: the running switch as a set of capture interfaces of Wireshark, one per port. contrib/extcap has the script that
 // Wireshark calls; the words are those of its extcap interface.
 import { createWriteStream } from 'node:fs'
+import { faultOf } from '../check-filter.ts'
 import type { CommandContext } from '../command-context.ts'
 import { CliError } from '../exit.ts'
 
@@ -33,7 +34,11 @@ export async function extcap({ terminal, connect }: CommandContext, words: reado
     )
     terminal.line('arg {number=2}{call=--no-dropped}{display=Leave out dropped frames}{type=boolflag}{default=false}')
   } else if (asked('capture')) await record({ connect }, words)
-  else if (asked('extcap-version')) terminal.line(`extcap {version=${VERSION}}{display=vmswitch}`)
+  // So Wireshark checks a filter while it is typed: what is said here is wrong with it.
+  else if (words.some((word) => word.startsWith('--extcap-capture-filter'))) {
+    const fault = faultOf(wordAfter(words, 'extcap-capture-filter') ?? '')
+    if (fault !== undefined) terminal.line(fault)
+  } else if (asked('extcap-version')) terminal.line(`extcap {version=${VERSION}}{display=vmswitch}`)
 }
 
 // `--name value` or `--name=value`.

@@ -4,7 +4,7 @@
 import type { PortStatus, PropertyStatus } from '../../manage/host.ts'
 import type { CommandContext } from '../command-context.ts'
 import { CliError, ExitCode } from '../exit.ts'
-import { mergeProperty, propertyOf } from '../property-change.ts'
+import { mergeProperty, propertyOf, securityBefore } from '../property-change.ts'
 import { oneOf } from '../two-names.ts'
 
 type Switched = 'on' | 'off'
@@ -72,9 +72,6 @@ export function securityChange(wish: SecurityWish): { readonly security: Members
   return change
 }
 
-/** What a port may, before it has a security property of its own. */
-const unsaid = (port: PortStatus): Members => ({ allowMacSpoofing: port.macSpoofing === 'on', allowIeeePriorityTag: true })
-
 interface PortSecurity {
   readonly port: string
   readonly vm: string
@@ -83,7 +80,7 @@ interface PortSecurity {
 }
 
 function securityOf(port: PortStatus, properties: readonly PropertyStatus[]): PortSecurity {
-  const security = propertyOf(properties, port.name, 'security') ?? unsaid(port)
+  const security = propertyOf(properties, port.name, 'security') ?? securityBefore(port)
   return { port: port.name, vm: port.vm, security, protection: propertyOf(properties, port.name, 'protection') ?? {} }
 }
 
@@ -132,7 +129,7 @@ export async function setSecurity(context: CommandContext, name: string, wish: S
   const host = await context.connect()
   const port = (await host.ports()).find((one) => one.name === name)
   if (port === undefined) throw new CliError('no-such-port', `there is no port "${name}"`, 'see vmswitch ports')
-  if (Object.keys(security).length > 0) await mergeProperty(host, name, 'security', security, unsaid(port))
+  if (Object.keys(security).length > 0) await mergeProperty(host, name, 'security', security, securityBefore(port))
   const guards = Object.fromEntries(Object.entries(protection).map(([member, value]) => [member, value ?? undefined]))
   if (Object.keys(guards).length > 0) await mergeProperty(host, name, 'protection', guards)
   return listSecurity(context, name)

@@ -1,6 +1,6 @@
 // The adapters of VMs as Get-VMNetworkAdapter shows them.
 import type { PortStatus, PropertyStatus } from '../../manage/host.ts'
-import { propertyOf } from '../property-change.ts'
+import { propertyOf, securityBefore } from '../property-change.ts'
 import type { Output } from './cmdlet.ts'
 import { isManagement, macText, type Targets } from './targets.ts'
 import { vlanOutput } from './vlan-output.ts'
@@ -44,18 +44,18 @@ export async function adapterOutputs({ host, switchName, ports }: Targets): Prom
 }
 
 function policies(port: PortStatus, properties: readonly PropertyStatus[]): Output {
-  const security = propertyOf(properties, port.name, 'security')
+  const security = propertyOf(properties, port.name, 'security') ?? securityBefore(port)
   const protection = propertyOf(properties, port.name, 'protection')
   const { maximum, minimum, weight } = port.bandwidth
   return {
-    MacAddressSpoofing: security === undefined ? (port.macSpoofing === 'on' ? 'On' : 'Off') : onOff(security.allowMacSpoofing),
+    MacAddressSpoofing: onOff(security.allowMacSpoofing),
     DhcpGuard: onOff(protection?.dhcpGuard),
     RouterGuard: onOff(protection?.routerGuard),
     PortMirroringMode: mirroring[port.portMirroring],
-    IeeePriorityTag: onOff(security?.allowIeeePriorityTag),
-    AllowTeaming: onOff(security?.allowTeaming),
-    VirtualSubnetId: security?.virtualSubnetId ?? 0,
-    DynamicIPAddressLimit: security?.dynamicIpAddressLimit ?? 0,
+    IeeePriorityTag: onOff(security.allowIeeePriorityTag),
+    AllowTeaming: onOff(security.allowTeaming),
+    VirtualSubnetId: security.virtualSubnetId ?? 0,
+    DynamicIPAddressLimit: security.dynamicIpAddressLimit ?? 0,
     StormLimit: protection?.stormLimit ?? 0,
     BandwidthSetting: {
       MaximumBandwidth: maximum ?? 0,

@@ -1,7 +1,7 @@
 // Set-VMNetworkAdapter: the policies of one adapter, each by the property or call that it stands for.
 import type { PortStatus, RemoteSwitchHost } from '../../manage/host.ts'
 import { CliError, ExitCode } from '../exit.ts'
-import { mergeProperty } from '../property-change.ts'
+import { mergeProperty, securityBefore } from '../property-change.ts'
 import type { Parameter } from './cmdlet.ts'
 import type { Given } from './parameters.ts'
 
@@ -74,9 +74,7 @@ export async function setAdapter(given: Given, host: RemoteSwitchHost, port: Por
     VirtualSubnetId: 'virtualSubnetId',
     DynamicIPAddressLimit: 'dynamicIpAddressLimit',
   })
-  // What the port's own setting allows stays allowed when it gets a property.
-  const first = { allowMacSpoofing: port.macSpoofing === 'on' }
-  if (Object.keys(security).length > 0) await mergeProperty(host, name, 'security', security, first)
+  if (Object.keys(security).length > 0) await mergeProperty(host, name, 'security', security, securityBefore(port))
   const guards = named(given, { DhcpGuard: 'dhcpGuard', RouterGuard: 'routerGuard', StormLimit: 'stormLimit' })
   if (Object.keys(guards).length > 0) await mergeProperty(host, name, 'protection', guards)
   const bandwidth = named(given, {

@@ -75,13 +75,17 @@ describe('cmdlets', () => {
     const [set] = await rows(
       'Set-VMNetworkAdapter -VMName web -Name front -MacAddressSpoofing On -DhcpGuard on -StormLimit 100 -MaximumBandwidth 100000000 -MinimumBandwidthWeight 5 -PortMirroring Source -Passthru',
     )
-    assert.deepEqual(pick(set, 'MacAddressSpoofing', 'DhcpGuard', 'RouterGuard', 'StormLimit', 'PortMirroringMode'), [
-      'On',
-      'On',
-      'Off',
-      100,
-      'Source',
-    ])
+    assert.deepEqual(
+      pick(set, 'MacAddressSpoofing', 'IeeePriorityTag', 'DhcpGuard', 'RouterGuard', 'StormLimit', 'PortMirroringMode'),
+      [
+        'On',
+        'On', // as before there was a security property
+        'On',
+        'Off',
+        100,
+        'Source',
+      ],
+    )
     assert.deepEqual(set?.BandwidthSetting, {
       MaximumBandwidth: 100_000_000,
       MinimumBandwidthAbsolute: 0,
