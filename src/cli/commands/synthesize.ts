@@ -1,5 +1,6 @@
 // Makes a frame of a few words, for `vmswitch trace --synth`: 'tcp,src=10.0.0.1,dst=10.0.0.2,dport=80,to=beta'.
 
+import { nearest } from '../../manage/config/suggest.ts'
 import {
   arpRequestFrame,
   BROADCAST_MAC,
@@ -20,6 +21,34 @@ type Kind = (typeof kinds)[number]
 const families = ['ip', 'ip6'] as const
 const keys = ['smac', 'dmac', 'to', 'src', 'dst', 'sport', 'dport', 'flags', 'vlan', 'prio', 'ttl', 'bytes', 'type'] as const
 type Key = (typeof keys)[number]
+
+/** The words of ovs-appctl's ofproto/trace for the same, so that a flow from there can be pasted. */
+const aliases: Readonly<Record<string, Key>> = {
+  dl_src: 'smac',
+  eth_src: 'smac',
+  dl_dst: 'dmac',
+  eth_dst: 'dmac',
+  dl_type: 'type',
+  eth_type: 'type',
+  dl_vlan: 'vlan',
+  vlan_vid: 'vlan',
+  dl_vlan_pcp: 'prio',
+  vlan_pcp: 'prio',
+  nw_src: 'src',
+  ip_src: 'src',
+  ipv6_src: 'src',
+  nw_dst: 'dst',
+  ip_dst: 'dst',
+  ipv6_dst: 'dst',
+  nw_ttl: 'ttl',
+  tp_src: 'sport',
+  tcp_src: 'sport',
+  udp_src: 'sport',
+  tp_dst: 'dport',
+  tcp_dst: 'dport',
+  udp_dst: 'dport',
+}
+const familyKinds: Readonly<Record<string, Kind>> = { tcp6: 'tcp', udp6: 'udp', icmp6: 'icmp' }
 
 const SOURCE_MAC = '02:00:00:00:00:01'
 const DESTINATION_MAC = '02:00:00:00:00:02'
@@ -100,18 +129,40 @@ function flagsOf(letters: string): number {
   return flags
 }
 
+// The words with a caret under the one at `at`.
+const shown = (words: string, at: number, length: number): string =>
+  `\n  ${words}\n  ${words.slice(0, at).replace(/[^\t]/g, ' ')}${'^'.repeat(Math.max(1, length))}`
+
+function unknown(words: string, word: string, at: number): CliError {
+  const isKey = word.includes('=')
+  const name = isKey ? word.slice(0, word.indexOf('=')) : word
+  if (name === 'in_port') return wrong(`the port stands before --synth, in place of in_port${shown(words, at, name.length)}`)
+  const known = isKey ? [...keys, ...Object.keys(aliases)] : [...families, ...kinds, ...Object.keys(familyKinds)]
+  const meant = nearest(name, known)
+  const all = isKey ? keys.map((one) => `${one}=`) : [...families, ...kinds]
+  const hint = meant === null ? `"${word}" is none of ${all.join(', ')}` : `"${name}" is not known; did you mean ${meant}?`
+  return wrong(`${hint}${shown(words, at, name.length)}`)
+}
+
 function parse(words: string): { kind: Kind; family: string | undefined; values: ReadonlyMap<Key, string> } {
   let kind: Kind | undefined
   let family: string | undefined
   const values = new Map<Key, string>()
-  for (const word of words.split(',').map((one) => one.trim())) {
-    const at = word.indexOf('=')
-    const name = at < 0 ? word : word.slice(0, at)
-    const key = keys.find((one) => one === name)
-    if (at >= 0 && key !== undefined) values.set(key, word.slice(at + 1))
-    else if (at < 0 && kinds.some((one) => one === name)) kind = name as Kind
-    else if (at < 0 && families.some((one) => one === name)) family = name
-    else throw wrong(`"${word}" is none of ${[...families, ...kinds].join(', ')}, ${keys.map((one) => `${one}=`).join(', ')}`)
+  let start = 0
+  for (const raw of words.split(',')) {
+    const word = raw.trim()
+    const at = start + raw.length - raw.trimStart().length
+    start += raw.length + 1
+    const equals = word.indexOf('=')
+    const name = equals < 0 ? word : word.slice(0, equals)
+    const key = keys.find((one) => one === name) ?? (Object.hasOwn(aliases, name) ? aliases[name] : undefined)
+    if (equals >= 0 && key !== undefined) values.set(key, word.slice(equals + 1))
+    else if (equals < 0 && kinds.some((one) => one === name)) kind = name as Kind
+    else if (equals < 0 && families.some((one) => one === name)) family = name
+    else if (equals < 0 && Object.hasOwn(familyKinds, name)) {
+      kind = familyKinds[name]
+      family = 'ip6'
+    } else throw unknown(words, word, at)
   }
   if (kind === undefined) throw wrong(`say what it is: ${kinds.join(', ')}`)
   return { kind, family, values }
