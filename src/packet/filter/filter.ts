@@ -14,7 +14,7 @@ export interface FrameFilter {
 }
 
 /**
- * Compiles a filter such as `tcp port 80 and not host 10.0.0.1`: host, net, port, portrange, proto, ether, vlan, protocol words,
+ * Compiles a filter such as `tcp port 80 and not host 10.0.0.1`: host, net, port, portrange, proto, ether, vlan, mpls, pppoes, protocol words,
  * byte tests, less, greater, broadcast, multicast; an empty one matches everything. Throws FilterError.
  */
 export function compileFilter(text: string): FrameFilter {

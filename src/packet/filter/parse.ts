@@ -24,6 +24,8 @@ interface Checked {
 }
 
 const unqualified: Qualifiers = { protocol: undefined, direction: 'src or dst', type: undefined }
+const SESSION_MAX = 0xffff
+const LABEL_MAX = 0xfffff
 const VLAN_MAX = 4095
 const PORT_MAX = 65535
 const ETHER_TYPE_MIN = 0x600
@@ -118,7 +120,13 @@ class FilterParser {
 
   #primitive(): Test {
     const first = this.#token
-    if (this.#take('vlan')) return this.#make.vlan(this.#optionalNumber('a VLAN', VLAN_MAX))
+    if (this.#take('vlan')) return this.#ofFrames(() => this.#make.vlan(this.#optionalNumber('a VLAN', VLAN_MAX)), first)
+    if (this.#take('pppoed')) return this.#ofFrames(() => this.#make.pppoeDiscovery, first)
+    if (this.#take('pppoes'))
+      return this.#ofFrames(() => this.#make.pppoeSession(this.#optionalNumber('a PPPoE session', SESSION_MAX)), first)
+    if (this.#take('mpls')) return this.#make.mpls(this.#optionalNumber('a label', LABEL_MAX))
+    if (this.#take('llc')) return this.#ofFrames(() => this.#make.llc, first)
+    if (this.#take('stp')) return this.#ofFrames(() => this.#make.spanningTree, first)
     if (this.#take('less')) return compare({ kind: 'length' }, '<=', this.#neededNumber())
     if (this.#take('greater')) return compare({ kind: 'length' }, '>=', this.#neededNumber())
     if (this.#take('broadcast')) return this.#broadcast()
@@ -141,6 +149,12 @@ class FilterParser {
     const qualifiers = qualified ? { protocol, direction: direction ?? 'src or dst', type } : this.#last
     this.#last = qualifiers
     return this.#value(qualifiers, first)
+  }
+
+  // What labels do not carry.
+  #ofFrames(test: () => Test, first: Token): Test {
+    if (this.#make.isLabelled) throw this.#wrong(`behind mpls there is ip and ip6 only, and no ${first.text}`, first)
+    return test()
   }
 
   #broadcast(): Test {
@@ -190,7 +204,12 @@ class FilterParser {
 
   #protocol(word: ProtocolWord, first: Token): Test {
     const known: { etherType?: number; v4?: number; v6?: number } = protocols[word]
-    if (known.etherType !== undefined) return this.#make.etherType(known.etherType)
+    if (known.etherType !== undefined) {
+      const { etherType } = known
+      return word === 'ip' || word === 'ip6'
+        ? this.#make.etherType(etherType)
+        : this.#ofFrames(() => this.#make.etherType(etherType), first)
+    }
     const tests = [
       ...(known.v4 === undefined ? [] : [this.#make.protocol4(known.v4)]),
       ...(known.v6 === undefined ? [] : [this.#make.protocol6(known.v6)]),
@@ -259,8 +278,11 @@ class FilterParser {
   }
 
   #host4({ protocol, direction }: Qualifiers, address: MaskedAddress, first: Token): Test {
-    if (protocol === 'ip' || protocol === 'arp' || protocol === 'rarp') return this.#make.host4(direction, address, protocol)
+    if (protocol === 'ip') return this.#make.host4(direction, address, protocol)
+    if (protocol === 'arp' || protocol === 'rarp')
+      return this.#ofFrames(() => this.#make.host4(direction, address, protocol), first)
     if (protocol !== undefined) throw this.#wrong(`an IPv4 address is one of ip, arp or rarp, not of ${protocol}`, first)
+    if (this.#make.isLabelled) return this.#make.host4(direction, address, 'ip')
     return any(...(['ip', 'arp', 'rarp'] as const).map((of) => this.#make.host4(direction, address, of)))
   }
 

@@ -1,7 +1,7 @@
 // What the words of a capture filter test: hosts, nets, ports, protocols, tags, as libpcap tests them on Ethernet.
 //
-// The rule it must not break: a frame matches here exactly when it matches in libpcap, quirks included: `vlan` moves everything that
-// stands to the right of it by one tag, `port` looks at no fragment but the first, IPv6 extension headers are not walked.
+// The rule it must not break: a frame matches here exactly when it matches in libpcap, quirks included: `vlan`, `pppoes` and `mpls` move everything
+// that stands to the right of them by what they are, `port` looks at no fragment but the first, IPv6 extension headers are not walked.
 import { parseIpv6 } from '../addresses.ts'
 import { get32 } from '../bytes.ts'
 import { all, any, arithmetic, compare, load, number, type Test, type Value } from './nodes.ts'
@@ -16,6 +16,17 @@ const ETHERTYPE_IPV4 = 0x0800
 const ETHERTYPE_IPV6 = 0x86dd
 const ETHERTYPE_ARP = 0x0806
 const ETHERTYPE_RARP = 0x8035
+const ETHERTYPE_PPPOE_DISCOVERY = 0x8863
+const ETHERTYPE_PPPOE_SESSION = 0x8864
+const ETHERTYPE_MPLS = 0x8847
+/** A PPPoE header and the PPP protocol behind it. */
+const PPPOE_BYTES = 8
+const PPP_IPV4 = 0x0021
+const PPP_IPV6 = 0x0057
+const LABEL_BYTES = 4
+/** The longest length that stands where other frames have their type. */
+const LENGTH_MAX = 1500
+const SPANNING_TREE_SAP = 0x42
 const TAG_TYPES = [0x8100, 0x88a8, 0x9100]
 const PROTOCOL_FRAGMENT = 44
 const PORT_PROTOCOLS = [6, 17, 132]
@@ -49,15 +60,33 @@ export function ipv6Address(text: string, bits: number): MaskedAddress {
 /** The mask of 0…32 leading bits. */
 export const maskOf = (bits: number): number => (bits === 0 ? 0 : (0xffffffff << (32 - bits)) >>> 0)
 
-/** Makes tests; knows how many tags `vlan` has stepped over. */
+/** Makes tests; knows what `vlan`, `pppoes` and `mpls` have stepped over. */
 export class Primitives {
   #shift = 0
+  #inPpp = false
+  #labels = 0
 
   get #network(): number {
     return NETWORK_AT + this.#shift
   }
 
+  /** True behind `mpls`, where no type stands: what a label carries is IPv4 or IPv6, by its first bits. */
+  get isLabelled(): boolean {
+    return this.#labels > 0
+  }
+
+  /** Behind `mpls`: of IPv4 and IPv6 only. */
   etherType(type: number): Test {
+    if (this.isLabelled) {
+      const isLast = compare(arithmetic(load(this.#network - 2, 1), '&', number(1)), '!=', 0)
+      const version = compare(arithmetic(load(this.#network, 1), '&', number(0xf0)), '=', type === ETHERTYPE_IPV4 ? 0x40 : 0x60)
+      return all(isLast, version)
+    }
+    if (this.#inPpp) return this.#type(type === ETHERTYPE_IPV4 ? PPP_IPV4 : type === ETHERTYPE_IPV6 ? PPP_IPV6 : type)
+    return this.#type(type)
+  }
+
+  #type(type: number): Test {
     return compare(load(ETHER_TYPE_AT + this.#shift, 2), '=', type)
   }
 
@@ -87,6 +116,44 @@ export class Primitives {
     const own = id === undefined ? tagged : all(tagged, compare(arithmetic(load(this.#network, 2), '&', number(0xfff)), '=', id))
     this.#shift += TAG_BYTES
     return own
+  }
+
+  get pppoeDiscovery(): Test {
+    return this.etherType(ETHERTYPE_PPPOE_DISCOVERY)
+  }
+
+  /** A PPPoE session, of this id if one is given; moves what follows. */
+  pppoeSession(id: number | undefined): Test {
+    const session = this.etherType(ETHERTYPE_PPPOE_SESSION)
+    const own = id === undefined ? session : all(session, compare(load(this.#network + 2, 2), '=', id))
+    this.#shift += PPPOE_BYTES
+    this.#inPpp = true
+    return own
+  }
+
+  /** A label of MPLS, with this number if one is given; moves what follows. */
+  mpls(label: number | undefined): Test {
+    const labelled = this.isLabelled
+      ? compare(arithmetic(load(this.#network - 2, 1), '&', number(1)), '=', 0)
+      : this.etherType(ETHERTYPE_MPLS)
+    const own =
+      label === undefined ? labelled : all(labelled, compare(arithmetic(load(this.#network, 4), '>>', number(12)), '=', label))
+    this.#shift += LABEL_BYTES
+    this.#labels++
+    return own
+  }
+
+  /** IEEE 802.2: a length stands where other frames have their type. */
+  get llc(): Test {
+    return all(this.#hasLength(), compare(load(this.#network, 2), '!=', 0xffff))
+  }
+
+  get spanningTree(): Test {
+    return all(this.#hasLength(), compare(load(this.#network, 1), '=', SPANNING_TREE_SAP))
+  }
+
+  #hasLength(): Test {
+    return compare(load(ETHER_TYPE_AT + this.#shift, 2), '<=', LENGTH_MAX)
   }
 
   mac(direction: Direction, octets: Uint8Array): Test {
