@@ -95,7 +95,7 @@ export class Delivery {
   /** Chooses members of the switch's team; set by the data path. */
   balance: TeamSender | undefined
   /** What ports may get, and their shares of the uplink; set by the engine. */
-  limits: DeliveryLimits | undefined
+  limits: Pick<DeliveryLimits, 'concerns' | 'apply' | 'bytes' | 'dropped' | 'droppedSlot'> | undefined
   /** Keeps the last drops with their frames; set by the engine. */
   drops: DropNotes | undefined
   private readonly spreadFirst: number

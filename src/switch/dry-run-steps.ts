@@ -12,9 +12,15 @@ import {
 } from '../kernels/layout.ts'
 import type { Batch } from '../ndis/batch.ts'
 import { destinationAt } from '../ndis/destinations.ts'
+import { meaningOfReason } from '../ndis/drop-reason-meanings.ts'
 import { LEFT_TO_GO_ON, type PacketPool } from '../ndis/pool.ts'
+import { COUNTERS_OF_ROW } from './acl/acl-plan.ts'
+import type { AclTable } from './acl/acl-table.ts'
+import { ConnectionState, connectionStateNames } from './conntrack/connection-layout.ts'
+import { NO_STATE } from './conntrack/connection-table.ts'
 import type { SinkQueue } from './delivery.ts'
 import type { DropNotes } from './drop-log.ts'
+import type { DryWords } from './dry-words.ts'
 import { type MacTable, macText } from './mac-table.ts'
 import type { ReasonRegistry } from './reason-registry.ts'
 
@@ -28,12 +34,24 @@ export interface TraceStep {
   readonly packet: number
   /** What happened, in words. */
   readonly text: string
+  /** What decided so: the value of the frame and what the port may, the age of an address …. */
+  readonly why?: string
+  /** The entry or rule of a policy. */
+  readonly rule?: string
   /** Reason of a drop. */
   readonly dropped?: string
   /** Port that it was delivered to, or that a drop is counted at. */
   readonly port?: string
   /** The packet of a tunnel that it would be delivered as. */
   readonly tunnel?: { readonly provider: string; readonly frame: Uint8Array }
+}
+
+export interface PacketTraceComponents {
+  readonly pool: PacketPool
+  readonly reasons: ReasonRegistry
+  readonly portName: (id: number) => string
+  readonly words: DryWords
+  readonly acls: AclTable
 }
 
 /** What of a packet is compared before and after a stage. */
@@ -46,6 +64,18 @@ interface Look {
 
 const CHANGES_SHOWN = 8
 const ALL_OFFLOADS = 0xff
+const SENDS = 'sends it to '
+/** Reasons whose drops name an entry or rule in place of an extension. */
+const OF_RULES: ReadonlySet<string> = new Set([
+  'port-acl',
+  'extended-acl',
+  'acl-unreadable',
+  'connection-share',
+  'connection-table-full',
+  'connection-invalid',
+])
+/** Reasons of guards, which come before the ACLs. */
+const OF_GUARDS: ReadonlySet<string> = new Set(['dhcp-guard', 'router-guard', 'source-guard', 'storm-limit'])
 
 /** The steps of one dry run. */
 export class PacketTrace implements DropNotes {
@@ -57,12 +87,18 @@ export class PacketTrace implements DropNotes {
   /** By number of the packet: where its tunnel leads, and by which port. */
   readonly #tunnels = new Map<number, { readonly provider: string; readonly port: number }>()
   #stage: TraceStage = 'arrival'
-  #forwarded: readonly Look[] = []
+  readonly #words: DryWords
+  readonly #acls: AclTable
+  /** Priorities (802.1p) of packets before they are delivered. */
+  readonly #priorities = new Map<number, number>()
 
-  constructor(pool: PacketPool, reasons: ReasonRegistry, portName: (id: number) => string) {
+  /** `acls`: those of the dry run, whose counters tell which entries were met. */
+  constructor({ pool, reasons, portName, words, acls }: PacketTraceComponents) {
     this.#pool = pool
     this.#reasons = reasons
     this.#portName = portName
+    this.#words = words
+    this.#acls = acls
   }
 
   // Packets are numbered as they appear.
@@ -79,7 +115,9 @@ export class PacketTrace implements DropNotes {
 
   arrives(slot: number, port: number): void {
     this.#pool.packetId[slot] = this.#pool.nextPacketId // admission gives it this one
-    this.#tell('arrival', '', slot, `comes in at port ${this.#portName(port)}`, { port: this.#portName(port) })
+    const why = this.#words.sendText(port)
+    const more = { port: this.#portName(port), ...(why === undefined ? {} : { why }) }
+    this.#tell('arrival', '', slot, `comes in at port ${this.#portName(port)}`, more)
   }
 
   /** A capturing extension would look at the packet here. */
@@ -88,7 +126,7 @@ export class PacketTrace implements DropNotes {
   }
 
   /** Watches what a stage does to the packets of a batch. */
-  during(stage: TraceStage, module: string, batch: Batch, work: () => void): void {
+  during(stage: TraceStage, module: string, batch: Batch, work: () => void, why?: (slot: number) => string): void {
     const before = this.#looks(batch)
     const told = this.steps.length
     this.#stage = stage
@@ -101,12 +139,14 @@ export class PacketTrace implements DropNotes {
       const droppedHere = new Set(this.steps.slice(told).flatMap((step) => (step.dropped === undefined ? [] : [step.packet])))
       for (const look of before) {
         const changes = this.#changes(look)
-        for (const text of changes) this.#tell(stage, module, look.slot, text)
+        for (const text of changes) {
+          const because = text.startsWith(SENDS) ? (why?.(look.slot) ?? '') : ''
+          this.#tell(stage, module, look.slot, text, because === '' ? {} : { why: because })
+        }
         if (changes.length === 0 && !droppedHere.has(this.#number(look.slot)) && !this.#isForwarded(stage, look.slot))
           this.#tell(stage, module, look.slot, 'lets it pass as it is')
       }
     }
-    if (stage === 'forwarding') this.#forwarded = this.#looks(batch)
   }
 
   // The switch's own forwarding has nothing to do with what the overlay forwarded.
@@ -147,7 +187,7 @@ export class PacketTrace implements DropNotes {
     if (after.tag !== before.tag)
       texts.push(after.tag < 0 ? 'takes its tag off' : `tags it with VLAN ${after.tag & 0xfff}, priority ${after.tag >> 13}`)
     const added = after.destinations.slice(before.destinations.length)
-    if (added.length > 0) texts.push(`sends it to ${this.#names(added)}`)
+    if (added.length > 0) texts.push(`${SENDS}${this.#names(added)}`)
     const excluded = after.destinations.filter(
       (entry, k) => (entry & DE_EXCLUDED) !== 0 && (before.destinations[k] ?? DE_EXCLUDED) !== entry,
     )
@@ -194,14 +234,65 @@ export class PacketTrace implements DropNotes {
     return this.#names(this.#look(slot).destinations)
   }
 
-  /** Between forwarding and egress: what mirroring added. */
-  mirrored(batch: Batch): void {
-    for (const look of this.#looks(batch)) {
-      const before = this.#forwarded.find(({ slot }) => slot === look.slot)
-      const added = before === undefined ? [] : look.destinations.slice(before.destinations.length)
-      if (added.length > 0) this.#tell('mirroring', '', look.slot, `copies it to ${this.#names(added)}`)
+  /** Watches the policies of ports at one of their two places: guards and ACLs of the source, ACLs of receivers. */
+  policies(stage: 'ingress' | 'egress', batch: Batch, work: () => void): void {
+    const slots = Array.from({ length: batch.length }, (_, i) => batch.slots[i]!)
+    const { counters, connections } = this.#acls
+    const counted = counters.map((of) => of?.slice())
+    const told = this.steps.length
+    if (connections !== undefined) connections.metState = NO_STATE
+    this.#stage = stage
+    work()
+    const drops = this.steps.splice(told)
+    const slot = slots[0] ?? -1
+    if (stage === 'ingress')
+      for (const one of slots) {
+        const passed = this.#words.ofGuards(one)
+        const isStopped = drops.some(({ packet, dropped }) => packet === this.#number(one) && OF_GUARDS.has(dropped ?? ''))
+        if (passed !== '' && !isStopped) this.#tell(stage, '', one, `passes the guards of its port: ${passed}`)
+      }
+    for (const [port, plan] of this.#acls.plans.entries()) {
+      if (plan === undefined) continue
+      for (const [row, name] of plan.names.entries()) {
+        const isMet = counters[port]![row * COUNTERS_OF_ROW] !== counted[port]![row * COUNTERS_OF_ROW]
+        if (!isMet || drops.some(({ rule }) => rule === name)) continue
+        const does = plan.details[row] === 'meter' ? 'counts it (meter)' : `lets it pass (${plan.details[row]})`
+        const at = this.#portName(port)
+        this.#tell(stage, '', slot, `${name} of ${at} ${does}`, { rule: name, port: at })
+      }
     }
+    if (connections !== undefined && connections.metState !== NO_STATE) {
+      const state = connectionStateNames[connections.metState]!
+      const opener = connections.metFromRemote ? 'the remote side' : 'its port'
+      const isNew = connections.metState === ConnectionState.free
+      const text = isNew ? 'would open a connection: what answers it passes' : `is of a connection: ${state}, opened by ${opener}`
+      this.#tell(stage, '', slot, text)
+    }
+    this.steps.push(...drops)
+  }
+
+  /** Watches what takes destinations away and adds copies, after the destinations were chosen. `why`: of those taken away. */
+  placing(batch: Batch, why: string, work: () => void): void {
+    const before = this.#looks(batch)
+    this.#stage = 'forwarding'
+    work()
+    for (const { slot, destinations } of before) {
+      const after = this.#look(slot).destinations
+      const gone = destinations.filter((entry, k) => (entry & DE_EXCLUDED) === 0 && (after[k]! & DE_EXCLUDED) !== 0)
+      if (gone.length > 0) this.#tell('forwarding', '', slot, `does not let it go to ${this.#names(gone)}`, { why })
+      const added = after.slice(destinations.length)
+      const reasons = added.map((entry) => this.#words.ofCopy(slot, entry & DE_PORT))
+      if (added.length > 0)
+        this.#tell('mirroring', '', slot, `copies it to ${this.#names(added)}`, { why: [...new Set(reasons)].join('; ') })
+    }
+  }
+
+  /** Watches a whole way up the stack: drops behind it are those of delivery. */
+  upward(batch: Batch, work: () => void): void {
     this.#stage = 'egress'
+    work()
+    this.#stage = 'delivery'
+    for (const { slot, tag } of this.#looks(batch)) this.#priorities.set(slot, tag < 0 ? 0 : tag >> 13)
   }
 
   /** A module broke the contract, or failed. */
@@ -221,8 +312,11 @@ export class PacketTrace implements DropNotes {
           const tagged = isTagged ? `, tagged with VLAN ${((header[14]! << 8) | header[15]!) & 0xfff}` : ''
           const name = this.#portName(port)
           const through = this.#tunnels.get(this.#number(slot))
+          const priority = isTagged ? header[14]! >> 5 : 0
+          const why = this.#words.ofDelivery(slot, port, this.#priorities.get(slot) ?? 0, priority !== 0)
           this.#tell('delivery', '', slot, `would be delivered to ${name}: ${this.#pool.length[slot]} bytes${tagged}`, {
             port: name,
+            ...(why === '' ? {} : { why }),
             ...(through?.port === port ? { tunnel: { provider: through.provider, frame: this.#frame(buffer, slot) } } : {}),
           })
         }
@@ -236,7 +330,22 @@ export class PacketTrace implements DropNotes {
     const name = this.#reasons.name(reason)
     const at = this.#portName(port)
     const text = incoming ? `drops it: ${name}` : `does not let it go to ${at}: ${name}`
-    this.#tell(this.#stage, module, slot, text, { dropped: name, port: at })
+    const isRule = module !== '' && OF_RULES.has(name)
+    const rule = isRule ? { rule: module } : {}
+    const why = isRule ? this.#detailOf(port, module) : this.#words.ofDrop(slot, reason, port) || (meaningOfReason(name) ?? '')
+    this.#tell(this.#stage, isRule ? '' : module, slot, text, {
+      dropped: name,
+      port: at,
+      ...(why === '' ? {} : { why }),
+      ...rule,
+    })
+  }
+
+  // What the entry or rule of that name does.
+  #detailOf(port: number, rule: string): string {
+    const plan = this.#acls.plans[port]
+    const row = plan?.names.indexOf(rule) ?? -1
+    return row < 0 ? rule : `${rule}: ${plan!.details[row]}`
   }
 
   /** What the switch would have learned of the traced frame. */

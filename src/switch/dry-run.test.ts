@@ -164,9 +164,9 @@ test('a later fragment meets what the first one met, and a first one that is tra
   harness.acls.set(1, compileAcls(1, { extendedAcl: parseExtendedAcl(new OptionReader({ rules })) }, 1))
   const first = ipv4({ moreFragments: true }, udp(1000, 53, 1, 24))
   const later = ipv4({ fragmentOffset: 32 }, Array<number>(32).fill(0))
-  const isRefused = (): boolean => trace(harness, 1, later).some((step) => step.includes('extended-acl'))
+  const isRefused = (): boolean => trace(harness, 1, later).some((step) => step.includes('drops it: extended-acl'))
   assert.equal(
-    trace(harness, 1, first).some((step) => step.includes('extended-acl')),
+    trace(harness, 1, first).some((step) => step.includes('drops it: extended-acl')),
     false,
   )
   assert.equal(isRefused(), true)

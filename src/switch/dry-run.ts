@@ -13,6 +13,7 @@ import { Counters, countersBytes } from './counters.ts'
 import { DataPath } from './data-path.ts'
 import { Delivery } from './delivery.ts'
 import { PacketTrace, type TraceStep } from './dry-run-steps.ts'
+import { DryWords } from './dry-words.ts'
 import type { Injections } from './injections.ts'
 import type { MacTable } from './mac-table.ts'
 import type { Module } from './module.ts'
@@ -21,6 +22,7 @@ import { OverlayPath } from './overlay/overlay-path.ts'
 import { fill } from './packet-handle.ts'
 import type { PortTable } from './port-table.ts'
 import type { ReasonRegistry } from './reason-registry.ts'
+import { type Snooping, TO_TARGETS } from './snooping/snooping.ts'
 
 /** What a dry run borrows of a processor. */
 export interface DryRunComponents {
@@ -58,11 +60,15 @@ export function dryRun(options: DryRunOptions, components: DryRunComponents): re
   fill(pool, slot, 0, frame)
   kernels.parse(pool.base, slot, 1)
   pool.flags[slot] = (pool.flags[slot]! & ~PF_ORIGINATED) | PF_OWNED | PF_SAFE
-  const trace = new PacketTrace(pool, components.reasons, components.portName)
   const owned = ownedSlots(injections)
   const counters = main.stack.modules.map((module) => module.handle.counters.slice())
   const macs = components.macs.copy()
-  const path = dryPath(options, components, macs, trace)
+  const acls = components.acls.shadow()
+  const { nowMs, portName } = components
+  const { nowSeconds } = main.forwarding
+  const words = new DryWords({ pool, ports, macs: components.macs, portName, nowMs, nowSeconds })
+  const trace = new PacketTrace({ pool, reasons: components.reasons, portName, words, acls })
+  const path = dryPath(options, components, { macs, acls, words, trace })
   try {
     trace.arrives(slot, options.port)
     path.takeOver(Uint16Array.of(slot), 1, options.port, options.nicIndex)
@@ -93,8 +99,17 @@ function ownedSlots(injections: Injections): ReadonlySet<number> {
   return owned
 }
 
+/** What a dry run has of its own. */
+interface DryParts {
+  readonly macs: MacTable
+  readonly acls: AclTable
+  readonly words: DryWords
+  readonly trace: PacketTrace
+}
+
 // A data path like the processor's own, of the same classes, over the same packets, ports and modules.
-function dryPath(options: DryRunOptions, components: DryRunComponents, macs: MacTable, trace: PacketTrace): DataPath {
+function dryPath(options: DryRunOptions, components: DryRunComponents, own: DryParts): DataPath {
+  const { macs, acls, words, trace } = own
   const { dataPath: main, pool, kernels, ports, reasons, injections } = components
   const counters = new Counters(new SharedArrayBuffer(countersBytes(ports.ports)), 0, ports.ports)
   const delivery = new Delivery(components.buffer, options.deliveryList, ports.ports, {
@@ -111,7 +126,7 @@ function dryPath(options: DryRunOptions, components: DryRunComponents, macs: Mac
     list: options.list,
     kernels,
     ports,
-    acls: components.acls.shadow(),
+    acls,
     macs,
     counters,
     delivery,
@@ -129,18 +144,69 @@ function dryPath(options: DryRunOptions, components: DryRunComponents, macs: Mac
   path.forwarding.nowSeconds = main.forwarding.nowSeconds
   path.forwarding.learnsNothing = true
   path.guards.learns = false
-  path.forwarding.snooping = main.forwarding.snooping
+  const joined = watchSnooping(path, main)
   path.lost.ring = trace
   delivery.drops = trace
   path.stack.set(main.stack.modules.map((module) => watched(module, trace)))
-  const forward = path.choice.forward.bind(path.choice)
-  path.choice.forward = (batch, source) => trace.during('forwarding', '', batch, () => forward(batch, source))
-  const egress = path.stack.egress
-  path.stack.egress = (batch) => {
-    trace.mirrored(batch)
-    egress(batch)
-  }
+  if (components.delivery.limits !== undefined) delivery.limits = new DryLimits(words)
+  watchStages(path, trace, (slot) => words.ofForwarding(slot, joined()))
   return path
+}
+
+// The switch's own stages, each watched.
+function watchStages({ choice, edge, placement, stack }: DataPath, trace: PacketTrace, why: (slot: number) => string): void {
+  const forward = choice.forward.bind(choice)
+  choice.forward = (batch, source) => trace.during('forwarding', '', batch, () => forward(batch, source), why)
+  const before = edge.beforeForwarding.bind(edge)
+  edge.beforeForwarding = (batch) => trace.policies('ingress', batch, () => before(batch))
+  const after = edge.afterForwarding.bind(edge)
+  edge.afterForwarding = (batch) => trace.policies('egress', batch, () => after(batch))
+  const separate = edge.separate.bind(edge)
+  edge.separate = (batch) => trace.placing(batch, 'it is not in the same virtual subnet', () => separate(batch))
+  const finish = placement.finish.bind(placement)
+  placement.finish = (batch) => trace.placing(batch, "it is another tenant's", () => finish(batch))
+  const compile = stack.compile.bind(stack)
+  stack.compile = () => {
+    compile()
+    const { egress } = stack
+    stack.egress = (batch) => trace.upward(batch, () => egress(batch))
+  }
+  stack.compile()
+}
+
+// The running switch's snooping, which learns nothing: true if it chose where the last multicast frame goes.
+function watchSnooping(path: DataPath, main: DataPath): () => boolean {
+  const { snooping } = main.forwarding
+  let verdict = 0
+  if (snooping === undefined) return () => false
+  const place: Snooping['place'] = (...asked) => {
+    verdict = snooping.place(...asked)
+    return verdict
+  }
+  path.forwarding.snooping = Object.create(snooping, { place: { value: place } }) as Snooping
+  return () => verdict === TO_TARGETS
+}
+
+// What ports may get, looked at and not used up.
+class DryLimits {
+  readonly bytes = 0
+  dropped = 0
+  droppedSlot = -1
+  private readonly words: DryWords
+
+  constructor(words: DryWords) {
+    this.words = words
+  }
+
+  concerns(port: number): boolean {
+    return this.words.isReceiveUsedUp(port)
+  }
+
+  apply(lists: Uint16Array, first: number, count: number): number {
+    this.dropped = count
+    this.droppedSlot = lists[first]!
+    return 0
+  }
 }
 
 // The module with its real handlers, each watched. What happens to it here (a failure) happens to this one only.

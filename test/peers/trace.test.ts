@@ -43,6 +43,7 @@ test('a frame is followed through extensions and tables to its port, without an 
       '  2  ingress     counters          only looks (capturing): not called',
       '  3  ingress     acl               lets it pass as it is',
       '  4  forwarding  switch            sends it to two',
+      `${' '.repeat(35)}${two} is behind two, by the configuration`,
       '  5  egress      counters          only looks (capturing): not called',
       '  6  delivery    switch            would be delivered to two: 54 bytes',
       'It would be delivered to two.',

@@ -205,6 +205,7 @@ const Step = ({ step, number }: { readonly step: TraceStep; readonly number: num
       {step.packet > 1 && <span class="badge">packet {step.packet}</span>}
       <br />
       {step.text}
+      {step.why !== undefined && <small class="why">{step.why}</small>}
     </span>
   </li>
 )

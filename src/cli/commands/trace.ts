@@ -36,10 +36,16 @@ export async function trace(context: CommandContext, port: string, words: TraceW
 
 function show(terminal: Terminal, { summary, steps, delivered }: TraceReport): void {
   terminal.line(summary)
-  for (const [i, step] of steps.entries()) terminal.line(`${String(i + 1).padStart(3)}  ${lineOf(step)}`)
+  for (const [i, step] of steps.entries()) {
+    terminal.line(`${String(i + 1).padStart(3)}  ${lineOf(step)}`)
+    if (step.why !== undefined) terminal.line(`${WHY_INDENT}${step.why}`)
+  }
   const to = delivered.join(', ')
   terminal.line(to === '' ? 'It would not be delivered.' : `It would be delivered to ${to}.`)
 }
+
+// Below the text of a step.
+const WHY_INDENT = ' '.repeat(35)
 
 const which = (packet: number): string => (packet === 1 ? '' : `packet ${packet}: `)
 const where = (provider: string, host: string | null): string => (host === null ? provider : `${provider}, host ${host}`)

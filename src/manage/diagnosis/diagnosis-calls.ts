@@ -85,6 +85,10 @@ export interface TraceStep {
   /** 1: the frame itself; others were made by extensions on the way. */
   readonly packet: number
   readonly text: string
+  /** What decided so, in words: the value of the frame, and what the port may. */
+  readonly why?: string
+  /** Entry or rule of a policy that it met. */
+  readonly rule?: string
   /** Reason of a drop. */
   readonly dropped?: string
   /** Port that it would be delivered to, or that a drop would be counted at. */

@@ -67,6 +67,8 @@ export interface AclPlan {
   readonly counters: SharedArrayBuffer
   /** What drops by a row are noted under. */
   readonly names: readonly string[]
+  /** By row: what the entry or rule does, in words. */
+  readonly details: readonly string[]
 }
 
 /** The ACLs of a port. */
@@ -249,5 +251,9 @@ export function compileAcls(
     rows,
     counters: new SharedArrayBuffer(rows * processors * COUNTERS_OF_ROW * 8),
     names: [...entries.map(([{ side, text }]) => `acl: ${side} ${text}`), ...rules.map(([{ name }]) => `extended-acl: ${name}`)],
+    details: [
+      ...entries.map(([{ action }]) => action),
+      ...rules.map(([{ action, weight, stateful }]) => `${action}, weight ${weight}${stateful ? ', stateful' : ''}`),
+    ],
   }
 }

@@ -52,6 +52,8 @@ export const receivedMemory = (memory: ConnectionMemory, linear: ArrayBufferLike
 
 /** The packet is of no connection: the rules decide. */
 export const UNTRACKED = -1
+/** No connection was met. */
+export const NO_STATE = -1
 
 /**
  * The connections of a switch, as one processor sees them. Fields are ordinary ones: they are read per packet. Flows are Uint32Arrays of
@@ -68,6 +70,10 @@ export class ConnectionTable {
   // Packets are judged, and leave no trace; entries are copied here.
   private readonly dry: boolean
   private readonly copy = new Int32Array(layout.ENTRY_WORDS)
+  /** In a dry run: state (ConnectionState) of the connection that a packet met since this was set to NO_STATE; free: it would open one. */
+  metState = NO_STATE
+  /** Whether the remote side opened it. */
+  metFromRemote = false
 
   /**
    * Views the table at byte offset `at` (a multiple of 128; 0: it lies in memory of its own) of `buffer`; it takes `connectionTableBytes`, zeroed
@@ -127,7 +133,10 @@ export class ConnectionTable {
 
   // Adds an entry for `key`, or begins anew in one that is over; UNTRACKED if there is one that lives.
   private insert(protocol: number, incoming: boolean, bytes: number, idleMs: number): number {
-    if (this.dry) return none
+    if (this.dry) {
+      this.metState = layout.ConnectionState.free
+      return none
+    }
     const { store, key, tick } = this
     const { words } = store
     store.lock()
@@ -206,6 +215,8 @@ export class ConnectionTable {
     const { store, copy } = this
     for (let k = 0; k < copy.length; k++) copy[k] = store.words[at + k]!
     store.release(at)
+    this.metState = copy[E_STATE]! & STATE_MASK
+    this.metFromRemote = (copy[E_STATE]! & SF_FROM_REMOTE) !== 0
     if ((copy[E_KEY + FLOW_PROTOCOL]! & 0xff) !== TCP) return none
     const said = this.read(pool, slot) ? follow(copy, 0, direction, this.segment) : REFUSED
     return said === TCP_UNKNOWN ? UNTRACKED : said === REFUSED ? connectionInvalid : none

@@ -3,8 +3,16 @@
 //
 // The rule it must not break: a port without protection has nothing but zeros here.
 import type { ProtectionProperty } from '../../ndis/standard-properties.ts'
-import { allowsIpv4, allowsIpv6, learnsSources, SOURCE_WORDS, setSourcePrefixes } from './source-addresses.ts'
-import { isLimited, STORM_WORDS, setStormLimits, takeTokens } from './storm-limit.ts'
+import {
+  allowsIpv4,
+  allowsIpv6,
+  learnsSources,
+  SOURCE_WORDS,
+  type SourcePrefix,
+  setSourcePrefixes,
+  sourcePrefixes,
+} from './source-addresses.ts'
+import { isLimited, STORM_WORDS, type StormBucketState, setStormLimits, stormBucket, takeTokens } from './storm-limit.ts'
 
 /** Guards of a port, as bits. */
 export const GuardBit = {
@@ -73,5 +81,15 @@ export class GuardTable {
   /** Counts frames against a port's limit for their kind; false: they are to be dropped. Any processor. */
   take(port: number, kind: number, frames: number, bytes: number, tick: number): boolean {
     return takeTokens(this.words, this.at + port * GUARD_WORDS + W_STORM, kind, frames, bytes, tick)
+  }
+
+  /** What the bucket of a port's frames of a kind has for so many of them; undefined: they are not limited. Takes nothing. */
+  bucket(port: number, kind: number, frames: number, bytes: number, tick: number): StormBucketState | undefined {
+    return stormBucket(this.words, this.at + port * GUARD_WORDS + W_STORM, kind, frames, bytes, tick)
+  }
+
+  /** The prefixes that a port's source guard allows. */
+  sources(port: number): SourcePrefix[] {
+    return sourcePrefixes(this.words, this.at + port * GUARD_WORDS + W_SOURCE)
   }
 }

@@ -39,7 +39,7 @@ export class PortGuards implements SourceGuardView {
   private readonly nowMs: () => number
   private readonly bits: Uint8Array
   private generation = -1
-  /** False in a dry run: nothing is learned, and nothing counts against a limit. */
+  /** False in a dry run: nothing is learned, and limits are looked at and not used up. */
   learns = true
   /** Milliseconds of the clock at the burst in work, where a guard asks for it. */
   tick = 0
@@ -134,6 +134,8 @@ export class PortGuards implements SourceGuardView {
       const size = vnet[at]! | (vnet[at + 1]! << 8)
       if (size !== 0) frames = Math.ceil(bytes / size)
     }
-    return this.learns ? this.ports.guards.take(port, kind, frames, bytes, this.tick) : true
+    const { guards } = this.ports
+    if (this.learns) return guards.take(port, kind, frames, bytes, this.tick)
+    return guards.bucket(port, kind, frames, bytes, this.tick)?.isEnough ?? true
   }
 }

@@ -27,6 +27,25 @@ export function setSourcePrefixes(words: Int32Array, at: number, prefixes: reado
   words[at + W_COUNT] = Math.min(prefixes.length, SOURCE_PREFIXES_MAX)
 }
 
+/** A prefix of the list: four words, of IPv4 the first. */
+export interface SourcePrefix {
+  readonly words: readonly number[]
+  readonly bits: number
+  readonly isIpv6: boolean
+}
+
+/** The prefixes of a port. */
+export const sourcePrefixes = (words: Int32Array, at: number): SourcePrefix[] =>
+  Array.from({ length: words[at + W_COUNT]! }, (_, k) => {
+    const prefix = at + W_PREFIXES + k * PREFIX_WORDS
+    const kind = words[prefix]!
+    return {
+      words: [...words.subarray(prefix + 1, prefix + PREFIX_WORDS)],
+      bits: kind & BITS_MASK,
+      isIpv6: (kind & IPV6_FLAG) !== 0,
+    }
+  })
+
 /** True if addresses that are learned of the port are allowed too. */
 export const learnsSources = (words: Int32Array, at: number): boolean => words[at + W_LEARNS] !== 0
 

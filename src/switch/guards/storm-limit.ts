@@ -66,6 +66,40 @@ export function takeTokens(words: Int32Array, at: number, kind: number, frames: 
   return false
 }
 
+/** A bucket of a port, as it is now. */
+export interface StormBucketState {
+  /** Frames, or kilobits, per second. */
+  readonly rate: number
+  readonly counts: 'frames' | 'kilobits'
+  /** What it holds: frames, or kilobits. */
+  readonly left: number
+  /** Whether it has enough for so many frames and bytes. */
+  readonly isEnough: boolean
+}
+
+/** The bucket that frames of `kind` draw from, as it would be at `tick`, for what `takeTokens` would take; undefined: none. Takes nothing. */
+export function stormBucket(
+  words: Int32Array,
+  at: number,
+  kind: number,
+  frames: number,
+  bytes: number,
+  tick: number,
+): StormBucketState | undefined {
+  const number = (words[at + W_BUCKET_OF]! >> (8 * kind)) & 0xff
+  if (number === 0) return undefined
+  const copy = words.slice(at + W_BUCKETS + (number - 1) * BUCKET_WORDS, at + W_BUCKETS + number * BUCKET_WORDS)
+  fill(copy, 0, tick | 0)
+  const isBits = copy[W_COUNTS_BITS] !== 0
+  const tokens = copy[W_TOKENS]!
+  return {
+    rate: copy[W_RATE]!,
+    counts: isBits ? 'kilobits' : 'frames',
+    left: tokens / MILLI,
+    isEnough: tokens >= (isBits ? bytes * 8 : frames * MILLI),
+  }
+}
+
 // What flowed in since the last look. The processor that moves the clock on pours it in.
 function fill(words: Int32Array, bucket: number, tick: number): void {
   const last = Atomics.load(words, bucket + W_TICK)

@@ -101,6 +101,8 @@ export const traceReport = answerOf<TraceReport>()(
         extension: z.string().nullable(),
         packet: count,
         text: z.string(),
+        why: z.string().optional(),
+        rule: z.string().optional(),
         dropped: z.string().optional(),
         port: z.string().optional(),
       }),
