@@ -66,14 +66,30 @@ export function addDiagnosisCommands(program: Command, asks: Asks, run: Run): vo
     .action((port: string, words: TraceWords, command: Command) =>
       run(command, async (context) => (await import('./commands/trace.ts')).trace(context, port, words)),
     )
-  program
-    .command('extcap', { hidden: true })
-    .description('what Wireshark asks of a capture program; see contrib/extcap')
-    .argument('[words...]')
+  const extcap = program
+    .command('extcap')
+    .description(
+      "make the switch's ports interfaces of Wireshark's; without install or uninstall: what Wireshark asks of a capture program",
+    )
+    .argument('[words...]', 'words of its extcap interface')
     .helpOption(false)
     .allowUnknownOption()
     .passThroughOptions()
     .action((words: string[], _: unknown, command: Command) =>
       run(command, async (context) => (await import('./commands/extcap.ts')).extcap(context, words)),
+    )
+  extcap
+    .command('install')
+    .description("write the program that Wireshark calls into this user's folders of Wireshark")
+    .helpOption('-h, --help')
+    .action((_: unknown, command: Command) =>
+      run(command, async (context) => (await import('./commands/extcap-install.ts')).installExtcap(context)),
+    )
+  extcap
+    .command('uninstall')
+    .description('remove it')
+    .helpOption('-h, --help')
+    .action((_: unknown, command: Command) =>
+      run(command, async (context) => (await import('./commands/extcap-install.ts')).uninstallExtcap(context)),
     )
 }

@@ -1,7 +1,7 @@
 // `vmswitch capture` on a running switch that was not prepared for it: what tshark reads of its file, its pipe and its ring, and that
 // nothing of it stays behind.
 import assert from 'node:assert/strict'
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
@@ -179,4 +179,35 @@ test('Wireshark finds every port as an interface and captures through its pipe',
   started.child.kill('SIGTERM')
   assert.equal((await started.ended).code, 0)
   assert.deepEqual(tshark({ file: fifo }, 'tcp.srcport'), ['7'])
+})
+
+test("Wireshark's own programs capture at a port once the switch is installed with them, whichever of its folders they read", {
+  skip,
+}, async () => {
+  const home = { ...process.env, HOME: look.directory, XDG_CONFIG_HOME: undefined, NODE_OPTIONS: undefined }
+  const vmswitch = (word: string): string => {
+    const environment = { ...home, VMSWITCH_CONTROL: join(look.directory, 'run', 'control.sock') }
+    const { status, stdout, stderr } = spawnSync('bin/vmswitch', ['extcap', word], { encoding: 'utf8', env: environment })
+    assert.equal(status, 0, stderr)
+    return stdout
+  }
+  assert.equal(vmswitch('install').match(/^wrote .*extcap\/vmswitch$/gm)?.length, 2)
+  const started = spawn(
+    'tshark',
+    ['-n', '-i', 'vmswitch-one', '-f', 'tcp port 81', '-c', '1', '-T', 'fields', '-e', 'tcp.srcport'],
+    {
+      env: home, // as a desktop starts it: nothing says where the switch is
+      stdio: ['ignore', 'pipe', 'ignore'],
+    },
+  )
+  const ended = new Promise((resolve) => started.once('exit', resolve))
+  let read = ''
+  started.stdout.setEncoding('utf8').on('data', (text) => (read += text))
+  await until(async () => (await captures()).length === 1, 'the capture')
+  look.peer('one').send(tcpFrame(pair, 6, 80))
+  look.peer('one').send(tcpFrame(pair, 8, 81))
+  await ended
+  assert.equal(read, '8\n')
+  assert.equal(vmswitch('uninstall').match(/^removed /gm)?.length, 2)
+  await until(async () => (await captures()).length === 0, 'the end of the capture')
 })

@@ -1,9 +1,9 @@
-// `vmswitch extcap`: the running switch as a set of capture interfaces of Wireshark, one per port. contrib/extcap has the script that
-// Wireshark calls; the words are those of its extcap interface.
+// `vmswitch extcap`: the running switch as a set of capture interfaces of Wireshark, one per port. The words are those of its extcap
+// interface; extcap-install.ts writes the script that Wireshark calls.
 import { createWriteStream } from 'node:fs'
 import { faultOf } from '../check-filter.ts'
 import type { CommandContext } from '../command-context.ts'
-import { CliError } from '../exit.ts'
+import { CliError, ExitCode } from '../exit.ts'
 
 const PREFIX = 'vmswitch-'
 const ALL_PORTS = 'vmswitch'
@@ -39,6 +39,13 @@ export async function extcap({ terminal, connect }: CommandContext, words: reado
     const fault = faultOf(wordAfter(words, 'extcap-capture-filter') ?? '')
     if (fault !== undefined) terminal.line(fault)
   } else if (asked('extcap-version')) terminal.line(`extcap {version=${VERSION}}{display=vmswitch}`)
+  else
+    throw new CliError(
+      'usage',
+      words.length === 0 ? 'extcap is asked by Wireshark' : `Wireshark asks nothing such as "${words.join(' ')}"`,
+      'vmswitch extcap install makes it known to Wireshark',
+      ExitCode.usage,
+    )
 }
 
 // `--name value` or `--name=value`.
@@ -51,7 +58,7 @@ async function record({ connect }: Pick<CommandContext, 'connect'>, words: reado
   const named = wordAfter(words, 'extcap-interface')
   const fifo = wordAfter(words, 'fifo')
   if (named === undefined || fifo === undefined)
-    throw new CliError('usage', 'extcap --capture needs --extcap-interface and --fifo')
+    throw new CliError('usage', 'extcap --capture needs --extcap-interface and --fifo', '', ExitCode.usage)
   const direction = wordAfter(words, 'direction')
   const filter = wordAfter(words, 'extcap-capture-filter')
   const running = await (await connect()).capture({
