@@ -3,6 +3,7 @@ import { type Command, Option } from 'commander'
 import type { CommandContext } from './command-context.ts'
 import type { CaptureWords } from './commands/capture.ts'
 import type { TraceWords } from './commands/trace.ts'
+import type { WhyDroppedWords } from './commands/why-dropped.ts'
 import { whole } from './grammar.ts'
 
 type Asks = (parent: Command, usage: string, description: string) => Command
@@ -44,8 +45,20 @@ export function addDiagnosisCommands(program: Command, asks: Asks, run: Run): vo
   asks(program, 'why-dropped', 'show the last frames that were dropped, why, and by whom')
     .argument('[port]', 'of this port only, as source or destination')
     .option('--last <number>', 'so many, the newest', whole(0, LAST_MAX), LAST_DEFAULT)
-    .action((port: string | undefined, { last }: { last: number }, command: Command) =>
-      run(command, async (context) => (await import('./commands/why-dropped.ts')).whyDropped(context, { port, last })),
+    .option('--reason <name>', 'of this reason only, or of this entry or rule of an ACL')
+    .option('--extension <name>', 'only those that this extension dropped')
+    .addOption(
+      new Option('--direction <direction>', 'frames that entered the switch, or those that did not get out of it').choices([
+        'inbound',
+        'outbound',
+      ]),
+    )
+    .option('--since <time>', 'not before: 30s, 5m or 2h ago, or a time like 2026-01-02T03:04:05Z')
+    .option('-v, --verbose', 'each with its bytes, and the command that traces it')
+    .option('--follow', 'go on with those that come, until Ctrl-C')
+    .option('-c, --count <number>', 'with --follow: stop after so many', whole(1, COUNT_MAX))
+    .action((port: string | undefined, words: WhyDroppedWords, command: Command) =>
+      run(command, async (context) => (await import('./commands/why-dropped.ts')).whyDropped(context, port, words)),
     )
   asks(program, 'trace', 'say step by step what the switch would do with a frame, without sending it')
     .argument('<port>', 'port that it comes from')

@@ -61,12 +61,31 @@ test('why-dropped shows the drops that are kept, and counts the others', async (
     [
       'TIME (UTC)       WHERE       REASON       BY    FRAMES  FRAME',
       '03:04:05.000000  from alpha  acl: no-udp  acl  1 (+17)  52:54:00:77:00:01 > 02:00:00:00:00:05 UDP 10.0.0.1.5 > 10.0.0.2.53, 60 bytes',
-      'dropped since the start: 23 frames (mac-spoofing 3, acl: no-udp 20)',
+      'trace the last one: vmswitch trace alpha --frame 0200000000055254007700010800',
+      'dropped since the start: 23 frames (mac-spoofing 3, acl: no-udp 20); 4 are kept',
       '',
     ].join('\n'),
   )
   assert.deepEqual(fake.calls.splice(0), ['lastDrops {"port":"alpha","last":5}'])
   assert.equal(JSON.parse((await vmswitch('why-dropped', '--json')).stdout.toString()).drops.length, 1)
+})
+
+test('why-dropped asks for what was said, shows the bytes, and follows what comes', async () => {
+  fake.calls.splice(0)
+  const words = ['--reason', 'acl: no-udp', '--extension', 'acl', '--direction', 'inbound', '--since', '2026-01-02T03:04:05Z']
+  const { stdout } = await vmswitch('why-dropped', '--verbose', ...words)
+  assert.deepEqual(fake.calls.splice(0), [
+    'lastDrops {"reason":"acl: no-udp","extension":"acl","direction":"inbound","since":"2026-01-02T03:04:05.000Z","last":20}',
+  ])
+  assert.match(stdout.toString(), /\n {2}0000 {2}02 00 00 00 00 05 52 54 00 77 00 01 08 00\n {2}… 46 bytes more/)
+  const followed = await vmswitch('why-dropped', '--follow', '--count', '1', '--json')
+  assert.equal(JSON.parse(followed.stdout.toString()).number, 3)
+  for (const wrong of [
+    ['--count', '1'],
+    ['--since', 'soon'],
+    ['--direction', 'up'],
+  ])
+    assert.equal((await vmswitch('why-dropped', ...wrong)).code, 2, wrong.join(' '))
 })
 
 test('trace sends the frame and shows the steps that come back', async () => {

@@ -25,6 +25,8 @@ export interface LastDrop {
   /** Extension that dropped it; '' for the switch itself. */
   readonly module: string
   readonly processor: number
+  /** Counts up from 0 on its processor. */
+  readonly number: number
   readonly packetId: number
   /** Bytes of the frame; 0: no frame is known. */
   readonly length: number
@@ -41,6 +43,8 @@ export interface LastDrop {
 export interface LastDrops {
   /** Frames that they counted since the switch started, by reason. */
   readonly counted: Record<string, number>
+  /** Drops that are kept, those that nobody asked for included. */
+  readonly kept: number
   /** Oldest first. */
   readonly drops: readonly LastDrop[]
 }
@@ -92,8 +96,8 @@ export class SwitchDiagnosis {
     return dropsOf([SWITCH_PORT, ...ports()], processors.counters, reasons)
   }
 
-  /** The drops that are kept, those of port `port` if one is given, at most `last` of them. */
-  lastDrops(last: number, port?: string): LastDrops {
+  /** The drops that are kept and wanted, at most the newest `last` of them. */
+  lastDrops(last: number, isWanted: (drop: LastDrop) => boolean = () => true): LastDrops {
     const { processors, reasons, ports } = this.#components
     const names = new Map<number, string>([SWITCH_PORT, ...ports()])
     const nameOf = (id: number): string => names.get(id) ?? `port ${id}`
@@ -108,14 +112,12 @@ export class SwitchDiagnosis {
         }),
       ),
     )
-    const wanted = kept
-      .filter((drop) => port === undefined || drop.port === port || drop.sourcePort === port)
-      .sort((a, b) => a.seconds - b.seconds || a.nanoseconds - b.nanoseconds)
+    const wanted = kept.filter(isWanted).sort((a, b) => a.seconds - b.seconds || a.nanoseconds - b.nanoseconds)
     const counted: Record<string, number> = {}
     for (let reason = 0; reason < DROP_REASONS_MAX; reason++) {
       const frames = processors.drops.reduce((sum, ring) => sum + ring.count(reason), 0)
       if (frames > 0) counted[reasons.name(reason)] = frames
     }
-    return { counted, drops: last === 0 ? [] : wanted.slice(-last) }
+    return { counted, kept: kept.length, drops: last === 0 ? [] : wanted.slice(-last) }
   }
 }

@@ -74,3 +74,13 @@ const byName: ReadonlyMap<string, string> = new Map([
 
 /** What a reason of the switch means, by the name that people see; undefined: it is an extension's. */
 export const meaningOfReason = (name: string): string | undefined => byName.get(name)
+
+const ofRules: ReadonlySet<string> = new Set([
+  ...policyMeanings.map(([name]) => name),
+  ...[DropReason.connectionShare, DropReason.connectionsFull, DropReason.connectionInvalid].map(
+    (reason) => dropReasonNames[reason]!,
+  ),
+])
+
+/** True if drops for a reason name the entry or rule of an ACL in place of an extension. */
+export const isRuleReason = (name: string): boolean => ofRules.has(name)

@@ -19,8 +19,8 @@ test('a drop without a frame is kept with its time, place, reason and number', (
   const nothing = { sourcePort: 1024, length: 0, packetId: 0, unkept: 0, tag: -1, header: new Uint8Array(0) }
   const time = { seconds: 6_000_000_000, nanoseconds: 999_999_999 }
   assert.deepEqual(reader.entries(), [
-    { ...time, ...nothing, port: 1024, incoming: false, reason: 7, module: 'acl', frames: 3 },
-    { ...time, ...nothing, port: 5, sourcePort: 5, incoming: true, reason: 95, module: '', frames: 1 },
+    { ...time, ...nothing, number: 0, port: 1024, incoming: false, reason: 7, module: 'acl', frames: 3 },
+    { ...time, ...nothing, number: 1, port: 5, sourcePort: 5, incoming: true, reason: 95, module: '', frames: 1 },
   ])
   assert.deepEqual([reader.count(7), reader.count(95), reader.count(1)], [3, 1, 0])
 })

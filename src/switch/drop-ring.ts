@@ -45,6 +45,8 @@ const TWO_32 = 2 ** 32
 
 /** A drop as it was kept. */
 export interface KeptDrop {
+  /** Counts up from 0 in its ring. */
+  readonly number: number
   /** Since 1970, and nanoseconds of that second. */
   readonly seconds: number
   readonly nanoseconds: number
@@ -205,6 +207,7 @@ export class DropRingReader {
     const what = words[at + E_WHAT]!
     const ports = words[at + E_PORTS]!
     const drop: KeptDrop = {
+      number: n,
       seconds: (words[at + E_SECONDS_LOW]! >>> 0) + words[at + E_SECONDS_HIGH]! * TWO_32,
       nanoseconds: words[at + E_NANOSECONDS]!,
       port: ports & 0xffff,

@@ -12,7 +12,7 @@ import {
 } from '../kernels/layout.ts'
 import type { Batch } from '../ndis/batch.ts'
 import { destinationAt } from '../ndis/destinations.ts'
-import { meaningOfReason } from '../ndis/drop-reason-meanings.ts'
+import { isRuleReason, meaningOfReason } from '../ndis/drop-reason-meanings.ts'
 import { LEFT_TO_GO_ON, type PacketPool } from '../ndis/pool.ts'
 import { COUNTERS_OF_ROW } from './acl/acl-plan.ts'
 import type { AclTable } from './acl/acl-table.ts'
@@ -65,15 +65,6 @@ interface Look {
 const CHANGES_SHOWN = 8
 const ALL_OFFLOADS = 0xff
 const SENDS = 'sends it to '
-/** Reasons whose drops name an entry or rule in place of an extension. */
-const OF_RULES: ReadonlySet<string> = new Set([
-  'port-acl',
-  'extended-acl',
-  'acl-unreadable',
-  'connection-share',
-  'connection-table-full',
-  'connection-invalid',
-])
 /** Reasons of guards, which come before the ACLs. */
 const OF_GUARDS: ReadonlySet<string> = new Set(['dhcp-guard', 'router-guard', 'source-guard', 'storm-limit'])
 
@@ -330,7 +321,7 @@ export class PacketTrace implements DropNotes {
     const name = this.#reasons.name(reason)
     const at = this.#portName(port)
     const text = incoming ? `drops it: ${name}` : `does not let it go to ${at}: ${name}`
-    const isRule = module !== '' && OF_RULES.has(name)
+    const isRule = module !== '' && isRuleReason(name)
     const rule = isRule ? { rule: module } : {}
     const why = isRule ? this.#detailOf(port, module) : this.#words.ofDrop(slot, reason, port) || (meaningOfReason(name) ?? '')
     this.#tell(this.#stage, isRule ? '' : module, slot, text, {

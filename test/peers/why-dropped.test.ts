@@ -42,7 +42,21 @@ test('the last drops say reason, place and frame, and are counted as the ports c
     /^TIME \(UTC\) +WHERE +REASON +BY +FRAMES +FRAME\n[\d:.]+ +from two +mac-spoofing +the switch +1 +02:00:00:00:00:99 > /,
   )
   assert.doesNotMatch(text, /no-udp +acl/)
-  assert.match(text, /\ndropped since the start: 2 frames \(/)
+  assert.match(text, /\nmac-spoofing: its source address is not that of its port/)
+  const ready = /\ntrace the last one: vmswitch (trace two --frame [0-9a-f]+)\n/.exec(text)?.[1] ?? ''
+  assert.match((await look.vmswitch(...ready.split(' ')).ended).stdout.toString(), /drops it: mac-spoofing\n/)
+  assert.match(text, /\ndropped since the start: 2 frames \(.*\); 2 are kept\n$/)
+  const filtered = async (...words: string[]): Promise<string[]> => {
+    const ended = await look.vmswitch('why-dropped', '--json', ...words).ended
+    return (JSON.parse(ended.stdout.toString()) as { drops: { reason: string }[] }).drops.map(({ reason }) => reason)
+  }
+  assert.deepEqual(await filtered('--reason', 'mac-spoofing'), ['mac-spoofing'])
+  assert.deepEqual(await filtered('--extension', 'acl', '--direction', 'inbound', '--since', '1h'), ['acl: no-udp'])
+  assert.deepEqual(await filtered('--direction', 'outbound'), [])
+  assert.match(
+    (await look.vmswitch('why-dropped', 'three').ended).stdout.toString(),
+    /none of the 2 drops .*\nwhere else a frame of three/,
+  )
 })
 
 test('of a flood of drops few are kept and all are counted, and the two counters agree', async () => {

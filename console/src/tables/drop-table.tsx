@@ -14,10 +14,14 @@ export function DropTable() {
   const drops = useStore(({ view }) => view?.drops) ?? []
   const rates = useStore((state) => state.rates)
   const [last, setLast] = useState<readonly DropRecord[]>([])
+  const [meanings, setMeanings] = useState<LastDropsReport['meanings']>({})
   useEffect(() => {
     const look = (): void => {
       call<LastDropsReport>('GET', `/v1/drops/last?last=${LAST}`).then(
-        (report) => setLast([...report.drops].reverse()),
+        (report) => {
+          setLast([...report.drops].reverse())
+          setMeanings(report.meanings)
+        },
         () => undefined,
       )
     }
@@ -65,10 +69,13 @@ export function DropTable() {
       <div class="last-drops">
         <h3>The last ones</h3>
         <ol>
-          {last.map(({ time, port, reason, extension, summary }) => (
+          {last.map(({ time, port, reason, extension, rule, summary }) => (
             <li key={`${time} ${port} ${reason}`}>
-              <time>{clock(time)}</time> <strong>{port}</strong> <span class="badge bad">{reason}</span>{' '}
-              {extension !== null && <small>by {extension}</small>}
+              <time>{clock(time)}</time> <strong>{port}</strong>{' '}
+              <span class="badge bad" title={meanings[reason]}>
+                {reason}
+              </span>{' '}
+              {(rule ?? extension) !== null && <small>by {rule ?? extension}</small>}
               <p>{summary}</p>
             </li>
           ))}

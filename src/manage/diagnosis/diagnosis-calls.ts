@@ -43,7 +43,11 @@ export interface DropRecord {
   readonly reason: string
   /** Extension that dropped it; null: the switch itself. */
   readonly extension: string | null
+  /** Entry or rule of an ACL that dropped it; null: another policy, or none. */
+  readonly rule: string | null
   readonly processor: number
+  /** Counts up on its processor, from 0. */
+  readonly number: number
   /** As in captures; null where no frame is known. */
   readonly packetId: number | null
   /** Bytes of the frame; null where no frame is known. */
@@ -52,6 +56,8 @@ export interface DropRecord {
   readonly summary: string
   /** Its first bytes, in hexadecimal. */
   readonly header: string
+  /** 802.1Q tag that travelled beside it; null: none. */
+  readonly tag: number | null
   /** Frames that this record stands for. */
   readonly frames: number
   /** More of this port and reason just before, which were counted and not kept. */
@@ -59,7 +65,15 @@ export interface DropRecord {
 }
 
 export interface LastDropsFilter {
+  /** As source or destination. */
   readonly port?: string | undefined
+  /** A reason, or an entry or rule of an ACL. */
+  readonly reason?: string | undefined
+  /** Name of the extension that dropped. */
+  readonly extension?: string | undefined
+  readonly direction?: 'inbound' | 'outbound' | undefined
+  /** Not before this moment, ISO 8601. */
+  readonly since?: string | undefined
   /** At most so many, the newest; default 20. */
   readonly last?: number | undefined
 }
@@ -67,6 +81,10 @@ export interface LastDropsFilter {
 export interface LastDropsReport {
   /** Frames dropped since the switch started, by reason, as counted beside the counters of ports. */
   readonly counted: Readonly<Record<string, number>>
+  /** What those reasons mean that are the switch's own. */
+  readonly meanings: Readonly<Record<string, string>>
+  /** Records that are kept now, whatever was asked for. */
+  readonly kept: number
   /** Oldest first. */
   readonly drops: readonly DropRecord[]
 }

@@ -19,10 +19,9 @@ export interface DiagnosisConnection {
 export function diagnosisClient({ place, call }: DiagnosisConnection): RemoteDiagnosisCalls {
   return {
     trace: (request) => call('POST', '/v1/trace', request),
-    lastDrops: ({ port, last }) => {
+    lastDrops: (filter) => {
       const query = new URLSearchParams()
-      if (port !== undefined) query.set('port', port)
-      if (last !== undefined) query.set('last', String(last))
+      for (const [name, value] of Object.entries(filter)) if (value !== undefined) query.set(name, String(value))
       return call('GET', query.size === 0 ? '/v1/drops/last' : `/v1/drops/last?${query}`)
     },
     connections: ({ port, after, limit }) => {

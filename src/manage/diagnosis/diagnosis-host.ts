@@ -3,11 +3,12 @@
 import type { LastDrop } from '../../engine/diagnosis.ts'
 import type { RunningSwitch } from '../../engine/host.ts'
 import { startCapture } from '../../engine/live-capture.ts'
+import { isRuleReason, meaningOfReason } from '../../ndis/drop-reason-meanings.ts'
 import { compileFilter, FilterError } from '../../packet/filter/filter.ts'
 import { summarizeFrame } from '../../packet/summary.ts'
 import type { TraceStep as DryStep } from '../../switch/dry-run-steps.ts'
 import { ControlError } from '../control/control-errors.ts'
-import type { DiagnosisCalls, DropRecord, TraceReport } from './diagnosis-calls.ts'
+import type { DiagnosisCalls, DropRecord, LastDropsFilter, TraceReport } from './diagnosis-calls.ts'
 
 const LAST_DROPS_DEFAULT = 20
 const CONNECTIONS_DEFAULT = 100
@@ -44,10 +45,14 @@ export function diagnosisHost({ running, port, translated }: DiagnosisComponents
           throw new ControlError('bad-request', `a frame is ${FRAME_MIN} to ${FRAME_MAX} bytes in hexadecimal`)
         return traceReport(name, bytes, await running.diagnosis.trace(name, bytes))
       }),
-    lastDrops: ({ port: name, last = LAST_DROPS_DEFAULT }) => {
-      if (name !== undefined) port(name)
-      const { counted, drops } = running.diagnosis.lastDrops(last, name)
-      return { counted, drops: drops.map(dropRecord) }
+    lastDrops: ({ last = LAST_DROPS_DEFAULT, ...filter }) => {
+      if (filter.port !== undefined) port(filter.port)
+      const { counted, kept, drops } = running.diagnosis.lastDrops(last, wantedBy(filter))
+      const meanings = Object.keys(counted).flatMap((reason) => {
+        const meaning = meaningOfReason(reason)
+        return meaning === undefined ? [] : [[reason, meaning]]
+      })
+      return { counted, meanings: Object.fromEntries(meanings), kept, drops: drops.map(dropRecord) }
     },
     capture: (request) =>
       translated(async () => {
@@ -74,6 +79,28 @@ function traceReport(port: string, frame: Uint8Array, all: readonly DryStep[]): 
   return { port, summary: summarizeFrame(frame), steps, delivered: [...new Set(delivered)], tunnels }
 }
 
+// What is asked for. Throws ControlError for a time that is none.
+function wantedBy({ port, reason, extension, direction, since }: LastDropsFilter): (drop: LastDrop) => boolean {
+  const from = since === undefined ? undefined : momentOf(since)
+  return (drop) =>
+    (port === undefined || drop.port === port || drop.sourcePort === port) &&
+    (reason === undefined || drop.reason === reason || ruleOf(drop) === reason) &&
+    (extension === undefined || (ruleOf(drop) === null && drop.module === extension)) &&
+    (direction === undefined || drop.incoming === (direction === 'inbound')) &&
+    (from === undefined || drop.seconds > from.seconds || (drop.seconds === from.seconds && drop.nanoseconds >= from.nanoseconds))
+}
+
+// To the nanosecond, which Date is not.
+function momentOf(text: string): { readonly seconds: number; readonly nanoseconds: number } {
+  const ms = Date.parse(text)
+  if (Number.isNaN(ms)) throw new ControlError('bad-request', `"${text}" is no time: write it like 2026-01-02T03:04:05Z`)
+  const fraction = /\.(\d{1,9})/.exec(text)?.[1] ?? ''
+  return { seconds: Math.floor(ms / 1000), nanoseconds: Number(fraction.padEnd(9, '0')) }
+}
+
+// Policies of ports note what they judged by in place of an extension.
+const ruleOf = ({ module, reason }: LastDrop): string | null => (module !== '' && isRuleReason(reason) ? module : null)
+
 // A frame of which the first bytes are known: lengths in its headers are those of the whole.
 function padded(header: Uint8Array, length: number): Uint8Array {
   const frame = new Uint8Array(Math.max(length, header.length))
@@ -84,6 +111,7 @@ function padded(header: Uint8Array, length: number): Uint8Array {
 function dropRecord(drop: LastDrop): DropRecord {
   const { seconds, nanoseconds, incoming, module, tag, header, length, packetId, ...same } = drop
   const known = header.length > 0
+  const rule = ruleOf(drop)
   const tagged = tag < 0 ? '' : `VLAN ${tag & 0xfff} out of band, `
   return {
     time: `${new Date(seconds * 1000).toISOString().slice(0, 19)}.${String(nanoseconds).padStart(9, '0')}Z`,
@@ -91,12 +119,15 @@ function dropRecord(drop: LastDrop): DropRecord {
     direction: incoming ? 'inbound' : 'outbound',
     sourcePort: same.sourcePort,
     reason: same.reason,
-    extension: module === '' ? null : module,
+    extension: module === '' || rule !== null ? null : module,
+    rule,
     processor: same.processor,
+    number: same.number,
     packetId: known ? packetId : null,
     length: known ? length : null,
     summary: known ? `${tagged}${summarizeFrame(padded(header, length))}` : 'its frame is not known',
     header: Buffer.from(header).toString('hex'),
+    tag: tag < 0 ? null : tag,
     frames: same.frames,
     unkept: same.unkept,
   }

@@ -27,6 +27,10 @@ export const captureSchema = z.strictObject({
 export const traceSchema = z.strictObject({ port: z.string().min(1), frame: z.string().regex(/^([0-9a-f]{2})+$/i) })
 export const dropsFilter = z.strictObject({
   port: z.string().min(1).optional(),
+  reason: z.string().min(1).optional().describe('A reason, or an entry or rule of an ACL.'),
+  extension: z.string().min(1).optional(),
+  direction: z.enum(['inbound', 'outbound']).optional(),
+  since: z.string().min(1).optional().describe('ISO 8601, to the nanosecond.'),
   last: z.coerce.number().int().min(0).max(LAST_MAX).optional(),
 })
 
@@ -53,7 +57,11 @@ export function addDiagnosisRoutes(app: Hono, host: DiagnosisCalls, body: ReadBo
   })
   app.get('/v1/drops/last', async (context) => {
     const parsed = dropsFilter.safeParse(context.req.query())
-    if (!parsed.success) throw new ControlError('bad-request', `port is a name, last a number up to ${LAST_MAX}`)
+    if (!parsed.success)
+      throw new ControlError(
+        'bad-request',
+        `port, reason and extension are names, direction inbound or outbound, since a time, last a number up to ${LAST_MAX}`,
+      )
     return context.json(await host.lastDrops(parsed.data))
   })
   app.get('/v1/connections', async (context) => {

@@ -46,6 +46,8 @@ export function fakeDiagnosis(note: Note): DiagnosisCalls {
       note('lastDrops', filter)
       return {
         counted: { 'mac-spoofing': 3, 'acl: no-udp': 20 },
+        meanings: { 'mac-spoofing': 'its source address is not that of its port' },
+        kept: 4,
         drops: [
           {
             time: '2026-01-02T03:04:05.000000006Z',
@@ -54,11 +56,14 @@ export function fakeDiagnosis(note: Note): DiagnosisCalls {
             sourcePort: 'alpha',
             reason: 'acl: no-udp',
             extension: 'acl',
+            rule: null,
             processor: 0,
+            number: 3,
             packetId: 77,
             length: 60,
             summary: '52:54:00:77:00:01 > 02:00:00:00:00:05 UDP 10.0.0.1.5 > 10.0.0.2.53, 60 bytes',
             header: '0200000000055254007700010800',
+            tag: null,
             frames: 1,
             unkept: 17,
           },

@@ -118,6 +118,8 @@ export const lastDropsReport = answerOf<LastDropsReport>()(
   'LastDropsReport',
   z.object({
     counted: counts,
+    meanings: z.record(z.string(), z.string()).describe("What the switch's own reasons mean."),
+    kept: count.describe('Records that are kept now.'),
     drops: z.array(
       z.object({
         time: z.string(),
@@ -126,11 +128,14 @@ export const lastDropsReport = answerOf<LastDropsReport>()(
         sourcePort: z.string(),
         reason: z.string(),
         extension: z.string().nullable(),
+        rule: z.string().nullable(),
         processor: count,
+        number: count.describe('Counts up on its processor.'),
         packetId: z.number().nullable(),
         length: z.number().nullable(),
         summary: z.string(),
         header: z.string(),
+        tag: z.number().nullable(),
         frames: count,
         unkept: count,
       }),
