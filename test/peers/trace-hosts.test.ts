@@ -48,7 +48,7 @@ test('a frame is followed into the tunnel, to the other host and its port; what 
     /\nIt would be delivered to wire-one\.\nthrough the tunnel to 192\.0\.2\.2, host two: .* UDP 192\.0\.2\.1\.\d+ > 192\.0\.2\.2\.4789/,
   )
 
-  assert.match(followed, /\nthrough the tunnel to 192\.0\.2\.2, host two, where it comes in as\n/)
+  assert.match(followed, /\n1\. through the tunnel to 192\.0\.2\.2, host two, where it comes in as\n/)
   assert.match(followed, /1 +arrival +switch +comes in at port wire-two\n/)
   assert.match(followed, /overlay +switch +comes through VXLAN of provider 192\.0\.2\.1, virtual subnet 5001\n/)
   assert.match(followed, /\nIt would be delivered to db\.\n$/)

@@ -36,11 +36,25 @@ export async function reachHosts(context: CommandContext, words: FollowWords): P
       { env, cwd },
     )
   const named = new NamedHosts(toHost, async (host) => connectControl(await placeOf(memberApi(network, host) ?? host)))
+  const member = (name: string): ReachedHost => ({
+    name,
+    connect: async () => connectControl(await memberPlace(network, name, placeOf)),
+  })
   return async (tunnel) => {
-    const found = await named.at(tunnel.provider)
-    if (found !== null) return { ...found, name: tunnel.host ?? found.name }
-    if (tunnel.host === null) throw unknownHost(tunnel)
-    return { name: tunnel.host, host: connectControl(await memberPlace(network, tunnel.host, placeOf)) }
+    const { provider, host } = tunnel
+    if (GROUP.test(provider)) {
+      const told = await named.all()
+      const members = (network?.hosts ?? []).filter(
+        ({ name, providerAddresses }) => name !== network?.host && !providerAddresses.some((address) => told.has(address)),
+      )
+      const reached = [...new Set(told.values()), ...members.map(({ name }) => member(name))]
+      if (reached.length === 0) throw unknownHost(tunnel)
+      return reached
+    }
+    const found = (await named.all()).get(provider)
+    if (found !== undefined) return [{ ...found, name: host ?? found.name }]
+    if (host === null) throw unknownHost(tunnel)
+    return [member(host)]
   }
 }
 
@@ -70,7 +84,7 @@ const GROUP = /^(22[4-9]|23\d)\.|^ff/
 
 const unknownHost = ({ provider }: TraceTunnel): CliError =>
   GROUP.test(provider)
-    ? new CliError('group', `${provider} is a group: every host that has joined it gets the packet, and none is asked`)
+    ? new CliError('group', `${provider} is a group, and no network says who may be in it: name hosts with --to-host`)
     : new CliError('unknown-host', `nobody says which host has ${provider}: name it with --to-host https://HOST:PORT`)
 
 /** Hosts that the command line names: each says itself which provider addresses it has. */
@@ -84,17 +98,19 @@ class NamedHosts {
     this.#connect = connect
   }
 
-  async at(provider: string): Promise<ReachedHost | null> {
+  /** The hosts by provider address; each is one object. */
+  async all(): Promise<ReadonlyMap<string, ReachedHost>> {
     this.#found ??= this.#ask()
-    return (await this.#found).get(provider) ?? null
+    return this.#found
   }
 
   async #ask(): Promise<ReadonlyMap<string, ReachedHost>> {
     const found = new Map<string, ReachedHost>()
     for (const name of this.#names) {
       const host = await this.#connect(name)
+      const reached = { name, connect: async () => host }
       for (const address of (await host.overlay())?.providerAddresses ?? [])
-        found.set(address.replace(PREFIX_LENGTH, ''), { name, host })
+        found.set(address.replace(PREFIX_LENGTH, ''), reached)
     }
     return found
   }

@@ -30,7 +30,7 @@ export async function trace(context: CommandContext, port: string, words: TraceW
   const followed = isFollowed ? await followTrace(answer, await reachHosts(context, words)) : []
   if (terminal.json) return terminal.data(isFollowed ? { ...answer, followed } : answer)
   show(terminal, answer)
-  if (isFollowed) for (const way of followed) showWay(terminal, way)
+  if (isFollowed) for (const [i, way] of followed.entries()) showWay(terminal, way, `${i + 1}`)
   else for (const tunnel of answer.tunnels) terminal.line(tunnelLine(tunnel))
 }
 
@@ -54,14 +54,19 @@ function tunnelLine({ packet, provider, host, frame }: TraceTunnel): string {
   return `${which(packet)}through the tunnel to ${where(provider, host)}: ${summarizeFrame(Buffer.from(frame, 'hex'))}`
 }
 
-function showWay(terminal: Terminal, { packet, provider, host, report, problem, followed }: FollowedTunnel): void {
+// `branch`: which way it is, "2.1" is the first one from where the second one led to.
+function showWay(
+  terminal: Terminal,
+  { packet, provider, host, report, problem, followed }: FollowedTunnel,
+  branch: string,
+): void {
   terminal.line('')
-  const way = `${which(packet)}through the tunnel to ${where(provider, host)}`
+  const way = `${branch}. ${which(packet)}through the tunnel to ${where(provider, host)}`
   if (problem !== null) terminal.line(`${way}: what becomes of it there is not known: ${problem.message} (${problem.code})`)
   if (report === null) return
   terminal.line(`${way}, where it comes in as`)
   show(terminal, report)
-  for (const next of followed) showWay(terminal, next)
+  for (const [i, next] of followed.entries()) showWay(terminal, next, `${branch}.${i + 1}`)
 }
 
 function lineOf({ stage, extension, packet, text }: TraceStep): string {

@@ -23,19 +23,18 @@ const report = (delivered: readonly string[], tunnels: readonly TraceTunnel[] = 
 })
 
 /** A host with an uplink; `asked` notes what it was asked. */
-function other(name: string, answer: TraceReport, asked: TraceRequest[] = [], overlay: Partial<OverlayStatus> = {}): ReachedHost {
+function one(name: string, answer: TraceReport, asked: TraceRequest[] = [], overlay: Partial<OverlayStatus> = {}): ReachedHost {
   const status = { uplink: `${name}-wire`, providerMac: '02:50:00:00:00:02', ...overlay } as OverlayStatus
-  return {
-    name,
-    host: {
-      overlay: async () => status,
-      trace: async (request) => {
-        asked.push(request)
-        return answer
-      },
+  const host = {
+    overlay: async () => status,
+    trace: async (request: TraceRequest) => {
+      asked.push(request)
+      return answer
     },
   }
+  return { name, connect: async () => host }
 }
+const other = (...of: Parameters<typeof one>): ReachedHost[] => [one(...of)]
 
 test('the packet of a tunnel is traced at the uplink of the other host, addressed as it arrives there', async () => {
   const asked: TraceRequest[] = []
@@ -69,7 +68,7 @@ test('a host that can not be asked says why, and the other tunnels are followed 
 
 test('a frame that goes from host to host, and one with many tunnels, end somewhere', async () => {
   let asked = 0
-  const round = async (): Promise<ReachedHost> => {
+  const round = async (): Promise<ReachedHost[]> => {
     asked++
     return other('again', report([], [tunnel('192.0.2.2')]))
   }
@@ -81,4 +80,30 @@ test('a frame that goes from host to host, and one with many tunnels, end somewh
   const ways = await followTrace(report([], many), async () => other('two', report(['db'])))
   assert.equal(ways.filter(({ problem }) => problem === null).length, FOLLOWED_TUNNELS_MAX)
   assert.equal(ways.at(-1)!.problem?.code, 'too-many-tunnels')
+})
+
+test('of a group every host is asked, one that can not be asked says why, and all of them count as tunnels', async () => {
+  const gone: ReachedHost = {
+    name: 'gone',
+    connect: async () => {
+      throw new ControlError('no-switch', 'nobody answers')
+    },
+  }
+  const group = tunnel('239.0.0.1', { frame: '01005e000001025000000001080045' })
+  const members = [one('two', report(['db'])), gone, one('three', report(['web']))]
+  const ways = await followTrace(report([], [group, tunnel('192.0.2.9', { packet: 2 })]), async ({ provider }) =>
+    provider === '192.0.2.9' ? other('nine', report(['mail'])) : members,
+  )
+  assert.deepEqual(
+    ways.map(({ packet, host, report: of, problem }) => [packet, host, of?.delivered ?? null, problem?.code ?? null]),
+    [
+      [1, 'two', ['db'], null],
+      [1, 'gone', null, 'no-switch'],
+      [1, 'three', ['web'], null],
+      [2, 'nine', ['mail'], null],
+    ],
+  )
+  const many = Array.from({ length: FOLLOWED_TUNNELS_MAX + 2 }, () => one('two', report(['db'])))
+  const bounded = await followTrace(report([], [group]), async () => many)
+  assert.deepEqual([bounded.length, bounded.at(-1)!.problem?.code], [FOLLOWED_TUNNELS_MAX + 1, 'too-many-tunnels'])
 })

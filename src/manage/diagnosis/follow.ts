@@ -27,11 +27,15 @@ export interface FollowedTunnel {
 /** Another host, as it can be asked. */
 export interface ReachedHost {
   readonly name: string | null
-  readonly host: Pick<RemoteSwitchHost, 'trace' | 'overlay'>
+  /** Throws an error with a `code`, whose message says why it can't be asked. */
+  readonly connect: () => Promise<Pick<RemoteSwitchHost, 'trace' | 'overlay'>>
 }
 
-/** Finds the host that a tunnel leads to. Throws an error with a `code`, whose message says why it can't be asked. */
-export type Reach = (tunnel: TraceTunnel) => Promise<ReachedHost>
+/**
+ * Finds the hosts that a tunnel leads to: one, or of a group all that it may reach. Throws an error with a `code`, whose message says why none
+ * can be asked.
+ */
+export type Reach = (tunnel: TraceTunnel) => Promise<readonly ReachedHost[]>
 
 /** A tunnel whose way can't be followed. */
 export class FollowError extends Error {
@@ -47,29 +51,43 @@ export class FollowError extends Error {
 /** The ways of all tunnels of `report`, one after the other. Never throws: what is not known says why. */
 export async function followTrace(report: TraceReport, reach: Reach, depth = 1): Promise<readonly FollowedTunnel[]> {
   const ways: FollowedTunnel[] = []
-  for (const [i, tunnel] of report.tunnels.entries()) ways.push(await followTunnel(tunnel, i, reach, depth))
+  for (const tunnel of report.tunnels) {
+    try {
+      if (ways.length >= FOLLOWED_TUNNELS_MAX) throw tooMany()
+      if (depth > FOLLOWED_HOSTS_MAX)
+        throw new FollowError('too-many-hosts', `it has passed ${FOLLOWED_HOSTS_MAX} hosts, and is followed no further`)
+      for (const reached of await reach(tunnel)) {
+        if (ways.length >= FOLLOWED_TUNNELS_MAX) throw tooMany()
+        ways.push(await followTo(reached, tunnel, reach, depth))
+      }
+    } catch (error) {
+      ways.push(unknownWay(tunnel, tunnel.host, error))
+    }
+  }
   return ways
 }
 
-async function followTunnel(tunnel: TraceTunnel, index: number, reach: Reach, depth: number): Promise<FollowedTunnel> {
+const tooMany = (): FollowError =>
+  new FollowError('too-many-tunnels', `${FOLLOWED_TUNNELS_MAX} tunnels are followed, and this is one more`)
+
+async function followTo(reached: ReachedHost, tunnel: TraceTunnel, reach: Reach, depth: number): Promise<FollowedTunnel> {
   const { packet, provider } = tunnel
-  let name = tunnel.host
+  const host = reached.name ?? tunnel.host
   try {
-    if (index >= FOLLOWED_TUNNELS_MAX)
-      throw new FollowError('too-many-tunnels', `${FOLLOWED_TUNNELS_MAX} tunnels are followed, and this is one more`)
-    if (depth > FOLLOWED_HOSTS_MAX)
-      throw new FollowError('too-many-hosts', `it has passed ${FOLLOWED_HOSTS_MAX} hosts, and is followed no further`)
-    const reached = await reach(tunnel)
-    name = reached.name ?? name
     const report = await traceAt(reached, tunnel)
-    return { packet, provider, host: name, report, problem: null, followed: await followTrace(report, reach, depth + 1) }
+    return { packet, provider, host, report, problem: null, followed: await followTrace(report, reach, depth + 1) }
   } catch (error) {
-    const { code, message } = error as { readonly code?: unknown; readonly message: string }
-    return { packet, provider, host: name, report: null, problem: { code: String(code ?? 'internal'), message }, followed: [] }
+    return unknownWay(tunnel, host, error)
   }
 }
 
-async function traceAt({ name, host }: ReachedHost, { provider, frame }: TraceTunnel): Promise<TraceReport> {
+function unknownWay({ packet, provider }: TraceTunnel, host: string | null, error: unknown): FollowedTunnel {
+  const { code, message } = error as { readonly code?: unknown; readonly message: string }
+  return { packet, provider, host, report: null, problem: { code: String(code ?? 'internal'), message }, followed: [] }
+}
+
+async function traceAt({ name, connect }: ReachedHost, { provider, frame }: TraceTunnel): Promise<TraceReport> {
+  const host = await connect()
   const overlay = await host.overlay()
   const who = name === null ? `the host of ${provider}` : `host ${name}`
   if (overlay === null) throw new FollowError('no-overlay', `the switch of ${who} has no overlay`)
