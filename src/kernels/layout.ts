@@ -310,7 +310,7 @@ export const S_SOURCE = 16 // u32: port id that the whole batch comes from
 export const S_POLICY = 20 // u32: PORT_FLAG_* of the source
 export const S_SOURCE_LOW = 24 // u32: address that the source must have
 export const S_SOURCE_HIGH = 28 // u32
-export const S_VLAN = 32 // u32: VLAN of untagged frames of the source, 0 = none
+export const S_VLAN = 32 // u32: VLAN under which addresses of untagged frames of the source are known, 0 = none; NO_VLAN: it must not send any
 export const S_FLOOD_TO = 36 // u32: the one port that floods go to, 0 = several or none
 export const S_UNKNOWN_TO = 40 // u32: the one port that unknown unicast goes to, 0 = several or none
 export const S_BYTES = 44 // u32, out: bytes admitted
@@ -327,9 +327,10 @@ export const S_OVERFLOW = 80 // u32, out: copies that found their list full
 export const S_SEEN = 88 // u32, out: OR of the flags admitted
 export const S_LONGEST = 92 // u32, out: bytes of the longest frame admitted
 export const S_REACHED = 96 // u32, out: a bit for each port that was given as a destination, its id modulo 32
-export const S_MEMBER = 100 // u32: VLAN of an access port that the batch comes from, and S_VLAN too; 0 = it comes from another kind of port
+export const S_MEMBER = 100 // u32: VLAN that untagged frames of the source are put into where S_VLANS is not 0; 0 = none
 export const S_VLAN_SETS = 104 // u32: linear address of the VLAN sets, PORT_VLAN_SET_BYTES per port id
 export const S_TAGGED = 108 // u32, out: 1 if a packet is to get a tag
+export const S_VLANS = 112 // u32: 0 = VLANs do not concern what the source sends; else its VlanMode, plus 1
 
 // ---- tables of the SR-IOV adapter that the direct kernel reads -------------------------------------------------------------------
 // VPort table (src/adapter/vport-table.ts): a header, an entry per VPort id and one for the wire, then the sets of VLANs admitted.

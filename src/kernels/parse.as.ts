@@ -34,8 +34,9 @@ export function be16(p: usize): u32 {
 // Little-endian: ether type 0x0800, version 4, five words of header.
 const PLAIN_IPV4: u32 = 0x450008
 
+/** True of the ether types of tags. */
 @inline
-function isTag(etherType: u32): bool {
+export function isTag(etherType: u32): bool {
   return etherType == 0x8100 || etherType == 0x88a8 || etherType == 0x9100
 }
 

@@ -18,8 +18,10 @@ import {
   P_DESTINATION_COUNT,
   P_DESTINATION_OFFSET,
   P_DESTINATION_ROOM,
+  P_ETHER_TYPE,
   P_FLAGS,
   P_HEADER_OFFSET,
+  P_L3,
   P_LENGTH,
   P_NEEDS,
   P_PACKET_ID,
@@ -41,6 +43,7 @@ import {
   PORT_TABLE_HEADER,
   PORT_VLAN,
   PORT_VLAN_MODE,
+  PORT_VLAN_SECONDARY,
   PORT_VLAN_SET_BYTES,
   S_BYTES,
   S_FILL,
@@ -70,8 +73,10 @@ import {
   S_UNKNOWN_TO,
   S_VLAN,
   S_VLAN_SETS,
+  S_VLANS,
 } from './layout'
 import { find } from './mac-table.as'
+import { isTag } from './parse.as'
 
 /** Numbers slots 0…taken-1 from `id` on, writes those not dropped to `list`, sums them up in the block. Returns how many. */
 export function admit(pool: usize, taken: u32, id: u32, list: usize, block: usize): u32 {
@@ -110,29 +115,49 @@ function isPlain(ports: usize, port: u32): bool {
 }
 
 // VlanMode of src/switch/port-table.ts
+const NONE: u32 = 0
 const ACCESS: u32 = 1
 const TRUNK: u32 = 2
+const COMMUNITY: u32 = 4
+const PROMISCUOUS: u32 = 5
 const KEEP_ALL: u32 = DE_PRESERVE_VLAN | DE_PRESERVE_PRIORITY
+const TWO_TAGS: u32 = 22
+// NO_VLAN of src/switch/port-table.ts, and what nobody may send.
+const BLOCKED: u32 = u32.MAX_VALUE
 
-// How a port gets what an access port of `vlan` sends: PreserveVLAN and PreservePriority; 0: not, or that is not simple.
 @inline
-function asMember(ports: usize, sets: usize, port: u32, vlan: u32): u32 {
+function isInSet(sets: usize, port: u32, vlan: u32): bool {
+  return (load<u32>(sets + <usize>port * PORT_VLAN_SET_BYTES + <usize>((vlan >> 5) << 2)) & (<u32>1 << (vlan & 31))) != 0
+}
+
+// True if the tagged packet `k` has another tag behind the one that counts.
+@inline
+function isStacked(pool: usize, k: u32): bool {
+  return <u32>load<u8>(pool + k, P_L3) >= TWO_TAGS || isTag(<u32>load<u16>(pool + (<usize>k << 1), P_ETHER_TYPE))
+}
+
+// How a port gets a packet of `vlan` with one tag at the most: PreserveVLAN and PreservePriority; 0: not. `free`: the source has no VLAN
+// property; `guest`: nor is it an uplink. What src/switch/vlan-policy.ts says of such packets (ES-531…ES-539).
+@inline
+function asMember(ports: usize, sets: usize, port: u32, vlan: u32, free: bool, guest: bool): u32 {
   const at = ports + PORT_TABLE_HEADER + <usize>port * PORT_ENTRY_BYTES
   const flags = load<u32>(at, PORT_FLAGS)
   if (load<u32>(at, PORT_NIC_STATE) != NIC_CONNECTED || (flags & PORT_FLAG_LINK_DOWN) != 0) return 0
-  if ((flags & PORT_FLAG_VLAN) == 0) return (flags & PORT_FLAG_EXTERNAL) != 0 ? KEEP_ALL : 0
   const mode = load<u32>(at, PORT_VLAN_MODE)
-  if (load<u32>(at, PORT_VLAN) == vlan) return mode == ACCESS || mode == TRUNK ? DE_PRESERVE_PRIORITY : 0
-  const word = load<u32>(sets + <usize>port * PORT_VLAN_SET_BYTES + <usize>((vlan >> 5) << 2))
-  return mode == TRUNK && (word & (<u32>1 << (vlan & 31))) != 0 ? KEEP_ALL : 0
+  if (mode == NONE) {
+    if (vlan == 0) return free ? KEEP_ALL : DE_PRESERVE_PRIORITY
+    return guest != ((flags & PORT_FLAG_EXTERNAL) != 0) ? KEEP_ALL : 0
+  }
+  if (guest && vlan != 0) return 0
+  if (load<u32>(at, PORT_VLAN) == vlan) return DE_PRESERVE_PRIORITY
+  if (mode == COMMUNITY) return load<u32>(at, PORT_VLAN_SECONDARY) == vlan ? DE_PRESERVE_PRIORITY : 0
+  if (mode != TRUNK && mode != PROMISCUOUS) return 0
+  return !isInSet(sets, port, vlan) ? 0 : mode == TRUNK ? KEEP_ALL : DE_PRESERVE_PRIORITY
 }
 
-/**
- * Gives a destination to each of the `count` packets of `list` for which that is simple: a known address, or a flood to one port.
- * The others keep a destination count of 0. Stops at a packet whose source address must be learned first (S_STOPPED_AT). Returns how
- * many packets before that are left.
- */
-export function forward(pool: usize, list: usize, count: u32, block: usize): u32 {
+// `inVlans`: a constant, so that there is one copy of this for each value, and packets that VLANs do not concern don't pay for them.
+@inline
+function forwardAll(pool: usize, list: usize, count: u32, block: usize, inVlans: bool): u32 {
   const ports = <usize>load<u32>(block, S_PORTS)
   const table = <usize>load<u32>(block, S_MACS)
   const mask = load<u32>(block, S_MAC_MASK)
@@ -140,8 +165,12 @@ export function forward(pool: usize, list: usize, count: u32, block: usize): u32
   const source = load<u32>(block, S_SOURCE)
   const policy = load<u32>(block, S_POLICY)
   const own = load<u32>(block, S_VLAN)
-  const member = load<u32>(block, S_MEMBER)
+  const mode = load<u32>(block, S_VLANS) - 1
+  const ownMember = load<u32>(block, S_MEMBER)
+  const free = mode == NONE
+  const isGuest = free && (policy & PORT_FLAG_EXTERNAL) == 0
   const sets = <usize>load<u32>(block, S_VLAN_SETS)
+  let member: u32 = 0
   let preserve: u32 = KEEP_ALL
   let tagged: u32 = 0
   const floodTo = load<u32>(block, S_FLOOD_TO)
@@ -172,7 +201,26 @@ export function forward(pool: usize, list: usize, count: u32, block: usize): u32
     const third = load<u32>(h, 8)
     let target: u32 = 0
     if ((kind & PF_NATIVE_FORWARDING) == 0) {
-      const vlan = own == 0 && (kind & PF_TAGGED) != 0 ? <u32>load<u16>(k2, P_VLAN) & 0xfff : own
+      let vlan = own
+      if (!inVlans) {
+        if (own == 0 && (kind & PF_TAGGED) != 0) vlan = <u32>load<u16>(k2, P_VLAN) & 0xfff
+      } else {
+        member = ownMember
+        if (kind & PF_TAGGED) {
+          const tag = <u32>load<u16>(k2, P_VLAN) & 0xfff
+          if (isStacked(pool, k) || (tag == 0 && !free)) {
+            stopped = j // TypeScript looks behind the tag, or changes it
+            break
+          }
+          if (free || mode == TRUNK) vlan = tag
+          if (mode == TRUNK ? !isInSet(sets, source, tag) : !free && tag != ownMember) vlan = BLOCKED
+          member = tag
+        }
+        if (vlan == BLOCKED) {
+          undecided++
+          continue
+        }
+      }
       if (first == lastFirst && second == lastSecond && third == lastThird && vlan == lastVlan) target = lastTarget
       else {
         lastFlooded = 0
@@ -200,24 +248,26 @@ export function forward(pool: usize, list: usize, count: u32, block: usize): u32
             const low = (first >>> 16) | (second << 16)
             let key = (first & 0xffff) | (vlan << 16) | MAC_KEY_VALID
             let at = find(table, mask, low, key)
-            if (at == 0 && member != 0) {
+            if (at == 0 && vlan != 0) {
               key = (first & 0xffff) | MAC_KEY_VALID
               at = find(table, mask, low, key)
               if (at != 0 && (load<u32>(at, 4) & MAC_KEY_STATIC) == 0) at = 0
             }
             if (at == 0) {
-              // A tagged frame may be for an address of the configuration, which is known without a VLAN: left to TypeScript.
-              target = vlan == 0 ? unknownTo : 0
+              target = unknownTo
               lastFlooded = target != 0 ? 1 : 0
             } else {
               const port = load<u32>(at, 8)
               // A writer may have been here meanwhile: the key must still be the same.
               const isSame = (atomic.load<u32>(at, 4) & MAC_KEY_MASK) == key && load<u32>(at) == low && port != source
-              if (isSame && member == 0) target = isPlain(ports, port) ? port : 0
-              else if (isSame) {
-                preserve = asMember(ports, sets, port, member)
-                if (preserve != 0) target = port
-              }
+              if (isSame) target = port
+            }
+          }
+          if (target != 0) {
+            if (inVlans) preserve = asMember(ports, sets, target, member, free, isGuest)
+            if (inVlans ? preserve == 0 : !isPlain(ports, target)) {
+              target = 0
+              lastFlooded = 0
             }
           }
         }
@@ -232,7 +282,7 @@ export function forward(pool: usize, list: usize, count: u32, block: usize): u32
     if (target == 0) undecided++
     else {
       store<u32>(k4, target | preserve, P_DESTINATION)
-      if (member != 0) {
+      if (inVlans && member != 0 && (kind & PF_TAGGED) == 0) {
         store<u16>(k2, <u16>member, P_VLAN)
         store<u32>(k4, kind | PF_VLAN_OOB, P_FLAGS)
         tagged |= preserve & DE_PRESERVE_VLAN
@@ -247,6 +297,15 @@ export function forward(pool: usize, list: usize, count: u32, block: usize): u32
   store<u32>(block, tagged != 0 ? 1 : 0, S_TAGGED)
   store<u32>(block, stopped, S_STOPPED_AT)
   return undecided
+}
+
+/**
+ * Gives a destination to each of the `count` packets of `list` for which that is simple: a known address, or a flood to one port.
+ * The others keep a destination count of 0. Stops at a packet that must be decided before those behind it, because its source address is to
+ * be learned, or may be (S_STOPPED_AT). Returns how many packets before that are left.
+ */
+export function forward(pool: usize, list: usize, count: u32, block: usize): u32 {
+  return load<u32>(block, S_VLANS) == 0 ? forwardAll(pool, list, count, block, false) : forwardAll(pool, list, count, block, true)
 }
 
 /** Puts each packet of `list` on the list of every destination that is not excluded. Returns the number of ports with a list. */

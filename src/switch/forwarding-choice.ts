@@ -42,7 +42,7 @@ export class ForwardingChoice {
     this.counters.processor(lookUps, left)
     forwarding.reached = 0
     const alone = left === batch.length && shortCut !== undefined && source >= 0
-    if (!alone || !forwarding.isSimple(source, batch.mayBeTagged)) forwarding.forward(batch)
+    if (!alone || forwarding.learnsOf(source)) forwarding.forward(batch)
     else shortCut.forward(batch, source, forwarding, this.counters)
     batch.reached = forwarding.reached
   }

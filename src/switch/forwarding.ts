@@ -10,7 +10,7 @@ import { DropReason } from '../ndis/drop-reasons.ts'
 import { HELD_FIRST, type PacketPool } from '../ndis/pool.ts'
 import { type Counters, PortCounter } from './counters.ts'
 import type { MacTable } from './mac-table.ts'
-import { PortFlag, type PortTable, VlanMode } from './port-table.ts'
+import { PortFlag, type PortTable } from './port-table.ts'
 import { type Snooping, TO_TARGETS } from './snooping/snooping.ts'
 import { VlanPolicy } from './vlan-policy.ts'
 
@@ -111,20 +111,21 @@ export class Forwarding {
 
   /** True if nothing is to be done with what `source` sends but to look its addresses up: no VLANs, no IP addresses. */
   isPlain(source: number, mayBeTagged: boolean): boolean {
-    if (this.learnsIps && this.ports.ipLimit(source) !== 0) return false
+    if (this.learnsOf(source)) return false
     return !this.vlanAware || (!mayBeTagged && this.ports.vlanMode(source) === 0)
   }
 
-  /** True if the short cut can do what `source` sends: it is plain, or without tags and of one VLAN, that of an access port. */
-  isSimple(source: number, mayBeTagged: boolean): boolean {
-    if (this.isPlain(source, mayBeTagged)) return true
-    if (mayBeTagged || (this.learnsIps && this.ports.ipLimit(source) !== 0)) return false
-    return this.ports.vlanMode(source) === VlanMode.access && this.ports.vlan(source) !== 0
+  /** True if IP addresses of `source` are learned: the short cut does not look for them. */
+  learnsOf(source: number): boolean {
+    return this.learnsIps && this.ports.ipLimit(source) !== 0
   }
 
-  /** The one port that a flood from `source` goes to, or 0 if there are several or none. `unknown`: of unknown unicast. */
+  /**
+   * The one port that a flood from `source` goes to whatever its VLAN is, or 0 if there are several or none; it may be of another VLAN.
+   * `unknown`: of unknown unicast.
+   */
   onlyTarget(source: number, unknown: boolean): number {
-    if (this.vlanAware || (unknown ? this.storms?.limits(source) === true : this.snooping !== undefined)) return 0
+    if (unknown ? this.storms?.limits(source) === true : this.snooping !== undefined) return 0
     const list = unknown ? this.unknown : this.flood
     const count = unknown ? this.unknownCount : this.floodCount
     if (count === 1) return list[0] === source ? 0 : list[0]!

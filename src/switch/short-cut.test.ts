@@ -4,7 +4,7 @@ import fc from 'fast-check'
 import { DataPathHarness, frame, mac } from '../../test/support/data-path-harness.ts'
 import { DROP_REASONS_MAX } from '../ndis/drop-reasons.ts'
 import { portCounterNames } from './counters.ts'
-import { MonitorMode, PortFlag, type VlanEntry, VlanMode } from './port-table.ts'
+import { MonitorMode, NO_VLAN, PortFlag, type VlanEntry, VlanMode } from './port-table.ts'
 
 const PORTS = 5
 const LEARNING = PortFlag.learn | PortFlag.unknownUnicast
@@ -17,6 +17,8 @@ interface Scene {
     readonly frames: readonly { to: number; from: number; tag: number; inner: boolean; length: number }[]
   }[]
   readonly egress: boolean
+  /** Ports whose addresses the configuration knows. */
+  readonly known: readonly number[]
   /** VLAN properties by port, and the port whose traffic is mirrored to the last one; 0 = none. */
   readonly properties: readonly (VlanEntry | undefined)[]
   readonly mirrored: number
@@ -54,6 +56,7 @@ const scenes: fc.Arbitrary<Scene> = fc.record({
     { maxLength: 12 },
   ),
   egress: fc.boolean(),
+  known: fc.subarray([1, 2, 3, 4, 5]),
   properties: fc.oneof(
     fc.constant([]),
     fc.array(
@@ -62,6 +65,11 @@ const scenes: fc.Arbitrary<Scene> = fc.record({
         { mode: VlanMode.access, primary: 7 },
         { mode: VlanMode.access, primary: 9 },
         { mode: VlanMode.trunk, primary: 7, set: [9] },
+        { mode: VlanMode.trunk, primary: NO_VLAN, set: [7, 9] },
+        { mode: VlanMode.trunk, primary: 0, set: [7] },
+        { mode: VlanMode.isolated, primary: 7, secondary: 9 },
+        { mode: VlanMode.community, primary: 7, secondary: 9 },
+        { mode: VlanMode.promiscuous, primary: 7, set: [9] },
       ),
       { maxLength: PORTS },
     ),
@@ -89,6 +97,7 @@ function play(scene: Scene, shortCut: boolean): unknown {
   scene.flags.forEach((flags, i) => {
     harness.connectPort(i + 1, flags, 1, scene.vlans[i])
   })
+  for (const port of scene.known) harness.macs.addStatic(mac(port), 0, port)
   for (const [i, entry] of scene.properties.entries()) harness.ports.setVlan(i + 1, entry)
   if (scene.mirrored !== 0) {
     harness.ports.setMonitor(scene.mirrored, MonitorMode.source)
@@ -160,6 +169,41 @@ test('the short cuts decide frames without tags of access ports to others of the
   harness.dataPath.forwarding.forward = forward
   harness.send(1, frame(3, 1, 'another VLAN'))
   assert.deepEqual([harness.got(3), harness.drops(3)], [[], { 'vlan-not-allowed': 1 }])
+})
+
+test('the short cuts decide frames with tags from uplinks and trunks, those of private VLANs, and unknown addresses that one port of the VLAN takes', () => {
+  const harness = new DataPathHarness({ shortCut: true })
+  harness.connectPort(1, LEARNING | PortFlag.external)
+  for (const port of [2, 3, 4, 5]) harness.connectPort(port, PortFlag.checkSource)
+  for (let port = 1; port <= PORTS; port++) harness.macs.addStatic(mac(port), 0, port)
+  for (const vlan of [0, 7, 9]) harness.macs.learn(0x0a000000, 0x0002, vlan, 1, 0)
+  harness.ports.setVlan(2, { mode: VlanMode.access, primary: 7 })
+  harness.ports.setVlan(3, { mode: VlanMode.trunk, primary: 9, set: [7] })
+  harness.ports.setVlan(4, { mode: VlanMode.isolated, primary: 7, secondary: 9 })
+  harness.ports.setVlan(5, { mode: VlanMode.promiscuous, primary: 7, set: [9] })
+  harness.dataPath.forwarding.forward = () => assert.fail('TypeScript was asked to forward')
+  const send = (from: number, to: number, tag: number): string => {
+    const number = from * 10 + to
+    harness.send(from, bytes({ to, from: from === 1 ? 10 : from, tag, inner: false, length: 60 }, number))
+    const ports = to > PORTS ? [1] : [to]
+    return ports
+      .map((port) =>
+        harness
+          .sink(port)
+          .frames.splice(0)
+          .map((sent) => sent.toString('hex', 12, 18)),
+      )
+      .join()
+  }
+  const untagged = Buffer.from([0x88, 0xb5]).toString('hex')
+  const tagged = (vlan: number, priority = 0x20): string => Buffer.from([0x81, 0, priority, vlan, 0x88, 0xb5]).toString('hex')
+  assert.equal(send(1, 2, 7), tagged(0), 'from the uplink to an access port, with the priority')
+  assert.equal(send(1, 3, 7), tagged(7), 'from the uplink to a trunk')
+  assert.equal(send(3, 2, 7), tagged(0), 'from a trunk to an access port')
+  assert.equal(send(2, 3, 7), tagged(7), 'an access port may use the tag of its VLAN')
+  assert.equal(send(3, 5, -1).slice(0, 4), untagged, 'from the native VLAN of a trunk to a promiscuous port')
+  assert.equal(send(4, 5, -1).slice(0, 4), untagged, 'from an isolated port to a promiscuous one')
+  assert.equal(send(2, 9, -1), tagged(7, 0), 'an address that nobody knows, to the uplink')
 })
 
 test('the short cuts decide simple frames themselves: known addresses, and floods that have one way to go', () => {

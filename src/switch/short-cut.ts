@@ -30,6 +30,7 @@ import {
   S_UNKNOWN_TO,
   S_VLAN,
   S_VLAN_SETS,
+  S_VLANS,
   SWITCHING_BYTES,
 } from '../kernels/layout.ts'
 import type { Batch } from '../ndis/batch.ts'
@@ -109,7 +110,7 @@ export class ShortCut {
    * decides about the packets behind it, so the kernel is called again behind it; a flood of new addresses is left to `forwarding`.
    */
   forward(batch: Batch, source: number, forwarding: Forwarding, counters: Counters): void {
-    this.describeSource(source, forwarding)
+    this.describeSource(source, forwarding, batch.mayBeTagged)
     const { u32, kernels, pool, block } = this
     const count = batch.length
     let from = 0
@@ -127,16 +128,18 @@ export class ShortCut {
     if (from < count) forwarding.forward(batch, from, count)
   }
 
-  private describeSource(source: number, forwarding: Forwarding): void {
+  private describeSource(source: number, forwarding: Forwarding, mayBeTagged: boolean): void {
     const { u32, ports } = this
     u32[S_NOW >> 2] = forwarding.nowSeconds
     u32[S_SOURCE >> 2] = source
     u32[S_POLICY >> 2] = ports.flags(source)
     u32[S_SOURCE_LOW >> 2] = ports.macLow(source)
     u32[S_SOURCE_HIGH >> 2] = ports.macHigh(source)
-    const isMember = forwarding.vlanAware && ports.vlanMode(source) === VlanMode.access
-    u32[S_VLAN >> 2] = forwarding.vlanAware && !isMember ? 0 : ports.vlan(source)
-    u32[S_MEMBER >> 2] = isMember ? ports.vlan(source) : 0
+    const mode = forwarding.vlanAware ? ports.vlanMode(source) : VlanMode.none
+    const isSecondary = mode === VlanMode.isolated || mode === VlanMode.community
+    u32[S_VLANS >> 2] = forwarding.isPlain(source, mayBeTagged) ? 0 : 1 + mode
+    u32[S_VLAN >> 2] = forwarding.vlanAware && mode === VlanMode.none ? 0 : ports.vlan(source)
+    u32[S_MEMBER >> 2] = mode === VlanMode.none ? 0 : isSecondary ? ports.vlanSecondary(source) : ports.vlan(source)
     u32[S_FLOOD_TO >> 2] = forwarding.onlyTarget(source, false)
     u32[S_UNKNOWN_TO >> 2] = forwarding.onlyTarget(source, true)
   }
