@@ -43,6 +43,17 @@ export class Batch extends ForwardingBatch {
    * it: no connection, no address, no use of a limit. Counters are put back by the switch.
    */
   isTraced = false
+  /** Takes what modules say of the packets of a trace; undefined: none is traced. */
+  explained: ((slot: number, text: string) => void) | undefined = undefined
+
+  /**
+   * Says in words why packet `i` is treated as it is, for whoever traces it; of other frames nothing becomes of it. Make the words only where
+   * `isTraced` is true.
+   */
+  explain(i: number, text: string): void {
+    this.explained?.(this.slots[i]!, text)
+  }
+
   // True after header bytes were changed: parsed fields are stale until `settle`.
   private changed = false
 

@@ -80,6 +80,8 @@ export class PacketTrace implements DropNotes {
   #stage: TraceStage = 'arrival'
   readonly #words: DryWords
   readonly #acls: AclTable
+  /** By slot: what the module in work said of a packet. */
+  readonly #said = new Map<number, string>()
   /** Priorities (802.1p) of packets before they are delivered. */
   readonly #priorities = new Map<number, number>()
 
@@ -137,7 +139,25 @@ export class PacketTrace implements DropNotes {
         if (changes.length === 0 && !droppedHere.has(this.#number(look.slot)) && !this.#isForwarded(stage, look.slot))
           this.#tell(stage, module, look.slot, 'lets it pass as it is')
       }
+      this.#attach(told, stage, module)
     }
+  }
+
+  /** The module in work says why it treats the packet in `slot` as it does. */
+  explained(slot: number, text: string): void {
+    const said = this.#said.get(slot)
+    this.#said.set(slot, said === undefined ? text : `${said}; ${text}`)
+  }
+
+  // What a module said belongs to its first step about the packet, from step `told` on.
+  #attach(told: number, stage: TraceStage, module: string): void {
+    for (const [slot, why] of this.#said) {
+      const packet = this.#number(slot)
+      const at = this.steps.findIndex((step, i) => i >= told && step.packet === packet && step.module === module)
+      if (at < 0) this.#tell(stage, module, slot, why)
+      else this.steps[at] = { ...this.steps[at]!, why }
+    }
+    this.#said.clear()
   }
 
   // The switch's own forwarding has nothing to do with what the overlay forwarded.

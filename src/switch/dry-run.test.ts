@@ -14,7 +14,10 @@ const PORTS = 16
 const LIST = 4096
 const spareBytes = LIST + deliveryListBytes(PORTS) + DATA_PATH_LIST_BYTES
 
-function trace(harness: DataPathHarness, port: number, bytes: Uint8Array): string[] {
+const trace = (harness: DataPathHarness, port: number, bytes: Uint8Array): string[] =>
+  traced(harness, port, bytes).map((step) => `${step.packet} ${step.stage} ${step.module || '-'}: ${step.text}`)
+
+function traced(harness: DataPathHarness, port: number, bytes: Uint8Array): readonly TraceStep[] {
   const { buffer, dataPath, delivery, pool, kernels, ports, acls, macs, injections, reasons, spare } = harness
   const steps = dryRun(
     { port, nicIndex: 0, frame: bytes, list: spare, deliveryList: spare + LIST },
@@ -33,7 +36,7 @@ function trace(harness: DataPathHarness, port: number, bytes: Uint8Array): strin
       portName: (id) => `p${id}`,
     },
   )
-  return steps!.map((step: TraceStep) => `${step.packet} ${step.stage} ${step.module || '-'}: ${step.text}`)
+  return steps!
 }
 
 function world(shortCut = false): DataPathHarness {
@@ -208,4 +211,24 @@ test('a module that fails in a dry run goes on with what guests send', () => {
   assert.deepEqual([module!.state, module!.faults], ['running', 0])
   harness.send(1, frame(2, 1, 'good'))
   assert.deepEqual(harness.got(2), ['good'])
+})
+
+test('what a module says of a traced packet stands at its step, and of others nothing comes of it', () => {
+  const harness = world()
+  harness.install([
+    { name: 'teller', class: 'filtering' },
+    () => ({
+      ingress(batch) {
+        batch.explain(0, 'rule 7')
+        if (batch.u8(0, 14) === 0x64) batch.drop(0, 'no')
+        batch.explain(0, 'twice')
+      },
+    }),
+  ])
+  const why = (text: string): (string | undefined)[] =>
+    traced(harness, 1, frame(2, 1, text)).flatMap((step) => (step.module === 'teller' ? [step.text, step.why] : []))
+  assert.deepEqual(why('x'), ['lets it pass as it is', 'rule 7; twice'])
+  assert.deepEqual(why('d'), ['drops it: no', 'rule 7; twice'])
+  harness.send(1, frame(2, 1, 'x'))
+  assert.deepEqual(harness.got(2), ['x'])
 })

@@ -141,6 +141,7 @@ function dryPath(options: DryRunOptions, components: DryRunComponents, own: DryP
   if (native instanceof OverlayPath)
     path.setHooks(policies, new DryOverlay(native, { pool, ports, owner: path, trace, portName: components.portName }))
   path.batch.isTraced = true
+  path.batch.explained = (slot, text) => trace.explained(slot, text)
   path.forwarding.nowSeconds = main.forwarding.nowSeconds
   path.forwarding.learnsNothing = true
   path.guards.learns = false
@@ -174,11 +175,11 @@ function watchStages({ choice, edge, placement, stack }: DataPath, trace: Packet
   stack.compile()
 }
 
-// The running switch's snooping, which learns nothing: true if it chose where the last multicast frame goes.
-function watchSnooping(path: DataPath, main: DataPath): () => boolean {
+// The running switch's snooping, which learns nothing: true if it chose where the last multicast frame goes, undefined where there is none.
+function watchSnooping(path: DataPath, main: DataPath): () => boolean | undefined {
   const { snooping } = main.forwarding
   let verdict = 0
-  if (snooping === undefined) return () => false
+  if (snooping === undefined) return () => undefined
   const place: Snooping['place'] = (...asked) => {
     verdict = snooping.place(...asked)
     return verdict

@@ -96,15 +96,18 @@ export class DryWords {
     return passed.join(', ')
   }
 
-  /** Why the packet in `slot`, which was forwarded, goes where it goes. `joined`: snooping chose. */
-  ofForwarding(slot: number, joined: boolean): string {
+  /** Why the packet in `slot`, which was forwarded, goes where it goes. `joined`: snooping chose; undefined: there is none. */
+  ofForwarding(slot: number, joined: boolean | undefined): string {
     const { pool, ports } = this.components
     const kind = pool.flags[slot]!
     const vlan = this.vlanOf(slot)
     const inVlan = vlan === 0 ? '' : ` in VLAN ${vlan}`
     if ((kind & PF_BROADCAST) !== 0) return `broadcast${inVlan}: to all ports${this.apart(slot)}`
-    if (joined) return `multicast${inVlan}: to members of ${this.ipAt(slot, true) ?? 'the group'} and to routers, by snooping`
-    if ((kind & PF_MULTICAST) !== 0) return `multicast${inVlan}: to all ports${this.apart(slot)}`
+    if (joined === true)
+      return `multicast${inVlan}: to members of ${this.ipAt(slot, true) ?? 'the group'} and to routers, by snooping`
+    const floods =
+      joined === false ? ', which snooping floods: nobody asks for members, or groups like it are never restricted' : ''
+    if ((kind & PF_MULTICAST) !== 0) return `multicast${inVlan}: to all ports${this.apart(slot)}${floods}`
     const place = this.placeOf(slot)
     if (place < 0) return `nobody is known to have ${this.macAt(slot, 0)}${inVlan}: to uplinks and ports that learn`
     const isKnownPort = place < ports.ports
@@ -302,7 +305,7 @@ export class DryWords {
     const { ports, pool, nowMs } = this.components
     const bucket = ports.guards.bucket(port, kind, 1, pool.length[slot]!, nowMs() | 0)
     if (bucket === undefined) return undefined
-    return `${STORM_KINDS[kind]}: ${bucket.rate} ${bucket.counts} a second, ${Math.floor(bucket.left)} left now`
+    return `${STORM_KINDS[kind]}: at most ${bucket.rate} ${bucket.counts} a second, ${Math.floor(bucket.left)} left now`
   }
 
   private receiveTokens(port: number): number | undefined {

@@ -14,8 +14,12 @@ import { connectionTableBytes } from '../../src/switch/conntrack/connection-layo
 import { ConnectionTable } from '../../src/switch/conntrack/connection-table.ts'
 import type { GuardBit } from '../../src/switch/guards/guard-table.ts'
 import { MonitorMode, PortFlag, VlanMode } from '../../src/switch/port-table.ts'
+import { GroupTable, groupTableBytes } from '../../src/switch/snooping/group-table.ts'
+import { QUERIER_TABLE_BYTES, QuerierTable } from '../../src/switch/snooping/querier-table.ts'
+import { Snooping } from '../../src/switch/snooping/snooping.ts'
 import { LoadBalancing } from '../../src/switch/team/team-table.ts'
 import { DataPathHarness, frame, mac } from './data-path-harness.ts'
+import { igmpFrame, stream } from './group-frames.ts'
 import { IPV6, ipv4, ipv6, udp } from './guard-frames.ts'
 
 const PORTS = 16
@@ -88,7 +92,7 @@ const ofGuards: Readonly<Record<keyof typeof GuardBit, PolicyCase>> = {
     },
     port: 1,
     bytes: frame(0xff, 1),
-    says: /ingress: drops it: storm-limit \| broadcast: 1 frames a second, 0 left now/,
+    says: /ingress: drops it: storm-limit \| broadcast: at most 1 frames a second, 0 left now/,
   },
   source: {
     set: (harness) => guards(harness, 1, { sourceGuard: { prefixes: [own], learned: false } }),
@@ -146,7 +150,46 @@ const ofVlans: Readonly<Record<keyof typeof VlanMode, PolicyCase>> = {
 
 const rule = { name: 'web', action: 'allow', direction: 'outbound', protocol: 'tcp', localPort: 'any', remotePort: 80, weight: 7 }
 const plain = (direction: string, action: string): object => ({ direction, action, remoteIPAddress: '10.0.0.0/8' })
+// The frame with the address of a port as its source.
+function ofPort(port: number, bytes: Uint8Array): Uint8Array {
+  const own = Buffer.from(bytes)
+  own[11] = port
+  return own
+}
+
+const GROUP = '239.1.2.3'
+
+// Snooping of IGMP with a querier of the switch's own.
+function snoop({ dataPath, pool, ports }: DataPathHarness): void {
+  const size = { ports: ports.ports, groups: 64 }
+  const timers = { robustness: 2, intervalSeconds: 125, responseTenths: 100, lastMemberTenths: 10 }
+  const groups = new SharedArrayBuffer(groupTableBytes(size))
+  const queriers = new SharedArrayBuffer(QUERIER_TABLE_BYTES)
+  new GroupTable(groups, size).divide(PORTS)
+  new QuerierTable(queriers, timers).setOwn(0, true, 1)
+  dataPath.forwarding.nowSeconds = 100
+  dataPath.forwarding.snooping = new Snooping(
+    { groups, queriers, size, timers, igmp: true, mld: true, floodUnregistered: false },
+    { pool, ports, copy: (slot, from, length, target) => dataPath.copyBytes(slot, from, length, target) },
+  )
+}
+
 const wanted: Readonly<Record<string, PolicyCase>> = {
+  'snooping that chooses': {
+    set: (harness) => {
+      snoop(harness)
+      harness.send(2, ofPort(2, igmpFrame(0x16, GROUP)))
+    },
+    port: 1,
+    bytes: ofPort(1, stream(GROUP)),
+    says: /forwarding: sends it to p2 \| multicast: to members of 239\.1\.2\.3 and to routers, by snooping/,
+  },
+  'snooping without members': {
+    set: snoop,
+    port: 1,
+    bytes: ofPort(1, stream(GROUP)),
+    says: /forwarding: drops it: no-group-member \| the group is 239\.1\.2\.3/,
+  },
   'MAC address': {
     set: () => undefined,
     port: 1,
@@ -157,7 +200,7 @@ const wanted: Readonly<Record<string, PolicyCase>> = {
     set: (harness) => guards(harness, 1, { dhcpGuard: true, stormLimit: [{ classes: ['broadcast'], packetsPerSecond: 5 }] }),
     port: 1,
     bytes: frame(0xff, 1),
-    says: /ingress: passes the guards of its port: dhcpGuard, stormLimit \(broadcast: 5 frames a second, 5 left now\)/,
+    says: /ingress: passes the guards of its port: dhcpGuard, stormLimit \(broadcast: at most 5 frames a second, 5 left now\)/,
   },
   'ACL that denies': {
     set: (harness) => acls(harness, 1, [plain('outbound', 'deny')], []),

@@ -24,7 +24,7 @@ import { Judge, neighbourShape, Verdict } from './judge.ts'
 import { LaneState } from './lane-state.ts'
 import { Names, pinShape, questionShape } from './names.ts'
 import { type FirewallOptions, parseFirewallOptions } from './options.ts'
-import { counterNames, FirewallCounter, hitsBytes, Reporter } from './reporter.ts'
+import { counterNames, hitsBytes, Reporter } from './reporter.ts'
 import { SharedTable, type TableShape, tableBytes } from './shared-table.ts'
 import { LANES_BYTES, NO_GROUP, Vms } from './vms.ts'
 
@@ -97,7 +97,7 @@ class Gate {
     const { judge, reporter } = this
     const verdict = judge.outbound(batch, i, port)
     if (verdict === Verdict.allowed) reporter.allowed(batch, i, judge.flow, judge.rule, port, true)
-    else if (verdict <= Verdict.perhaps) reporter.count(FirewallCounter.passed)
+    else if (verdict <= Verdict.perhaps) reporter.passed(batch, i)
     else {
       reporter.denied(batch, i, judge.flow, verdict, port, true)
       if (this.enforces) batch.drop(i, this.reasons[verdict]!)
@@ -119,7 +119,7 @@ class Gate {
     const verdict = judge.inbound(batch, i, source, target)
     if (verdict > Verdict.perhaps && this.refuse(batch, i, k, verdict, target, false)) return
     if (verdict === Verdict.allowed) reporter.allowed(batch, i, judge.flow, judge.rule, target, false)
-    else reporter.count(FirewallCounter.passed)
+    else reporter.passed(batch, i)
     if (judge.isAnswer(batch, i, target)) this.answer(batch, i, source, target)
   }
 

@@ -133,12 +133,17 @@ test('a block that is not sound changes nothing, whatever it is', async () => {
 
 test('a traced packet is judged as any, and opens nothing', async () => {
   const { host, counters, ask, answers } = await lab()
+  const told: string[] = []
   host.dataPath.batch.isTraced = true
+  host.dataPath.batch.explained = (_, text) => void told.push(text)
   ask(1001)
   assert.equal(host.delivered('out').length, 1)
+  assert.match(told[0] ?? '', /^rule .+ allows it$/)
   assert.equal(answers(1001), false)
+  assert.match(told.at(-1) ?? '', /^none of the ingress rules of group .+ allows it$/)
   host.send('web1', udpFrame({ sourceMac: VM, destinationMac: OUT, ...pairs.IPv4 }, 1, 2))
   assert.equal(host.delivered('out').length, 0)
+  assert.match(told.at(-1) ?? '', /^none of the egress rules of group .+ allows it$/)
   host.dataPath.batch.isTraced = false
   assert.equal(answers(1001), false)
   ask(1001)

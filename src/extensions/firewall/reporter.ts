@@ -76,11 +76,19 @@ export class Reporter {
   /** A rule allowed a connection, from or to the VM at `port`. */
   allowed(batch: Batch, i: number, flow: Flow, rule: FirewallRule | undefined, port: number, outbound: boolean): void {
     this.count(FirewallCounter.opened)
+    if (this.isTraced) batch.explain(i, rule === undefined ? "the switch's own extensions may" : `rule ${rule.name} allows it`)
     if (rule === undefined) return
     this.count(RULES_FIRST + rule.number)
     if (this.isTraced) return
     Atomics.add(this.#hits, rule.number, 1)
     if (this.#audit?.allowed) this.#tell('allow', batch, i, flow, { rule: rule.name }, rule.number, port, outbound)
+  }
+
+  /** A packet passes without a rule. */
+  passed(batch: Batch, i: number): void {
+    this.count(FirewallCounter.passed)
+    if (this.isTraced)
+      batch.explain(i, 'of a connection that was allowed, or judged where it leaves, or needed by the network itself')
   }
 
   /** A packet was refused, or would have been. */
@@ -89,6 +97,12 @@ export class Reporter {
     this.count(isEnforced ? FirewallCounter.denied : FirewallCounter.wouldDeny)
     if (verdict === Verdict.unreadable) this.count(FirewallCounter.unreadable)
     if (verdict === Verdict.name) this.count(FirewallCounter.namesRefused)
+    if (this.isTraced) {
+      const group = this.#options.groups[this.#vms.groupOf[port]!]?.name ?? ''
+      const rules = `the ${outbound ? 'egress' : 'ingress'} rules of group ${group}`
+      const why = verdict === Verdict.denied ? `none of ${rules} allows it` : `${rules}: ${whyDenied[verdict]}`
+      batch.explain(i, isEnforced ? why : `${why}, which is told and not enforced`)
+    }
     const action = isEnforced ? 'deny' : 'would-deny'
     if (this.#audit && !this.isTraced)
       this.#tell(action, batch, i, flow, { reason: whyDenied[verdict] }, NO_RULE - verdict, port, outbound)
