@@ -61,7 +61,7 @@ export function addDiagnosisCommands(program: Command, asks: Asks, run: Run): vo
       run(command, async (context) => (await import('./commands/why-dropped.ts')).whyDropped(context, port, words)),
     )
   asks(program, 'trace', 'say step by step what the switch would do with a frame, without sending it')
-    .argument('<port>', 'port that it comes from')
+    .argument('[port]', 'port that it comes from; a capture of vmswitch says it by itself')
     .option('--frame <hex>', 'the frame, in hexadecimal')
     .option('--pcap <file:number>', 'frame of a capture, the first one has number 1')
     .option(
@@ -76,7 +76,7 @@ export function addDiagnosisCommands(program: Command, asks: Asks, run: Run): vo
     )
     .option('--to-token-file <file>', 'file with the token for those hosts; default: $VMSWITCH_TOKEN_FILE')
     .option('--to-ca <file>', 'certificates of the authorities they are trusted by, PEM; default: $VMSWITCH_CA')
-    .action((port: string, words: TraceWords, command: Command) =>
+    .action((port: string | undefined, words: TraceWords, command: Command) =>
       run(command, async (context) => (await import('./commands/trace.ts')).trace(context, port, words)),
     )
   const extcap = program

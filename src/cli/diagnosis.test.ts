@@ -1,14 +1,16 @@
 // The commands that look into a switch, against a control server with a fake switch behind it.
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { type ControlServer, startControlServer } from '../manage/control/control-server.ts'
 import { fakeHost } from '../manage/control/fake-host.ts'
+import { PacketDirection } from '../packet/pcapng.ts'
 import { readPcapng } from '../packet/pcapng-reader.ts'
+import { PcapngWriter } from '../packet/pcapng-writer.ts'
 
 const bin = fileURLToPath(new URL('../../bin/vmswitch', import.meta.url))
 const directory = mkdtempSync(join(tmpdir(), 'vmswitch-diagnosis-'))
@@ -96,6 +98,34 @@ test('trace sends the frame and shows the steps that come back', async () => {
     /\n {2}1 {2}arrival {5}switch +comes in at port alpha\n {2}2 {2}ingress {5}acl +drops it: no-udp\nIt would not be delivered\.\n$/,
   )
   assert.deepEqual(fake.calls.splice(0), ['trace {"port":"alpha","frame":"0200000000055254007700010800"}'])
+})
+
+test('trace takes frame and port from a capture of vmswitch, also from the record of where the frame went out', async () => {
+  const writer = new PcapngWriter(60)
+  const parts: Uint8Array[] = []
+  const keep = (length: number): void => void parts.push(writer.bytes.slice(0, length))
+  keep(writer.section('vmswitch'))
+  for (const name of ['alpha', 'beta', 'alpha dropped by acl']) keep(writer.interface(name, ''))
+  writer.setTime(1_700_000_000, 0)
+  const { inbound, outbound } = PacketDirection
+  for (const [at, id, direction, cut] of [
+    [0, 7, inbound, 0],
+    [1, 7, outbound, 0],
+    [2, 8, inbound, 0],
+    [1, 9, outbound, 0],
+    [0, 10, inbound, 1],
+  ] as const) {
+    writer.bytes.fill(id, writer.dataOffset, writer.dataOffset + 60)
+    keep(writer.packet(at, 60, 60 + cut, direction, id, -1))
+  }
+  writeFileSync(join(directory, 'lab.pcapng'), Buffer.concat(parts))
+  fake.calls.splice(0)
+  for (const number of [1, 2, 3]) assert.equal((await vmswitch('trace', '--pcap', `lab.pcapng:${number}`)).code, 0)
+  const asked = (byte: string): string => `trace {"port":"alpha","frame":"${byte.repeat(60)}"}`
+  assert.deepEqual(fake.calls.splice(0), [asked('07'), asked('07'), asked('08')])
+  assert.match((await vmswitch('trace', '--pcap', 'lab.pcapng:4')).stderr, /went out at beta, and its way in was not captured/)
+  assert.match((await vmswitch('trace', '--pcap', 'lab.pcapng:5')).stderr, /frame 5 of lab\.pcapng was cut/)
+  assert.match((await vmswitch('trace', 'alpha', '--pcap', 'lab.pcapng:6')).stderr, /has 5 frames, and none with number 6/)
 })
 
 test('acl connections shows what stateful rules follow, and where the next page starts', async () => {

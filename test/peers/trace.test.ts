@@ -76,6 +76,7 @@ test('a frame of a capture is traced by its number, and what really comes of it 
   for (const [i, delivered] of [['two'], []].entries()) {
     const answer = JSON.parse(await traced('one', '--json', '--pcap', `${file}:${i + 1}`)) as { delivered: string[] }
     assert.deepEqual(answer.delivered, delivered)
+    assert.equal(await traced('--pcap', `${file}:${i + 1}`), await traced('one', '--pcap', `${file}:${i + 1}`))
   }
   const dropped = (await look.control.lastDrops({ last: 1 })).drops[0]!
   const steps = (await look.control.trace({ port: 'one', frame: dropped.header })).steps
@@ -88,6 +89,7 @@ test('a frame of a capture is traced by its number, and what really comes of it 
 test('what is no frame is refused with the reason', async () => {
   const refusals: readonly (readonly [string[], number, RegExp])[] = [
     [['one'], 2, /one of --frame, --pcap and --synth/],
+    [['--synth', 'tcp'], 2, /which port does the frame come from/],
     [['one', '--frame', '0102'], 1, /a frame is 14 to 65562 bytes/],
     [['one', '--frame', 'xyz'], 2, /not hexadecimal/],
     [['one', '--synth', 'tcp,to=nobody'], 2, /no port "nobody"/],

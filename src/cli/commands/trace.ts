@@ -2,7 +2,7 @@
 // in hexadecimal, taken from a capture, or made up.
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { readCapture } from '../../endpoints/pcap/capture-file.ts'
+import { type CaptureRecord, readRecords } from '../../endpoints/pcap/capture-file.ts'
 import type { TraceReport, TraceStep, TraceTunnel } from '../../manage/diagnosis/diagnosis-calls.ts'
 import { type FollowedTunnel, followTrace } from '../../manage/diagnosis/follow.ts'
 import type { PortStatus } from '../../manage/host.ts'
@@ -19,12 +19,16 @@ export interface TraceWords extends FollowWords {
   readonly synth?: string
 }
 
-export async function trace(context: CommandContext, port: string, words: TraceWords): Promise<void> {
+/** `port`: undefined where the capture that holds the frame says it. */
+export async function trace(context: CommandContext, given: string | undefined, words: TraceWords): Promise<void> {
   const { terminal, connect, cwd } = context
-  const given = [words.frame, words.pcap, words.synth].filter((word) => word !== undefined)
-  if (given.length !== 1) throw wrong('one of --frame, --pcap and --synth is needed')
+  if ([words.frame, words.pcap, words.synth].filter((word) => word !== undefined).length !== 1)
+    throw wrong('one of --frame, --pcap and --synth is needed')
+  const captured = words.pcap === undefined ? undefined : fromCapture(words.pcap, cwd, given)
+  const port = given ?? captured?.port
+  if (port === undefined) throw wrong('which port does the frame come from? only a capture of vmswitch says it by itself')
   const host = await connect()
-  const frame = frameOf(words, cwd, words.synth === undefined ? [] : await host.ports(), port)
+  const frame = captured?.frame ?? frameOf(words, words.synth === undefined ? [] : await host.ports(), port)
   const answer = await host.trace({ port, frame: Buffer.from(frame).toString('hex') })
   const isFollowed = words.follow === true || words.toHost !== undefined
   const followed = isFollowed ? await followTrace(answer, await reachHosts(context, words)) : []
@@ -76,23 +80,39 @@ function lineOf({ stage, extension, packet, text }: TraceStep): string {
 
 const wrong = (message: string): CliError => new CliError('usage', message, 'see vmswitch help trace', ExitCode.usage)
 
-function frameOf({ frame, pcap, synth }: TraceWords, cwd: string, ports: readonly PortStatus[], port: string): Uint8Array {
+function frameOf({ frame, synth }: TraceWords, ports: readonly PortStatus[], port: string): Uint8Array {
   if (synth !== undefined) {
     const macOf = (wanted: string): string | undefined => ports.find(({ name }) => name === wanted)?.mac ?? undefined
     return synthesize(synth, macOf(port), macOf)
   }
-  if (pcap !== undefined) return fromCapture(pcap, cwd)
   const digits = frame!.replace(/[\s:.-]|^0x/g, '')
   if (!/^([0-9a-f]{2})+$/i.test(digits)) throw wrong('--frame is not hexadecimal: two digits for each byte')
   return Buffer.from(digits, 'hex')
 }
 
-function fromCapture(word: string, cwd: string): Uint8Array {
+// What captures of vmswitch call the places where frames are dropped: PORT dropped by NAME.
+const DROP_PLACE = / dropped by .*$/
+
+// A frame of a capture, and the port that it came in by where none is `given` and the capture says it.
+function fromCapture(
+  word: string,
+  cwd: string,
+  given?: string,
+): { readonly frame: Uint8Array; readonly port: string | undefined } {
   const found = /^(.+):(\d+)$/.exec(word)
   if (!found) throw wrong('--pcap needs the number of a frame behind the file: --pcap lab.pcapng:3')
-  const { frames, leftOut } = readCapture(readFileSync(resolve(cwd, found[1]!)))
-  if (leftOut > 0) throw wrong(`${leftOut} frames of ${found[1]} were cut when they were captured: capture whole ones`)
-  const frame = frames[Number(found[2]) - 1]
-  if (!frame) throw wrong(`${found[1]} has ${frames.length} frames, and none with number ${found[2]}`)
-  return frame.data
+  const records = readRecords(readFileSync(resolve(cwd, found[1]!)))
+  const asked = records[Number(found[2]) - 1]
+  if (!asked) throw wrong(`${found[1]} has ${records.length} frames, and none with number ${found[2]}`)
+  // Of a frame that went out its way in is traced, which has the same number of a packet.
+  const isOut = given === undefined && asked.isOutbound
+  const isWayIn = ({ packetId, isOutbound }: CaptureRecord): boolean => !isOutbound && packetId === asked.packetId
+  const record = isOut ? records.slice(0, Number(found[2])).findLast(isWayIn) : asked
+  if (!record)
+    throw wrong(
+      `frame ${found[2]} went out at ${asked.interfaceName}, and its way in was not captured: name the port that it came from`,
+    )
+  if (!record.whole) throw wrong(`frame ${found[2]} of ${found[1]} was cut when it was captured: capture whole ones`)
+  const port = record.interfaceName.replace(DROP_PLACE, '')
+  return { frame: record.data, port: given ?? (port === '' ? undefined : port) }
 }

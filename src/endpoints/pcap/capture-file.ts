@@ -2,6 +2,7 @@
 //
 // The rule it must not break: captures come from anywhere, so every length is checked against the bytes that are there.
 import { PacketFormatError } from '../../packet/errors.ts'
+import { PacketDirection } from '../../packet/pcapng.ts'
 import { readPcapng } from '../../packet/pcapng-reader.ts'
 
 const PCAP_MICROSECONDS = 0xa1b2c3d4
@@ -9,6 +10,7 @@ const PCAP_NANOSECONDS = 0xa1b23c4d
 const FILE_HEADER = 24
 const RECORD_HEADER = 16
 const LINK_TYPE_ETHERNET = 1
+const DIRECTION_MASK = 3
 
 /** A frame to send again. */
 export interface CapturedFrame {
@@ -38,6 +40,38 @@ export function readCapture(bytes: Uint8Array): Capture {
     frames: whole.map(({ timeMs, data }) => ({ timeMs: Math.max(0, timeMs - first), data })),
     leftOut: found.length - whole.length,
   }
+}
+
+/** One record of a capture, whole or not. */
+export interface CaptureRecord {
+  readonly data: Uint8Array
+  /** False: it was cut when it was captured, or is of another link type than Ethernet. */
+  readonly whole: boolean
+  /** Name of its interface; '' where the format has none. */
+  readonly interfaceName: string
+  /** True if the capture says that it went out there. */
+  readonly isOutbound: boolean
+  /** Records of one frame have the same; undefined where the format has none. */
+  readonly packetId: number | undefined
+}
+
+/** All records of a capture, the first one being number 1 of analyzers. Throws PacketFormatError if it is none. */
+export function readRecords(bytes: Uint8Array): readonly CaptureRecord[] {
+  if (isPcap(bytes))
+    return readPcap(bytes).map(({ data, whole }) => ({
+      data,
+      whole,
+      interfaceName: '',
+      isOutbound: false,
+      packetId: undefined,
+    }))
+  return readPcapng(bytes).packets.map((packet) => ({
+    data: packet.data,
+    whole: packet.interface.linkType === LINK_TYPE_ETHERNET && packet.data.length === packet.originalLength,
+    interfaceName: packet.interface.name,
+    isOutbound: (packet.flags & DIRECTION_MASK) === PacketDirection.outbound,
+    packetId: packet.id,
+  }))
 }
 
 const isMagic = (value: number): boolean => value === PCAP_MICROSECONDS || value === PCAP_NANOSECONDS
