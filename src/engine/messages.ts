@@ -153,6 +153,8 @@ export type Request =
   | { readonly kind: 'modules' }
   /** The processor was interrupted in the module at `place` (`Counters.inside`), which had not returned for `seconds`: it goes on without it. */
   | { readonly kind: 'interrupted'; readonly place: number; readonly seconds: number }
+  /** The switch goes: no more frames are taken from outside, so that the removal of many ports does not wait for what still comes. */
+  | { readonly kind: 'retire' }
   | { readonly kind: 'close' }
 
 /** What a processor asks the control thread. */

@@ -32,6 +32,9 @@ export interface PortLifeComponents {
   readonly log: SwitchComponents['log']
 }
 
+/** Ports that are removed beside each other when all go. */
+const REMOVED_AT_ONCE = 8
+
 /** The comings and goings of one switch's ports. */
 export class PortLife {
   readonly #config: SwitchConfig
@@ -109,6 +112,15 @@ export class PortLife {
     for (const each of [runner, ...team]) await each.close()
     await control.deletePort(runner.id)
     for (const counters of processors.counters) counters.clearPort(runner.id)
+  }
+
+  /** Removes all ports, some at a time: an interface that goes keeps the kernel waiting, not the ports after it. */
+  async removeAll(): Promise<void> {
+    const names = [...this.#parts.ports.keys()].values()
+    const some = async (): Promise<void> => {
+      for (const name of names) await this.remove(name).catch(() => undefined)
+    }
+    await Promise.all(Array.from({ length: REMOVED_AT_ONCE }, some))
   }
 
   /** See `RunningSwitch.setPort`. */

@@ -193,6 +193,11 @@ export class ProcessorSet implements OidChannel {
     })
   }
 
+  /** Has all take no more frames from outside. What modules hold and inject still goes its way. */
+  retire(): void {
+    for (const client of this.clients) void client.request({ kind: 'retire' }).catch(() => undefined)
+  }
+
   /** Stops all. */
   async close(): Promise<void> {
     await Promise.all(this.clients.map((client) => client.close()))

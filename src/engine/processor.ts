@@ -84,6 +84,7 @@ export class Processor {
   readonly #sources = new PollOrder<Source>((source) => this.#look(source))
   readonly #paced: PacedRings<Source>
   #stopping = false
+  #retired = false
   #slicing = false
   #bursts = 0
   #armed = false
@@ -233,6 +234,12 @@ export class Processor {
     this.#delivery.setChoice(port, choice)
   }
 
+  /** Takes no more frames from outside. */
+  retire(): void {
+    this.#wake()
+    this.#retired = true
+  }
+
   /** Stops the loop after the present slice. */
   stop(): void {
     this.#stopping = true
@@ -269,6 +276,7 @@ export class Processor {
     const began = performance.now()
     this.#slicing = true
     const end = began + SLICE_MS
+    const retired = this.#retired
     const spin = this.#bursts >= BUSY_BURSTS ? SPIN_ROUNDS_BUSY : SPIN_ROUNDS_IDLE
     this.dataPath.forwarding.nowSeconds = Math.floor(this.nowMs() / 1000)
     this.wallClock.expire()
@@ -279,7 +287,7 @@ export class Processor {
     let look = TURNS_PER_LOOK
     let burstsAtLook = 0
     for (;;) {
-      const served = this.#sources.round()
+      const served = retired ? 0 : this.#sources.round()
       bursts += served
       if (served !== 0) empty = 0
       else if (++empty >= spin) break
@@ -359,6 +367,7 @@ export class Processor {
 
   // False if one has work.
   #armAll(): boolean {
+    if (this.#retired) return true
     if (!this.#armed) {
       this.#armed = true
       this.#paced.begin()

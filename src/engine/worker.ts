@@ -120,6 +120,8 @@ async function answer(request: Request): Promise<unknown> {
       return modules.outcome(request.request, request.completion)
     case 'modules':
       return modules.reports()
+    case 'retire':
+      return processor.retire()
     case 'close':
       await modules.close()
       processor.stop()

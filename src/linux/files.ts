@@ -46,6 +46,9 @@ export function closeFd(fd: number): void {
   if (fd >= 0) sys.close(fd)
 }
 
+/** Closes a descriptor whose close waits in the kernel, such as an interface's, without keeping this thread; settles when it is closed. */
+export const closeFdAside = (fd: number): Promise<void> => new Promise((resolve) => sys.closeAside(fd, () => resolve()))
+
 /** Another descriptor of the same open file, close-on-exec. */
 export const duplicateFd = (fd: number): number => check('fcntl', sys.fcntl(fd, F_DUPFD_CLOEXEC, 0), `fd ${fd}`)
 

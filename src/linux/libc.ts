@@ -7,10 +7,13 @@ type Pointer = number | bigint
 type Bytes = Uint8Array | null
 
 const libc = koffi.load('libc.so.6')
+const close = libc.func('int close(int fd)')
 
 export const sys = {
   open: libc.func('int open(const char *path, int flags, int mode)') as (path: string, flags: number, mode: number) => number,
-  close: libc.func('int close(int fd)') as (fd: number) => number,
+  close: close as unknown as (fd: number) => number,
+  /** In a thread beside this one; `done` is called when the kernel has closed it. */
+  closeAside: close.async as unknown as (fd: number, done: () => void) => void,
   read: libc.func('int64_t read(int fd, void *data, size_t count)') as (fd: number, data: Bytes, count: number) => number,
   write: libc.func('int64_t write(int fd, const void *data, size_t count)') as (fd: number, data: Bytes, count: number) => number,
   readAt: libc.func('read', 'int64_t', ['int', 'uintptr_t', 'size_t']) as (fd: number, address: Pointer, count: number) => number,
