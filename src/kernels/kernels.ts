@@ -81,6 +81,13 @@ export interface SwitchingKernels {
   forward(pool: number, list: number, count: number, block: number): number
   /** Puts packets on the lists of their destinations that are not excluded. Returns the number of ports with a list. */
   sort(pool: number, list: number, count: number, block: number): number
+  /**
+   * Gives packets of `list` the 802.1Q form that `port` gets them in, until `unform`, and takes those out that are longer than `mtu` (0: any)
+   * allows; `priority` 1: the port takes priorities. Returns how many are left (S_FORM_BYTES, S_TOO_LONG).
+   */
+  form(pool: number, list: number, count: number, port: number, mtu: number, priority: number, block: number): number
+  /** Takes back what the last `form` did to packets. */
+  unform(pool: number, block: number): void
 }
 
 /**

@@ -55,8 +55,8 @@ export const P_SEGMENTS = P_PROTOCOL + POOL_SLOTS + ARRAY_GAP // u8: payload seg
 export const P_SOURCE_NIC = P_SEGMENTS + POOL_SLOTS + ARRAY_GAP // u8: NIC index on the source port
 export const P_REASON = P_SOURCE_NIC + POOL_SLOTS + ARRAY_GAP // u8: drop reason of a PF_DROPPED packet
 export const P_NEEDS = P_REASON + POOL_SLOTS + ARRAY_GAP // u8: OFFLOAD_* that whoever receives the packet must be able to do
-export const P_SPARE = P_NEEDS + POOL_SLOTS + ARRAY_GAP // u8
-export const P_VNET = P_SPARE + POOL_SLOTS + ARRAY_GAP // u8[POOL_SLOTS][VNET_STRIDE]: flags u8, gso type u8, header length u16, gso size u16, checksum start u16, checksum offset u16, buffers u16
+export const P_EDITED = P_NEEDS + POOL_SLOTS + ARRAY_GAP // u8: 1 while the packet has the form of one destination, made by the kernel `form`
+export const P_VNET = P_EDITED + POOL_SLOTS + ARRAY_GAP // u8[POOL_SLOTS][VNET_STRIDE]: flags u8, gso type u8, header length u16, gso size u16, checksum start u16, checksum offset u16, buffers u16
 export const P_SEGMENT = P_VNET + POOL_SLOTS * VNET_STRIDE + ARRAY_GAP // {address u32, length u32}[POOL_SLOTS][SEGMENTS_MAX]
 export const P_SEGMENT_WINDOW = P_SEGMENT + POOL_SLOTS * SEGMENTS_MAX * 8 // u16[POOL_SLOTS][SEGMENTS_MAX], PF_FOREIGN packets only
 export const P_ARENA = P_SEGMENT_WINDOW + POOL_SLOTS * SEGMENTS_MAX * 2 // u32[ARENA_ENTRIES + HELD_ARENA_ENTRIES]: destination entries
@@ -301,7 +301,7 @@ export const AIMED_LEFT = 0xffff
 export const AIMED_ONE_SENDER = 0x10000
 
 // ---- switching block: what the switching kernels are told and tell, one per processor -------------------------------------------
-export const SWITCHING_BYTES = 128
+export const SWITCHING_BYTES = 128 + BURST_SLOTS * 8
 export const S_PORTS = 0 // u32: linear address of the port table
 export const S_MACS = 4 // u32: linear address of the MAC table
 export const S_MAC_MASK = 8 // u32: entries - 1
@@ -331,6 +331,10 @@ export const S_MEMBER = 100 // u32: VLAN that untagged frames of the source are 
 export const S_VLAN_SETS = 104 // u32: linear address of the VLAN sets, PORT_VLAN_SET_BYTES per port id
 export const S_TAGGED = 108 // u32, out: 1 if a packet is to get a tag
 export const S_VLANS = 112 // u32: 0 = VLANs do not concern what the source sends; else its VlanMode, plus 1
+export const S_NOTED = 116 // u32: bytes of S_NOTES in use
+export const S_FORM_BYTES = 120 // u32, out: bytes of the packets that were formed
+export const S_TOO_LONG = 124 // u32, out: slot of the first packet that is too long for the port
+export const S_NOTES = 128 // u64[BURST_SLOTS]: what `unform` takes back
 
 // ---- tables of the SR-IOV adapter that the direct kernel reads -------------------------------------------------------------------
 // VPort table (src/adapter/vport-table.ts): a header, an entry per VPort id and one for the wire, then the sets of VLANs admitted.

@@ -34,6 +34,7 @@ test('the module exports exactly the kernels and leaves the memory as it was', (
     'encapsulate',
     'fillKeys',
     'follow',
+    'form',
     'forward',
     'giveFrames',
     'parse',
@@ -42,6 +43,7 @@ test('the module exports exactly the kernels and leaves the memory as it was', (
     'strays',
     'takeFrames',
     'takeRun',
+    'unform',
   ]
   assert.deepEqual(Object.keys(kernels).sort(), names)
   assert.ok(new Uint8Array(own.buffer).every((byte) => byte === 0))

@@ -29,6 +29,8 @@ const FUNCTIONS = [
   'admit',
   'forward',
   'sort',
+  'form',
+  'unform',
   'direct',
   'alike',
   'aim',

@@ -105,7 +105,7 @@ export class DataPath implements DropLogOwner, InjectionsOwner, AdmissionOwner {
     this.placement = new Placement({ ...components, choice: this.choice }, this)
     this.completion = new Completion(this.pool, this)
     this.faults = new ModuleFaults(components, this)
-    components.delivery.forms = new DeliveryForms(this.pool, components.ports)
+    components.delivery.forms = new DeliveryForms(this.pool, components.ports, components.shortCut)
     this.injections = new InjectionRuns(this.pool, components.injections)
     components.injections.attach(this)
   }

@@ -6,6 +6,7 @@ import * as layout from '../kernels/layout.ts'
 import { destinationAt } from '../ndis/destinations.ts'
 import type { PacketPool } from '../ndis/pool.ts'
 import { PortFlag, type PortTable } from './port-table.ts'
+import type { ShortCut } from './short-cut.ts'
 import { TagEdit } from './tag-edit.ts'
 
 const { DE_EXCLUDED, DE_MIRROR, DE_NIC_SHIFT, DE_PORT, OFFLOAD_TSO4, OFFLOAD_TSO6, OFFLOAD_USO, PF_TAGGED } = layout
@@ -18,6 +19,9 @@ export class DeliveryForms {
   private readonly pool: PacketPool
   private readonly ports: PortTable
   private readonly edit: TagEdit
+  private readonly shortCut: ShortCut | undefined
+  // The short cut has formed the packets in work.
+  private byShortCut = false
   /** Packets that the last `prepare` took out: longer than the port's MTU allows. */
   tooLong = 0
   /** The first of them. */
@@ -25,7 +29,8 @@ export class DeliveryForms {
   /** Bytes of the packets that the last `prepare` left. */
   bytes = 0
 
-  constructor(pool: PacketPool, ports: PortTable) {
+  constructor(pool: PacketPool, ports: PortTable, shortCut?: ShortCut) {
+    this.shortCut = shortCut
     this.pool = pool
     this.ports = ports
     this.edit = new TagEdit(pool)
@@ -55,6 +60,8 @@ export class DeliveryForms {
     const mtu = ports.mtu(port)
     const copyVlan = ports.monitorVlan(port)
     const priorityAllowed = (ports.flags(port) & PortFlag.noPriority) === 0
+    this.byShortCut = this.shortCut !== undefined && copyVlan === 0
+    if (this.byShortCut) return this.prepareFast(this.shortCut!, lists.byteOffset + first * 2, count, port, mtu, priorityAllowed)
     let kept = 0
     let bytes = 0
     for (let i = first; i < first + count; i++) {
@@ -77,8 +84,17 @@ export class DeliveryForms {
     return kept
   }
 
+  private prepareFast(shortCut: ShortCut, list: number, count: number, port: number, mtu: number, priorities: boolean): number {
+    const kept = shortCut.form(list, count, port, mtu, priorities)
+    this.tooLong = count - kept
+    if (kept < count) this.tooLongSlot = shortCut.tooLongSlot
+    this.bytes = shortCut.formBytes
+    return kept
+  }
+
   /** The packets are as they were before `prepare`. */
   undo(): void {
-    this.edit.undo()
+    if (this.byShortCut) this.shortCut!.unform()
+    else this.edit.undo()
   }
 }

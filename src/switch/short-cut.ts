@@ -9,6 +9,7 @@ import {
   S_BYTES,
   S_FLOOD_TO,
   S_FLOODED,
+  S_FORM_BYTES,
   S_LONGEST,
   S_MAC_MASK,
   S_MACS,
@@ -26,6 +27,7 @@ import {
   S_SOURCE_LOW,
   S_STOPPED_AT,
   S_TAGGED,
+  S_TOO_LONG,
   S_TOUCHED_COUNT,
   S_UNKNOWN_TO,
   S_VLAN,
@@ -152,5 +154,28 @@ export class ShortCut {
 
   get overflow(): number {
     return this.u32[S_OVERFLOW >> 2]!
+  }
+
+  /**
+   * Gives the `count` packets of the list at `list` the form for `port`, until `unform`, and takes those out that are longer than `mtu`
+   * (0: any) allows. `priorities`: the port takes them. Returns how many are left.
+   */
+  form(list: number, count: number, port: number, mtu: number, priorities: boolean): number {
+    return this.kernels.form(this.pool, list, count, port, mtu, priorities ? 1 : 0, this.block)
+  }
+
+  /** Bytes of the packets that `form` left. */
+  get formBytes(): number {
+    return this.u32[S_FORM_BYTES >> 2]!
+  }
+
+  /** Slot of the first packet that `form` took out. */
+  get tooLongSlot(): number {
+    return this.u32[S_TOO_LONG >> 2]!
+  }
+
+  /** The packets are as they were before `form`. */
+  unform(): void {
+    this.kernels.unform(this.pool, this.block)
   }
 }
