@@ -132,6 +132,28 @@ test('a super-frame counts as the packets that it is cut into', async () => {
   assert.deepEqual(numbers(flows()[0]!, 2, 1, 352), [4, 4 * 1040, 4 * 1054])
 })
 
+test('sFlow chooses among the packets that a super-frame is cut into, and tells the length of each', async () => {
+  for (const sampling of [1, 7]) {
+    const { host, sflow } = await lab({ sflow: { collectors, agent: '10.9.9.9', sampling, counterInterval: 0 } })
+    const source = host.source('a', [tcpFrame(pair, 1, 2, { data: new Uint8Array(4000) })])
+    const receive = (): number => {
+      const taken = source.receive(0, 1)
+      host.pool.vnet.set([1, 1, 54, 0, 1100 & 0xff, 1100 >> 8, 34, 0, 16, 0], 0)
+      return taken
+    }
+    for (let i = 0; i < 7; i++) {
+      host.dataPath.turn({ receive, complete() {} }, host.id('a'))
+      host.advance(200)
+    }
+    const samples = sflow().flatMap((datagram) => datagram.samples)
+    assert.equal(samples.length, 28 / sampling)
+    const lengths = samples.map(({ records }) => records.get(1)!.readUInt32BE(4) - 4)
+    for (const length of lengths) assert.ok(length === 54 + 1100 || length === 54 + 700, `${length}`)
+    if (sampling === 1) assert.deepEqual(lengths.slice(0, 4), [1154, 1154, 1154, 754])
+    assert.ok(samples.at(-1)!.numbers[1]! > 28 - sampling, 'the pool counts them all')
+  }
+})
+
 test('a dropped packet counts as one, with its reason; frames to several ports have no egress interface', async () => {
   const { host, flows } = await lab({ ipfix: { collectors } })
   const dropped = tcpFrame(pair, 1, 23)

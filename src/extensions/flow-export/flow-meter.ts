@@ -1,21 +1,13 @@
 // Makes flows of packets: the key of each from its header copy, its entry in the table, its counters.
 //
 // The rule it must not break: nothing is allocated per packet, and every packet that is metered is counted in one flow, once.
-import {
-  type Batch,
-  PACKET_HEADER_STRIDE,
-  PACKET_VNET_STRIDE,
-  PacketFlag,
-  PROTOCOL_ICMP,
-  PROTOCOL_ICMP6,
-  PROTOCOL_TCP,
-} from '../../extension.ts'
+import { type Batch, PACKET_HEADER_STRIDE, PacketFlag, PROTOCOL_ICMP, PROTOCOL_ICMP6, PROTOCOL_TCP } from '../../extension.ts'
 import { type FlowTable, KEY_WORDS, Key, KindBit } from './flow-table.ts'
 import { ForwardingStatus } from './forwarding-status.ts'
 import { Picker } from './picker.ts'
+import { headerBytes, isSuperFrame, packetsOf } from './super-frame.ts'
 
 const HEADER_STRIDE = PACKET_HEADER_STRIDE
-const VNET_STRIDE = PACKET_VNET_STRIDE
 const { ipv4: IPV4, ipv6: IPV6, dropped: DROPPED } = PacketFlag
 const IS_TAGGED = PacketFlag.tagged | PacketFlag.vlanOutOfBand
 const { tagged: KEY_TAGGED, ipv6: KEY_IPV6, egress: KEY_EGRESS } = KindBit
@@ -26,9 +18,7 @@ const ICMP6 = PROTOCOL_ICMP6
 const TCP = PROTOCOL_TCP
 const IPV4_HEADER = 20
 const IPV6_HEADER = 40
-const UDP_HEADER = 8
 const TCP_FLAGS = 13
-const TCP_OFFSET = 12
 const HALVES = HEADER_STRIDE / 2
 
 export interface FlowMeterComponents {
@@ -113,15 +103,14 @@ export class FlowMeter {
     const total = isIpv6 ? IPV6_HEADER + at16(header8, frame + l3 + 4) : at16(header8, frame + l3 + 2)
     // What is said of the length counts only where it is less than what is there: padding is no part of the packet.
     const inFrame = length - l3
-    const isSuper = pool.vnet[slot * VNET_STRIDE + 1] !== 0
+    const isSuper = isSuperFrame(pool, slot)
     let octets = !isSuper && total > IPV4_HEADER && total < inFrame && (!isIpv6 || total > IPV6_HEADER) ? total : inFrame
     let layer2 = length
     let packets = 1
     const isTcp = protocol === TCP && l4 !== 0
-    if (isSuper && l4 !== 0) {
-      const size = pool.vnet[slot * VNET_STRIDE + 4]! | (pool.vnet[slot * VNET_STRIDE + 5]! << 8)
-      const headers = l4 + (isTcp ? (header8[frame + l4 + TCP_OFFSET]! >> 4) << 2 : UDP_HEADER)
-      packets = size === 0 || headers >= length ? 1 : Math.ceil((length - headers) / size)
+    if (isSuper) {
+      const headers = headerBytes(pool, slot)
+      packets = packetsOf(pool, slot, headers)
       octets += (packets - 1) * (headers - l3)
       layer2 += (packets - 1) * headers
     }

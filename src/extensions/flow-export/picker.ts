@@ -30,6 +30,17 @@ export class Picker {
     this.rest = this.population - 1 - place
   }
 
+  /** Which of the next `count` packets is picked first, from 0; those after it come next. -1: none of them. */
+  within(count: number): number {
+    const at = this.skip
+    if (at >= count) {
+      this.skip = at - count
+      return -1
+    }
+    this.choose()
+    return at
+  }
+
   /** Whether the next packet is picked. */
   picks(): boolean {
     if (this.skip-- > 0) return false

@@ -9,6 +9,7 @@ import type { SflowOptions } from './options.ts'
 import { Picker } from './picker.ts'
 import { PortSums } from './port-figures.ts'
 import { type SampleContext, SflowWriter } from './sflow-writer.ts'
+import { headerBytes, isSuperFrame, packetsOf, segmentBytes } from './super-frame.ts'
 
 const TICK_MS = 100
 const PUBLISH_MS = 500
@@ -75,13 +76,36 @@ export class SflowExporter {
     const { picker, pool } = this
     const { sourcePort } = batch.pool
     for (let i = 0; i < batch.length; i++) {
-      const port = sourcePort[batch.slots[i]!]!
+      const slot = batch.slots[i]!
+      const port = sourcePort[slot]!
+      if (isSuperFrame(batch.pool, slot)) {
+        this.superFrame(batch, i, port)
+        continue
+      }
       pool[port] = pool[port]! + 1
-      if (picker.picks()) this.sample(batch, i, port)
+      if (picker.picks()) this.sample(batch, i, port, batch.pool.length[slot]!)
     }
   }
 
-  private sample(batch: Batch, i: number, port: number): void {
+  // Chooses among the packets that it is cut into, of which each has its headers and its part of the payload.
+  private superFrame(batch: Batch, i: number, port: number): void {
+    const { picker, pool } = this
+    const slot = batch.slots[i]!
+    const length = batch.pool.length[slot]!
+    const headers = headerBytes(batch.pool, slot)
+    const packets = packetsOf(batch.pool, slot, headers)
+    const size = packets === 1 ? length : segmentBytes(batch.pool, slot)
+    let done = 0
+    for (let at = picker.within(packets); at >= 0; at = picker.within(packets - done)) {
+      pool[port] = pool[port]! + at + 1
+      done += at + 1
+      const before = (done - 1) * size
+      this.sample(batch, i, port, packets === 1 ? length : headers + Math.min(size, length - headers - before))
+    }
+    pool[port] = pool[port]! + packets - done
+  }
+
+  private sample(batch: Batch, i: number, port: number, length: number): void {
     const { about, sampled, writer } = this
     const slot = batch.slots[i]!
     const flags = batch.pool.flags[slot]!
@@ -95,7 +119,7 @@ export class SflowExporter {
     about.output = (flags & DROPPED) !== 0 ? (DISCARDED | this.codeOf(batch.pool.reason[slot]!)) >>> 0 : this.output(batch, i)
     about.vlan = isTagged ? batch.vlanId(i) : 0
     about.priority = isTagged ? batch.priority(i) : 0
-    writer.flowSample(batch, i, about)
+    writer.flowSample(batch, i, length, about)
     this.samples++
   }
 

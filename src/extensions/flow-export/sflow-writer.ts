@@ -131,10 +131,9 @@ export class SflowWriter {
     this.flowSamples = 0
   }
 
-  /** Writes a flow sample of packet `i`. */
-  flowSample(batch: Batch, i: number, about: SampleContext): void {
+  /** Writes a flow sample of packet `i`, or of one of `length` bytes that it is cut into: of its payload the first packet's is shown. */
+  flowSample(batch: Batch, i: number, length: number, about: SampleContext): void {
     const { out, options } = this
-    const length = batch.frameLength(i)
     const kept = Math.min(length, options.headerBytes)
     this.begin(FLOW_SAMPLE, 32 + 8 + 16 + padded(kept) + 8 + 16)
     this.ports[this.flowSamples++] = about.port
