@@ -9,6 +9,7 @@ import { macKey } from '../../switch/mac-table.ts'
 import { type PortTable, VlanMode } from '../../switch/port-table.ts'
 import { TeamMembers } from '../../switch/team/team-members.ts'
 import { LoadBalancing, memberBit, TeamCounter } from '../../switch/team/team-table.ts'
+import { linkSpeedOf } from '../link-speed.ts'
 import { hostAdapters, type PortConfig } from '../switch-config.ts'
 
 /** Addresses that are announced after one change at the most. */
@@ -16,6 +17,7 @@ export const ANNOUNCEMENTS_MAX = 4096
 const ANNOUNCED_AT_ONCE = 32
 const ADDRESSES = 12
 const ETHERTYPE_VLAN = 0x8100
+const BITS_PER_MEGABIT = 1e6
 
 export const loadBalancingAlgorithms = ['HyperVPort', 'Dynamic'] as const
 export type LoadBalancingAlgorithm = (typeof loadBalancingAlgorithms)[number]
@@ -114,7 +116,9 @@ export class SwitchTeam {
     if (this.#port?.id !== id) return
     const { table } = this.#components
     const { low, high } = typeof address === 'string' ? macKey(address) : { low: 0, high: 0 }
-    table.uplinks.setLink(nicIndex, up, low, high)
+    const name = this.#port.members[nicIndex - 1]
+    const speed = up && name !== undefined ? linkSpeedOf([name]) : 0
+    table.uplinks.setLink(nicIndex, up, low, high, Math.round(speed / BITS_PER_MEGABIT))
     table.changed()
     this.settle()
   }

@@ -18,7 +18,7 @@ const SOURCE_ADDRESS = 6
 export const FLOWLET_PAUSE_MS = 50
 /** The load of members is halved so often. */
 const LOAD_HALF_MS = 100
-/** A flow moves when its member has so much more load than the least loaded one: a quarter, and so many bytes. */
+/** A flow moves when its member has so much more load than the least loaded one: a quarter, and so many bytes of the fastest one. */
 const IMBALANCE_SHIFT = 2
 const IMBALANCE_BYTES = 65_536
 
@@ -33,6 +33,8 @@ export class TeamSender {
   private readonly bucketMember = new Uint8Array(BUCKETS)
   private readonly bucketLast = new Float64Array(BUCKETS)
   private readonly load = new Float64Array(TEAM_MEMBERS_MAX + 1)
+  // What a byte counts for a member's load: the speed of the fastest active one in its own. 1 for all where a speed is not known.
+  private readonly cost = new Float64Array(TEAM_MEMBERS_MAX + 1).fill(1)
   private halvedAt = 0
   private now = 0
   private isDynamic = false
@@ -62,6 +64,19 @@ export class TeamSender {
     const halves = Math.min(32, Math.floor((this.now - this.halvedAt) / LOAD_HALF_MS))
     for (let nicIndex = 1; nicIndex <= TEAM_MEMBERS_MAX; nicIndex++) this.load[nicIndex] = this.load[nicIndex]! / 2 ** halves
     this.halvedAt = this.now
+    this.weigh()
+  }
+
+  private weigh(): void {
+    const { table, members, cost } = this
+    let fastest = 0
+    let slowest = Number.POSITIVE_INFINITY
+    for (let k = 0; k < members.count; k++) {
+      const megabits = table.megabits(members.list[k]!)
+      fastest = Math.max(fastest, megabits)
+      slowest = Math.min(slowest, megabits)
+    }
+    for (let k = 0; k < members.count; k++) cost[members.list[k]!] = slowest > 0 ? fastest / table.megabits(members.list[k]!) : 1
   }
 
   /** NIC index of the member for the packet in `slot`, whose flow has this hash; 0: no member is up. `end` follows the delivery. */
@@ -96,7 +111,7 @@ export class TeamSender {
       this.bucketMember[bucket] = nicIndex
     }
     this.bucketLast[bucket] = this.now
-    load[nicIndex] = load[nicIndex]! + this.pool.length[slot]!
+    load[nicIndex] = load[nicIndex]! + this.pool.length[slot]! * this.cost[nicIndex]!
     if (nicIndex === home) return home
     return this.replaceSource(slot, nicIndex) ? nicIndex : home
   }

@@ -21,7 +21,8 @@ const W_MEMBERS = 2
 const W_STANDBY = 3
 const W_UP = 4
 const W_MACS = 6
-const HEADER_WORDS = W_MACS + (TEAM_MEMBERS_MAX + 1) * 2
+const W_SPEEDS = W_MACS + (TEAM_MEMBERS_MAX + 1) * 2
+const HEADER_WORDS = W_SPEEDS + TEAM_MEMBERS_MAX + 1
 const COUNTER_WORDS = PROCESSORS_MAX * (TEAM_MEMBERS_MAX + 1) * COUNTERS * 2
 
 /** Words to reserve, with one to spare for alignment. */
@@ -66,9 +67,13 @@ export class TeamTable {
     words[at + W_PORT] = settings.port
   }
 
-  /** A member's link, and the address of its interface as MacKey words (0: not known). Control thread only; whoever calls announces it. */
-  setLink(nicIndex: number, up: boolean, low: number, high: number): void {
+  /**
+   * A member's link, the address of its interface as MacKey words (0: not known), and its speed in Mbit/s (0: not known). Control thread only;
+   * whoever calls announces it.
+   */
+  setLink(nicIndex: number, up: boolean, low: number, high: number, megabits = 0): void {
     const { words, at } = this
+    words[at + W_SPEEDS + nicIndex] = megabits
     words[at + W_MACS + nicIndex * 2] = low
     words[at + W_MACS + nicIndex * 2 + 1] = high
     const bits = words[at + W_UP]!
@@ -102,6 +107,11 @@ export class TeamTable {
 
   macHigh(nicIndex: number): number {
     return this.words[this.at + W_MACS + nicIndex * 2 + 1]!
+  }
+
+  /** Mbit/s of a member's link, 0 = not known. */
+  megabits(nicIndex: number): number {
+    return this.words[this.at + W_SPEEDS + nicIndex]!
   }
 
   /** Adds to a counter of a member, on `processor` (-1: nowhere). */

@@ -35,9 +35,9 @@ class TeamBench {
     this.later(SETTLE_SECONDS + 1)
   }
 
-  link(nicIndex: number, up: boolean): void {
+  link(nicIndex: number, up: boolean, megabits = 0): void {
     const { low, high } = macKey(OWN(nicIndex))
-    this.harness.ports.uplinks.setLink(nicIndex, up, low, high)
+    this.harness.ports.uplinks.setLink(nicIndex, up, low, high, megabits)
     this.harness.ports.changed()
   }
 
@@ -209,6 +209,20 @@ describe('dynamic load balancing', () => {
     harness.send(1, frame(0xff, 1, 'all'))
     harness.send(1, frame(OUTSIDE, 1, 'not IP'))
     assert.deepEqual(second!.slice(-2).map(sourceOf), ['020000000001', '020000000001'])
+  })
+
+  test('gives each member as much as its speed asks for, and all alike where one speed is not known', () => {
+    const shares = [
+      [10_000, 2500],
+      [10_000, 0],
+    ].map((speeds) => {
+      const bench = new TeamBench(2, { mode: LoadBalancing.dynamic })
+      for (const [i, megabits] of speeds.entries()) bench.link(i + 1, true, megabits)
+      for (let i = 0; i < 250; i++) bench.harness.send(1, Buffer.concat([flow(1, i), Buffer.alloc(1000)]))
+      return bench.members[0]!.frames.length / 250
+    })
+    assert.ok(Math.abs(shares[0]! - 0.8) < 0.08, `${shares[0]} of 0.8`)
+    assert.ok(Math.abs(shares[1]! - 0.5) < 0.08, `${shares[1]} of 0.5`)
   })
 
   test('keeps a flow on its member while it does not pause, and moves it then if another one has less to do', () => {
