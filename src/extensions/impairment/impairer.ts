@@ -6,6 +6,7 @@
 import type { Batch, SwitchHandle, Timer } from '../../extension.ts'
 import type { Line } from './line.ts'
 import { Kind, NO_PORT, WaitingPackets } from './waiting.ts'
+import { wordsOf } from './words.ts'
 
 const BITS = 8
 const BATCH_MAX = 64
@@ -195,11 +196,12 @@ export class Impairer {
 
   /** Impairs packet `i` of a batch by `line`; on egress its destination `k` alone, which is port `target`. On ingress `k` is -1. */
   impair(batch: Batch, i: number, k: number, target: number, line: Line, nowMs: number): void {
-    this.count(ImpairmentCounter.matched)
     if (batch.isTraced) {
+      batch.explain(i, wordsOf(line.settings, line.held))
       if (!line.settings.up) this.drop(batch, i, k, this.downReason)
-      return // no dice are thrown, and nothing waits
+      return // no dice are thrown, nothing waits, and nothing is counted
     }
+    this.count(ImpairmentCounter.matched)
     if (!line.onlyDelays && !this.waits(batch, i, k, line, nowMs)) return
     const length = batch.pool.length[batch.slots[i]!]!
     if (!line.hasRoom(length)) {

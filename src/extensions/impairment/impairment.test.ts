@@ -313,3 +313,29 @@ test('a checksum that the guest left open is completed before corruption, so tha
     }
   assert.ok(seen > 80, `${seen}`)
 })
+
+test('a trace tells what a line would do, and does none of it', async () => {
+  const told = async (rule: object): Promise<string[]> => {
+    const { host, counters, send, got } = await lab(rule)
+    const { batch } = host.dataPath
+    const said: string[] = []
+    batch.explained = (_, text) => void said.push(text)
+    batch.isTraced = true
+    send(1)
+    batch.isTraced = false
+    batch.explained = undefined
+    assert.equal(got().length, rule && 'up' in rule ? 0 : 1)
+    assert.deepEqual([...counters].slice(0, 8), [0, 0, 0, 0, 0, 0, 0, 0])
+    return said
+  }
+  assert.deepEqual(await told({ delay: '20ms', jitter: '5ms', loss: '1.5%', duplicate: '2%' }), [
+    'would wait 20 ms, 5 ms more or less; would be lost by chance: 1.5 % of frames are; would come twice by chance: 2 %',
+  ])
+  assert.deepEqual(await told({ direction: 'ingress', ports: 'a', delay: '250us', rate: '10mbit', corrupt: '0.1%' }), [
+    'would wait 250 µs; would leave at 10 Mbit/s; would be corrupted by chance: 0.1 %',
+  ])
+  assert.deepEqual(await told({ gemodel: { p: '1%', r: '10%' } }), [
+    'would be lost by chance in bursts: 100 % of frames then, 0 % otherwise; 1 % begin one, 10 % end it',
+  ])
+  assert.deepEqual(await told({ up: false }), ['its link is down'])
+})
