@@ -324,7 +324,7 @@ test('a trace tells what a line would do, and does none of it', async () => {
     send(1)
     batch.isTraced = false
     batch.explained = undefined
-    assert.equal(got().length, rule && 'up' in rule ? 0 : 1)
+    assert.equal(got().length, 'state' in rule ? 0 : 1)
     assert.deepEqual([...counters].slice(0, 8), [0, 0, 0, 0, 0, 0, 0, 0])
     return said
   }
@@ -337,5 +337,5 @@ test('a trace tells what a line would do, and does none of it', async () => {
   assert.deepEqual(await told({ gemodel: { p: '1%', r: '10%' } }), [
     'would be lost by chance in bursts: 100 % of frames then, 0 % otherwise; 1 % begin one, 10 % end it',
   ])
-  assert.deepEqual(await told({ up: false }), ['its link is down'])
+  assert.deepEqual(await told({ state: 'down' }), ['its link is down'])
 })
