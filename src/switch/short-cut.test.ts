@@ -29,7 +29,15 @@ const addresses = fc.oneof(fc.integer({ min: 1, max: PORTS + 3 }), fc.constantFr
 
 const scenes: fc.Arbitrary<Scene> = fc.record({
   flags: fc.array(
-    fc.constantFrom(PortFlag.checkSource, LEARNING, LEARNING, LEARNING | PortFlag.linkDown, LEARNING | PortFlag.external, 0),
+    fc.constantFrom(
+      PortFlag.checkSource,
+      PortFlag.checkSource,
+      LEARNING,
+      LEARNING,
+      LEARNING | PortFlag.linkDown,
+      LEARNING | PortFlag.external,
+      0,
+    ),
     {
       minLength: PORTS,
       maxLength: PORTS,
@@ -129,7 +137,7 @@ test('every packet has the same fate with and without the wasm short cuts', () =
     fc.property(scenes, (scene) => {
       assert.deepEqual(play(scene, true), play(scene, false))
     }),
-    { numRuns: 150 },
+    { numRuns: 400 },
   )
 })
 

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { DataPathHarness, frame } from '../../test/support/data-path-harness.ts'
+import { DataPathHarness, frame, mac } from '../../test/support/data-path-harness.ts'
 import { inVlanRanges, type VlanProperty, type VlanRange } from '../ndis/standard-properties.ts'
 import { vlanEntry } from './policies/port-effects.ts'
 import { PortFlag } from './port-table.ts'
@@ -107,10 +107,8 @@ function delivered(ports: readonly Port[], { from, tags }: Sent, to: number, id:
 
 // ---- the switch ---------------------------------------------------------------------------------------------------------
 
-const host = (port: number): number => 0x20 + port
-
 function bytesOf({ from, to, tags }: Sent): Buffer {
-  const plain = frame(to === 0 ? 0xff : host(to), host(from))
+  const plain = frame(to === 0 ? 0xff : to, from)
   const words = tags.flatMap(([vlan, priority]) => [0x81, 0, (priority << 5) | (vlan >> 8), vlan & 0xff])
   return Buffer.concat([plain.subarray(0, 12), Buffer.from(words), plain.subarray(12)])
 }
@@ -127,12 +125,13 @@ function tagsOf(bytes: Buffer): string {
 test('who reaches whom, and with which tags, is what the table of VLAN modes says (ES-531…ES-540)', () => {
   let got = 0
   fc.assert(
-    fc.property(scenes, ([ports, frames]) => {
+    fc.property(scenes, fc.boolean(), ([ports, frames], isGuarded) => {
       for (const shortCut of [true, false]) {
         const harness = new DataPathHarness({ shortCut })
         for (const [i, { vlan }] of ports.entries()) {
-          harness.connectPort(i + 1, i + 1 === UPLINK ? LEARNING | PortFlag.external : LEARNING)
-          harness.macs.addStatic(`02:00:00:00:00:${host(i + 1).toString(16)}`, 0, i + 1)
+          const guest = isGuarded ? PortFlag.checkSource : LEARNING
+          harness.connectPort(i + 1, i + 1 === UPLINK ? LEARNING | PortFlag.external : guest)
+          harness.macs.addStatic(mac(i + 1), 0, i + 1)
           if (vlan !== undefined) harness.ports.setVlan(i + 1, vlanEntry(vlan))
         }
         for (const sent of frames) {
