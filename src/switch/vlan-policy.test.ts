@@ -150,7 +150,7 @@ test('who reaches whom, and with which tags, is what the table of VLAN modes say
         }
       }
     }),
-    { numRuns: 250 },
+    { numRuns: 500 },
   )
   assert.ok(got > 500, `${got} frames came out`)
 })
