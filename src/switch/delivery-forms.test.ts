@@ -87,16 +87,17 @@ test('the kernel gives packets the forms that TypeScript gives them, and both ta
   )
 })
 
-test('after a delivery that failed the next packets in the same slots get their form', () => {
-  const harness = new DataPathHarness({ shortCut: true, spareBytes: LIST_BYTES }).connect(2)
-  const lists = new Uint16Array(harness.buffer, harness.spare, 1)
-  const forms = harness.delivery.forms as DeliveryForms
-  const lengths = [0, 1].map(() => {
-    harness.fill(0, 1, Buffer.concat([frame(2, 1).subarray(0, 12), Buffer.from([0x81, 0, 0, 7]), frame(2, 1).subarray(12)]))
-    harness.kernels.parse(harness.pool.base, 0, 1)
-    lists[0] = 0
-    forms.prepare(lists, 0, 1, PORT)
-    return harness.pool.length[0]
+for (const shortCut of [true, false])
+  test(`after a delivery that failed the next packets in the same slots get their form ${shortCut ? 'of the kernel' : 'in TypeScript'}`, () => {
+    const harness = new DataPathHarness({ shortCut, spareBytes: LIST_BYTES }).connect(2)
+    const lists = new Uint16Array(harness.buffer, harness.spare, 1)
+    const forms = harness.delivery.forms as DeliveryForms
+    const lengths = [0, 1].map(() => {
+      harness.fill(0, 1, Buffer.concat([frame(2, 1).subarray(0, 12), Buffer.from([0x81, 0, 0, 7]), frame(2, 1).subarray(12)]))
+      harness.kernels.parse(harness.pool.base, 0, 1)
+      lists[0] = 0
+      forms.prepare(lists, 0, 1, PORT)
+      return harness.pool.length[0]
+    })
+    assert.deepEqual(lengths, [60, 60])
   })
-  assert.deepEqual(lengths, [60, 60])
-})

@@ -62,6 +62,7 @@ export class DeliveryForms {
     const priorityAllowed = (ports.flags(port) & PortFlag.noPriority) === 0
     this.byShortCut = this.shortCut !== undefined && copyVlan === 0
     if (this.byShortCut) return this.prepareFast(this.shortCut!, lists.byteOffset + first * 2, count, port, mtu, priorityAllowed)
+    edit.forget()
     let kept = 0
     let bytes = 0
     for (let i = first; i < first + count; i++) {

@@ -150,6 +150,11 @@ export class TagEdit {
     vnet[at + 1] = value >> 8
   }
 
+  /** Forgets the edits of a delivery that failed: their packets are gone, and others stand in the slots. */
+  forget(): void {
+    while (this.count > 0) this.edited[this.slots[--this.count]!] = 0
+  }
+
   /** Takes all edits back. */
   undo(): void {
     while (this.count > 0) {
