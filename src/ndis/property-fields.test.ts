@@ -78,6 +78,8 @@ test('fields that an author wrote wrongly are told apart from right ones', () =>
     ],
     [[{ name: 'a', type: 'date' }], /type "date": there are integer/],
     [[{ name: 'a', type: 'json', description: 5 }], /"description" is a text/],
+    [[{ name: 'a', type: 'json', advanced: 'yes' }], /"advanced" true or false/],
+    [[{ name: 'a', type: 'json', required: true, advanced: true }], /both "required" and "advanced"/],
     [[{ name: 'a', type: 'integer', min: 5, max: 1 }], /the smaller one first/],
     [[{ name: 'a', type: 'choice' }], /"choices" are a list of texts/],
     [[{ name: 'a', type: 'text', choices: ['x'] }], /of type choice alone/],

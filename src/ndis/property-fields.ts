@@ -32,6 +32,8 @@ export interface PropertyField {
   readonly default?: unknown
   /** A value must have it. */
   readonly required?: boolean
+  /** Seldom set: forms fold it away while a value does not have it. */
+  readonly advanced?: boolean
 }
 
 const show = (value: unknown): string => {
@@ -111,14 +113,15 @@ export function fieldsProblem(fields: unknown): string | null {
   const names = new Set<string>()
   for (const given of fields as readonly unknown[]) {
     const field = (given ?? {}) as Partial<PropertyField>
-    const { name, type, description = '', min, max, choices, required = false } = field
+    const { name, type, description = '', min, max, choices, required = false, advanced = false } = field
     if (typeof name !== 'string' || !NAME.test(name)) return `a field has no name of letters, digits and _: ${show(name)}`
     if (names.has(name)) return `two fields are called ${name}`
     names.add(name)
     if (!(propertyFieldTypes as readonly unknown[]).includes(type))
       return `field ${name} is of type ${show(type)}: there are ${propertyFieldTypes.join(', ')}`
-    if (typeof description !== 'string' || typeof required !== 'boolean')
-      return `field ${name}: "description" is a text, "required" true or false`
+    if (typeof description !== 'string' || typeof required !== 'boolean' || typeof advanced !== 'boolean')
+      return `field ${name}: "description" is a text, "required" and "advanced" true or false`
+    if (required && advanced) return `field ${name} can't be both "required" and "advanced": nobody would see what is missing`
     if ([min, max].some((end) => end !== undefined && !Number.isFinite(end)) || Number(min ?? 0) > Number(max ?? min ?? 0))
       return `field ${name}: "min" and "max" are numbers, the smaller one first`
     const isList = Array.isArray(choices) && choices.length > 0 && choices.every((one) => typeof one === 'string' && one !== '')

@@ -137,6 +137,8 @@ describe('the console on the network', { skip: noBrowser }, () => {
     await custom.getByRole('button', { name: 'Add the property' }).click()
     await custom.locator('.problem', { hasText: 'loss' }).waitFor()
     await custom.locator('[name=definition]').selectOption('impairment')
+    assert.equal(await custom.locator('[name=limit]').isVisible(), false, 'what is seldom set is folded away')
+    await custom.getByText('More settings').click()
     await custom.locator('[name=limit]').fill('0')
     await custom
       .locator('.field', { has: page.locator('[name=limit]') })

@@ -8,7 +8,7 @@ import { stepsAt } from '../../console/src/house/trace-steps.ts'
 import { headersOf } from '../../console/src/panel/decode.ts'
 import { frameOf } from '../../console/src/panel/frames.ts'
 import { forms, policyValue, problemsOf, shownFields, typedOf } from '../../console/src/panel/policy-forms.ts'
-import { fieldProblems, fieldsValue, formFields, refusedField, typedFields } from '../../console/src/panel/property-fields.ts'
+import { fieldProblems, fieldsValue, formParts, refusedField, typedFields } from '../../console/src/panel/property-fields.ts'
 import { domainProblems, domainValue, jsonValue, typedDomain } from '../../console/src/panel/property-values.ts'
 import { timelineOf } from '../../console/src/panel/timeline.ts'
 import { ratesOf } from '../../console/src/state/rates.ts'
@@ -97,9 +97,11 @@ test('fields of a property become a form and its value again, with what was touc
     { name: 'dropAll', type: 'boolean' },
     { name: 'mode', type: 'choice', choices: ['drop', 'mark'], default: 'drop' },
     { name: 'delay', type: 'quantity' },
-    { name: 'more', type: 'json' },
+    { name: 'more', type: 'json', advanced: true },
   ]
-  const [first, second, third] = formFields(fields)
+  const keys = (value: object): string[] => formParts(fields, { ...value }).advanced.map(({ key }) => key)
+  assert.deepEqual([keys({}), keys({ more: 1 })], [['more'], []], 'what is seldom set is folded away unless it is set')
+  const [first, second, third] = formParts(fields, {}).usual
   assert.deepEqual(first, { key: 'perSecond', label: 'Per second', kind: 'number', hint: 'Frames a second. · 1 to 10 · needed' })
   assert.deepEqual([second?.kind, third?.choices], ['flag', ['drop', 'mark']])
   const blank = typedFields(fields)

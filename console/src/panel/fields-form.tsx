@@ -6,7 +6,8 @@ import { call } from '../state/api.ts'
 import { useStore } from '../state/store.ts'
 import { FormActions } from './form-actions.tsx'
 import { Input } from './input.tsx'
-import { fieldProblems, fieldsValue, formFields, refusedField, typedFields } from './property-fields.ts'
+import type { Field } from './policy-forms.ts'
+import { fieldProblems, fieldsValue, formParts, refusedField, typedFields } from './property-fields.ts'
 import { useChange } from './use-change.ts'
 
 export type DefinitionWithFields = PropertyDefinitionStatus & { readonly fields: readonly PropertyField[] }
@@ -31,6 +32,22 @@ export function FieldsForm({ port, definition, property, onSaved }: FieldsFormPr
   const wrong = Object.keys(problems).length > 0
   const blamed = refusedField(fields, refused)
   const which = { port, type: 'custom', id: definition.id, ...(property === null ? {} : { instance: property.instance }) }
+  const inputs = (shown: readonly Field[]) =>
+    shown.map((field) => (
+      <Input
+        key={field.key}
+        id={`${id}-${field.key}`}
+        field={field}
+        text={typed[field.key] ?? ''}
+        problem={problemOf(field.key)}
+        onType={(text) => {
+          setTyped({ ...typed, [field.key]: text })
+          setChanged(true)
+          forget()
+        }}
+      />
+    ))
+  const { usual, advanced } = formParts(fields, before)
   const problemOf = (key: string): string | undefined => (key === blamed ? refused : changed ? problems[key] : undefined)
   const save = (event: Event): void => {
     event.preventDefault()
@@ -51,22 +68,13 @@ export function FieldsForm({ port, definition, property, onSaved }: FieldsFormPr
     <form onSubmit={save} data-property={definition.name}>
       <fieldset disabled={readOnly}>
         <legend class="unseen">{definition.name}</legend>
-        <div class="fields">
-          {formFields(fields).map((field) => (
-            <Input
-              key={field.key}
-              id={`${id}-${field.key}`}
-              field={field}
-              text={typed[field.key] ?? ''}
-              problem={problemOf(field.key)}
-              onType={(text) => {
-                setTyped({ ...typed, [field.key]: text })
-                setChanged(true)
-                forget()
-              }}
-            />
-          ))}
-        </div>
+        <div class="fields">{inputs(usual)}</div>
+        {advanced.length > 0 && (
+          <details>
+            <summary>More settings</summary>
+            <div class="fields">{inputs(advanced)}</div>
+          </details>
+        )}
         <p class="problem" role="alert">
           {refused}
         </p>

@@ -25,8 +25,7 @@ function rangeOf({ type, min, max }: PropertyField): string {
 const hintOf = (field: PropertyField): string =>
   [field.description ?? '', rangeOf(field), field.required === true ? 'needed' : ''].filter((part) => part !== '').join(' · ')
 
-/** The fields of a form. */
-export const formFields = (fields: readonly PropertyField[]): Field[] =>
+const formFields = (fields: readonly PropertyField[]): Field[] =>
   fields.map((field): Field => {
     const { name, type, choices = [], required = false } = field
     const kind = type === 'boolean' ? 'flag' : type === 'choice' ? 'choice' : type === 'integer' ? 'number' : 'text'
@@ -40,6 +39,15 @@ export const formFields = (fields: readonly PropertyField[]): Field[] =>
       ...(type === 'choice' ? { choices: [...blank, ...choices] } : {}),
     }
   })
+
+/** The fields of a form: those that it shows, and those that it folds away, which `value` does not have. */
+export function formParts(
+  fields: readonly PropertyField[],
+  value: Value,
+): { readonly usual: Field[]; readonly advanced: Field[] } {
+  const isFolded = ({ name, advanced = false }: PropertyField): boolean => advanced && value[name] === undefined
+  return { usual: formFields(fields.filter((field) => !isFolded(field))), advanced: formFields(fields.filter(isFolded)) }
+}
 
 const textOf = ({ type }: PropertyField, value: unknown): string =>
   value === undefined || value === null ? '' : type === 'json' ? JSON.stringify(value) : String(value)

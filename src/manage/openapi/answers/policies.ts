@@ -46,6 +46,7 @@ export const propertyDefinition = answerOf<PropertyDefinitionStatus>()(
           choices: z.array(z.string()).optional(),
           default: z.unknown().optional(),
           required: z.boolean().optional(),
+          advanced: z.boolean().optional(),
         }),
       )
       .nullable()
