@@ -339,3 +339,19 @@ test('a trace tells what a line would do, and does none of it', async () => {
   ])
   assert.deepEqual(await told({ state: 'down' }), ['its link is down'])
 })
+
+test('a profile is a line in both directions, and what stands beside it comes first', () => {
+  const lines = (raw: object) =>
+    parseImpairmentProperty(raw).map(({ direction, phases }) => [direction, phases[0]!.settings.delay, phases[0]!.settings.rate])
+  assert.deepEqual(lines({ profile: 'dsl' }), [
+    ['ingress', 25, 384_000],
+    ['egress', 25, 1_500_000],
+  ])
+  assert.deepEqual(lines({ profile: 'dsl', direction: 'egress', delay: '1ms' }), [['egress', 1, 1_500_000]])
+  assert.deepEqual(lines({ profile: 'lte', rate: '1mbit' }), [
+    ['ingress', 35, 1_000_000],
+    ['egress', 35, 1_000_000],
+  ])
+  assert.deepEqual(lines({ schedule: [{ duration: '1s', profile: '2g' }, { duration: '1s' }] }), [['egress', 400, 280_000]])
+  assert.throws(() => parseImpairmentProperty({ profile: '5g' }), /profile.*2g, 3g-slow/)
+})

@@ -3,6 +3,7 @@
 //
 // The rule it must not break: what could not be done is refused here, with what would be right, not ignored later.
 import { compileFilter, OptionError, OptionReader } from '../../extension.ts'
+import { profileNames, profileOf } from './profiles.ts'
 import { type Distribution, distributions } from './random.ts'
 import { readPercent, readRate, readTime } from './units.ts'
 
@@ -89,10 +90,12 @@ function readGemodel(reader: OptionReader): LineSettings['gemodel'] {
 
 function readSettings(reader: OptionReader, direction: LineDirection): LineSettings {
   const state = reader.choice('state', ['up', 'down'])
+  const name = reader.choice('profile', profileNames)
+  const profile = name === undefined ? { delay: 0, rate: 0 } : profileOf(name, direction)
   const reorder = readPercent(reader, 'reorder') ?? 0
   const settings: LineSettings = {
     up: state !== 'down',
-    delay: readTime(reader, 'delay', DELAY_MS_MAX) ?? 0,
+    delay: readTime(reader, 'delay', DELAY_MS_MAX) ?? profile.delay,
     jitter: readTime(reader, 'jitter', DELAY_MS_MAX / 10) ?? 0,
     delayCorrelation: readPercent(reader, 'delayCorrelation') ?? 0,
     distribution: reader.choice('distribution', distributions) ?? 'uniform',
@@ -107,7 +110,7 @@ function readSettings(reader: OptionReader, direction: LineDirection): LineSetti
     reorder,
     reorderCorrelation: readPercent(reader, 'reorderCorrelation') ?? 0,
     gap: reader.integer('gap', 0, 1_000_000) ?? (reorder > 0 ? 1 : 0),
-    rate: readRate(reader, 'rate', RATE_MIN, RATE_MAX) ?? 0,
+    rate: readRate(reader, 'rate', RATE_MIN, RATE_MAX) ?? profile.rate,
     burst: reader.integer('burst', 0, BURST_MAX) ?? 0,
   }
   if (settings.corrupt > 0 && direction === 'egress')
@@ -162,7 +165,8 @@ function readPlan(reader: OptionReader, direction: LineDirection): LinePlan {
 }
 
 function directionsOf(reader: OptionReader): readonly LineDirection[] {
-  const chosen = reader.choice('direction', ['ingress', 'egress', 'both']) ?? 'egress'
+  const chosen =
+    reader.choice('direction', ['ingress', 'egress', 'both']) ?? (reader.value('profile') === undefined ? 'egress' : 'both')
   return chosen === 'both' ? ['ingress', 'egress'] : [chosen]
 }
 

@@ -1,6 +1,7 @@
 // The fields of the property `impairment`, for those who set it: parseImpairmentProperty reads what they mean together.
 import type { PropertyField } from '../../extension.ts'
 import { BURST_MAX, LIMIT_BYTES_MAX, LIMIT_MAX } from './options.ts'
+import { profileNames } from './profiles.ts'
 import { distributions } from './random.ts'
 
 const GAP_MAX = 1_000_000
@@ -10,8 +11,13 @@ export const impairmentFields: readonly PropertyField[] = [
     name: 'direction',
     type: 'choice',
     choices: ['egress', 'ingress', 'both'],
-    default: 'egress',
-    description: 'Frames to the port (egress), from it (ingress), or both.',
+    description: 'Frames to the port (egress), from it (ingress), or both; egress without it, of a profile both.',
+  },
+  {
+    name: 'profile',
+    type: 'choice',
+    choices: [...profileNames],
+    description: 'A line that is known by name: its rates and its delay, where none are given.',
   },
   { name: 'match', type: 'text', min: 1, max: 4096, description: "Which frames, in tcpdump's words; all without it." },
   { name: 'state', type: 'choice', choices: ['up', 'down'], description: 'down: the line is cut.' },
