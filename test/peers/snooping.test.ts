@@ -63,13 +63,22 @@ interface World {
 
 const timers = { queryIntervalSeconds: 4, queryResponseSeconds: 0.5, lastMemberQuerySeconds: 0.2 }
 
-// Four TAP ports, each in a namespace of its own; the fourth is a port of a bridge there if `bridged`.
-async function world(t: TestContext, snooping: SnoopingConfig, bridged: boolean): Promise<World> {
+interface Lan {
+  /** The fourth host is a bridge. */
+  readonly bridged?: boolean
+  /** The VLANs of the hosts, the fourth one's with tags: it listens, and says nothing there. */
+  readonly vlans?: readonly number[]
+}
+
+// Four TAP ports, each in a namespace of its own.
+async function world(t: TestContext, snooping: SnoopingConfig, { bridged = false, vlans }: Lan = {}): Promise<World> {
   const hosts: Host[] = []
   t.after(() => {
     for (const host of hosts) host.close()
   })
-  const { vmswitch, guests } = await tapWorld(t, [], { p1: null, p2: null, p3: null, p4: null }, { config: { snooping } })
+  const ports = vlans === undefined ? {} : Object.fromEntries(vlans.map((vlan, i) => [`p${i + 1}`, inVlan(vlan, i === 3)]))
+  const none = { p1: null, p2: null, p3: null, p4: null }
+  const { vmswitch, guests } = await tapWorld(t, [], none, { config: { snooping }, ports })
   const sides = Object.values(guests)
   for (const [i, side] of sides.entries()) {
     if (bridged && i === 3) bridge(side)
@@ -79,6 +88,15 @@ async function world(t: TestContext, snooping: SnoopingConfig, bridged: boolean)
   for (const host of hosts) assert.equal(await host.line(), 'ready')
   return { vmswitch, hosts, sides, mdb: () => vmswitch.effects.snooping.status() }
 }
+
+const inVlan = (id: number, isTrunk: boolean) => ({
+  properties: [
+    {
+      type: 'vlan' as const,
+      value: isTrunk ? { mode: 'trunk', nativeVlanId: 1, trunkVlanIds: [id] } : { mode: 'access', accessVlanId: id },
+    },
+  ],
+})
 
 // A bridge of the kernel that asks for members, with an address of its own.
 function bridge(side: Guest): void {
@@ -97,33 +115,45 @@ const joined = (it: World, group: string): string[] =>
     .groups.filter((entry) => entry.group === group)
     .map(({ port }) => port)
 
-/** How many frames of a group each host hears of those that the first one sends. */
-async function stream(it: World, group: string): Promise<number[]> {
+const allHosts = [[0, 1, 2, 3]] as const
+
+/**
+ * How many frames of a group each host hears of those that the first one of `lans` sends; `lans`: the hosts of each, who hear each other, the
+ * sender first.
+ */
+async function stream(it: World, group: string, lans: readonly (readonly number[])[] = allHosts): Promise<number[]> {
   for (const host of it.hosts) await host.heard()
-  await it.hosts[0]!.ask(`send ${group} ${FRAMES}`)
-  // A port's frames are served in order: who hears the last one, which goes to all, has heard all that there was for it.
-  await it.hosts[0]!.ask(`send ${TO_ALL} 1`)
-  const counts = it.hosts.map((_, i) => ({ frames: 0, isOver: i === 0 }))
-  for (let tries = 0; tries < TRIES && counts.some(({ isOver }) => !isOver); tries++) {
-    for (const [i, host] of it.hosts.entries()) {
-      const heard = await host.heard()
-      counts[i]!.frames += heard[group] ?? 0
-      counts[i]!.isOver ||= heard[TO_ALL] !== undefined
+  const counts = it.hosts.map(() => ({ frames: 0, isOver: false }))
+  await it.hosts[lans[0]![0]!]!.ask(`send ${group} ${FRAMES}`)
+  // A port's frames are served in order: who hears the last one, which goes to all, has heard all that there was for it; and those of another
+  // LAN what came to them by mistake, when they hear one that was sent after that.
+  for (const [sender, ...listeners] of lans) {
+    await it.hosts[sender!]!.ask(`send ${TO_ALL} 1`)
+    const isOver = (): boolean => listeners.every((i) => counts[i]!.isOver)
+    for (let tries = 0; tries < TRIES && !isOver(); tries++) {
+      for (const [i, host] of it.hosts.entries()) {
+        const heard = await host.heard()
+        counts[i]!.frames += heard[group] ?? 0
+        counts[i]!.isOver ||= heard[TO_ALL] !== undefined
+      }
+      await sleep(10)
     }
-    await sleep(10)
+    assert.ok(isOver(), 'all hear what goes to all')
   }
-  assert.ok(
-    counts.every(({ isOver }) => isOver),
-    'all hear what goes to all',
-  )
   return counts.map(({ frames }) => frames)
 }
 
 // Groups go to all until members have had time to answer the first question.
-async function comesTo(it: World, group: string, expected: readonly number[], what: string): Promise<void> {
+async function comesTo(
+  it: World,
+  group: string,
+  expected: readonly number[],
+  what: string,
+  lans: readonly (readonly number[])[] = allHosts,
+): Promise<void> {
   let heard: number[] = []
   for (let tries = 0; tries < 80; tries++) {
-    heard = await stream(it, group)
+    heard = await stream(it, group, lans)
     if (heard.join() === expected.join()) return
     await sleep(250)
   }
@@ -134,7 +164,7 @@ test('kernels join and leave: streams reach members alone, and nobody where snoo
   skip,
   timeout: 120_000,
 }, async (t) => {
-  const it = await world(t, { ...timers, floodUnregistered: false, querier: {} }, false)
+  const it = await world(t, { ...timers, floodUnregistered: false, querier: {} })
   const old = it.sides[2]!.name
   run('ip', 'netns', 'exec', old, 'sh', '-c', 'echo 2 > /proc/sys/net/ipv4/conf/all/force_igmp_version')
   run('ip', 'netns', 'exec', old, 'sh', '-c', 'for f in /proc/sys/net/ipv6/conf/*/force_mld_version; do echo 1 > $f; done')
@@ -163,7 +193,7 @@ test('a bridge of the kernel asks: its port is a router port, hears of members, 
   skip,
   timeout: 120_000,
 }, async (t) => {
-  const it = await world(t, { ...timers, floodUnregistered: false }, true)
+  const it = await world(t, { ...timers, floodUnregistered: false }, { bridged: true })
   const families = (): string[] => it.mdb().routers.map(({ port, family }) => `${port} ${family}`)
   await until(() => ['p4 ipv4', 'p4 ipv6'].every((one) => families().includes(one)), 'router ports')
   assert.deepEqual(
@@ -183,5 +213,39 @@ test('a bridge of the kernel asks: its port is a router port, hears of members, 
     await it.hosts[1]!.ask(`leave ${group}`)
     await until(() => joined(it, group).length === 0, `p2 out of ${group}`)
     assert.deepEqual(await stream(it, group), [0, 0, 0, FRAMES])
+  }
+})
+
+test('a group of one VLAN is another one than that of the next: members, streams and leaves stay in theirs, and a router gets them with tags', {
+  skip,
+  timeout: 120_000,
+}, async (t) => {
+  const config = { ...timers, floodUnregistered: false, querier: {}, routerPorts: ['p4'] }
+  const it = await world(t, config, { vlans: [10, 10, 20, 20] })
+  const ten = [
+    [0, 1],
+    [2, 3],
+  ]
+  const twenty = [ten[1]!, ten[0]!]
+  const inVlans = (group: string): string =>
+    it
+      .mdb()
+      .groups.filter((entry) => entry.group === group)
+      .map(({ vlan, port }) => `${vlan} ${port}`)
+      .sort()
+      .join()
+  for (const group of [GROUP, GROUP6]) {
+    await comesTo(it, group, [0, 0, 0, 0], `${group} has no members`, ten)
+    await it.hosts[1]!.ask(`join ${group}`)
+    await until(() => inVlans(group) === '10 p2', `p2 in ${group}`)
+    assert.deepEqual(await stream(it, group, ten), [0, FRAMES, 0, 0])
+    await comesTo(it, group, [0, 0, 0, FRAMES], 'its members are in the other VLAN, a router in this one', twenty)
+    await it.hosts[2]!.ask(`join ${group}`)
+    await until(() => inVlans(group) === '10 p2,20 p3', `p3 in ${group}`)
+    assert.deepEqual(await stream(it, group, ten), [0, FRAMES, 0, 0])
+    await it.hosts[1]!.ask(`leave ${group}`)
+    await until(() => inVlans(group) === '20 p3', `p2 out of ${group}`)
+    assert.deepEqual(await stream(it, group, ten), [0, 0, 0, 0])
+    assert.deepEqual(await stream(it, group, twenty), [0, 0, 0, FRAMES])
   }
 })
