@@ -333,6 +333,19 @@ describe('policies of ports', { skip, timeout: 60_000 }, () => {
     assert.deepEqual([seen(fate), fate.drops], [{ 4: '- - 7/0 7/0' }, { 'dhcp-guard': 1, 'port-acl': 4 }])
   })
 
+  test('copies carry the VLAN of their frame as a tag, whatever the form of the port that they are of, and those of both directions', async () => {
+    const monitor = { 4: { portMirroring: 'destination' } } as const
+    const sent = { ...monitor, 1: { portMirroring: 'source' } } as const
+    const ofAccess = await bench.try({ 1: access(10), 2: access(10) }, 1, both({ to: mac(2) }), sent)
+    assert.deepEqual([seen(ofAccess), ofAccess.drops], [{ 2: '- -', 4: '10/0 10/0' }, {}])
+    const frames = [...both({ vlan: 10, to: mac(2) }), ...both({ to: mac(3) })]
+    const trunks = { 1: trunk(5, 10), 2: access(10), 3: access(5) }
+    const ofTrunk = await bench.try(trunks, 1, frames, sent)
+    assert.deepEqual([seen(ofTrunk), ofTrunk.drops], [{ 2: '- -', 3: '- -', 4: '10/0 10/0 5/0 5/0' }, {}])
+    const received = await bench.try(trunks, 1, frames, { ...monitor, 2: { portMirroring: 'source' } })
+    assert.deepEqual([seen(received), received.drops], [{ 2: '- -', 3: '- -', 4: '10/0 10/0' }, {}])
+  })
+
   test('frames for all stay within a tenant, and those for one of another are dropped, of both families, tagged or not', async () => {
     const settings = { 1: { tenant: 'shop' }, 2: { tenant: 'shop' }, 3: { tenant: 'bank' } }
     const fate = await bench.try(
