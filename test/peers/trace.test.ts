@@ -42,6 +42,7 @@ test('a frame is followed through extensions and tables to its port, without an 
       '  1  arrival     switch            comes in at port one',
       '  2  ingress     counters          only looks (capturing): not called',
       '  3  ingress     acl               lets it pass as it is',
+      `${' '.repeat(35)}no ingress rule says anything of it: allow by default`,
       '  4  forwarding  switch            sends it to two',
       `${' '.repeat(35)}${two} is behind two, by the configuration`,
       '  5  egress      counters          only looks (capturing): not called',
@@ -51,7 +52,10 @@ test('a frame is followed through extensions and tables to its port, without an 
     ].join('\n'),
   )
   const udp = Buffer.from(udpFrame(pair, 1, 53)).toString('hex')
-  assert.match(await traced('one', '--frame', udp), /ingress {5}acl {15}drops it: acl: no-udp\nIt would not be delivered\.\n$/)
+  assert.match(
+    await traced('one', '--frame', udp),
+    /ingress {5}acl {15}drops it: acl: no-udp\n {35}rule no-udp of weight 0, ingress: deny\nIt would not be delivered\.\n$/,
+  )
   assert.match(await traced('three', '--synth', 'udp,ip6,smac=02:00:00:00:00:07'), /drops it: acl: no-udp/)
   const flood = await look.control.trace({
     port: 'three',

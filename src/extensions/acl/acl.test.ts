@@ -56,11 +56,23 @@ test('a traced packet is decided as any, and counts nowhere', async () => {
   const { counters, shared } = host.modules[0]!
   const seen = (): unknown => [[...counters], readHits(parseAclOptions(options), shared.get('hits')!).map(({ hits }) => hits)]
   const before = seen()
-  host.dataPath.batch.isTraced = true
+  const { batch } = host.dataPath
+  const told: string[] = []
+  batch.isTraced = true
+  batch.explained = (_, text) => void told.push(text)
   host.send('a', telnet, udpFrame(pair, 1, 23), arpRequestFrame(a, '10.0.0.1', '10.0.0.2'))
+  assert.deepEqual(told, [
+    'rule tcp of weight 0, ingress: deny',
+    'no ingress rule says anything of it: allow by default',
+    'no ingress rule says anything of it: allow by default',
+    'no egress rule says anything of it: allow by default',
+    'rule no-arp-to-b of weight 0, egress: deny',
+    'no egress rule says anything of it: allow by default',
+  ])
+  batch.explained = undefined
   assert.deepEqual([host.delivered('b').length, host.delivered('c').length], [1, 1])
   assert.deepEqual(seen(), before)
-  host.dataPath.batch.isTraced = false
+  batch.isTraced = false
   host.send('a', telnet)
   assert.notDeepEqual(seen(), before)
 })

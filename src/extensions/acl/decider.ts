@@ -29,7 +29,7 @@ const BEYOND_RULES = 3
 /** Fields are ordinary ones: they are read per packet. */
 export class Decider {
   readonly program: AclProgram
-  /** True while packets are traced: they count nowhere. `decideAll` sets it by its batch. */
+  /** True while packets are traced: they count nowhere, and what decides them is told. */
   isTraced = false
   private readonly counters: Float64Array
   private readonly hits: Int32Array
@@ -37,6 +37,8 @@ export class Decider {
   private readonly verdicts: Int32Array
   private readonly counterAt: Uint8Array
   private readonly hitAt: Int32Array
+  /** The same in words, for traces. */
+  private readonly told: readonly string[]
   private readonly byDefault: number
   private readonly byFragment: number
   private readonly byHidden: number
@@ -62,6 +64,22 @@ export class Decider {
     this.hitAt = new Int32Array(length + BEYOND_RULES).fill(NOT_A_RULE)
     this.hitAt.set(rules.map((rule) => row + options.rules.indexOf(rule)))
     this.hitAt[this.byDefault] = row + options.rules.length
+    this.told = [
+      ...rules.map(({ name, action, weight }) => `rule ${name} of weight ${weight}, ${direction}: ${action}`),
+      `no ${direction} rule says anything of it: ${options.defaultAction} by default`,
+      'a later fragment, whose ports are not known: options.fragments',
+      'its headers can not be read: options.unreadable',
+    ]
+  }
+
+  /** Decides traced packets by the ports that they came from, and says what decided them. */
+  traceAll(batch: Batch): void {
+    this.isTraced = true
+    for (let i = 0; i < batch.length; i++) {
+      const port = batch.sourcePortId(i)
+      const verdict = port === 0 ? ALLOW : this.decide(batch, i, port) // ES-341
+      if (verdict !== ALLOW) batch.drop(i, verdict)
+    }
   }
 
   /** Decides a burst by the ports that its packets came from, and drops what is denied. Allocates nothing. */
@@ -69,7 +87,7 @@ export class Decider {
     const { length, slots, pool, oneSource } = batch
     const { protocol, sourceL4, destinationL4, sourcePort, flags, header16, headerOffset, l3 } = pool
     const { program, verdicts } = this
-    this.isTraced = batch.isTraced
+    this.isTraced = false
     const { looksAtSourcePort, looksAtSource, looksAtDestination } = program
     // What decided the packets just before, and how many that are not counted yet.
     let running = NOTHING
@@ -150,12 +168,12 @@ export class Decider {
   /** The reason to drop packet `i`, or ALLOW, at switch port `port`. Allocates nothing. */
   decide(batch: Batch, i: number, port: number): number {
     const decides = this.judge(batch, i, port)
-    this.count(decides, 1)
+    if (this.isTraced) batch.explain(i, this.told[decides]!)
+    else this.count(decides, 1)
     return this.verdicts[decides]!
   }
 
   private count(decides: number, packets: number): void {
-    if (this.isTraced) return
     const { counters, hits } = this
     const counter = this.counterAt[decides]!
     counters[counter] = counters[counter]! + packets

@@ -54,7 +54,7 @@ export default defineExtension<AclOptions>({
       },
     }
     if (egress.program.rules.length === 0 || ingress.program.rules.length > 0)
-      handlers.ingress = (batch) => ingress.decideAll(batch)
+      handlers.ingress = (batch) => (batch.isTraced ? ingress.traceAll(batch) : ingress.decideAll(batch))
     if (egress.program.rules.length > 0)
       handlers.egress = (batch) => {
         egress.isTraced = batch.isTraced
