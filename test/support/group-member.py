@@ -1,10 +1,12 @@
 # A host behind a port: joins and leaves multicast groups with the kernel's sockets, sends to groups, sends malformed reports, and tells what
 # arrives on its interface, whether it joined or not. Commands come on standard input, one a line; each is answered by a line.
+import errno
 import json
 import select
 import socket
 import struct
 import sys
+import time
 
 PORT = 5001
 interface = sys.argv[1]
@@ -47,6 +49,18 @@ def membership(group, joins):
         members[group] = sock
 
 
+# The kernel first makes sure that nobody else has the address of an interface that came up.
+def patient(sends):
+    for _ in range(300):
+        try:
+            return sends()
+        except OSError as error:
+            if error.errno != errno.EADDRNOTAVAIL:
+                raise
+            time.sleep(0.1)
+    raise TimeoutError("the interface got no address in 30 s")
+
+
 def send(group, count):
     family = socket.AF_INET6 if ":" in group else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_DGRAM)
@@ -60,7 +74,7 @@ def send(group, count):
         sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, 0)
         where = (group, PORT)
     for _ in range(count):
-        sock.sendto(b"x" * 64, where)
+        patient(lambda: sock.sendto(b"x" * 64, where))
 
 
 def malformed():
