@@ -140,6 +140,14 @@ test('when its reader goes, the capture goes', async () => {
   await until(async () => (await captures()).length === 0, 'the end of the capture')
 })
 
+test('a file that can not be opened ends the command and its capture', async () => {
+  const file = join(look.directory, 'nowhere', 'one.pcapng')
+  const { code, stderr } = await look.vmswitch('capture', 'one', '-w', file).ended
+  assert.equal(code, 1)
+  assert.match(stderr, /^vmswitch: ENOENT: .*one\.pcapng/)
+  assert.deepEqual(await captures(), [])
+})
+
 test('what can not be captured is refused with the reason', async () => {
   const wrong = await look.vmswitch('capture', 'four').ended
   assert.deepEqual([wrong.code, wrong.stderr], [1, 'vmswitch: switch "look" has no port "four"\n'])
@@ -147,6 +155,7 @@ test('what can not be captured is refused with the reason', async () => {
   assert.equal(filter.code, 2)
   assert.match(filter.stderr, /^vmswitch: filter "tcp prot 80": .*\(at character 5\)\n {2}tcp prot 80\n {6}\^\n$/)
   assert.equal((await look.vmswitch('capture').ended).code, 2)
+  assert.equal((await look.vmswitch('capture', 'one', '-w', join(look.directory, 'kept'), '-W', '3').ended).code, 2)
   assert.deepEqual(await captures(), [])
 })
 

@@ -41,6 +41,13 @@ export async function capture(context: CommandContext, ports: readonly string[],
   const rotates = words.fileSize !== undefined || words.seconds !== undefined
   if (toStdout && (rotates || terminal.json))
     throw new CliError('usage', '-C, -G and --json need a file to write to', 'give one with -w FILE', ExitCode.usage)
+  if (words.files !== undefined && !rotates)
+    throw new CliError(
+      'usage',
+      '-W keeps the newest of several files',
+      'say when another one begins: -C MB or -G SECONDS',
+      ExitCode.usage,
+    )
   if (toStdout && process.stdout.isTTY)
     throw new CliError(
       'usage',
@@ -57,7 +64,7 @@ export async function capture(context: CommandContext, ports: readonly string[],
     direction: words.direction,
     dropped: words.dropped,
   })
-  const target = toStdout ? standardOutput() : filesOf(resolve(cwd, words.write), words)
+  const target = await opened(running, () => (toStdout ? standardOutput() : filesOf(resolve(cwd, words.write), words)))
   const summary = await copy(running, target, words.count)
   if (terminal.json) terminal.data({ ...summary, files: target.names })
   else {
@@ -65,6 +72,17 @@ export async function capture(context: CommandContext, ports: readonly string[],
     terminal.note(`${count(summary.records)} records${into}, ${count(summary.lost)} lost`)
   }
   return ExitCode.ok
+}
+
+// A file that can't be opened ends the capture: one that nobody reads would keep this process, and itself on the switch, for ever.
+async function opened(running: RunningCapture, open: () => Target): Promise<Target> {
+  try {
+    return open()
+  } catch (error) {
+    await running.stop()
+    for await (const _ of running.chunks);
+    throw error
+  }
 }
 
 const filesOf = (file: string, { fileSize, seconds, files }: CaptureWords): Target =>
